@@ -1,0 +1,67 @@
+"""Errors a user can act on: one code, one message that names the value and the remedy.
+
+The numbers are the wire format: `srv/Reconstruct.srv` and `action/ReconstructObject.action` declare the same
+constants, and a test holds the two together.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class ErrorCode(IntEnum):
+    """Why a capture or a reconstruction failed. Grouped by who can mend it."""
+
+    SUCCESS = 0
+    # the inputs of one view
+    NO_IMAGE = 10
+    NO_CAMERA_INFO = 11
+    BAD_CAMERA_INFO = 12
+    BAD_ENCODING = 13
+    BAD_IMAGE = 14
+    STALE_IMAGE = 15
+    BLURRED_IMAGE = 16
+    CAMERA_MOVING = 17
+    TRANSFORM_UNAVAILABLE = 18
+    BAD_POSE = 19
+    BAD_DEPTH = 20
+    BAD_MASK = 21
+    DUPLICATE_VIEW = 22
+    # the set of views and the request
+    TOO_FEW_VIEWS = 30
+    TOO_MANY_VIEWS = 31
+    BAD_ROI = 32
+    ROI_NOT_VISIBLE = 33
+    BAD_OPTION = 34
+    BAD_PARAMETER = 35
+    # what the work found
+    EMPTY_SILHOUETTE = 40
+    SILHOUETTES_DISAGREE = 41
+    EMPTY_SURFACE = 42
+    # files and packages
+    BAD_CAPTURE = 50
+    CANNOT_WRITE = 51
+    MISSING_PACKAGE = 52
+    BAD_CHECKPOINT = 53
+    # the node
+    BUSY = 60
+    CANCELLED = 61
+    SHUTTING_DOWN = 62
+    NOTHING_TO_SAVE = 63
+    INTERNAL = 99
+
+
+class ReconstructionError(Exception):
+    """A failure with a code for programs and a message for people.
+
+    The message names the offending value and what to do about it, e.g.
+    ``"region of interest size (0.2, 0.0, 0.1) m: each side must be positive"``.
+    """
+
+    def __init__(self, code: ErrorCode, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+    @property
+    def message(self) -> str:
+        return str(self.args[0])

@@ -1,0 +1,1 @@
+"""Metrics and evaluation runs. Never imported by the node."""

@@ -1,0 +1,1 @@
+"""Files: capture folders, point clouds, meshes, Gaussians."""

@@ -1,0 +1,1 @@
+"""Selective scan and Gaussian rasteriser: a readable reference, a native CPU kernel and a CUDA adapter each."""

@@ -1,0 +1,1 @@
+"""Reconstructors behind one protocol: `hull` needs no weights, `mvgamba` is the network."""

@@ -1,0 +1,1 @@
+"""The MVGamba network: tokeniser, Mamba blocks, Gaussian decoder, checkpoint."""

@@ -1,0 +1,1 @@
+"""From Gaussians to what planners use: depth, TSDF, mesh, cloud."""

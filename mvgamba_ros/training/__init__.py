@@ -1,0 +1,1 @@
+"""Training of the network. Never imported by the node."""

@@ -1,0 +1,1 @@
+"""Meshes with appearance to training views."""
