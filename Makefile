@@ -1,0 +1,60 @@
+# Everything a clone needs. Each target sets up .venv first; a second run rebuilds only what changed.
+#   make demo            a simulated arm looks at an object, the node answers its shape
+#   make test            lint, types, tests
+#   make bench-kernels   the kernels' table of times
+#   make setup           only the set-up
+# PYTHON=python3.12 picks the interpreter (3.10 to 3.13); without it the first one that fits is taken.
+
+SHELL := /bin/sh
+VENV := .venv
+STAMPS := $(VENV)/stamps
+BUILD := build/venv
+RUN := . $(VENV)/bin/activate &&
+INTERFACES := $(wildcard msg/*.msg srv/*.srv action/*.action) CMakeLists.txt package.xml \
+	$(wildcard tools/tf2_msgs/*.* tools/tf2_msgs/msg/*.msg) tools/build_interfaces.sh
+KERNELS := $(shell find mvgamba_ros/kernels/native -type f 2>/dev/null)
+
+# The wheels' start-up hook marks a process tree as bootstrapped; a mark inherited from another environment misleads it.
+unexport _ROS_WHEELS_BOOTSTRAP_COMPLETE
+
+.PHONY: setup test lint check demo bench-kernels clean
+
+setup: $(STAMPS)/package $(STAMPS)/interfaces
+
+test: lint
+	$(RUN) python -m pytest $(PYTEST_ARGS)
+
+lint: setup
+	$(RUN) ruff format --check . && ruff check . && mypy
+
+demo: setup
+	$(RUN) python -m mvgamba_ros.sim.demo $(DEMO_ARGS)
+
+bench-kernels: setup
+	$(RUN) python -m benchmarks.kernels $(BENCH_ARGS)
+
+clean:
+	rm -rf $(VENV) build install log
+
+$(STAMPS)/venv: tools/find_python.sh tools/system_packages.sh
+	tools/system_packages.sh
+	"$$(tools/find_python.sh $(PYTHON))" -m venv $(VENV)
+	mkdir -p $(STAMPS) && touch $@
+
+$(STAMPS)/torch: $(STAMPS)/venv tools/install_torch.sh
+	$(RUN) tools/install_torch.sh
+	touch $@
+
+$(STAMPS)/requirements: $(STAMPS)/torch requirements.txt requirements-dev.txt requirements-ros.txt tools/fix_ros_wheels.py
+	$(RUN) python -m pip install --quiet --disable-pip-version-check \
+		-r requirements.txt -r requirements-dev.txt -r requirements-ros.txt
+	$(RUN) python tools/fix_ros_wheels.py
+	touch $@
+
+$(STAMPS)/interfaces: $(STAMPS)/requirements $(INTERFACES)
+	$(RUN) tools/build_interfaces.sh $(BUILD) > build-interfaces.log 2>&1 || { cat build-interfaces.log; exit 1; }
+	touch $@
+
+$(STAMPS)/package: $(STAMPS)/requirements $(STAMPS)/interfaces setup.py pyproject.toml $(KERNELS)
+	$(RUN) python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@

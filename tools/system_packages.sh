@@ -1,0 +1,23 @@
+#!/bin/sh
+# Install the Debian or Ubuntu packages that the Python wheels and the build need, or name the exact line that does.
+set -eu
+packages="cmake g++ make libgl1 libgomp1 libusb-1.0-0"
+if ! command -v dpkg-query >/dev/null 2>&1; then
+    echo "not a Debian or Ubuntu system: make sure it has the equivalents of: $packages" >&2
+    exit 0
+fi
+missing=""
+for package in $packages; do
+    dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing="$missing $package"
+done
+[ -n "$missing" ] || exit 0
+if [ "$(id -u)" -eq 0 ]; then
+    echo "installing:$missing"
+    apt-get update -qq
+    # shellcheck disable=SC2086
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null
+else
+    echo "these system packages are missing. Run this, then make again:" >&2
+    echo "  sudo apt-get install$missing" >&2
+    exit 1
+fi
