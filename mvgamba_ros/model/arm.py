@@ -1,0 +1,227 @@
+"""The network we ship: MVGamba for a robot arm's views, small enough for a CPU.
+
+What it keeps of MVGamba (Yi et al., NeurIPS 2024): posed views with Pluecker rays become patch tokens, Mamba blocks
+run over one long sequence of all views' tokens, each token decodes to Gaussians, positions are expectations over bins,
+rotations mix 32 canonical quaternions (RotNet). What it changes, and why:
+
+- Any number of views at any pose: nothing is tied to a view's index; scan orders are computed from the tokens kept.
+- Only patches that touch the object become tokens: half the sequence, and the background costs nothing.
+- Silhouettes and the hull's near and far depth are inputs, and the position bins lie on the pixel's ray between them.
+- Two Gaussians per ray, where it first meets the surface and where it leaves the object for good: together they bound
+  the shape, seen and unseen, in every view.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mvgamba_ros.model.interval import CropBatch, Intervals, hull_intervals, photo_consistency
+from mvgamba_ros.model.mamba import Block, RMSNorm, init_residual_scale
+from mvgamba_ros.model.rotnet import RotNet
+from mvgamba_ros.types import Gaussians
+
+ORDERS = ("rows", "rows_reversed", "across", "across_reversed", "columns", "columns_reversed")
+"""Scan orders over the kept tokens: view by view along rows or columns, or patch by patch across the views."""
+
+
+@dataclass(frozen=True)
+class ArmConfig:
+    """``size``: crop side in pixels; ``patch``: token side; ``stride``: pixels between Gaussians; ``bins``: positions
+    along a ray; ``orders``: the scan order of each block, so their number is the depth."""
+
+    size: int = 96
+    patch: int = 8
+    stride: int = 2
+    width: int = 192
+    d_state: int = 16
+    skip: int = 48
+    bins: int = 16
+    orders: tuple[str, ...] = (*ORDERS[:4], *ORDERS[4:], *ORDERS[2:4])
+    use_interval: bool = True
+    use_consistency: bool = True
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class ArmOutput:
+    """Per ray of the grid, (B, V, G, G, ...) in the unit cube; meaningful where ``rays.valid``.
+
+    ``depth_logits`` (..., 2, bins) over positions from near to far; ``depth`` (..., 2) z-depth of the front and of the
+    last surface; ``scales`` (..., 2, 3); ``quats`` (..., 2, 4) wxyz; ``opacities`` (..., 2); ``colors`` (..., 2, 3);
+    ``spread`` (..., 2): the standard deviation of the depth's distribution, which says how sure the network is.
+    """
+
+    rays: Intervals
+    depth_logits: Tensor
+    depth: Tensor
+    spread: Tensor
+    scales: Tensor
+    quats: Tensor
+    opacities: Tensor
+    colors: Tensor
+
+    def gaussians(self, scene: int = 0) -> Gaussians:
+        """All Gaussians of one scene on valid rays, front layer first, in the unit cube."""
+        pick = self.rays.valid[scene]
+        means = self.means()[scene]
+
+        def layers(x: Tensor) -> Tensor:
+            return x[pick].transpose(0, 1).flatten(0, 1)
+
+        return Gaussians(
+            layers(means),
+            layers(self.quats[scene]),
+            layers(self.scales[scene]),
+            layers(self.opacities[scene]),
+            layers(self.colors[scene]),
+        )
+
+    def means(self) -> Tensor:
+        """(B, V, G, G, 2, 3)"""
+        rays = self.rays
+        return rays.origins[:, :, None, None, None] + self.depth[..., None] * rays.directions[..., None, :]
+
+
+class Stem(nn.Module):
+    """Crop to features at the Gaussians' grid and at the tokens' grid: three strided convolutions."""
+
+    def __init__(self, config: ArmConfig, channels: int, grid_channels: int) -> None:
+        super().__init__()
+        s = config.skip
+        self.to_grid = nn.Sequential(nn.Conv2d(channels, s, 4, config.stride, 1), nn.GELU())
+        self.mix = nn.Sequential(nn.Conv2d(s + grid_channels, s, 3, padding=1), nn.GELU())
+        self.halve = nn.Sequential(nn.Conv2d(s, 2 * s, 4, 2, 1), nn.GELU())
+        rest = config.patch // (2 * config.stride)
+        self.to_tokens = nn.Conv2d(2 * s, config.width, rest, rest)
+
+    def forward(self, crops: Tensor, at_grid: Tensor) -> tuple[Tensor, Tensor]:
+        skip = self.mix(torch.cat([self.to_grid(crops), at_grid], 1))
+        return skip, self.to_tokens(self.halve(skip))
+
+
+class ArmNetwork(nn.Module):
+    """`CropBatch` -> `ArmOutput`. Any number of views; scenes of one batch share it."""
+
+    def __init__(self, config: ArmConfig) -> None:
+        super().__init__()
+        self.config = config
+        c, s = config, config.skip
+        self.grid = c.size // c.stride
+        self.tokens = c.size // c.patch
+        crop_channels = 3 + 1 + 6
+        grid_channels = 4 + 2 * c.bins
+        self.stem = Stem(c, crop_channels, grid_channels)
+        blocks = [Block(c.width, c.d_state) for _ in c.orders]
+        init_residual_scale(blocks)
+        self.blocks = nn.ModuleList(blocks)
+        self.norm = RMSNorm(c.width)
+        up = c.patch // c.stride
+        self.to_grid = nn.Linear(c.width, up * up * s)
+        self.fuse = nn.Sequential(
+            nn.Conv2d(2 * s + grid_channels, 2 * s, 3, padding=1),
+            nn.GELU(),
+            nn.Conv2d(2 * s, 2 * s, 3, padding=1),
+            nn.GELU(),
+        )
+        self.depth_head = nn.Conv2d(2 * s, 2 * c.bins, 1)
+        self.rotation_head = nn.Conv2d(2 * s, 2 * 32, 1)
+        self.rotation = RotNet()
+        self.attribute_head = nn.Conv2d(2 * s, 2 * (3 + 1 + 3), 1)
+        # natural size, the pixel's own colour and almost solid: a good start for every object
+        for parameter in self.attribute_head.parameters():
+            nn.init.zeros_(parameter)
+
+    def forward(self, batch: CropBatch, rays: Intervals | None = None) -> ArmOutput:
+        rays = hull_intervals(batch, self.grid) if rays is None else rays
+        at_grid = self._grid_inputs(batch, rays)
+        B, V = batch.alpha.shape[:2]
+        skip, tokens = self.stem(self._crop_inputs(batch, rays), at_grid)
+        x = tokens.flatten(2).transpose(1, 2).reshape(B, -1, self.config.width)
+        keep = F.max_pool2d(rays.valid.float(), self.config.patch // self.config.stride).flatten(1) > 0
+        x = self._scan(x, keep, V)
+        up = self.config.patch // self.config.stride
+        dense = self.to_grid(self.norm(x)).reshape(B * V, self.tokens, self.tokens, -1).permute(0, 3, 1, 2)
+        features = self.fuse(torch.cat([F.pixel_shuffle(dense, up), skip, at_grid], 1))
+        return self._decode(features, batch, rays)
+
+    def _crop_inputs(self, batch: CropBatch, rays: Intervals) -> Tensor:
+        """RGB, silhouette and Pluecker rays (o x d, d) at full crop resolution."""
+        d = F.normalize(rays.directions, dim=-1)
+        moment = torch.linalg.cross(rays.origins[:, :, None, None].expand_as(d), d)
+        plucker = torch.cat([moment, d], -1).flatten(0, 1).permute(0, 3, 1, 2)
+        plucker = F.interpolate(plucker, scale_factor=self.config.stride, mode="bilinear", align_corners=False)
+        return torch.cat([batch.rgb.flatten(0, 1), batch.alpha.flatten(0, 1)[:, None], plucker], 1)
+
+    def _grid_inputs(self, batch: CropBatch, rays: Intervals) -> Tensor:
+        """Hull interval relative to the cube's centre, its width, the ray's validity, and colour agreement."""
+        c = self.config
+        centre = rays.origins.norm(dim=-1)[..., None, None]
+        valid = rays.valid.float()
+        B, V, G, _ = rays.near.shape
+        if c.use_interval:
+            interval = torch.stack([rays.near - centre, rays.far - centre, rays.far - rays.near], 2) * valid[:, :, None]
+        else:
+            interval = rays.near.new_zeros(B, V, 3, G, G)
+        agreement = (
+            photo_consistency(batch, rays, c.bins) if c.use_consistency else rays.near.new_zeros(B, V, 2 * c.bins, G, G)
+        )
+        return torch.cat([interval, valid[:, :, None], agreement], 2).flatten(0, 1)
+
+    def _scan(self, x: Tensor, keep: Tensor, views: int) -> Tensor:
+        """Run the blocks over the kept tokens of (B, V * T * T, width), each in its own order."""
+        length = max(int(keep.sum(1).max()), 1)
+        x = torch.where(keep[..., None], x, 0)
+        for block, order in zip(self.blocks, self.config.orders, strict=True):
+            index = self._order(order, keep, views)[:, :length, None].expand(-1, -1, x.shape[-1])
+            # padding sits at the end of every order, after all real tokens of a causal scan
+            y = block(x.gather(1, index)) - x.gather(1, index)
+            x = x.scatter_add(1, index, y)
+        return torch.where(keep[..., None], x, 0)
+
+    def _order(self, name: str, keep: Tensor, views: int) -> Tensor:
+        """Indices of all tokens, kept ones first, in the named order. (B, V * T * T)"""
+        T = self.tokens
+        v, y, x = torch.meshgrid(torch.arange(views), torch.arange(T), torch.arange(T), indexing="ij")
+        base, _, reverse = name.partition("_")
+        key = {"rows": (v * T + y) * T + x, "columns": (v * T + x) * T + y, "across": (y * T + x) * views + v}[base]
+        key = key.flatten().to(keep.device)
+        key = -key if reverse else key
+        return torch.where(keep, key, views * T * T).argsort(1)
+
+    def _decode(self, features: Tensor, batch: CropBatch, rays: Intervals) -> ArmOutput:
+        B, V, G, _ = rays.near.shape
+        c = self.config
+
+        def per_ray(x: Tensor, *shape: int) -> Tensor:
+            return x.permute(0, 2, 3, 1).reshape(B, V, G, G, *shape)
+
+        logits = per_ray(self.depth_head(features), 2, c.bins)
+        share = (torch.arange(c.bins, device=logits.device) + 0.5) / c.bins
+        p = logits.softmax(-1)
+        mean = (p * share).sum(-1)
+        spread = (p * (share - mean[..., None]) ** 2).sum(-1).clamp(min=1e-12).sqrt()
+        interval = (rays.far - rays.near)[..., None]
+        depth = rays.near[..., None] + interval * mean
+        attributes = per_ray(self.attribute_head(features), 2, 7)
+        # a Gaussian's natural size is its share of the image: the grid's pitch at its depth
+        pitch = depth * c.stride / batch.K[..., 0, 0, None, None, None]
+        scales = 0.7 * pitch[..., None] * torch.exp(attributes[..., :3].clamp(-2, 1.5))
+        own = F.adaptive_avg_pool2d(batch.rgb.flatten(0, 1), G)
+        colors = (per_ray(own, 1, 3) + attributes[..., 4:7].tanh()).clamp(0, 1)
+        return ArmOutput(
+            rays=rays,
+            depth_logits=logits,
+            depth=depth,
+            spread=spread * interval,
+            scales=scales,
+            quats=self.rotation(per_ray(self.rotation_head(features), 2, 32)),
+            opacities=torch.sigmoid(attributes[..., 3] + 2.0),
+            colors=colors,
+        )

@@ -1,0 +1,191 @@
+"""From stored views of one object to what a training step needs: input crops, targets, all in the unit cube."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from mvgamba_ros.model.interval import CropBatch, pixel_rays
+from mvgamba_ros.types import F32
+
+DEPTH_UNIT = 0.05e-3  # metres per step of the stored depth
+INPUT_VIEWS = 8  # the first views of an object are as an arm would take them; the others only supervise
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How a training sample differs from the stored object. Lengths relative to the object's size."""
+
+    margin: tuple[float, float] = (1.02, 1.4)
+    """Crop side over the silhouette's bounding square."""
+    cube: tuple[float, float] = (1.05, 1.6)
+    """Half side of the unit cube over half the object's longest side: a visual hull is larger than its object."""
+    shift: float = 0.15
+    """Largest offset of the cube's centre."""
+    tilt: float = 0.1
+    """Share of samples in a random orientation, for captures whose z axis is not up."""
+    floor: float = 0.6
+    """Share of supported objects whose floor is told to the network."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Tensors of one object (or, stacked, of B objects). V input views, W target views, grid G, crop side S.
+
+    Inputs as in `CropBatch`. ``front``, ``back`` (V, G, G) true z-depths in cube units at the grid's rays, NaN where
+    the surface is torn or absent. Targets for rendering: ``target_rgb`` (W, S, S, 3) on white, ``target_alpha``
+    (W, S, S), ``target_depth`` (W, S, S) z-depth in cube units, NaN off the object, ``target_K``,
+    ``target_T_cube_camera``. ``points`` (P, 3) on the true surface; ``half`` (): metres per cube unit.
+    """
+
+    rgb: Tensor
+    alpha: Tensor
+    K: Tensor
+    T_cube_camera: Tensor
+    floor: Tensor
+    front: Tensor
+    back: Tensor
+    target_rgb: Tensor
+    target_alpha: Tensor
+    target_depth: Tensor
+    target_K: Tensor
+    target_T_cube_camera: Tensor
+    points: Tensor
+    half: Tensor
+
+    def inputs(self) -> CropBatch:
+        return CropBatch(self.rgb, self.alpha, self.K, self.T_cube_camera, self.floor)
+
+
+def collate(samples: list[Sample]) -> Sample:
+    return Sample(*(torch.stack([getattr(s, f.name) for s in samples]) for f in fields(Sample)))
+
+
+def make_sample(
+    item: Mapping[str, F32], views: int, targets: int, grid: int, sampling: Sampling, rng: np.random.Generator
+) -> Sample:
+    """``item``: one object as `Shards` gives it. Draws views, cube, crop and orientation from ``rng``."""
+    chosen = rng.permutation(INPUT_VIEWS)[:views]
+    supervising = rng.permutation(len(item["rgb"]))[:targets]
+    points = np.asarray(item["points"], np.float64)
+    low, high = points.min(0), points.max(0)
+    half = 0.5 * float((high - low).max()) * rng.uniform(*sampling.cube)
+    centre = 0.5 * (low + high) + rng.uniform(-1, 1, 3) * sampling.shift * half
+    turned = rng.random() < sampling.tilt
+    R = _random_rotation(rng) if turned else np.eye(3)
+    support = float(item["support_height"])
+    told = np.isfinite(support) and not turned and rng.random() < sampling.floor
+
+    def pose(index: np.ndarray) -> Tensor:
+        T = np.asarray(item["T_world_camera"], np.float64)[index].copy()
+        T[:, :3, 3] = (T[:, :3, 3] - centre) @ R.T / half
+        T[:, :3, :3] = R @ T[:, :3, :3]
+        return torch.from_numpy(T.astype(np.float32))
+
+    def depth(name: str, index: np.ndarray) -> Tensor:
+        z = torch.from_numpy(item[name][index].astype(np.float32)) * (DEPTH_UNIT / half)
+        return torch.where(z > 0, z, torch.nan)
+
+    def picture(index: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
+        rgb = torch.from_numpy(item["rgb"][index].astype(np.float32)) / 255
+        alpha = torch.from_numpy(item["alpha"][index].astype(np.float32)) / 255
+        return rgb, alpha, torch.from_numpy(np.asarray(item["K"][index], np.float32).copy())
+
+    rgb, alpha, K = picture(chosen)
+    window = crop_windows(alpha, rng.uniform(*sampling.margin, views))
+    size = alpha.shape[-1]
+    rgb = recrop(rgb.permute(0, 3, 1, 2), window, size, fill=1.0)
+    K = recrop_K(K, window, size)
+    front, back = (recrop_depth(depth(name, chosen), window, grid) for name in ("depth_front", "depth_back"))
+    target_rgb, target_alpha, target_K = picture(supervising)
+    return Sample(
+        rgb=rgb,
+        alpha=recrop(alpha[:, None], window, size, fill=0.0)[:, 0],
+        K=K,
+        T_cube_camera=pose(chosen),
+        floor=torch.tensor((support - centre[2]) / half if told else -torch.inf, dtype=torch.float32),
+        front=front,
+        back=back,
+        target_rgb=target_rgb,
+        target_alpha=target_alpha,
+        target_depth=depth("depth_front", supervising),
+        target_K=target_K,
+        target_T_cube_camera=pose(supervising),
+        points=torch.from_numpy(((points - centre) @ R.T / half).astype(np.float32)),
+        half=torch.tensor(half, dtype=torch.float32),
+    )
+
+
+def crop_windows(alpha: Tensor, margin: np.ndarray) -> Tensor:
+    """Square windows (V, 3) of x0, y0, side in pixels around each silhouette (V, S, S), ``margin`` times its box."""
+    size = alpha.shape[-1]
+    windows = []
+    for silhouette, m in zip(alpha > 0.5, margin, strict=True):
+        ys, xs = torch.nonzero(silhouette, as_tuple=True)
+        if not len(xs):
+            windows.append([0.0, 0.0, float(size)])
+            continue
+        x0, x1, y0, y1 = int(xs.min()), int(xs.max()) + 1, int(ys.min()), int(ys.max()) + 1
+        side = max(x1 - x0, y1 - y0, 8) * float(m)
+        windows.append([0.5 * (x0 + x1 - side), 0.5 * (y0 + y1 - side), side])
+    return torch.tensor(windows, dtype=torch.float32)
+
+
+def _window_grid(window: Tensor, out: int, size: int) -> Tensor:
+    """Sampling positions in [-1, 1] over the source, (V, out, out, 2), at the centres of out x out cells."""
+    centres = (torch.arange(out) + 0.5) / out
+    x = window[:, 0, None] + window[:, 2, None] * centres
+    y = window[:, 1, None] + window[:, 2, None] * centres
+    grid = torch.stack([x[:, None, :].expand(-1, out, -1), y[:, :, None].expand(-1, -1, out)], -1)
+    return grid * (2 / size) - 1
+
+
+def recrop(image: Tensor, window: Tensor, out: int, fill: float) -> Tensor:
+    """Bilinear crop of (V, C, S, S) to (V, C, out, out); ``fill`` outside."""
+    grid = _window_grid(window, out, image.shape[-1])
+    return F.grid_sample(image - fill, grid, align_corners=False) + fill
+
+
+def recrop_K(K: Tensor, window: Tensor, out: int) -> Tensor:
+    scale = out / window[:, 2]
+    cropped = K.clone()
+    cropped[:, 0, 2] -= window[:, 0]
+    cropped[:, 1, 2] -= window[:, 1]
+    cropped[:, :2] *= scale[:, None, None]
+    return cropped
+
+
+def recrop_depth(depth: Tensor, window: Tensor, out: int, tear: float = 0.06) -> Tensor:
+    """Depth (V, S, S), NaN off the object, at the centres of an out x out grid of the window.
+
+    Interpolated where the four neighbours belong to one surface (within ``tear`` of each other), NaN elsewhere:
+    a mean across a depth edge lies on no surface.
+    """
+    known = torch.isfinite(depth)
+    z = torch.where(known, depth, 0)
+    lowest = -F.max_pool2d(-torch.where(known, depth, 1e6)[:, None], 3, 1, 1)
+    highest = F.max_pool2d(torch.where(known, depth, -1e6)[:, None], 3, 1, 1)
+    torn = ((highest - lowest) > 3 * tear).float()
+    grid = _window_grid(window, out, depth.shape[-1])
+    planes = torch.cat([z[:, None], known.float()[:, None], torn], 1)
+    value, seen, near_tear = F.grid_sample(planes, grid, align_corners=False).unbind(1)
+    nearest = F.grid_sample(z[:, None], grid, mode="nearest", align_corners=False)[:, 0]
+    mean = value / seen.clamp(min=1e-6)
+    sound = (seen > 0.99) & ((mean - nearest).abs() < tear) & (near_tear < 0.99)
+    return torch.where(sound, mean, torch.nan)
+
+
+def grid_rays(batch: CropBatch, grid: int) -> tuple[Tensor, Tensor]:
+    return pixel_rays(batch.K, batch.T_cube_camera, grid, batch.alpha.shape[-1])
+
+
+def _random_rotation(rng: np.random.Generator) -> np.ndarray:
+    """Uniform over SO(3): the Q of a Gaussian matrix, with its determinant made +1."""
+    Q, upper = np.linalg.qr(rng.normal(size=(3, 3)))
+    Q = Q * np.sign(np.diag(upper))
+    return Q * np.linalg.det(Q)

@@ -1,0 +1,70 @@
+"""A training run as one YAML file."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mvgamba_ros.errors import ErrorCode, ReconstructionError
+from mvgamba_ros.model.arm import ArmConfig
+from mvgamba_ros.training.batch import Sampling
+from mvgamba_ros.training.losses import LossWeights
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """``views_per_step`` is the budget of input views in a step: 32 are 8 objects of 4 views or 4 of 8.
+
+    ``view_counts``: how often each number of input views is drawn. ``render_from``: the step at which rendering losses
+    join; depth alone is several times cheaper and right for the beginning. ``samples``: objects to train on in all.
+    """
+
+    name: str
+    data: str
+    validation: str
+    model: ArmConfig = field(default_factory=ArmConfig)
+    sampling: Sampling = field(default_factory=Sampling)
+    losses: LossWeights = field(default_factory=LossWeights)
+    seed: int = 0
+    samples: int = 60_000
+    views_per_step: int = 32
+    accumulate: int = 1
+    target_views: int = 3
+    view_counts: dict[int, float] = field(default_factory=lambda: {1: 0.05, 2: 0.15, 3: 0.15, 4: 0.4, 6: 0.1, 8: 0.15})
+    learning_rate: float = 6e-4
+    weight_decay: float = 0.05
+    warmup: float = 0.02
+    clip: float = 1.0
+    ema: float = 0.999
+    render_from: int = 0
+    precision: str = "no"
+    save_minutes: float = 3.0
+    validate_minutes: float = 10.0
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def from_dict(values: dict[str, Any]) -> TrainConfig:
+    """Build a config; an unknown key or a wrong section raises BAD_OPTION naming it."""
+    values = dict(values)
+    try:
+        for key, kind in (("model", ArmConfig), ("sampling", Sampling), ("losses", LossWeights)):
+            section = {k: tuple(v) if isinstance(v, list) else v for k, v in (values.get(key) or {}).items()}
+            values[key] = kind(**section)
+        return TrainConfig(**values)
+    except TypeError as error:
+        raise ReconstructionError(ErrorCode.BAD_OPTION, f"training config: {error}") from error
+
+
+def load(path: Path) -> TrainConfig:
+    try:
+        values = yaml.safe_load(path.read_text())
+    except (OSError, yaml.YAMLError) as error:
+        raise ReconstructionError(ErrorCode.BAD_OPTION, f"training config {path}: {error}") from error
+    if not isinstance(values, dict):
+        raise ReconstructionError(ErrorCode.BAD_OPTION, f"training config {path}: expected a mapping of settings")
+    return from_dict(values)

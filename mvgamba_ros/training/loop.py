@@ -1,0 +1,201 @@
+"""The training run: AdamW, warm-up and cosine, EMA, clipping, accumulation; saves itself and resumes to the same curve.
+
+Every random draw of step n comes from (seed, n), never from where the process happens to stand, so a resumed run
+continues as if it had not stopped, and several processes share one batch: rank r takes every world-th object of it.
+Processes, devices and mixed precision are Hugging Face Accelerate's.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from mvgamba_ros.model.arm import ArmNetwork
+from mvgamba_ros.training.batch import Sample, collate, make_sample
+from mvgamba_ros.training.config import TrainConfig
+from mvgamba_ros.training.data.shards import Shards
+from mvgamba_ros.training.losses import depth_losses, render_losses, total
+from mvgamba_ros.training.validate import validate
+
+
+class Steps(Dataset[Sample]):
+    """Item n is this rank's share of the batch of micro-step n."""
+
+    def __init__(self, config: TrainConfig, shards: Shards, rank: int, world: int) -> None:
+        self.config, self.shards, self.rank, self.world = config, shards, rank, world
+
+    def __len__(self) -> int:
+        return 2**31
+
+    def views(self, step: int) -> int:
+        counts = self.config.view_counts
+        rng = np.random.default_rng((self.config.seed, step))
+        chance = np.array(list(counts.values()), float)
+        return int(rng.choice(list(counts), p=chance / chance.sum()))
+
+    def __getitem__(self, step: int) -> Sample:
+        c = self.config
+        views = self.views(step)
+        objects = range(max(c.views_per_step // views, 1))
+        grid = c.model.size // c.model.stride
+        samples = []
+        for k in objects[self.rank :: self.world]:
+            rng = np.random.default_rng((c.seed, step, k))
+            item = self.shards[int(rng.integers(len(self.shards)))]
+            samples.append(make_sample(item, views, c.target_views, grid, c.sampling, rng))
+        return collate(samples)
+
+
+class Trainer:
+    """One run in a folder: ``state.pt`` (everything), ``log.csv``-like TensorBoard curves, validation reports."""
+
+    def __init__(self, config: TrainConfig, folder: Path, say: Callable[[str], None] = print) -> None:
+        self.config, self.folder, self.say = config, folder, say
+        self.accelerator = Accelerator(
+            mixed_precision=config.precision,
+            gradient_accumulation_steps=config.accumulate,
+            log_with="tensorboard",
+            project_dir=folder,
+        )
+        folder.mkdir(parents=True, exist_ok=True)
+        torch.manual_seed(config.seed)
+        network = ArmNetwork(config.model)
+        decay = [p for p in network.parameters() if p.ndim > 1]
+        plain = [p for p in network.parameters() if p.ndim <= 1]
+        optimizer = torch.optim.AdamW(
+            [{"params": decay, "weight_decay": config.weight_decay}, {"params": plain, "weight_decay": 0.0}],
+            lr=config.learning_rate,
+            betas=(0.9, 0.95),
+        )
+        self.step = 0
+        self.samples = 0
+        self.ema = {k: v.detach().clone() for k, v in network.state_dict().items()}
+        self.network, self.optimizer = self.accelerator.prepare(network, optimizer)
+        self.state_file = folder / "state.pt"
+        if self.state_file.exists():
+            self._resume()
+
+    def run(self, until_step: int | None = None) -> None:
+        """Train to the end of the schedule, or to ``until_step``."""
+        c, acc = self.config, self.accelerator
+        acc.init_trackers(".")
+        steps = Steps(c, Shards(Path(c.data)), acc.process_index, acc.num_processes)
+        saved = validated = told = time.monotonic()
+        told_samples = self.samples
+        for batch in self._batches(steps):
+            if self.samples >= c.samples or (until_step is not None and self.step >= until_step):
+                break
+            losses = self._update(batch)
+            self.samples += max(c.views_per_step // batch.rgb.shape[1], 1)
+            self.step += 1
+            now = time.monotonic()
+            if now - told > 10 and acc.is_main_process:
+                rate = (self.samples - told_samples) / (now - told)
+                eta = (c.samples - self.samples) / max(rate, 1e-9) / 60
+                values = "  ".join(f"{k} {v:.4f}" for k, v in losses.items())
+                done = f"step {self.step}  {self.samples:,}/{c.samples:,} objects"
+                self.say(f"{done}  {rate:.1f}/s  ETA {eta:.0f} min  {values}")
+                acc.log({f"train/{k}": v for k, v in losses.items()}, self.step)
+                told, told_samples = now, self.samples
+            if now - saved > 60 * c.save_minutes:
+                self.save()
+                saved = now
+            if now - validated > 60 * c.validate_minutes:
+                self.validate()
+                validated = time.monotonic()
+        self.save()
+        self.validate()
+        acc.end_training()
+
+    def _batches(self, steps: Steps) -> Iterator[Sample]:
+        order = range(self.step, self.step + 2**24)
+        yield from DataLoader(steps, batch_size=None, sampler=order, num_workers=1, prefetch_factor=3)
+
+    def _update(self, batch: Sample) -> dict[str, float]:
+        c, acc = self.config, self.accelerator
+        with acc.accumulate(self.network):
+            for group in self.optimizer.param_groups:
+                group["lr"] = self.learning_rate()
+            output = self.network(batch.inputs())
+            losses = depth_losses(output, batch)
+            if self.step >= c.render_from:
+                losses |= render_losses(output, batch)
+            acc.backward(total(losses, c.losses))
+            if acc.sync_gradients:
+                acc.clip_grad_norm_(self.network.parameters(), c.clip)
+            self.optimizer.step()
+            self.optimizer.zero_grad()
+        decay = min(c.ema, (1 + self.step) / (10 + self.step))
+        with torch.no_grad():
+            for name, value in acc.unwrap_model(self.network).state_dict().items():
+                self.ema[name].lerp_(value, 1 - decay)
+        return {k: float(v.detach()) for k, v in losses.items()}
+
+    def learning_rate(self) -> float:
+        """Linear warm-up, then a cosine down to 2 % of the peak at the last sample."""
+        c = self.config
+        done = self.samples / c.samples
+        if done < c.warmup:
+            return c.learning_rate * (done / c.warmup + 1e-3)
+        share = min((done - c.warmup) / (1 - c.warmup), 1.0)
+        return c.learning_rate * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * share)))
+
+    def averaged(self) -> ArmNetwork:
+        """A copy of the network with the averaged weights, in evaluation mode."""
+        network = ArmNetwork(self.config.model)
+        network.load_state_dict(self.ema)
+        return network.eval()
+
+    def validate(self) -> dict[str, float]:
+        if not self.accelerator.is_main_process:
+            return {}
+        report = validate(self.averaged(), Shards(Path(self.config.validation)), self.config)
+        self.say("validation  " + "  ".join(f"{k} {v:.4f}" for k, v in report.items()))
+        self.accelerator.log({f"validation/{k}": v for k, v in report.items()}, self.step)
+        with (self.folder / "validation.csv").open("a") as f:
+            if f.tell() == 0:
+                f.write(",".join(["step", "samples", *report]) + "\n")
+            f.write(",".join(map(str, [self.step, self.samples, *report.values()])) + "\n")
+        return report
+
+    def save(self) -> None:
+        """Write everything that the next process needs, in one atomic move."""
+        if not self.accelerator.is_main_process:
+            return
+        state: dict[str, Any] = {
+            "config": self.config.to_dict(),
+            "network": self.accelerator.unwrap_model(self.network).state_dict(),
+            "ema": self.ema,
+            "optimizer": self.optimizer.state_dict(),
+            "step": self.step,
+            "samples": self.samples,
+        }
+        part = self.state_file.with_suffix(".part")
+        torch.save(state, part)
+        part.replace(self.state_file)
+
+    def _resume(self) -> None:
+        state = torch.load(self.state_file, weights_only=True)
+        self.accelerator.unwrap_model(self.network).load_state_dict(state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.ema = state["ema"]
+        self.step, self.samples = state["step"], state["samples"]
+        self.say(f"resuming {self.state_file} at step {self.step} ({self.samples:,} objects)")
+
+
+def to(sample: Sample, device: torch.device) -> Sample:
+    return Sample(*(_move(getattr(sample, f.name), device) for f in fields(Sample)))
+
+
+def _move(x: Tensor, device: torch.device) -> Tensor:
+    return x.to(device, non_blocking=True)
