@@ -1,0 +1,49 @@
+"""Finds and loads the native CPU kernels (``native/*.cpp``), which are plain C functions called through ctypes.
+
+There is one library per instruction set; torch's own look at the processor chooses among them (set
+``ATEN_CPU_CAPABILITY=default`` or ``avx2`` to have torch and the kernels use less than the machine offers).
+ctypes releases the GIL during a call, so other Python threads run meanwhile.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+from functools import cache
+from pathlib import Path
+
+import torch  # first: the kernels then share the OpenMP runtime (libgomp) that torch brings, and its threads
+
+INSTRUCTION_SETS = {"AVX512": "avx512", "AVX2": "avx2"}
+"""torch's name of a CPU capability -> the library built for it; anything else runs the architecture's baseline."""
+
+
+def instruction_set() -> str:
+    """The instruction set of the library that this machine uses: ``avx512``, ``avx2``, ``sse2`` or ``neon``."""
+    if platform.machine() in ("aarch64", "arm64"):
+        return "neon"
+    return INSTRUCTION_SETS.get(torch.backends.cpu.get_cpu_capability(), "sse2")
+
+
+@cache
+def library(instructions: str | None = None) -> ctypes.CDLL:
+    """The loaded kernel library, for this machine's best instruction set or a named one (tests compare them).
+
+    Looks in this package's folder, or in the folder that the environment variable ``MVGAMBA_KERNELS`` names (for a
+    sanitizer build). Raises `ImportError` that says how to build it where there is none.
+    """
+    folder = Path(os.environ.get("MVGAMBA_KERNELS", Path(__file__).parent))
+    path = folder / f"libmvgamba_kernels_{instructions or instruction_set()}.so"
+    if not path.is_file():
+        sources = Path(__file__).parent / "native"
+        raise ImportError(
+            f"the native CPU kernels are not built: no {path}. Build them with: "
+            f"cmake -S {sources} -B build/kernels && cmake --build build/kernels --parallel"
+        )
+    return ctypes.CDLL(str(path))
+
+
+def threads() -> int:
+    """How many threads a kernel may use: torch's own setting (`torch.set_num_threads`)."""
+    return torch.get_num_threads()
