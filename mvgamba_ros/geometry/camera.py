@@ -1,0 +1,146 @@
+"""Pinhole cameras: checks, undistortion, crops, resampling, projection.
+
+Pixel centres lie at +0.5 (see `mvgamba_ros.types`); OpenCV's own functions put them at integers, so ``cx, cy`` shift
+by half a pixel on the way in and out of them, here and nowhere else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, TypeVar
+
+import cv2
+import numpy as np
+
+from mvgamba_ros.errors import ErrorCode, ReconstructionError
+from mvgamba_ros.geometry.se3 import inverse, transform
+from mvgamba_ros.types import F32, F64, U8, Bool, Camera, View
+
+DISTORTION_LENGTHS: dict[str, tuple[int, ...]] = {
+    "none": (0,),
+    "plumb_bob": (0, 4, 5),
+    "rational_polynomial": (0, 8, 12, 14),
+    "equidistant": (0, 4),
+}
+"""Distortion models and how many coefficients each may have, in ROS's and OpenCV's order (k1 k2 p1 p2 k3 ...)."""
+
+Raster = TypeVar("Raster", U8, Bool, F32)
+
+_HALF = np.array([[0.0, 0.0, 0.5], [0.0, 0.0, 0.5], [0.0, 0.0, 0.0]])
+
+
+def check_camera(camera: Camera, what: str = "camera") -> None:
+    """Raises BAD_CAMERA_INFO where intrinsics, size or distortion cannot be those of a camera."""
+
+    def bad(message: str) -> ReconstructionError:
+        return ReconstructionError(ErrorCode.BAD_CAMERA_INFO, f"{what}: {message}")
+
+    K = np.asarray(camera.K)
+    if K.shape != (3, 3) or not np.isfinite(K).all():
+        raise bad(f"K must be 3x3 and finite, got {K.tolist()}")
+    if not (K[0, 0] > 0.0 and K[1, 1] > 0.0):
+        raise bad(f"focal lengths {K[0, 0]:g}, {K[1, 1]:g} px must be positive; an all-zero K means uncalibrated")
+    if not np.allclose([K[0, 1], K[1, 0], *K[2]], [0.0, 0.0, 0.0, 0.0, 1.0]):
+        raise bad("K must be [[fx, 0, cx], [0, fy, cy], [0, 0, 1]]; skew is not supported")
+    if camera.width <= 0 or camera.height <= 0:
+        raise bad(f"image size {camera.width} x {camera.height} must be positive")
+    allowed = DISTORTION_LENGTHS.get(camera.distortion_model)
+    if allowed is None:
+        raise bad(f"distortion model '{camera.distortion_model}' is not one of {', '.join(DISTORTION_LENGTHS)}")
+    if len(camera.distortion) not in allowed:
+        raise bad(
+            f"{camera.distortion_model} takes {' or '.join(map(str, allowed))} coefficients, "
+            f"got {len(camera.distortion)}"
+        )
+    if not np.isfinite(camera.distortion).all():
+        raise bad(f"distortion {camera.distortion} is not finite")
+
+
+def undistort(view: View) -> View:
+    """The view as an ideal pinhole camera of the same size sees it (``distortion_model`` "none").
+
+    The new ``K`` is chosen so that every pixel of the result was seen by the lens: no black borders that would read
+    as background. Colours are interpolated, mask and depth taken from the nearest pixel. A view without distortion
+    is answered as it is. Raises BAD_CAMERA_INFO as `check_camera`.
+    """
+    camera = view.camera
+    check_camera(camera, view.name or "camera")
+    if not any(camera.distortion):
+        if camera.distortion_model == "none":
+            return view
+        return replace(view, camera=replace(camera, distortion_model="none", distortion=()))
+
+    size = (camera.width, camera.height)
+    K_cv = camera.K - _HALF
+    coefficients = np.array(camera.distortion)
+    if camera.distortion_model == "equidistant":
+        new_K = cv2.fisheye.estimateNewCameraMatrixForUndistortRectify(K_cv, coefficients, size, np.eye(3), balance=0.0)
+        map_x, map_y = cv2.fisheye.initUndistortRectifyMap(K_cv, coefficients, np.eye(3), new_K, size, cv2.CV_32FC1)
+    else:
+        new_K, _ = cv2.getOptimalNewCameraMatrix(K_cv, coefficients, size, alpha=0.0)
+        map_x, map_y = cv2.initUndistortRectifyMap(K_cv, coefficients, np.eye(3), new_K, size, cv2.CV_32FC1)
+
+    def warp(raster: Any, interpolation: int) -> Any:
+        return cv2.remap(raster, map_x, map_y, interpolation, borderMode=cv2.BORDER_REPLICATE)
+
+    return replace(
+        view,
+        image=warp(view.image, cv2.INTER_LINEAR),
+        camera=Camera(K=np.asarray(new_K, dtype=np.float64) + _HALF, width=size[0], height=size[1]),
+        mask=None if view.mask is None else warp(view.mask.astype(np.uint8), cv2.INTER_NEAREST).astype(bool),
+        depth=None if view.depth is None else warp(view.depth, cv2.INTER_NEAREST),
+    )
+
+
+def crop(camera: Camera, x0: float, y0: float, x1: float, y1: float, width: int, height: int) -> Camera:
+    """The camera whose (``width``, ``height``) image shows exactly the window (x0, y0)-(x1, y1), in pixel edges.
+
+    The window may reach beyond the image. Raises BAD_CAMERA_INFO on a window without area or a distorted camera.
+    """
+    if any(camera.distortion):
+        raise ReconstructionError(ErrorCode.BAD_CAMERA_INFO, "undistort a camera before cropping it")
+    if not (x1 > x0 and y1 > y0 and width > 0 and height > 0):
+        raise ReconstructionError(
+            ErrorCode.BAD_CAMERA_INFO, f"crop ({x0:g}, {y0:g})-({x1:g}, {y1:g}) to {width} x {height} has no area"
+        )
+    scale_x, scale_y = width / (x1 - x0), height / (y1 - y0)
+    fx, fy, cx, cy = camera.K[0, 0], camera.K[1, 1], camera.K[0, 2], camera.K[1, 2]
+    K = np.array([[fx * scale_x, 0.0, (cx - x0) * scale_x], [0.0, fy * scale_y, (cy - y0) * scale_y], [0.0, 0.0, 1.0]])
+    return Camera(K=K, width=width, height=height)
+
+
+def resample(raster: Raster, camera_from: Camera, camera_to: Camera) -> Raster:
+    """What ``camera_to`` sees, given what ``camera_from`` saw from the same place; both without distortion.
+
+    An image (H, W, 3) uint8 and a mask (H, W) bool are low-pass filtered before they shrink; depth (H, W) float32
+    takes the nearest pixel, since depths must not be averaged across an edge. Zero beyond the source.
+    """
+    if any(camera_from.distortion) or any(camera_to.distortion):
+        raise ReconstructionError(ErrorCode.BAD_CAMERA_INFO, "undistort a camera before resampling it")
+    affine = ((camera_from.K - _HALF) @ np.linalg.inv(camera_to.K - _HALF))[:2]  # from new pixels to old ones
+    size = (camera_to.width, camera_to.height)
+    source: Any = raster
+    if raster.dtype == np.float32:
+        return cv2.warpAffine(source, affine, size, flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP)
+    if raster.dtype == np.bool_:
+        source = raster.astype(np.uint8) * np.uint8(255)
+    # a box of `shrink` pixels has about this standard deviation; without it a shrunk image aliases
+    sigma_x, sigma_y = (0.5 * float(np.sqrt(max(shrink**2 - 1.0, 0.0))) for shrink in (affine[0, 0], affine[1, 1]))
+    if max(sigma_x, sigma_y) > 0.1:
+        source = cv2.GaussianBlur(source, (0, 0), sigmaX=max(sigma_x, 1e-3), sigmaY=max(sigma_y, 1e-3))
+    warped: Any = cv2.warpAffine(source, affine, size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
+    return warped > 127 if raster.dtype == np.bool_ else warped
+
+
+def project(camera: Camera, T_world_camera: F64, points: F64) -> tuple[F64, F64]:
+    """World points (N, 3) to pixels (N, 2), x then y, and z-depth (N,) in metres; pixels are NaN where z <= 0.
+
+    Raises BAD_CAMERA_INFO for a camera that is still distorted.
+    """
+    if any(camera.distortion):
+        raise ReconstructionError(ErrorCode.BAD_CAMERA_INFO, "undistort a camera before projecting into it")
+    in_camera = transform(inverse(T_world_camera), np.asarray(points, dtype=np.float64))
+    z = in_camera[:, 2]
+    safe = np.where(z > 0.0, z, np.nan)
+    pixels = in_camera[:, :2] / safe[:, None] * [camera.K[0, 0], camera.K[1, 1]] + camera.K[:2, 2]
+    return pixels, z

@@ -1,0 +1,116 @@
+"""Rigid transforms as (4, 4) float64 matrices, and unit quaternions.
+
+``T_a_b`` takes points in b to a, so ``T_a_c = T_a_b @ T_b_c``. Quaternions are wxyz everywhere but in ROS messages,
+which are xyzw; the two conversions below are the only place where the order changes.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.spatial.transform import Rotation, Slerp
+
+from mvgamba_ros.errors import ErrorCode, ReconstructionError
+from mvgamba_ros.types import F64
+
+OPENCV_FROM_OPENGL: F64 = np.diag([1.0, -1.0, -1.0, 1.0])
+"""Takes OpenGL camera axes (x right, y up, z back) to OpenCV's (x right, y down, z forward); its own inverse."""
+
+RIGID_TOLERANCE = 1e-3
+"""How far R^T R may be from the identity: text files round, a scaled or sheared matrix is far outside of this."""
+
+
+def check_rigid(T: F64, what: str = "pose") -> F64:
+    """``T`` as a float64 (4, 4) with its rotation made exactly orthonormal. ``what`` names it in messages.
+
+    Raises BAD_POSE where ``T`` has another shape, holds NaN or infinity, is scaled, sheared or mirrored.
+    """
+    T = np.asarray(T, dtype=np.float64)
+    if T.shape != (4, 4):
+        raise ReconstructionError(ErrorCode.BAD_POSE, f"{what}: a pose is a 4x4 matrix, this one is {T.shape}")
+    if not np.isfinite(T).all():
+        raise ReconstructionError(ErrorCode.BAD_POSE, f"{what}: the pose holds NaN or infinity; check its source")
+    if np.abs(T[3] - [0.0, 0.0, 0.0, 1.0]).max() > RIGID_TOLERANCE:
+        raise ReconstructionError(ErrorCode.BAD_POSE, f"{what}: the last row of a pose is 0 0 0 1, not {T[3].tolist()}")
+    R = T[:3, :3]
+    error = float(np.abs(R.T @ R - np.eye(3)).max())
+    determinant = float(np.linalg.det(R))
+    if error > RIGID_TOLERANCE or determinant < 0.0:
+        raise ReconstructionError(
+            ErrorCode.BAD_POSE,
+            f"{what}: not a rotation (R^T R is off the identity by {error:.2g}, determinant {determinant:.3g}); "
+            "poses must be rigid, without scale, shear or mirroring",
+        )
+    U, _, Vt = np.linalg.svd(R)
+    rigid = np.eye(4)
+    rigid[:3, :3] = U @ Vt
+    rigid[:3, 3] = T[:3, 3]
+    return rigid
+
+
+def inverse(T: F64) -> F64:
+    """The inverse of rigid ``T`` (..., 4, 4)."""
+    R_t = np.swapaxes(T[..., :3, :3], -1, -2)
+    result = np.zeros_like(T)
+    result[..., :3, :3] = R_t
+    result[..., :3, 3] = -np.einsum("...ij,...j->...i", R_t, T[..., :3, 3])
+    result[..., 3, 3] = 1.0
+    return result
+
+
+def transform(T_a_b: F64, points_b: F64) -> F64:
+    """Points (..., 3) in b, expressed in a."""
+    return points_b @ T_a_b[:3, :3].T + T_a_b[:3, 3]
+
+
+def look_at(eye: F64, target: F64, up: F64 | tuple[float, float, float] = (0.0, 0.0, 1.0)) -> F64:
+    """``T_world_camera`` of an OpenCV camera at ``eye`` whose z axis points to ``target``, image up along ``up``.
+
+    Looking straight along ``up`` leaves the roll free; another axis is then taken. Raises BAD_POSE where ``eye`` is
+    ``target``.
+    """
+    eye = np.asarray(eye, dtype=np.float64)
+    forward = np.asarray(target, dtype=np.float64) - eye
+    distance = float(np.linalg.norm(forward))
+    if not distance > 0.0:
+        raise ReconstructionError(ErrorCode.BAD_POSE, f"a camera at {eye.tolist()} cannot look at its own centre")
+    z = forward / distance
+    x = np.cross(z, np.asarray(up, dtype=np.float64))
+    if np.linalg.norm(x) < 1e-6:
+        x = np.cross(z, np.eye(3)[int(np.argmin(np.abs(z)))])
+    x /= np.linalg.norm(x)
+    T = np.eye(4)
+    T[:3, :3] = np.stack([x, np.cross(z, x), z], axis=1)
+    T[:3, 3] = eye
+    return T
+
+
+def matrix_to_quat(R: F64) -> F64:
+    """Rotations (3, 3) or (N, 3, 3) to unit quaternions wxyz, w >= 0."""
+    return Rotation.from_matrix(R).as_quat(canonical=True, scalar_first=True)
+
+
+def quat_to_matrix(q_wxyz: F64) -> F64:
+    """Quaternions wxyz (4,) or (N, 4), of any length but zero, to rotations. Raises BAD_POSE on zero or NaN."""
+    q = np.asarray(q_wxyz, dtype=np.float64)
+    if not np.isfinite(q).all() or (np.linalg.norm(q, axis=-1) < 1e-9).any():
+        raise ReconstructionError(ErrorCode.BAD_POSE, f"quaternion {q.tolist()}: zero or not finite, no rotation")
+    return Rotation.from_quat(q, scalar_first=True).as_matrix()
+
+
+def wxyz_to_xyzw(q: F64) -> F64:
+    """(..., 4) from this package's order to ROS's."""
+    return np.roll(q, -1, axis=-1)
+
+
+def xyzw_to_wxyz(q: F64) -> F64:
+    """(..., 4) from ROS's order to this package's."""
+    return np.roll(q, 1, axis=-1)
+
+
+def interpolate(T0: F64, T1: F64, s: float) -> F64:
+    """The pose at ``s`` in [0, 1] between two: translation linear, rotation along the shorter arc."""
+    rotations = Rotation.from_matrix(np.stack([T0[:3, :3], T1[:3, :3]]))
+    T = np.eye(4)
+    T[:3, :3] = Slerp([0.0, 1.0], rotations)(s).as_matrix()
+    T[:3, 3] = (1.0 - s) * T0[:3, 3] + s * T1[:3, 3]
+    return T

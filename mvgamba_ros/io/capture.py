@@ -1,0 +1,253 @@
+"""Capture folders: a transforms.json beside images, as nerfstudio and instant-ngp write and read them.
+
+Poses there are OpenGL camera-to-world; here they become OpenCV ``T_world_camera``. Units are taken to be metres and
+``scale``, ``offset``, ``aabb_scale``, ``applied_transform`` and the like are left alone: they say what a viewer
+should do with the poses, not where the cameras were.
+
+Format: https://docs.nerf.studio/quickstart/data_conventions.html and instant-ngp's docs/nerf_dataset_tips.md.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from mvgamba_ros.errors import ErrorCode, ReconstructionError
+from mvgamba_ros.geometry.camera import check_camera
+from mvgamba_ros.geometry.se3 import OPENCV_FROM_OPENGL, check_rigid
+from mvgamba_ros.types import F32, F64, U8, Bool, Camera, DistortionModel, View
+
+EXTENSIONS = (".png", ".jpg", ".jpeg", ".JPG", ".PNG", ".webp", ".bmp", ".tif", ".tiff")
+"""Tried in this order where a file_path has no extension, as in NeRF's synthetic scenes."""
+
+COEFFICIENTS: dict[str, tuple[DistortionModel, tuple[str, ...]]] = {
+    "PINHOLE": ("none", ()),
+    "SIMPLE_PINHOLE": ("none", ()),
+    "SIMPLE_RADIAL": ("plumb_bob", ("k1", "", "", "", "")),
+    "RADIAL": ("plumb_bob", ("k1", "k2", "", "", "")),
+    "OPENCV": ("plumb_bob", ("k1", "k2", "p1", "p2", "k3")),
+    "FULL_OPENCV": ("rational_polynomial", ("k1", "k2", "p1", "p2", "k3", "k4", "k5", "k6")),
+    "OPENCV_FISHEYE": ("equidistant", ("k1", "k2", "k3", "k4")),
+}
+"""camera_model: our distortion model and which keys hold its coefficients, in order ("" is always 0)."""
+
+MODEL_NAMES: dict[DistortionModel, str] = {
+    "none": "PINHOLE",
+    "plumb_bob": "OPENCV",
+    "rational_polynomial": "FULL_OPENCV",
+    "equidistant": "OPENCV_FISHEYE",
+}
+
+
+def read_capture(folder: str | Path, views_file: str = "transforms.json") -> list[View]:
+    """All views of a capture, in the file's order, with mask and depth where the file names them.
+
+    A mask is read from ``mask_path``, else from an alpha channel that is not opaque everywhere. Depth
+    (``depth_file_path`` or instant-ngp's ``depth_path``) is a 16-bit PNG in millimetres unless
+    ``integer_depth_scale`` gives another unit. Raises BAD_CAPTURE with the file's name and what to do about it.
+    """
+    path = Path(folder) / views_file
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise _bad(path, "not found; a capture is a folder with transforms.json and its images") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise _bad(path, f"cannot be read: {error}") from error
+    except json.JSONDecodeError as error:
+        raise _bad(path, f"broken JSON in line {error.lineno}, column {error.colno}: {error.msg}") from error
+    if not isinstance(content, dict) or not isinstance(content.get("frames"), list) or not content["frames"]:
+        raise _bad(path, 'has no "frames"; it needs a list with one entry per image')
+    return [_read_frame(path, content, frame, index) for index, frame in enumerate(content["frames"])]
+
+
+def write_capture(folder: str | Path, views: Sequence[View]) -> Path:
+    """Write ``views`` as a capture that nerfstudio, instant-ngp and `read_capture` read; answers the file's path.
+
+    Images and masks become PNGs, depth 16-bit millimetres (0 where unknown, and beyond 65.5 m); intrinsics are
+    written per frame. Raises CANNOT_WRITE, and BAD_CAPTURE where there are no views.
+    """
+    folder = Path(folder)
+    path = folder / "transforms.json"
+    if not views:
+        raise _bad(path, "no views to write")
+    frames = []
+    try:
+        (folder / "images").mkdir(parents=True, exist_ok=True)
+        for index, view in enumerate(views):
+            frame: dict[str, Any] = {"file_path": f"images/{index:04d}.png", **_intrinsics(view.camera)}
+            _write_png(folder / frame["file_path"], view.image[..., ::-1])
+            if view.mask is not None:
+                frame["mask_path"] = f"images/{index:04d}_mask.png"
+                _write_png(folder / frame["mask_path"], view.mask.astype(np.uint8) * 255)
+            if view.depth is not None:
+                frame["depth_file_path"] = f"images/{index:04d}_depth.png"
+                millimetres = np.rint(np.nan_to_num(view.depth, nan=0.0, posinf=0.0, neginf=0.0) * 1e3)
+                known = (millimetres > 0) & (millimetres < 65536)
+                _write_png(folder / frame["depth_file_path"], np.where(known, millimetres, 0).astype(np.uint16))
+            frame["transform_matrix"] = (view.T_world_camera @ OPENCV_FROM_OPENGL).tolist()
+            frames.append(frame)
+        # also for the whole file: instant-ngp reads the model from there
+        path.write_text(json.dumps({**_intrinsics(views[0].camera), "frames": frames}, indent=1), encoding="utf-8")
+    except OSError as error:
+        raise ReconstructionError(ErrorCode.CANNOT_WRITE, f"{error.filename or folder}: {error.strerror}") from error
+    return path
+
+
+def _bad(path: Path, message: str) -> ReconstructionError:
+    return ReconstructionError(ErrorCode.BAD_CAPTURE, f"{path}: {message}")
+
+
+def _read_frame(path: Path, content: Mapping[str, Any], frame: Any, index: int) -> View:
+    what = f"frame {index}"
+    if not isinstance(frame, dict) or not isinstance(frame.get("file_path"), str):
+        raise _bad(path, f'{what} has no "file_path"')
+    what = f"{what} ({frame['file_path']})"
+    image_path = _find(path, frame["file_path"], what)
+    pixels = _read_image(image_path)
+    height, width = pixels.shape[:2]
+    image, alpha = _split(pixels)
+    camera = _read_camera(path, {**content, **frame}, width, height, what)
+    try:
+        T_world_gl = np.asarray(frame.get("transform_matrix"), dtype=np.float64)
+        T_world_camera: F64 = check_rigid(T_world_gl, what) @ OPENCV_FROM_OPENGL
+    except (TypeError, ValueError) as error:
+        raise _bad(path, f'{what} needs a "transform_matrix" of 4x4 numbers') from error
+    except ReconstructionError as error:
+        raise _bad(path, error.message) from error
+
+    mask: Bool | None = alpha
+    if frame.get("mask_path"):
+        mask_path = _find(path, frame["mask_path"], what)
+        raw = _read_image(mask_path)
+        # a grey or colour mask is white on the object; one drawn in the alpha channel is opaque there
+        plane = raw if raw.ndim == 2 else raw[..., 3] if raw.shape[2] == 4 and raw[..., 3].min() < 255 else raw[..., 0]
+        mask = plane > np.iinfo(plane.dtype).max // 2
+        _same_size(mask_path, mask.shape, image_path, (height, width))
+
+    depth: F32 | None = None
+    depth_name = frame.get("depth_file_path") or frame.get("depth_path")
+    if depth_name:
+        depth_path = _find(path, depth_name, what)
+        raw = _read_image(depth_path)
+        if raw.ndim != 2 or raw.dtype != np.uint16:
+            raise _bad(depth_path, f"depth must be one 16-bit channel in millimetres, this is {raw.dtype} {raw.shape}")
+        _same_size(depth_path, raw.shape, image_path, (height, width))
+        depth = raw.astype(np.float32) * np.float32(content.get("integer_depth_scale", 1e-3))
+    return View(image, camera, T_world_camera, mask, depth, name=frame["file_path"])
+
+
+def _read_camera(path: Path, values: Mapping[str, Any], width: int, height: int, what: str) -> Camera:
+    """Intrinsics from the frame, else the whole file; ``width``, ``height`` are the image's own."""
+
+    def number(key: str, default: float | None = None) -> float | None:
+        value = values.get(key)
+        if value is None:
+            return default
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+            raise _bad(path, f'{what}: "{key}" is {value!r}, not a number')
+        return float(value)
+
+    for key, actual in (("w", width), ("h", height)):
+        stated = number(key)
+        if stated is not None and int(stated) != actual:
+            raise _bad(
+                path,
+                f'{what}: "{key}" is {stated:g} but the image is {width} x {height}; '
+                "the intrinsics belong to images of another size",
+            )
+    angle_x, angle_y = number("camera_angle_x"), number("camera_angle_y")
+    fl_x, fl_y = number("fl_x"), number("fl_y")
+    if fl_x is None and angle_x is not None:
+        fl_x = 0.5 * width / math.tan(0.5 * angle_x)
+    if fl_y is None and angle_y is not None:
+        fl_y = 0.5 * height / math.tan(0.5 * angle_y)
+    fl_x = fl_y if fl_x is None else fl_x
+    if fl_x is None:
+        raise _bad(path, f'{what}: no focal length; give "fl_x" in pixels or "camera_angle_x" in radians')
+    fl_y = fl_x if fl_y is None else fl_y
+
+    name = values.get("camera_model") or ("OPENCV_FISHEYE" if values.get("is_fisheye") else "OPENCV")
+    if name not in COEFFICIENTS:
+        raise _bad(path, f"{what}: camera model {name!r} is not one of {', '.join(COEFFICIENTS)}; undistort first")
+    model, keys = COEFFICIENTS[name]
+    distortion = tuple(number(key, 0.0) or 0.0 for key in keys)
+    if not any(distortion) and model == "plumb_bob":
+        model, distortion = "none", ()
+    K = np.array(
+        [[fl_x, 0.0, number("cx", width / 2)], [0.0, fl_y, number("cy", height / 2)], [0.0, 0.0, 1.0]], dtype=np.float64
+    )
+    camera = Camera(K, width, height, model, distortion)
+    try:
+        check_camera(camera, what)
+    except ReconstructionError as error:
+        raise _bad(path, error.message) from error
+    return camera
+
+
+def _intrinsics(camera: Camera) -> dict[str, Any]:
+    name = MODEL_NAMES[camera.distortion_model]
+    keys = COEFFICIENTS[name][1]
+    if len(camera.distortion) > len(keys):
+        raise ReconstructionError(
+            ErrorCode.CANNOT_WRITE,
+            f"{len(camera.distortion)} distortion coefficients do not fit transforms.json's {name}; "
+            "undistort the view before writing it",
+        )
+    return {
+        "camera_model": name,
+        "fl_x": float(camera.K[0, 0]),
+        "fl_y": float(camera.K[1, 1]),
+        "cx": float(camera.K[0, 2]),
+        "cy": float(camera.K[1, 2]),
+        "w": camera.width,
+        "h": camera.height,
+        **{key: float(value) for key, value in zip(keys, camera.distortion, strict=False)},
+        **({"is_fisheye": True} if camera.distortion_model == "equidistant" else {}),
+    }
+
+
+def _find(path: Path, name: Any, what: str) -> Path:
+    """The file ``name`` beside transforms.json, its extension added where the capture leaves it out."""
+    found = path.parent / str(name)
+    for candidate in (found, *(found.with_name(found.name + extension) for extension in EXTENSIONS)):
+        if candidate.is_file():
+            return candidate
+    raise _bad(path, f"{what}: {found} is missing; put it back, or take the frame out of the file")
+
+
+def _read_image(path: Path) -> np.ndarray:
+    """(H, W) or (H, W, 3 or 4) uint8 or uint16, RGB order."""
+    pixels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    if pixels is None or pixels.dtype not in (np.uint8, np.uint16):
+        raise _bad(path, "cannot be read as an image; it may be cut off or of an unsupported format")
+    if pixels.ndim == 3:
+        pixels = cv2.cvtColor(pixels, cv2.COLOR_BGRA2RGBA if pixels.shape[2] == 4 else cv2.COLOR_BGR2RGB)
+    return pixels
+
+
+def _split(pixels: np.ndarray) -> tuple[U8, Bool | None]:
+    """RGB uint8 and, where an alpha channel says something, the opaque pixels."""
+    if pixels.dtype == np.uint16:
+        pixels = (pixels >> 8).astype(np.uint8)
+    if pixels.ndim == 2:
+        return np.repeat(pixels[..., None], 3, axis=2), None
+    alpha = pixels[..., 3] > 127 if pixels.shape[2] == 4 else None
+    return np.ascontiguousarray(pixels[..., :3]), None if alpha is None or alpha.all() else alpha
+
+
+def _same_size(path: Path, shape: tuple[int, ...], image_path: Path, image_shape: tuple[int, int]) -> None:
+    if shape[:2] != image_shape:
+        raise _bad(
+            path, f"is {shape[1]} x {shape[0]}, its image {image_path.name} is {image_shape[1]} x {image_shape[0]}"
+        )
+
+
+def _write_png(path: Path, pixels: np.ndarray) -> None:
+    if not cv2.imwrite(str(path), pixels):
+        raise PermissionError(13, "cannot be written", str(path))
