@@ -52,7 +52,8 @@ $(STAMPS)/requirements: $(STAMPS)/torch requirements.txt requirements-dev.txt re
 	touch $@
 
 $(STAMPS)/interfaces: $(STAMPS)/requirements $(INTERFACES)
-	$(RUN) tools/build_interfaces.sh $(BUILD) > build-interfaces.log 2>&1 || { cat build-interfaces.log; exit 1; }
+	mkdir -p build
+	$(RUN) tools/build_interfaces.sh $(BUILD) > build/interfaces.log 2>&1 || { cat build/interfaces.log; exit 1; }
 	touch $@
 
 $(STAMPS)/package: $(STAMPS)/requirements $(STAMPS)/interfaces setup.py pyproject.toml $(KERNELS)

@@ -6,36 +6,28 @@ from pathlib import Path
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
-
-class NativeKernels(Extension):
-    """A CMake project whose one library lands in mvgamba_ros/kernels/."""
-
-    def __init__(self) -> None:
-        super().__init__("mvgamba_ros.kernels.libmvgamba_kernels", sources=[])
-        self.source_dir = Path(__file__).parent.resolve() / "mvgamba_ros" / "kernels" / "native"
+KERNELS = Path("mvgamba_ros") / "kernels"
 
 
 class CMakeBuild(build_ext):
-    def get_ext_filename(self, fullname: str) -> str:
-        # Loaded by path, not imported: no Python version in the name.
-        return str(Path(*fullname.split("."))) + ".so"
+    """Writes the kernel libraries, one per instruction set, beside the Python that loads them by path."""
 
-    def build_extension(self, ext: Extension) -> None:
-        assert isinstance(ext, NativeKernels)
-        target = Path(self.get_ext_fullpath(ext.name)).resolve().parent
-        build = Path(self.build_temp).resolve() / "kernels"
-        target.mkdir(parents=True, exist_ok=True)
-        subprocess.run(
-            [
-                "cmake",
-                f"-S{ext.source_dir}",
-                f"-B{build}",
-                "-DCMAKE_BUILD_TYPE=Release",
-                f"-DMVGAMBA_KERNELS_OUTPUT={target}",
-            ],
-            check=True,
-        )
-        subprocess.run(["cmake", "--build", str(build), "--parallel"], check=True)
+    def libraries_dir(self) -> Path:
+        return KERNELS if self.inplace or self.editable_mode else Path(self.build_lib) / KERNELS
+
+    def run(self) -> None:
+        target = self.libraries_dir().resolve()
+        build = str(Path(self.build_temp).resolve() / "kernels")
+        configure = ["cmake", "-S", str(KERNELS / "native"), "-B", build, f"-DMVGAMBA_KERNELS_DIR={target}"]
+        subprocess.run(configure, check=True)
+        subprocess.run(["cmake", "--build", build, "--parallel"], check=True)
+
+    def get_outputs(self) -> list[str]:
+        return [str(path) for path in self.libraries_dir().glob("libmvgamba_kernels_*.so")]
+
+    def get_output_mapping(self) -> dict[str, str]:
+        return {}
 
 
-setup(ext_modules=[NativeKernels()], cmdclass={"build_ext": CMakeBuild})
+# The extension only marks the wheel as one for this platform: CMakeBuild knows what to build.
+setup(ext_modules=[Extension("mvgamba_ros.kernels.native", sources=[])], cmdclass={"build_ext": CMakeBuild})
