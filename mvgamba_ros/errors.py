@@ -6,6 +6,7 @@ constants, and a test holds the two together.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import IntEnum
 
 
@@ -65,3 +66,9 @@ class ReconstructionError(Exception):
     @property
     def message(self) -> str:
         return str(self.args[0])
+
+
+def stop_if(cancelled: Callable[[], bool]) -> None:
+    """Raises CANCELLED once ``cancelled`` answers True; called between pieces of work."""
+    if cancelled():
+        raise ReconstructionError(ErrorCode.CANCELLED, "cancelled; the captured views are kept")
