@@ -1,0 +1,115 @@
+"""A field of distances -> a clean, watertight, light mesh."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import ndimage
+
+from mvgamba_ros.errors import ErrorCode, ReconstructionError
+from mvgamba_ros.geometry.hull import VisualHull
+from mvgamba_ros.types import F32, F64, I32, Bool, Mesh
+
+if TYPE_CHECKING:
+    import open3d
+
+LEAST_PART = 0.05
+"""Separate parts smaller than this share of the largest one are floaters, not the object."""
+GREY = 160
+
+
+def field_to_mesh(
+    shape: VisualHull, max_faces: int = 5000, support_height: float | None = None, least_part: float = LEAST_PART
+) -> Mesh:
+    """The zero surface of ``shape``'s field, grey, watertight, faces counter-clockwise from outside.
+
+    ``max_faces``: decimated to at most so many. ``support_height``: nothing lies below this world z; the mesh is
+    closed by a flat face there. ``least_part``: connected parts below this share of the largest one's volume go.
+    Hollows without an opening are filled: no view can have seen them.
+
+    Raises EMPTY_SURFACE where nothing is inside, BAD_OPTION where ``max_faces`` is too few for any solid.
+    """
+    if max_faces < 12:
+        raise ReconstructionError(ErrorCode.BAD_OPTION, f"max_faces {max_faces}: a solid takes at least 12")
+    field = shape.field
+    if support_height is not None:
+        height = shape.origin[2] + shape.voxel * np.arange(field.shape[2]) - support_height
+        field = np.minimum(field, height.astype(np.float32))
+    field = solid(field, shape.voxel, least_part)
+    vertices, faces = _march(field, shape.origin, shape.voxel)
+    vertices, faces = decimate(vertices, faces, max_faces)
+    while len(faces) > max_faces or not is_watertight(faces):
+        # quadric collapses pinched the surface; a coarser grid is light and closed by construction
+        field, shape = _halve(field), VisualHull(field, shape.origin, 2 * shape.voxel)
+        vertices, faces = _march(field, shape.origin, shape.voxel)
+        vertices, faces = decimate(vertices, faces, max_faces)
+    return Mesh(vertices, faces, np.full((len(vertices), 3), GREY, np.uint8))
+
+
+def solid(field: F32, voxel: float, least_part: float = LEAST_PART) -> F32:
+    """``field`` without floaters and closed hollows, negative all along its border, one layer wider on every side."""
+    field = np.pad(field, 1, constant_values=-voxel).astype(np.float32)
+    # a vertex exactly on a voxel makes faces without area
+    field = np.where(np.abs(field) < 1e-3 * voxel, np.float32(-1e-3 * voxel), field)
+    labels, count = ndimage.label(field > 0)
+    if count == 0:
+        raise ReconstructionError(
+            ErrorCode.EMPTY_SURFACE,
+            "the reconstruction is empty: nothing is left inside all silhouettes; check masks, poses and the height "
+            "of the support",
+        )
+    volumes = np.bincount(labels.ravel())[1:]
+    small = np.flatnonzero(volumes < least_part * volumes.max()) + 1
+    if len(small):
+        field[np.isin(labels, small)] = -voxel
+    outside, hollows = ndimage.label(field <= 0)
+    if hollows > 1:  # the padding makes the true outside one region, that of the first corner
+        field[(outside > 0) & (outside != outside[0, 0, 0])] = voxel
+    return field
+
+
+def decimate(vertices: F64, faces: I32, max_faces: int) -> tuple[F64, I32]:
+    """Quadric edge collapses (Garland and Heckbert, 1997) by Open3D; a mesh that is light enough stays as it is."""
+    if len(faces) <= max_faces:
+        return vertices, faces
+    mesh = _open3d(vertices, faces).simplify_quadric_decimation(max_faces)
+    vertices, faces = np.asarray(mesh.vertices), np.asarray(mesh.triangles)
+    faces = _without_folds(faces)
+    used, index = np.unique(faces, return_inverse=True)
+    return vertices[used], index.reshape(-1, 3).astype(np.int32)
+
+
+def is_watertight(faces: I32) -> bool:
+    """Every edge is shared by exactly two faces, which run along it in opposite directions."""
+    edges = faces[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2).astype(np.int64)
+    n = int(faces.max()) + 1 if len(faces) else 1
+    there, back = np.sort(edges[:, 0] * n + edges[:, 1]), np.sort(edges[:, 1] * n + edges[:, 0])
+    return len(faces) > 0 and bool((there[1:] != there[:-1]).all()) and bool((there == back).all())
+
+
+def _without_folds(faces: I32) -> I32:
+    """Faces without those of no area and without pairs that cover each other, back to back."""
+    faces = faces[(faces[:, 0] != faces[:, 1]) & (faces[:, 1] != faces[:, 2]) & (faces[:, 2] != faces[:, 0])]
+    _, index, count = np.unique(np.sort(faces, axis=1), axis=0, return_inverse=True, return_counts=True)
+    single: Bool = (count == 1)[index.ravel()]
+    return faces[single]
+
+
+def _march(field: F32, origin: F64, voxel: float) -> tuple[F64, I32]:
+    """The padded field's surface; Lewiner's marching cubes, watertight by construction."""
+    from skimage.measure import marching_cubes
+
+    vertices, faces, _, _ = marching_cubes(field, 0.0, gradient_direction="ascent")
+    return origin + voxel * (vertices.astype(np.float64) - 1.0), faces.astype(np.int32)
+
+
+def _halve(field: F32) -> F32:
+    """Half the resolution, by means of 2 x 2 x 2 voxels."""
+    return ndimage.zoom(ndimage.uniform_filter(field, 2), 0.5, order=1)
+
+
+def _open3d(vertices: F64, faces: I32) -> open3d.geometry.TriangleMesh:
+    import open3d as o3d
+
+    return o3d.geometry.TriangleMesh(o3d.utility.Vector3dVector(vertices), o3d.utility.Vector3iVector(faces))

@@ -1,0 +1,171 @@
+"""Depth maps -> one field of distances on the visual hull's grid (a dense, two-sided TSDF).
+
+Curless and Levoy, "A volumetric method for building complex models from range images", SIGGRAPH 1996: each map says
+how far a point lies from the surface along its ray, truncated, and the maps' weighted mean is the field. Three things
+differ from the usual sparse fusion (Open3D's `VoxelBlockGrid`). A map may have a second depth, where the ray leaves
+the object for good. A ray that meets nothing clears all of its length. And the field ends dense and cut by the hull:
+what no map looks into stays inside, so the surface closes by itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from mvgamba_ros.geometry.hull import VisualHull
+from mvgamba_ros.types import F32, F64
+
+BACK_WEIGHT = 0.5
+"""A last exit is inferred more often than seen: its vote counts for half."""
+MIN_COSINE = 0.15
+"""Surfaces seen more obliquely than this are weighted, and their distances corrected, as if at this cosine."""
+
+
+@dataclass(frozen=True)
+class DepthMaps:
+    """V depth maps of one size, z-depths in metres along the optical axis.
+
+    ``front`` (V, H, W): where the ray first meets the object; infinity where it meets nothing, NaN where unknown.
+    ``back`` (V, H, W) or None: where it leaves the object for good, in the same terms. ``K`` (V, 3, 3) pixels, centres
+    at +0.5; ``T_world_camera`` (V, 4, 4) OpenCV optical frames.
+    """
+
+    front: Tensor
+    K: F64
+    T_world_camera: F64
+    back: Tensor | None = None
+
+
+def fuse_depths(maps: DepthMaps, hull: VisualHull, truncation: float | None = None) -> VisualHull:
+    """The object's field on the hull's grid: metres up to ``truncation``, positive inside, nowhere above the hull's.
+
+    ``truncation``: metres; three voxels when None. Points no map speaks of keep the hull's word. Evaluated at every
+    second voxel first, then at every voxel near the surface found there.
+    """
+    truncation = 3 * hull.voxel if truncation is None else truncation
+    looks = [_Look.of(maps, v) for v in range(len(maps.front))]
+    reach = -2.0 * hull.voxel
+    # one coarse sample beyond the last voxel, so that every fine voxel lies between coarse ones
+    shape = hull.field.shape
+    coarse_index = [np.minimum(np.arange(0, n + 1, 2), n - 1) for n in shape]
+    coarse_hull = hull.field[np.ix_(*coarse_index)]
+    coarse = np.minimum(coarse_hull, truncation)
+    pick = coarse_hull > reach
+    corners = np.stack(np.meshgrid(*coarse_index, indexing="ij"), -1)[pick]
+    coarse[pick] = _mean(looks, hull, corners, truncation, coarse[pick])
+    field = _upsample(coarse, shape)
+    near = (np.abs(field) < 2.5 * hull.voxel) & (hull.field > reach)
+    index = np.argwhere(near)
+    field[near] = _mean(looks, hull, index, truncation, np.minimum(hull.field[near], truncation))
+    return VisualHull(np.minimum(field, hull.field), hull.origin, hull.voxel)
+
+
+def _mean(looks: list[_Look], hull: VisualHull, index: np.ndarray, truncation: float, otherwise: F32) -> F32:
+    """The weighted mean of all votes at voxels ``index`` (P, 3); ``otherwise`` (P,) where there is none."""
+    points = torch.from_numpy((hull.origin + hull.voxel * index).astype(np.float32))
+    total, weight = torch.zeros(len(points)), torch.full((len(points),), 1e-6)
+    total += torch.from_numpy(otherwise.astype(np.float32)) * 1e-6
+    for look in looks:
+        value, w = look.vote(points, truncation)
+        total.addcmul_(value, w)
+        weight += w
+    return (total / weight).numpy()
+
+
+def _upsample(coarse: F32, shape: tuple[int, ...]) -> F32:
+    """Samples at even voxels to all voxels, trilinear."""
+    size = [2 * n - 1 for n in coarse.shape]
+    fine = F.interpolate(torch.from_numpy(coarse)[None, None], size=size, mode="trilinear", align_corners=True)[0, 0]
+    return np.ascontiguousarray(fine.numpy()[: shape[0], : shape[1], : shape[2]])
+
+
+@dataclass(frozen=True)
+class _Look:
+    """One map, ready to be looked up: planes (C, H, W) of depths filled where unknown, with their shares of evidence."""
+
+    planes: Tensor
+    """front, share of the front known, share of rays that miss, cosine there; then the same of the back if given."""
+    M: Tensor
+    """(3, 3) and ``o`` (3,): world to homogeneous image coordinates in [-1, 1], z-depth third."""
+    o: Tensor
+
+    @classmethod
+    def of(cls, maps: DepthMaps, v: int) -> _Look:
+        height, width = maps.front.shape[1:]
+        to_unit = np.array([[2 / width, 0, -1], [0, 2 / height, -1], [0, 0, 1]])
+        T = maps.T_world_camera[v]
+        M = to_unit @ maps.K[v] @ T[:3, :3].T
+        planes = [_evidence(maps.front[v], maps.K[v])]
+        if maps.back is not None:
+            planes.append(_evidence(maps.back[v], maps.K[v]))
+        return cls(torch.cat(planes), _float(M), _float(-M @ T[:3, 3]))
+
+    def vote(self, points: Tensor, truncation: float) -> tuple[Tensor, Tensor]:
+        """Signed distance in metres and weight of this map's word on each point, (P,) each; weight 0 for none."""
+        projected = points @ self.M.T + self.o
+        z = projected[:, 2]
+        uv = (projected[:, :2] / z.clamp(min=1e-6)[:, None])[None, None]
+        smooth = F.grid_sample(self.planes[None], uv, align_corners=False)[0, :, 0]
+        nearest = F.grid_sample(self.planes[None, ::4], uv, mode="nearest", align_corners=False)[0, :, 0]
+        depth, known, misses, cosine = _surface(smooth[:4], nearest[0], truncation)
+        inside = (z - depth) * cosine
+        heard = (inside < truncation) & (z > 0)
+        value = inside.clamp(-truncation, truncation)
+        weight = torch.where(heard, known * cosine, 0)
+        if len(self.planes) > 4:
+            depth, known, _, cosine = _surface(smooth[4:], nearest[1], truncation)
+            inside = ((depth - z) * cosine).clamp(-truncation, truncation)
+            behind = (z > 0) & (known > 0.25)
+            # past the front surface the back one speaks; in a thin wall, whichever leaves less room
+            speaks = behind & (~heard | (inside < value))
+            value = torch.where(speaks, inside, value)
+            weight = torch.where(speaks, BACK_WEIGHT * known * cosine, weight)
+        clear = torch.where(z > 0, misses, 0)
+        total = weight + clear
+        return (value * weight - truncation * clear) / total.clamp(min=1e-6), total
+
+
+def _surface(smooth: Tensor, nearest: Tensor, truncation: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Depth, share known, share that misses, cosine. Depth is interpolated, but never across an edge of the object."""
+    share = smooth[1].clamp(min=1e-6)
+    depth = smooth[0] / share
+    depth = torch.where((depth - nearest).abs() < truncation, depth, nearest)
+    return depth, smooth[1], smooth[2], (smooth[3] / share).clamp(MIN_COSINE, 1)
+
+
+def _evidence(depth: Tensor, K: F64) -> Tensor:
+    """(4, H, W): depth and cosine (0 where not finite), and which rays are known and which miss."""
+    depth = depth.float()
+    known = depth.isfinite()
+    filled = torch.where(known, depth, 0)
+    return torch.stack([filled, known.float(), depth.isposinf().float(), torch.where(known, _cosine(depth, K), 0)])
+
+
+def _cosine(depth: Tensor, K: F64) -> Tensor:
+    """|cos| between each pixel's ray and the surface, from the depth's differences; 1 where they cross an edge."""
+    height, width = depth.shape
+    x = (torch.arange(width) + 0.5 - K[0, 2]) / K[0, 0]
+    y = (torch.arange(height) + 0.5 - K[1, 2]) / K[1, 1]
+    ray = torch.stack(
+        [x.expand(height, width), y[:, None].expand(height, width), torch.ones(height, width)], -1
+    ).float()
+    points = F.pad((ray * depth[..., None]).permute(2, 0, 1), (1, 1, 1, 1), value=torch.nan).permute(1, 2, 0)
+    middle = points[1:-1, 1:-1]
+
+    def slope(before: Tensor, after: Tensor) -> Tensor:
+        """The smaller of the two one-sided differences: the other may cross an edge."""
+        a, b = middle - before, after - middle
+        a_long, b_long = a.norm(dim=-1).nan_to_num(torch.inf), b.norm(dim=-1).nan_to_num(torch.inf)
+        return torch.where((a_long < b_long)[..., None], a, b)
+
+    normal = torch.linalg.cross(slope(points[1:-1, :-2], points[1:-1, 2:]), slope(points[:-2, 1:-1], points[2:, 1:-1]))
+    cosine = (F.normalize(normal, dim=-1) * F.normalize(ray, dim=-1)).sum(-1).abs()
+    return cosine.nan_to_num(1.0)
+
+
+def _float(array: F64) -> Tensor:
+    return torch.from_numpy(np.asarray(array, dtype=np.float32))
