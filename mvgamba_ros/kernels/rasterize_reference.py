@@ -117,7 +117,7 @@ def project(
 def composite(
     pixels: Tensor, center: Tensor, spread: Tensor, z: Tensor, opacities: Tensor, colors: Tensor, background: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Blend M depth-sorted splats front to back at ``pixels`` (P, 2): colour (P, 3), depth, median depth, alpha (P,)."""
+    """Blend M splats, nearest first, at ``pixels`` (P, 2): colour (P, 3), depth, median depth, alpha (P,)."""
     offset = pixels[:, None] - center
     variance_y, slope, variance_x = spread.unbind(-1)
     along = offset[..., 0] - slope * offset[..., 1]
