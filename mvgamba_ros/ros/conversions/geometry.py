@@ -16,9 +16,6 @@ from mvgamba_ros.types import F64, Camera, DistortionModel
 UNIT_QUATERNION_TOLERANCE = 0.01
 """How far from 1 a quaternion's length may be before the pose is refused (tf2's own bound)."""
 
-_MODELS = {"": "plumb_bob", "fisheye": "equidistant"}
-"""Names that drivers use for the models of sensor_msgs/distortion_models.hpp."""
-
 
 def matrix_from(position: Point | Vector3, orientation: Quaternion, what: str) -> F64:
     """``T`` (4, 4). Raises BAD_POSE on NaN, infinity or a quaternion that is not of unit length."""
@@ -84,7 +81,7 @@ def camera_info_to_camera(info: CameraInfo, rectified: bool = False, what: str =
     K[:2] /= binning[:, None]
 
     distortion = () if rectified else tuple(float(d) for d in info.d)
-    model = _MODELS.get(info.distortion_model, info.distortion_model)
+    model = info.distortion_model
     if not any(distortion):
         model, distortion = "none", ()
     camera = Camera(

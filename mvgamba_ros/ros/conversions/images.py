@@ -114,10 +114,9 @@ def _pixels(
         raise ReconstructionError(
             code, f"{what}: {len(message.data)} bytes of data, {width} x {height} {message.encoding} needs {needed}"
         )
-    order = ">" if message.is_bigendian else "<"
     pixels = np.ndarray(
         (height, width, channels),
-        dtype=dtype.newbyteorder(order),
+        dtype=dtype.newbyteorder(">" if message.is_bigendian else "<"),
         buffer=memoryview(message.data),
         strides=(step, channels * dtype.itemsize, dtype.itemsize),
     )

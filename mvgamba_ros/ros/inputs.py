@@ -1,0 +1,84 @@
+"""The camera's topics: the newest messages of each, and whether they arrive at all.
+
+Callbacks only keep the message. Nothing is decoded before a capture asks for it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any
+
+from rclpy.node import Node
+from rclpy.qos import qos_profile_sensor_data
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+
+from mvgamba_ros.ros.parameters import Parameters
+
+KEPT = 8
+"""Messages kept per input: a quarter of a second at 30 Hz."""
+
+NANOSECONDS = 1_000_000_000
+
+
+def stamp_of(message: Any) -> int:
+    """The header's stamp, nanoseconds."""
+    return int(message.header.stamp.sec) * NANOSECONDS + int(message.header.stamp.nanosec)
+
+
+@dataclass
+class Input:
+    """One subscription. ``topic`` is the resolved name; times are nanoseconds of the node's clock."""
+
+    topic: str
+    messages: deque[Any] = field(default_factory=lambda: deque(maxlen=KEPT))
+    arrived: int | None = None
+
+    def nearest(self, stamp: int) -> Any | None:
+        """The kept message whose stamp is nearest."""
+        return min(self.messages, key=lambda message: abs(stamp_of(message) - stamp), default=None)
+
+
+class Inputs:
+    """Subscribes to image, camera_info and, where asked for, depth and mask, with best-effort sensor QoS."""
+
+    def __init__(self, node: Node, parameters: Parameters) -> None:
+        self._node = node
+        image = (
+            ("image/compressed", CompressedImage) if parameters.image_transport == "compressed" else ("image", Image)
+        )
+        wanted: dict[str, tuple[str, Any]] = {"image": image, "camera_info": ("camera_info", CameraInfo)}
+        if parameters.use_depth:
+            wanted["depth"] = ("depth", Image)
+        if parameters.use_mask:
+            wanted["mask"] = ("mask", Image)
+        self.by_name = {name: self._subscribe(topic, kind) for name, (topic, kind) in wanted.items()}
+
+    def _subscribe(self, topic: str, kind: Any) -> Input:
+        kept = Input(self._node.resolve_topic_name(topic))
+
+        def keep(message: Any) -> None:
+            kept.messages.append(message)
+            kept.arrived = self._node.get_clock().now().nanoseconds
+
+        self._node.create_subscription(kind, topic, keep, qos_profile_sensor_data)
+        return kept
+
+    def __getitem__(self, name: str) -> Input:
+        return self.by_name[name]
+
+    def explain_silence(self, name: str, silent_after_s: float) -> str:
+        """Why an input is silent and what to do about it, or "" where messages arrive."""
+        kept = self.by_name[name]
+        now = self._node.get_clock().now().nanoseconds
+        if kept.arrived is not None and now - kept.arrived <= silent_after_s * NANOSECONDS:
+            return ""
+        since = "ever" if kept.arrived is None else f"for {(now - kept.arrived) / NANOSECONDS:.1f} s"
+        publishers = self._node.count_publishers(kept.topic)
+        if publishers == 0:
+            return f"nobody publishes {kept.topic} (nothing {since}): start the camera, or remap `{name}`"
+        return (
+            f"{kept.topic} has {publishers} publisher(s) but nothing arrives {since}: large "
+            "messages are dropped by the default shared-memory segment (set FASTDDS_DEFAULT_PROFILES_FILE to "
+            "config/fastdds.xml on both sides), or the types differ"
+        )

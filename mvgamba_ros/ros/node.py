@@ -1,0 +1,323 @@
+"""The node `reconstructor`: services, action and timers wired to capture, worker and outputs. See the README.
+
+One executor thread runs every callback and never waits: whatever takes long is a coroutine that awaits the worker's
+outcome. Every failure answers its code and message, keeps the captured views and leaves the node up.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import rclpy
+from rclpy.action import ActionServer, CancelResponse
+from rclpy.callback_groups import ReentrantCallbackGroup
+from rclpy.clock import Clock, ClockType
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
+from rclpy.task import Future
+from std_msgs.msg import Header
+from std_srvs.srv import Trigger
+
+from mvgamba_ros.action import ReconstructObject
+from mvgamba_ros.errors import ErrorCode, ReconstructionError
+from mvgamba_ros.msg import ReconstructedObject, StageTime
+from mvgamba_ros.pipeline import reconstruct
+from mvgamba_ros.ros.capture import Capture, poses_of
+from mvgamba_ros.ros.conversions.geometry import matrix_to_pose
+from mvgamba_ros.ros.conversions.shapes import reconstruction_to_object, seconds_to_stages
+from mvgamba_ros.ros.diagnostics import Diagnostics, Health
+from mvgamba_ros.ros.inputs import NANOSECONDS, Inputs
+from mvgamba_ros.ros.outputs import Outputs
+from mvgamba_ros.ros.parameters import declare
+from mvgamba_ros.ros.requests import Task, resolve, views_and_options
+from mvgamba_ros.ros.save import save
+from mvgamba_ros.ros.transforms import transform_source
+from mvgamba_ros.ros.view_buffer import CapturedView, ViewBuffer, coverage
+from mvgamba_ros.ros.worker import Job, Worker
+from mvgamba_ros.srv import CaptureView, Reconstruct, Save
+from mvgamba_ros.types import Progress, Reconstruction, View
+
+RETRY_S = 0.02
+"""How often a capture asks again for a transform that has not come yet."""
+STOP_S = 10.0
+"""How long a node that was told to stop waits for running work to notice."""
+
+
+@dataclass
+class Outcome:
+    """What a piece of work answers: an error, or what it made."""
+
+    error: ReconstructionError | None = None
+    answer: ReconstructedObject = field(default_factory=ReconstructedObject)
+    stages: list[StageTime] = field(default_factory=list)
+    files: list[str] = field(default_factory=list)
+
+    def fill(self, response: Any) -> Any:
+        """Sets the fields that the responses share."""
+        response.error_code = int(self.error.code if self.error else ErrorCode.SUCCESS)
+        response.error_msg = self.error.message if self.error else ""
+        return response
+
+    def fill_object(self, response: Any) -> Any:
+        response.object, response.stages = self.answer, self.stages
+        return self.fill(response)
+
+
+class Reconstructor(Node):
+    """See the module. ``spin`` it with a `SingleThreadedExecutor`."""
+
+    def __init__(self) -> None:
+        super().__init__("reconstructor")
+        self._parameters = declare(self)
+        parameters = self._parameters()
+        self._views = ViewBuffer()
+        self._health = Health()
+        self._last: tuple[Reconstruction, list[View], ReconstructedObject] | None = None
+        self._inputs = Inputs(self, parameters)
+        self._transforms = transform_source(self, parameters.tf_cache_s)
+        self._capture = Capture(self._inputs, self._transforms, self._parameters, self._now)
+        self._outputs = Outputs(self)
+        self._diagnostics = Diagnostics(self, self._inputs, self._health)
+        self._worker = Worker()
+        self._steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self._wake = self.create_guard_condition(lambda: None)
+
+        # Reentrant: a coroutine that awaits the worker must not hold up the next callback.
+        group = ReentrantCallbackGroup()
+        for kind, name, callback in (
+            (CaptureView, "~/capture_view", self._on_capture_view),
+            (Trigger, "~/clear_views", self._on_clear_views),
+            (Reconstruct, "~/reconstruct", self._on_reconstruct),
+            (Save, "~/save", self._on_save),
+        ):
+            self.create_service(kind, name, callback, callback_group=group)
+        self._action = ActionServer(
+            self,
+            ReconstructObject,
+            "~/reconstruct_object",
+            execute_callback=self._on_action,
+            cancel_callback=lambda goal: CancelResponse.ACCEPT,
+            callback_group=group,
+        )
+        self.create_timer(1.0, self._on_diagnostics, clock=self._steady)
+        self.get_logger().info(f"ready: {parameters.method} in {parameters.target_frame}")
+
+    # -- services ----------------------------------------------------------------------------------------------------
+
+    async def _on_capture_view(self, request: CaptureView.Request, response: CaptureView.Response) -> Any:
+        outcome = Outcome()
+        try:
+            captured = await self._next_good_view()
+            parameters = self._parameters()
+            self._views.add(captured, parameters.min_view_distance_m, parameters.max_views)
+            header = self._header(parameters.target_frame, captured.stamp)
+            response.pose.header, response.pose.pose = header, matrix_to_pose(captured.view.T_world_camera)
+            self._outputs.views([c.view for c in self._views.snapshot()], header)
+        except Exception as error:
+            outcome.error = self._failed("capture_view", error)
+        response.view_count = len(self._views)
+        response.coverage, response.largest_gap = coverage(poses_of(self._views.snapshot()))
+        return outcome.fill(response)
+
+    async def _next_good_view(self) -> CapturedView:
+        """The newest good view; waits for a transform, an image or its companion that is on its way."""
+        waiting = (
+            ErrorCode.TRANSFORM_UNAVAILABLE,
+            ErrorCode.NO_IMAGE,
+            ErrorCode.NO_CAMERA_INFO,
+            ErrorCode.BAD_DEPTH,
+            ErrorCode.BAD_MASK,
+        )
+        deadline = time.monotonic() + self._parameters().tf_timeout_s
+        while True:
+            try:
+                return self._capture.newest_good_view()
+            except ReconstructionError as error:
+                if error.code not in waiting or time.monotonic() >= deadline or self._worker.closing:
+                    raise
+            await self._sleep(RETRY_S)
+
+    def _on_clear_views(self, request: Trigger.Request, response: Trigger.Response) -> Any:
+        count = self._views.clear()
+        self._outputs.views([], self._header(self._parameters().target_frame, self._now()))
+        response.success, response.message = True, f"{count} views cleared"
+        return response
+
+    async def _on_reconstruct(self, request: Reconstruct.Request, response: Reconstruct.Response) -> Any:
+        outcome = await self._reconstruct(request, lambda stage, fraction: None, lambda: False)
+        return outcome.fill_object(response)
+
+    async def _on_action(self, goal: Any) -> Any:
+        def progress(stage: str, fraction: float) -> None:
+            goal.publish_feedback(ReconstructObject.Feedback(stage=stage, fraction=float(fraction)))
+
+        outcome = await self._reconstruct(goal.request, progress, lambda: bool(goal.is_cancel_requested))
+        if outcome.error is None:
+            goal.succeed()
+        elif outcome.error.code is ErrorCode.CANCELLED and goal.is_cancel_requested:
+            goal.canceled()
+        else:
+            goal.abort()
+        return outcome.fill_object(ReconstructObject.Result())
+
+    async def _on_save(self, request: Save.Request, response: Save.Response) -> Any:
+        folder = request.directory or self._parameters().output_dir
+
+        def work(job: Job) -> Outcome:
+            if self._last is None:
+                raise ReconstructionError(
+                    ErrorCode.NOTHING_TO_SAVE, "no object was reconstructed yet: call ~/reconstruct first"
+                )
+            result, views, answer = self._last
+            return Outcome(files=save(folder, result, views, answer.id, answer.header.frame_id))
+
+        outcome = await self._in_worker("save", work)
+        response.files = outcome.files
+        return outcome.fill(response)
+
+    # -- work --------------------------------------------------------------------------------------------------------
+
+    async def _reconstruct(self, request: Any, progress: Progress, cancelled: Callable[[], bool]) -> Outcome:
+        try:
+            task = resolve(request, self._parameters(), self._views.snapshot(), self._transforms)
+        except ReconstructionError as error:
+            if not self._worker.busy:  # else BUSY is the answer that matters
+                return Outcome(error=self._failed("reconstruct", error))
+            task = None
+
+        def work(job: Job) -> Outcome:
+            assert task is not None
+            return self._make(task, progress, lambda: job.cancelled() or cancelled())
+
+        return await self._in_worker("reconstruct", work)
+
+    def _make(self, task: Task, progress: Progress, cancelled: Callable[[], bool]) -> Outcome:
+        """The whole job, in the worker's thread: views, shape, messages, outputs."""
+        began = time.monotonic()
+        views, options = views_and_options(task)
+        result = reconstruct(views, options, progress, cancelled)
+        header = self._header(task.frame, task.stamp)
+        answer = reconstruction_to_object(result, task.request.object_id or "object", len(views), header)
+        self._outputs.reconstruction(result, answer, views, task.parameters.publish_collision_object)
+        self._last = (result, views, answer)
+        self._health.reconstructions += 1
+        self._health.last_error = None
+        self._health.last_seconds = {**result.seconds, "total": time.monotonic() - began}
+        self.get_logger().info(
+            f"'{answer.id}' from {len(views)} views in {time.monotonic() - began:.2f} s: {len(result.mesh.faces)} faces, "
+            f"silhouette IoU {result.quality.silhouette_iou:.3f}{', low quality' if result.quality.low else ''}"
+        )
+        return Outcome(answer=answer, stages=seconds_to_stages(self._health.last_seconds))
+
+    async def _in_worker(self, what: str, work: Callable[[Job], Outcome]) -> Outcome:
+        """The outcome of ``work``, run by the worker; BUSY at once while it has other work."""
+        future: Future[Outcome] = Future(executor=self.executor)
+
+        def guarded(job: Job) -> Callable[[], None]:
+            try:
+                outcome = work(job)
+            except Exception as error:
+                if self._worker.closing and getattr(error, "code", None) is ErrorCode.CANCELLED:
+                    error = ReconstructionError(ErrorCode.SHUTTING_DOWN, "the node shut down before the work was done")
+                outcome = Outcome(error=self._failed(what, error))
+
+            def report() -> None:
+                future.set_result(outcome)
+                self._wake.trigger()
+
+            return report
+
+        try:
+            self._worker.start(guarded)
+        except ReconstructionError as error:
+            return Outcome(error=error)
+        return await future
+
+    def _failed(self, what: str, error: Exception) -> ReconstructionError:
+        """The error to answer; one that nobody foresaw is logged with its traceback and answered as INTERNAL."""
+        if not isinstance(error, ReconstructionError):
+            self.get_logger().error("".join(traceback.format_exception(error)))
+            error = ReconstructionError(
+                ErrorCode.INTERNAL, f"{type(error).__name__}: {error} (a bug: the node's log has the traceback)"
+            )
+        self.get_logger().warning(f"{what}: {error.code.name}: {error.message}")
+        self._health.note(error)
+        if what == "reconstruct":
+            self._health.last_error = error
+        return error
+
+    # -- time and life -------------------------------------------------------------------------------------------------
+
+    def _now(self) -> int:
+        return int(self.get_clock().now().nanoseconds)
+
+    def _header(self, frame: str, stamp: int) -> Header:
+        header = Header(frame_id=frame)
+        header.stamp.sec, header.stamp.nanosec = divmod(stamp, NANOSECONDS)
+        return header
+
+    async def _sleep(self, seconds: float) -> None:
+        future: Future[None] = Future(executor=self.executor)
+        timer = self.create_timer(seconds, lambda: future.set_result(None), clock=self._steady)
+        await future
+        self.destroy_timer(timer)
+
+    def _on_diagnostics(self) -> None:
+        self._diagnostics.publish(self._parameters().silent_after_s, len(self._views), self._worker.busy)
+
+    @property
+    def working(self) -> bool:
+        return self._worker.busy
+
+    def refuse_more(self) -> None:
+        """Answers SHUTTING_DOWN from now on and cancels what runs."""
+        self._worker.refuse_more()
+
+    def destroy_node(self) -> None:
+        if not self._worker.close(timeout_s=STOP_S):
+            self.get_logger().error("the running reconstruction did not stop in time; leaving it behind")
+        self._action.destroy()
+        super().destroy_node()
+
+
+def main(args: list[str] | None = None) -> int:
+    """Runs the node until SIGINT or SIGTERM; whoever waits for an answer then gets SHUTTING_DOWN."""
+    stop = threading.Event()
+    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    executor = SingleThreadedExecutor()
+    try:
+        node = Reconstructor()
+    except Exception as error:  # a parameter file with a wrong value, most often
+        print(f"reconstructor: {error}", file=sys.stderr)
+        rclpy.try_shutdown()
+        return 1
+    executor.add_node(node)
+    try:
+        while not stop.is_set():
+            executor.spin_once(timeout_sec=0.1)
+        node.refuse_more()
+        deadline = time.monotonic() + STOP_S
+        answered = 0
+        while answered < 5 and time.monotonic() < deadline:  # the last answers leave before the context does
+            executor.spin_once(timeout_sec=0.05)
+            answered = 0 if node.working else answered + 1
+    except ExternalShutdownException:
+        pass
+    finally:
+        node.destroy_node()
+        rclpy.try_shutdown()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

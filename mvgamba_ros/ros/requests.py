@@ -1,0 +1,173 @@
+"""A request of srv/Reconstruct or action/ReconstructObject to views and `Options`, everything in it checked."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from mvgamba_ros.errors import ErrorCode, ReconstructionError
+from mvgamba_ros.options import Options
+from mvgamba_ros.ros.capture import make_view
+from mvgamba_ros.ros.conversions.geometry import pose_to_matrix
+from mvgamba_ros.ros.inputs import stamp_of
+from mvgamba_ros.ros.parameters import Parameters
+from mvgamba_ros.ros.transforms import TransformSource
+from mvgamba_ros.ros.view_buffer import CapturedView
+from mvgamba_ros.types import F64, Box, Prompts, View
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a request asks for, its frames resolved. ``request`` is a service request or an action goal."""
+
+    request: Any
+    parameters: Parameters
+    captured: tuple[CapturedView, ...]
+    frame: str
+    """The frame of the answer."""
+    T_frame_captured: F64
+    """From the frame of the captured views to the frame of the answer."""
+    stamp: int
+    """Of the newest view used, nanoseconds."""
+
+
+def resolve(
+    request: Any, parameters: Parameters, captured: tuple[CapturedView, ...], transforms: TransformSource
+) -> Task:
+    """The `Task` of a request. Looks at TF only where the answer is wanted in another frame than the captured views'.
+
+    Raises TRANSFORM_UNAVAILABLE.
+    """
+    frame = request.target_frame or parameters.target_frame
+    stamps = [stamp_of(view.image) for view in request.views] or [c.stamp for c in captured]
+    stamp = max(stamps, default=0)
+    T = np.eye(4)
+    if frame != parameters.target_frame and (stamps or parameters.roi_m):
+        T = transforms.lookup(frame, parameters.target_frame, stamp)
+    return Task(request, parameters, captured, frame, T, stamp)
+
+
+def views_and_options(task: Task) -> tuple[list[View], Options]:
+    """The views in the frame of the answer, and the options. Decodes images, so it runs in the worker.
+
+    Raises TOO_FEW_VIEWS, TOO_MANY_VIEWS, BAD_ROI, BAD_OPTION and what `make_view` raises.
+    """
+    request, parameters = task.request, task.parameters
+    if request.views:
+        views = [_carried_view(view, index, parameters) for index, view in enumerate(request.views)]
+    else:
+        T = task.T_frame_captured
+        views = [replace(c.view, T_world_camera=T @ c.view.T_world_camera) for c in task.captured]
+    _check_count(len(views), bool(request.views), parameters)
+    if parameters.segmenter == "sam" and not parameters.sam_checkpoint:
+        raise ReconstructionError(
+            ErrorCode.MISSING_PACKAGE,
+            "segmenter sam needs the parameter sam_checkpoint: the path of a ViT-B, L or H checkpoint",
+        )
+    support = request.support_height if request.use_support_height else _default_support(task)
+    prompts = Prompts(
+        roi=_roi(task),
+        pixel_boxes=_pixel_boxes(request, len(views)),
+        points=_points(request, len(views)),
+        support_height=support,
+    )
+    return views, Options(
+        method=request.method or parameters.method,
+        checkpoint=parameters.checkpoint,
+        segmenter=parameters.segmenter,
+        sam_checkpoint=parameters.sam_checkpoint,
+        use_masks=any(view.mask is not None for view in views),
+        prompts=prompts,
+        refine=request.refine,
+        max_faces=request.max_faces or parameters.max_faces,
+        convex_hull=request.convex_hull,
+        min_views=parameters.min_views,
+        cloud_points=parameters.cloud_points,
+    )
+
+
+def _carried_view(message: Any, index: int, parameters: Parameters) -> View:
+    what = f"views[{index}]"
+    return make_view(
+        message.image,
+        message.camera_info,
+        pose_to_matrix(message.pose, f"{what} pose"),
+        depth=message.depth if message.depth.width else None,
+        mask=message.mask if message.mask.width else None,
+        rectified=parameters.image_is_rectified,
+        name=what,
+    )
+
+
+def _check_count(count: int, carried: bool, parameters: Parameters) -> None:
+    source = "the request carries" if carried else "captured so far:"
+    if count < parameters.min_views:
+        raise ReconstructionError(
+            ErrorCode.TOO_FEW_VIEWS,
+            f"{source} {count} views, min_views is {parameters.min_views}: capture the object from more sides",
+        )
+    if count > parameters.max_views:
+        raise ReconstructionError(
+            ErrorCode.TOO_MANY_VIEWS, f"{source} {count} views, max_views is {parameters.max_views}: send fewer"
+        )
+
+
+def _roi(task: Task) -> Box | None:
+    request = task.request
+    if request.use_roi:
+        size = np.array([request.roi_size.x, request.roi_size.y, request.roi_size.z])
+        if not np.isfinite(size).all() or not (size > 0).all():
+            raise ReconstructionError(
+                ErrorCode.BAD_ROI, f"roi_size {size.tolist()} m: each side must be positive and finite"
+            )
+        try:
+            return Box(pose_to_matrix(request.roi_pose, "roi_pose"), size)
+        except ReconstructionError as error:
+            raise ReconstructionError(ErrorCode.BAD_ROI, error.message) from error
+    roi = np.array(task.parameters.roi_m)
+    if not roi.size:
+        return None
+    T_captured_box = np.eye(4)
+    T_captured_box[:3, 3] = roi[:3]
+    return Box(task.T_frame_captured @ T_captured_box, roi[3:])
+
+
+def _default_support(task: Task) -> float | None:
+    """The parameter's plane in the frame of the answer; None where it is not known or not level there."""
+    height = task.parameters.support_height_m
+    if math.isnan(height):
+        return None
+    if task.T_frame_captured[2, 2] < 1.0 - 1e-6:  # the two z axes differ: the plane is not level here
+        return None
+    return float(height + task.T_frame_captured[2, 3])
+
+
+def _view_index(view: int, count: int, what: str) -> int:
+    if view >= count:
+        raise ReconstructionError(ErrorCode.BAD_ROI, f"{what} names view {view}, there are {count} (0 to {count - 1})")
+    return view
+
+
+def _pixel_boxes(request: Any, count: int) -> dict[int, tuple[float, float, float, float]]:
+    boxes = {}
+    for index, box in enumerate(request.pixel_boxes):
+        what = f"pixel_boxes[{index}]"
+        corners = (box.x_min, box.y_min, box.x_max, box.y_max)
+        if not all(map(math.isfinite, corners)) or box.x_max <= box.x_min or box.y_max <= box.y_min:
+            raise ReconstructionError(ErrorCode.BAD_ROI, f"{what} {corners} px: max must lie above min on both axes")
+        boxes[_view_index(box.view, count, what)] = corners
+    return boxes
+
+
+def _points(request: Any, count: int) -> dict[int, F64]:
+    rows: dict[int, list[tuple[float, float, float]]] = defaultdict(list)
+    for index, point in enumerate(request.point_prompts):
+        what = f"point_prompts[{index}]"
+        if not (math.isfinite(point.x) and math.isfinite(point.y)):
+            raise ReconstructionError(ErrorCode.BAD_ROI, f"{what} ({point.x}, {point.y}) px is not finite")
+        rows[_view_index(point.view, count, what)].append((point.x, point.y, float(point.on_object)))
+    return {view: np.array(points) for view, points in rows.items()}

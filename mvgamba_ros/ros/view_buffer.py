@@ -1,0 +1,91 @@
+"""The views captured so far, and how well they look around the object."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from mvgamba_ros.errors import ErrorCode, ReconstructionError
+from mvgamba_ros.types import F64, View
+
+COVERED_WITHIN = math.radians(60.0)
+"""A direction counts as seen when a view looks from within this angle of it."""
+
+
+@dataclass(frozen=True)
+class CapturedView:
+    """A view in the buffer's frame and the stamp of its image, nanoseconds."""
+
+    view: View
+    stamp: int
+
+
+class ViewBuffer:
+    """Keeps views until they are cleared; a view that is refused changes nothing."""
+
+    def __init__(self) -> None:
+        self._views: list[CapturedView] = []
+
+    def __len__(self) -> int:
+        return len(self._views)
+
+    def snapshot(self) -> tuple[CapturedView, ...]:
+        """The views, in the order of capture."""
+        return tuple(self._views)
+
+    def add(self, captured: CapturedView, min_distance: float, max_views: int) -> None:
+        """Keeps one more view. Raises DUPLICATE_VIEW within ``min_distance`` metres of another, TOO_MANY_VIEWS."""
+        if len(self._views) >= max_views:
+            raise ReconstructionError(
+                ErrorCode.TOO_MANY_VIEWS,
+                f"{len(self._views)} views are held already: clear them, or raise max_views ({max_views})",
+            )
+        eye = captured.view.T_world_camera[:3, 3]
+        for index, other in enumerate(self._views):
+            distance = float(np.linalg.norm(eye - other.view.T_world_camera[:3, 3]))
+            if distance < min_distance:
+                raise ReconstructionError(
+                    ErrorCode.DUPLICATE_VIEW,
+                    f"the camera is {1e3 * distance:.1f} mm from where view {index} was taken: move it at least "
+                    f"{1e3 * min_distance:g} mm (min_view_distance_m), better 20 degrees around the object",
+                )
+        self._views.append(captured)
+
+    def clear(self) -> int:
+        """Forgets all views and answers how many there were."""
+        count = len(self._views)
+        self._views.clear()
+        return count
+
+
+def looked_at(T_world_camera: F64) -> F64:
+    """The point (3,) nearest to all optical axes of poses (V, 4, 4); 0.5 m ahead where the axes are parallel."""
+    eyes, axes = T_world_camera[:, :3, 3], T_world_camera[:, :3, 2]
+    across = np.eye(3) - axes[:, :, None] * axes[:, None, :]
+    A = across.sum(axis=0)
+    if np.linalg.cond(A) > 1e3:
+        return np.asarray((eyes + 0.5 * axes).mean(axis=0))
+    return np.asarray(np.linalg.solve(A, np.einsum("vij,vj->i", across, eyes)))
+
+
+def coverage(T_world_camera: F64) -> tuple[float, float]:
+    """How well poses (V, 4, 4) look around the point they look at.
+
+    Returns the share of the upper half sphere of directions that lies within `COVERED_WITHIN` of a view, [0, 1], and
+    the widest turn about z, radians, that no view looks from. No views: 0 and a full turn.
+    """
+    if len(T_world_camera) == 0:
+        return 0.0, 2.0 * math.pi
+    outward = T_world_camera[:, :3, 3] - looked_at(T_world_camera)
+    outward = outward / np.maximum(np.linalg.norm(outward, axis=1, keepdims=True), 1e-9)
+    count = 512
+    z = (np.arange(count) + 0.5) / count  # equal areas: heights evenly spread, turned by the golden angle
+    turn = np.arange(count) * math.pi * (3.0 - math.sqrt(5.0))
+    radius = np.sqrt(1.0 - z**2)
+    directions = np.stack([radius * np.cos(turn), radius * np.sin(turn), z], axis=1)
+    seen = ((directions @ outward.T) >= math.cos(COVERED_WITHIN)).any(axis=1)
+    azimuths = np.sort(np.arctan2(outward[:, 1], outward[:, 0]))
+    gaps = np.diff(np.append(azimuths, azimuths[0] + 2.0 * math.pi))
+    return float(seen.mean()), float(gaps.max())

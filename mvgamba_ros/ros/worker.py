@@ -1,0 +1,82 @@
+"""One thread that owns the model. It takes one piece of work at a time; a second is refused at once."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from queue import SimpleQueue
+
+from mvgamba_ros.errors import ErrorCode, ReconstructionError
+
+
+class Job:
+    """Work under way. `cancel` asks it to stop; it does so at its next poll of `cancelled`."""
+
+    def __init__(self, work: Callable[[Job], Callable[[], None]]) -> None:
+        self._work = work
+        self._cancel = threading.Event()
+
+    def cancel(self) -> None:
+        self._cancel.set()
+
+    def cancelled(self) -> bool:
+        return self._cancel.is_set()
+
+    def run(self) -> Callable[[], None]:
+        return self._work(self)
+
+
+class Worker:
+    """The thread. ``work`` handed to `start` must not raise; it answers a function that reports its outcome, called
+    once the worker is free again, so that whoever hears the outcome can start the next work at once."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._queue: SimpleQueue[Job | None] = SimpleQueue()
+        self._current: Job | None = None
+        self._closing = False
+        # A daemon, so that work which ignores its cancelling cannot keep a stopped process alive.
+        self._thread = threading.Thread(target=self._loop, name="reconstruction", daemon=True)
+        self._thread.start()
+
+    @property
+    def busy(self) -> bool:
+        return self._current is not None
+
+    @property
+    def closing(self) -> bool:
+        return self._closing
+
+    def start(self, work: Callable[[Job], Callable[[], None]]) -> Job:
+        """Begins ``work``. Raises BUSY while other work runs, SHUTTING_DOWN once `refuse_more` was called."""
+        with self._lock:
+            if self._closing:
+                raise ReconstructionError(ErrorCode.SHUTTING_DOWN, "the node is shutting down")
+            if self._current is not None:
+                raise ReconstructionError(
+                    ErrorCode.BUSY, "another reconstruction is running: wait for its answer, or cancel its action"
+                )
+            self._current = job = Job(work)
+        self._queue.put(job)
+        return job
+
+    def refuse_more(self) -> None:
+        """Takes no more work and cancels what runs."""
+        with self._lock:
+            self._closing = True
+            if self._current is not None:
+                self._current.cancel()
+
+    def close(self, timeout_s: float) -> bool:
+        """Ends the thread; False where the running work did not stop in time."""
+        self.refuse_more()
+        self._queue.put(None)
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def _loop(self) -> None:
+        while (job := self._queue.get()) is not None:
+            report = job.run()
+            with self._lock:
+                self._current = None
+            report()
