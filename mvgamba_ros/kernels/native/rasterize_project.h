@@ -83,9 +83,17 @@ inline Block load_block(const float* means, const float* quats, const float* sca
         g.opacity[l] = opacities[l];
         g.peak[l] = std::log2(opacities[l]);
     }
-    const Vec norm = vsqrt(g.quat[0] * g.quat[0] + g.quat[1] * g.quat[1] + g.quat[2] * g.quat[2] + g.quat[3] * g.quat[3]);
-    g.quat_scale = norm > 1e-12f ? 1.0f / norm : splat(1.0f);
-    for (Vec& q : g.quat) q *= g.quat_scale;
+    Vec largest{};  // divided out first: the squares of a very long or short quaternion leave float32's range
+    for (const Vec& q : g.quat) largest = vmax(largest, vmax(q, -q));
+    const Vec shrink = largest > 1e-12f ? 1.0f / largest : splat(1.0f);
+    Vec square{};
+    for (Vec& q : g.quat) {
+        q *= shrink;
+        square += q * q;
+    }
+    const Vec inv_norm = square > 0.5f ? 1.0f / vsqrt(square) : splat(1.0f);
+    g.quat_scale = shrink * inv_norm;
+    for (Vec& q : g.quat) q *= inv_norm;
     const Vec w = g.quat[0], x = g.quat[1], y = g.quat[2], z = g.quat[3];
     const Vec rotation[9] = {1 - 2 * (y * y + z * z), 2 * (x * y - w * z),     2 * (x * z + w * y),
                              2 * (x * y + w * z),     1 - 2 * (x * x + z * z), 2 * (y * z - w * x),
