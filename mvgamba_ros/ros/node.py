@@ -187,17 +187,13 @@ class Reconstructor(Node):
 
     async def _reconstruct(self, request: Any, progress: Progress, cancelled: Callable[[], bool]) -> Outcome:
         try:
+            self._worker.check_free()  # before any other check: BUSY is the answer that matters then
             task = resolve(request, self._parameters(), self._views.snapshot(), self._transforms)
         except ReconstructionError as error:
-            if not self._worker.busy:  # else BUSY is the answer that matters
-                return Outcome(error=self._failed("reconstruct", error))
-            task = None
-
-        def work(job: Job) -> Outcome:
-            assert task is not None
-            return self._make(task, progress, lambda: job.cancelled() or cancelled())
-
-        return await self._in_worker("reconstruct", work)
+            return Outcome(error=self._failed("reconstruct", error))
+        return await self._in_worker(
+            "reconstruct", lambda job: self._make(task, progress, lambda: job.cancelled() or cancelled())
+        )
 
     def _make(self, task: Task, progress: Progress, cancelled: Callable[[], bool]) -> Outcome:
         """The whole job, in the worker's thread: views, shape, messages, outputs."""
@@ -212,8 +208,9 @@ class Reconstructor(Node):
         self._health.last_error = None
         self._health.last_seconds = {**result.seconds, "total": time.monotonic() - began}
         self.get_logger().info(
-            f"'{answer.id}' from {len(views)} views in {time.monotonic() - began:.2f} s: {len(result.mesh.faces)} faces, "
-            f"silhouette IoU {result.quality.silhouette_iou:.3f}{', low quality' if result.quality.low else ''}"
+            f"'{answer.id}' from {len(views)} views in {time.monotonic() - began:.2f} s: "
+            f"{len(result.mesh.faces)} faces, silhouette IoU {result.quality.silhouette_iou:.3f}"
+            f"{', low quality' if result.quality.low else ''}"
         )
         return Outcome(answer=answer, stages=seconds_to_stages(self._health.last_seconds))
 
@@ -250,7 +247,7 @@ class Reconstructor(Node):
             )
         self.get_logger().warning(f"{what}: {error.code.name}: {error.message}")
         self._health.note(error)
-        if what == "reconstruct":
+        if what == "reconstruct" and error.code is not ErrorCode.BUSY:
             self._health.last_error = error
         return error
 

@@ -157,7 +157,8 @@ class TransformBuffer:
         if shared is None:
             for reason in (stopped_source, stopped_target):
                 if reason:
-                    raise ReconstructionError(*reason)
+                    code, why = reason
+                    raise ReconstructionError(code, f"no transform from '{source}' to '{target}': {why}")
             raise _unavailable(source, target, "they are not connected: two separate trees")
         return inverse(up_target[shared]) @ up_source[shared]
 

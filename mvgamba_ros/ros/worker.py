@@ -47,15 +47,19 @@ class Worker:
     def closing(self) -> bool:
         return self._closing
 
+    def check_free(self) -> None:
+        """Raises BUSY while work runs, SHUTTING_DOWN once `refuse_more` was called."""
+        if self._closing:
+            raise ReconstructionError(ErrorCode.SHUTTING_DOWN, "the node is shutting down")
+        if self._current is not None:
+            raise ReconstructionError(
+                ErrorCode.BUSY, "another reconstruction is running: wait for its answer, or cancel its action"
+            )
+
     def start(self, work: Callable[[Job], Callable[[], None]]) -> Job:
-        """Begins ``work``. Raises BUSY while other work runs, SHUTTING_DOWN once `refuse_more` was called."""
+        """Begins ``work``, or raises what `check_free` raises."""
         with self._lock:
-            if self._closing:
-                raise ReconstructionError(ErrorCode.SHUTTING_DOWN, "the node is shutting down")
-            if self._current is not None:
-                raise ReconstructionError(
-                    ErrorCode.BUSY, "another reconstruction is running: wait for its answer, or cancel its action"
-                )
+            self.check_free()
             self._current = job = Job(work)
         self._queue.put(job)
         return job

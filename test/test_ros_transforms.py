@@ -1,0 +1,169 @@
+"""Frames over time: both transform sources answer the same recorded transforms the same way."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy")
+
+from geometry_msgs.msg import TransformStamped
+
+from mvgamba_ros.errors import ErrorCode, ReconstructionError
+from mvgamba_ros.geometry.se3 import quat_to_matrix
+from mvgamba_ros.ros.conversions.geometry import matrix_to_transform
+from mvgamba_ros.ros.transforms import TransformBuffer, speeds
+
+pytestmark = pytest.mark.ros
+
+SECOND = 1_000_000_000
+
+
+def turn_z(angle: float, t: tuple[float, float, float] = (0.0, 0.0, 0.0)) -> np.ndarray:
+    T = np.eye(4)
+    T[:3, :3] = quat_to_matrix(np.array([math.cos(angle / 2), 0.0, 0.0, math.sin(angle / 2)]))
+    T[:3, 3] = t
+    return T
+
+
+def stamped(parent: str, child: str, T: np.ndarray, seconds: float = 0.0) -> TransformStamped:
+    message = TransformStamped(child_frame_id=child, transform=matrix_to_transform(T))
+    message.header.frame_id = parent
+    message.header.stamp.sec, message.header.stamp.nanosec = divmod(round(seconds * SECOND), SECOND)
+    return message
+
+
+RECORDED_STATIC = [
+    stamped("wrist", "camera", turn_z(math.pi / 2, (0.0, 0.0, 0.1))),
+    stamped("world", "base", turn_z(0.0, (5.0, 0.0, 0.0))),
+    stamped("elsewhere", "lone", np.eye(4)),
+]
+RECORDED = [
+    stamped("base", "wrist", turn_z(0.0, (0.0, 0.0, 0.5)), 100.0),
+    stamped("base", "wrist", turn_z(1.0, (0.2, 0.0, 0.5)), 101.0),
+    stamped("base", "wrist", turn_z(1.0, (0.2, 0.4, 0.5)), 102.0),
+    stamped("base", "tray", turn_z(0.0, (1.0, 0.0, 0.0)), 100.0),
+    stamped("base", "tray", turn_z(0.0, (1.0, 1.0, 0.0)), 102.0),
+]
+ANSWERS = [
+    # target, source, seconds -> T_target_source, worked out by hand
+    ("base", "wrist", 100.0, turn_z(0.0, (0.0, 0.0, 0.5))),
+    ("base", "wrist", 100.5, turn_z(0.5, (0.1, 0.0, 0.5))),
+    ("base", "wrist", 101.25, turn_z(1.0, (0.2, 0.1, 0.5))),
+    ("base", "camera", 102.0, turn_z(1.0, (0.2, 0.4, 0.5)) @ turn_z(math.pi / 2, (0.0, 0.0, 0.1))),
+    ("world", "wrist", 101.0, turn_z(1.0, (5.2, 0.0, 0.5))),
+    ("wrist", "base", 102.0, np.linalg.inv(turn_z(1.0, (0.2, 0.4, 0.5)))),
+    ("tray", "wrist", 101.0, turn_z(1.0, (-0.8, -0.5, 0.5))),
+    ("camera", "camera", 101.0, np.eye(4)),
+    ("wrist", "camera", 7.0, turn_z(math.pi / 2, (0.0, 0.0, 0.1))),
+]
+REFUSED = [
+    ("base", "wrist", 102.001),
+    ("base", "wrist", 99.999),
+    ("base", "camera", 0.0),
+    ("base", "nowhere", 101.0),
+    ("base", "lone", 101.0),
+]
+
+
+class OwnSource:
+    def __init__(self) -> None:
+        self.buffer = TransformBuffer(10.0)
+        self.lookup = self.buffer.lookup
+
+    def insert(self, message: TransformStamped, static: bool) -> None:
+        self.buffer.insert(message, static)
+
+
+class Tf2Source:
+    """tf2's own buffer behind the package's adapter, without a node."""
+
+    def __init__(self) -> None:
+        tf2_ros = pytest.importorskip("tf2_ros", reason="tf2_ros is not among the ROS wheels")
+        from rclpy.duration import Duration
+
+        from mvgamba_ros.ros.transforms import Tf2Listener
+
+        adapter = Tf2Listener.__new__(Tf2Listener)
+        adapter._errors = tf2_ros.TransformException
+        adapter._buffer = tf2_ros.Buffer(cache_time=Duration(seconds=10.0))
+        self.adapter, self.lookup = adapter, adapter.lookup
+
+    def insert(self, message: TransformStamped, static: bool) -> None:
+        (self.adapter._buffer.set_transform_static if static else self.adapter._buffer.set_transform)(message, "test")
+
+
+@pytest.fixture(params=[OwnSource, Tf2Source])
+def source(request):
+    made = request.param()
+    for message in RECORDED_STATIC:
+        made.insert(message, static=True)
+    for message in RECORDED:
+        made.insert(message, static=False)
+    return made
+
+
+@pytest.mark.parametrize(("target", "frame", "seconds", "T"), ANSWERS)
+def test_chains_interpolation_and_static_frames_are_answered(source, target, frame, seconds, T):
+    np.testing.assert_allclose(source.lookup(target, frame, round(seconds * SECOND)), T, atol=1e-9)
+
+
+@pytest.mark.parametrize(("target", "frame", "seconds"), REFUSED)
+def test_what_is_not_known_for_that_moment_is_refused(source, target, frame, seconds):
+    with pytest.raises(ReconstructionError, match=frame) as caught:
+        source.lookup(target, frame, round(seconds * SECOND))
+    assert caught.value.code is ErrorCode.TRANSFORM_UNAVAILABLE
+
+
+def test_transforms_may_arrive_out_of_order():
+    buffer = TransformBuffer(10.0)
+    for message in reversed(RECORDED[:3]):
+        buffer.insert(message, static=False)
+    np.testing.assert_allclose(buffer.lookup("base", "wrist", round(100.5 * SECOND)), ANSWERS[1][3], atol=1e-9)
+
+
+def test_history_older_than_the_cache_is_forgotten():
+    buffer = TransformBuffer(1.5)
+    for message in RECORDED[:3]:
+        buffer.insert(message, static=False)
+    buffer.lookup("base", "wrist", 101 * SECOND)
+    with pytest.raises(ReconstructionError, match="tf_cache_s"):
+        buffer.lookup("base", "wrist", 100 * SECOND)
+
+
+def test_a_message_says_how_far_off_the_moment_is():
+    buffer = TransformBuffer(10.0)
+    for message in RECORDED[:3]:
+        buffer.insert(message, static=False)
+    with pytest.raises(ReconstructionError, match="'wrist' is 0.250 s older than the moment"):
+        buffer.lookup("base", "wrist", round(102.25 * SECOND))
+
+
+def test_a_transform_with_nan_is_kept_out_and_named_until_a_good_one_follows():
+    buffer = TransformBuffer(10.0)
+    buffer.insert(RECORDED[0], static=False)
+    broken = stamped("base", "wrist", np.eye(4), 101.0)
+    broken.transform.translation.x = float("nan")
+    buffer.insert(broken, static=False)
+    with pytest.raises(ReconstructionError, match="'wrist'.*nan") as caught:
+        buffer.lookup("base", "wrist", 100 * SECOND)
+    assert caught.value.code is ErrorCode.BAD_POSE
+    buffer.insert(RECORDED[1], static=False)
+    np.testing.assert_allclose(buffer.lookup("base", "wrist", round(100.5 * SECOND)), ANSWERS[1][3], atol=1e-9)
+
+
+def test_frames_in_a_loop_are_refused_not_followed_for_ever():
+    buffer = TransformBuffer(10.0)
+    for parent, child in (("a", "b"), ("b", "c"), ("c", "a")):
+        buffer.insert(stamped(parent, child, np.eye(4), 1.0), static=False)
+    buffer.insert(stamped("y", "z", np.eye(4), 1.0), static=False)
+    with pytest.raises(ReconstructionError, match="loop"):
+        buffer.lookup("z", "a", SECOND)
+
+
+def test_speed_and_turn_rate_of_a_moving_camera():
+    speed, rate = speeds(turn_z(0.0), turn_z(0.2, (0.03, 0.04, 0.0)), 0.5)
+    assert speed == pytest.approx(0.1)
+    assert rate == pytest.approx(0.4)
