@@ -92,6 +92,17 @@ def undistort(view: View) -> View:
     )
 
 
+def undistort_pixels(camera_from: Camera, camera_to: Camera, pixels: F64) -> F64:
+    """Pixels (N, 2) of a distorted camera as pixels of the undistorted one that `undistort` answered for it."""
+    if camera_from.distortion_model == "none":
+        return np.asarray(pixels, dtype=np.float64)
+    points: Any = np.asarray(pixels, dtype=np.float64).reshape(-1, 1, 2) - 0.5
+    K_cv, coefficients = camera_from.K - _HALF, np.array(camera_from.distortion)
+    to_rays = cv2.fisheye.undistortPoints if camera_from.distortion_model == "equidistant" else cv2.undistortPoints
+    on_plane = to_rays(points, K_cv, coefficients).reshape(-1, 2)
+    return on_plane * [camera_to.K[0, 0], camera_to.K[1, 1]] + camera_to.K[:2, 2]
+
+
 def crop(camera: Camera, x0: float, y0: float, x1: float, y1: float, width: int, height: int) -> Camera:
     """The camera whose (``width``, ``height``) image shows exactly the window (x0, y0)-(x1, y1), in pixel edges.
 

@@ -8,7 +8,7 @@ from mvgamba_ros.errors import stop_if
 from mvgamba_ros.geometry.hull import VisualHull
 from mvgamba_ros.methods.protocol import Shape
 from mvgamba_ros.options import Options
-from mvgamba_ros.surface.isosurface import isosurface
+from mvgamba_ros.surface.extract import field_to_mesh
 from mvgamba_ros.types import Cancelled, Progress, View
 
 
@@ -21,6 +21,6 @@ class HullMethod:
         self, views: Sequence[View], hull: VisualHull, options: Options, progress: Progress, cancelled: Cancelled
     ) -> Shape:
         stop_if(cancelled)
-        mesh = isosurface(hull)
-        progress("surface", 1.0)
+        mesh = field_to_mesh(hull, options.max_faces, options.prompts.support_height)
+        progress("method", 1.0)
         return Shape(mesh)

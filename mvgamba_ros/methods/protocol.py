@@ -13,10 +13,10 @@ from mvgamba_ros.types import Cancelled, Gaussians, Mesh, Progress, View
 
 @dataclass(frozen=True)
 class Shape:
-    """What a method answers, in the world frame, metres: a closed mesh of any size, and Gaussians if it has them.
+    """What a method answers, in the world frame, metres: a clean closed mesh of at most ``options.max_faces``, and
+    Gaussians if it has them.
 
-    The pipeline cleans and decimates the mesh and paints it from the views, so ``mesh.colors`` matters only where no
-    view looks.
+    The pipeline paints the mesh from the views, so ``mesh.colors`` matters only where no view looks.
     """
 
     mesh: Mesh
@@ -31,7 +31,8 @@ class Method(Protocol):
     def __call__(
         self, views: Sequence[View], hull: VisualHull, options: Options, progress: Progress, cancelled: Cancelled
     ) -> Shape:
-        """``views`` are undistorted and have masks. ``progress(stage, fraction)`` takes the fraction of this
+        """``views`` are undistorted and have masks; ``options.prompts.support_height`` is the height in use, given or
+        estimated. ``progress(stage, fraction)`` takes the fraction of this
         method's own work; ``cancelled`` is polled between heavy steps with `errors.stop_if`.
         """
         ...

@@ -1,0 +1,185 @@
+"""The whole job, without ROS: posed views in, a metric object out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import lru_cache
+
+import numpy as np
+
+from mvgamba_ros.checks import check_views, view_name
+from mvgamba_ros.errors import ErrorCode, ReconstructionError, stop_if
+from mvgamba_ros.geometry.camera import undistort, undistort_pixels
+from mvgamba_ros.geometry.hull import carve
+from mvgamba_ros.methods import load_method
+from mvgamba_ros.options import SEGMENTERS, Options
+from mvgamba_ros.segmentation.given import GivenMasks
+from mvgamba_ros.segmentation.segmenter import Segmenter
+from mvgamba_ros.surface.quality import measure_quality
+from mvgamba_ros.surface.raycast import Raycaster, paint, view_weights
+from mvgamba_ros.surface.sample import oriented_box, sample_cloud, vertex_normals
+from mvgamba_ros.types import Bool, Cancelled, Mesh, Progress, Prompts, Reconstruction, View
+
+__all__ = ["STAGES", "Options", "reconstruct"]
+
+STAGES = {
+    "check": 0.01,
+    "undistort": 0.02,
+    "segment": 0.35,
+    "hull": 0.10,
+    "method": 0.35,
+    "surface": 0.06,
+    "cloud": 0.03,
+    "box": 0.01,
+    "quality": 0.07,
+}
+"""The stages in order, each with its share of the progress bar."""
+
+
+def reconstruct(
+    views: Sequence[View],
+    options: Options | None = None,
+    progress: Progress | None = None,
+    cancelled: Cancelled | None = None,
+) -> Reconstruction:
+    """Reconstruct the object that ``views`` show; everything in metres in the frame of their poses.
+
+    ``progress(stage, fraction)`` is called with a stage of `STAGES` and the fraction of the whole job, never
+    decreasing. ``cancelled()`` is polled in every stage; the job then raises CANCELLED.
+
+    Raises `ReconstructionError` with a code and a message for people; see `ErrorCode`.
+    """
+    options = options or Options()
+    stages = _Stages(progress, cancelled)
+    with stages.run("check"):
+        views = check_views(views, options)
+    with stages.run("undistort"):
+        views, prompts = _undistort(views, options.prompts, stages)
+    with stages.run("segment") as part:
+        masks = _segment(views, replace(options, prompts=prompts), part, stages.cancelled)
+        views = [replace(view, mask=mask) for view, mask in zip(views, masks, strict=True)]
+    with stages.run("hull"):
+        hull = carve(views, prompts.roi, options.hull_resolution, prompts.support_height)
+    with stages.run("method") as part:
+        method = load_method(options.method, options.checkpoint)
+        stages.check()
+        shape = method(views, hull, replace(options, prompts=prompts), part, stages.cancelled)
+    with stages.run("surface"):
+        mesh = _convex(shape.mesh) if options.convex_hull else shape.mesh
+        caster = Raycaster(mesh)
+        normals = vertex_normals(mesh)
+        stages.check()
+        weights = view_weights(mesh.vertices, normals, views, caster)
+        mesh = replace(mesh, colors=paint(mesh.vertices, weights, views, fallback=mesh.colors))
+        caster = Raycaster(mesh)
+    with stages.run("cloud"):
+        cloud = sample_cloud(mesh, options.cloud_points)
+        stages.check()
+        weights = view_weights(cloud.points, cloud.normals, views, caster)
+        cloud = replace(cloud, colors=paint(cloud.points, weights, views, fallback=cloud.colors))
+    with stages.run("box"):
+        box = oriented_box(mesh)
+    with stages.run("quality"):
+        quality = measure_quality(caster, views, weights)
+    return Reconstruction(mesh, cloud, box, quality, tuple(masks), stages.seconds, method.name, shape.gaussians)
+
+
+class _Stages:
+    """Times the stages, reports progress and polls for cancellation."""
+
+    def __init__(self, progress: Progress | None, cancelled: Cancelled | None) -> None:
+        self.seconds: dict[str, float] = {}
+        self.cancelled: Cancelled = cancelled or (lambda: False)
+        self._progress = progress
+        self._fraction = 0.0
+
+    def check(self) -> None:
+        stop_if(self.cancelled)
+
+    @contextmanager
+    def run(self, stage: str) -> Iterator[Progress]:
+        names = list(STAGES)
+        start = sum(STAGES[name] for name in names[: names.index(stage)])
+
+        def part(_: str, fraction: float) -> None:
+            self._fraction = min(1.0, max(self._fraction, start + STAGES[stage] * min(max(fraction, 0.0), 1.0)))
+            if self._progress is not None:
+                self._progress(stage, self._fraction)
+
+        self.check()
+        part(stage, 0.0)
+        began = time.perf_counter()
+        yield part
+        self.seconds[stage] = time.perf_counter() - began
+        part(stage, 1.0)
+
+
+def _undistort(views: Sequence[View], prompts: Prompts, stages: _Stages) -> tuple[list[View], Prompts]:
+    """Undistorted views, and prompts whose pixels are those of the undistorted images."""
+    result = []
+    for view in views:
+        stages.check()
+        result.append(undistort(view))
+    points = {}
+    for index, rows in prompts.points.items():
+        moved = undistort_pixels(views[index].camera, result[index].camera, rows[:, :2])
+        points[index] = np.concatenate([moved, rows[:, 2:]], axis=1)
+    boxes = {}
+    for index, (x0, y0, x1, y1) in prompts.pixel_boxes.items():
+        corners = np.array([[x0, y0], [x1, y0], [x0, y1], [x1, y1]], dtype=np.float64)
+        moved = undistort_pixels(views[index].camera, result[index].camera, corners)
+        boxes[index] = (moved[:, 0].min(), moved[:, 1].min(), moved[:, 0].max(), moved[:, 1].max())
+    return result, replace(prompts, points=points, pixel_boxes=boxes)
+
+
+@lru_cache(maxsize=2)
+def load_segmenter(name: str, sam_checkpoint: str = "") -> Segmenter:
+    """The segmenter called ``name``, ready to run; kept, so that weights load once.
+
+    Raises BAD_OPTION, MISSING_PACKAGE, BAD_CHECKPOINT.
+    """
+    if name == "masks":
+        return GivenMasks()
+    if name == "classical":
+        from mvgamba_ros.segmentation.classical import ClassicalSegmenter
+
+        return ClassicalSegmenter()
+    if name == "sam":
+        from mvgamba_ros.segmentation.sam import SamSegmenter
+
+        return SamSegmenter(sam_checkpoint)
+    raise ReconstructionError(ErrorCode.BAD_OPTION, f"segmenter '{name}' is not one of {', '.join(SEGMENTERS)}")
+
+
+def _segment(views: Sequence[View], options: Options, progress: Progress, cancelled: Cancelled) -> list[Bool]:
+    """A silhouette for each view: its own where the options say so, else the segmenter's."""
+    own = [view.mask if options.use_masks else None for view in views]
+    if all(mask is not None for mask in own):
+        return GivenMasks()(views, options.prompts, progress, cancelled)
+    found = load_segmenter(options.segmenter, options.sam_checkpoint)(views, options.prompts, progress, cancelled)
+    masks = [seen if mask is None else mask for mask, seen in zip(own, found, strict=True)]
+    for index, mask in enumerate(masks):
+        if not mask.any():
+            raise ReconstructionError(
+                ErrorCode.EMPTY_SILHOUETTE,
+                f"{view_name(views[index], index)}: the object was not found in it; check that it is in the picture "
+                "and inside the region of interest, or leave this view out",
+            )
+    return masks
+
+
+def _convex(mesh: Mesh) -> Mesh:
+    """The convex hull, with the colours of the vertices it keeps."""
+    from scipy.spatial import ConvexHull
+
+    hull = ConvexHull(mesh.vertices)
+    used, faces = np.unique(hull.simplices, return_inverse=True)
+    faces = faces.reshape(-1, 3)
+    vertices = mesh.vertices[used]
+    a, b, c = (vertices[faces[:, k]] for k in range(3))
+    inward = (np.cross(b - a, c - a) * hull.equations[:, :3]).sum(axis=1) < 0.0
+    faces[inward] = faces[inward][:, ::-1]
+    return Mesh(vertices, faces.astype(np.int32), mesh.colors[used])
