@@ -249,6 +249,9 @@ def hull(points: F64) -> Part:
     planes = np.array([[1, 2], [0, 2], [0, 1]])[axis]
     uv = np.take_along_axis(scaled[faces], np.repeat(planes[:, None], 3, 1), axis=2)
     uv[..., 1] = 1 - uv[..., 1]
+    # seen from outside, the first axis of a plane runs to the right on +x, -y and +z only
+    side = np.take_along_axis(found.equations[:, :3], axis[:, None], 1)[:, 0] * np.array([1, -1, 1])[axis]
+    uv[side < 0, :, 0] = 1 - uv[side < 0, :, 0]
     return Part(points, faces, uv.astype(np.float32), np.zeros(len(faces), np.int32))
 
 

@@ -25,6 +25,9 @@ DEPTH_UNIT = 5e-5
 POINTS = 4096
 
 _AMBIENT_RAYS = 2
+_NEAR = np.ones((3, 3), np.uint8)
+_FOUR = np.array([[0.375, 0.125], [0.875, 0.375], [0.125, 0.625], [0.625, 0.875]], np.float32)
+_TWO = np.array([[0.25, 0.25], [0.75, 0.75]], np.float32)
 
 
 class Rays:
@@ -105,6 +108,11 @@ def _unit(v: F32) -> F32:
     return v / np.maximum(np.sqrt(np.einsum("nc,nc->n", v, v))[:, None], 1e-20)
 
 
+def _power(x: F32, exponent: F32 | np.float32) -> F32:
+    """x ** exponent for x >= 0: numpy's exp and log are vectorised where its power is not."""
+    return np.exp(exponent * np.log(np.maximum(x, np.float32(1e-20))))
+
+
 def _ball(n: int, rng: Rng) -> F32:
     """Points (n, 3) on the unit sphere."""
     return _unit(rng.standard_normal((n, 3), np.float32))
@@ -117,27 +125,24 @@ class Painter:
         triangle = vertices[mesh.faces]
         flat = np.cross(triangle[:, 1] - triangle[:, 0], triangle[:, 2] - triangle[:, 0])
         self.flat = (flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-30)).astype(np.float32)
-        self.normals, self.uv, self.tile = mesh.normals.reshape(-1, 9), mesh.uv.reshape(-1, 6), mesh.tile
+        corners = np.concatenate([mesh.normals, mesh.uv], 2)  # (F, 3, 5), blended as one
+        self.corners, self.tile = np.ascontiguousarray(corners, np.float32), mesh.tile
         self.textures = mesh.textures
         gloss = np.array([[m.specular, m.shininess, m.metallic] for m in mesh.materials], np.float32)
         self.gloss = gloss[mesh.material]
         self.light = light
         self.linear = ((np.arange(256) / 255.0) ** 2.2).astype(np.float32)
 
-    def _mix(self, table: F32, face: NDArray[np.int64], bary: F32, width: int) -> F32:
-        corners = table[face]
-        u, v = bary[:, :1], bary[:, 1:]
-        return corners[:, :width] * (1 - u - v) + corners[:, width : 2 * width] * u + corners[:, 2 * width :] * v
-
     def shade(self, face: NDArray[np.int64], bary: F32, view: F32, ambient: F32, lit: F32) -> F32:
         """Linear RGB (N, 3) leaving hits towards ``view`` (N, 3, unit) under ambient (N, 3) and the key's share
         ``lit`` (N,)."""
         light = self.light
-        n = _unit(self._mix(self.normals, face, bary, 3))
+        weights = np.concatenate([1 - bary.sum(1, keepdims=True), bary], 1)
+        blend = np.matmul(weights[:, None], self.corners[face])[:, 0]
+        n, uv = _unit(blend[:, :3]), blend[:, 3:]
         facing = np.einsum("nc,nc->n", n, view)
         # a shading normal may lean away from the camera at a silhouette; the far side of thin walls never shows
         n += view * np.maximum(0.02 - facing, 0)[:, None]
-        uv = self._mix(self.uv, face, bary, 2)
         size = self.textures.shape[1]
         pixel = np.clip((uv * size).astype(np.int32), 0, size - 1)
         albedo = self.linear[self.textures[self.tile[face], pixel[:, 1], pixel[:, 0]]]
@@ -147,12 +152,12 @@ class Painter:
         key = np.maximum(toward, 0) * lit
         diffuse = ambient + key[:, None] * light.key_color
         half = _unit(view + light.key)
-        shine = np.maximum(np.einsum("nc,nc->n", n, half), 0) ** shininess * lit * (toward > 0)
+        shine = _power(np.einsum("nc,nc->n", n, half), shininess) * lit * (toward > 0)
         gleam = (shine * (shininess + 8) / 16)[:, None] * light.key_color
         for d, c in zip(light.fills, light.fill_colors, strict=True):
             diffuse = diffuse + np.maximum(n @ d, 0)[:, None] * c
             half = _unit(view + d)
-            gleam = gleam + (np.maximum(np.einsum("nc,nc->n", n, half), 0) ** shininess * 0.5)[:, None] * c
+            gleam = gleam + (_power(np.einsum("nc,nc->n", n, half), shininess) * 0.5)[:, None] * c
         # the room mirrored: sky above, floor below, more at grazing angles
         facing = np.clip(np.einsum("nc,nc->n", n, view), 0, 1)
         mirror = 2 * facing * n[:, 2] - view[:, 2]
@@ -188,12 +193,12 @@ def _surround(rays: Rays, points: F32, normals: F32, light: Light, floor: float,
     return out
 
 
-def _develop(linear: F32, light: Light, gain: F32) -> F32:
+def _develop(linear: F32, light: Light, gain: float) -> F32:
     """Linear light to sRGB in [0, 255], highlights rolled off as a camera does."""
-    x = linear * (light.exposure * gain)
+    x = linear * np.float32(light.exposure * gain)
     x = np.where(x > 0.8, 0.8 + 0.2 * (1 - np.exp(-(x - 0.8) / 0.2)), x)
-    x = np.clip(x, 0, 1) ** np.float32(1 / 2.2)
-    return 255 * np.clip((x - 0.5) * light.contrast + 0.5, 0, 1)
+    x = _power(np.clip(x, 0, 1), np.float32(1 / 2.2))
+    return 255 * np.clip((x - 0.5) * np.float32(light.contrast) + 0.5, 0, 1)
 
 
 def exterior(rays: Rays, vertices: F64, faces: NDArray[np.int32], count: int, rng: Rng) -> tuple[F32, F32]:
@@ -230,6 +235,64 @@ def exterior(rays: Rays, vertices: F64, faces: NDArray[np.int32], count: int, rn
     raise ValueError(f"only {count - missing} of {count} points on the outside: the mesh is turned inside out")
 
 
+def _picture(
+    rays: Rays, painter: Painter, K: F64, T: F64, size: int, floor: float, radius: float, rng: Rng
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint16], NDArray[np.uint16]]:
+    """One view of the object at the origin: rgb, alpha, depth_front and depth_back, as in `render`."""
+    light = painter.light
+    eye = T[:3, 3].astype(np.float32)
+    # a pixel's ray, of unit z-depth, is linear in its coordinates
+    right, down = T[:3, 0] / K[0, 0], T[:3, 1] / K[1, 1]
+    corner = T[:3, 2] - K[0, 2] * right - K[1, 2] * down
+    step = np.stack([right, down]).astype(np.float32)
+    row, column = np.divmod(np.arange(size * size), size)
+    at = np.stack([column, row], 1).astype(np.float32)
+
+    # pixel centres: depth, and the light that reaches each
+    direction = (at + np.float32(0.5)) @ step + corner.astype(np.float32)
+    t, face, bary = rays.cast(np.broadcast_to(eye, direction.shape), direction)
+    hit = np.flatnonzero(np.isfinite(t))
+    ahead = direction[hit]
+    far = np.float32(np.linalg.norm(eye) + 2 * radius)
+    back, _, _ = rays.cast(eye + ahead * far, -ahead)
+    depth = np.zeros((2, size * size), np.float64)
+    depth[:, hit] = t[hit], np.maximum(far - back, t[hit])
+    depth = np.rint(depth / DEPTH_UNIT).reshape(2, size, size)
+    flat = painter.flat[face[hit]]
+    flat = flat * -np.sign(np.einsum("nc,nc->n", flat, ahead))[:, None]
+    around = np.zeros((size * size, 5), np.float32)
+    around[hit, :4] = _surround(rays, eye + ahead * t[hit, None], flat, light, floor, radius, rng)
+    around[hit, 4] = 1
+    around = cv2.GaussianBlur(around.reshape(size, size, 5), (5, 5), 1.0).reshape(-1, 5)
+    around = around[:, :4] / np.maximum(around[:, 4:], 1e-6)
+
+    # colour and coverage: four samples in each pixel that an outline may cross, two where the object fills it
+    solid = np.isfinite(t).astype(np.uint8).reshape(size, size)
+    samples = np.where(cv2.erode(solid, _NEAR), 2, 4 * cv2.dilate(solid, _NEAR)).ravel()
+    outline, filled = np.flatnonzero(samples == 4), np.flatnonzero(samples == 2)
+    pixel = np.concatenate([np.repeat(outline, 4), np.repeat(filled, 2)])
+    offset = np.concatenate([np.tile(_FOUR, (len(outline), 1)), np.tile(_TWO, (len(filled), 1))])
+    direction = (at[pixel] + offset) @ step + corner.astype(np.float32)
+    t, face, bary = rays.cast(np.broadcast_to(eye, direction.shape), direction)
+    hit = np.flatnonzero(np.isfinite(t))
+    where = pixel[hit]
+    color = painter.shade(face[hit], bary[hit], _unit(-direction[hit]), around[where, :3], around[where, 3])
+    color = np.minimum(color, 4.0)
+    total = np.stack([np.bincount(where, color[:, k], minlength=size * size) for k in range(3)], 1)
+    covered = np.bincount(where, minlength=size * size)[:, None]
+    gain = 2.0 ** rng.normal(0, 0.06)
+    rgb, alpha = np.full((size * size, 3), 255.0), covered / np.maximum(samples, 1)[:, None]
+    on = np.flatnonzero(covered)
+    seen = _develop((total[on] / covered[on]).astype(np.float32), light, gain)
+    rgb[on] += (seen - 255) * alpha[on]
+    return (
+        np.rint(rgb).astype(np.uint8).reshape(size, size, 3),
+        np.rint(255 * alpha).astype(np.uint8).reshape(size, size),
+        depth[0].astype(np.uint16),
+        depth[1].astype(np.uint16),
+    )
+
+
 def render(mesh: TexturedMesh, rig: Rig, rng: Rng, points: int = POINTS) -> Arrays:
     """One training example.
 
@@ -239,71 +302,24 @@ def render(mesh: TexturedMesh, rig: Rig, rng: Rng, points: int = POINTS) -> Arra
     float32 (NaN when afloat).
     """
     vertices, floor = place(mesh.vertices, mesh.upright, rig, rng)
-    turned = _with_normals(mesh, vertices)
     centre = (vertices.min(0) + vertices.max(0)) / 2
     radius = float(np.linalg.norm(vertices - centre, axis=1).max())
     K, T = cameras(centre, radius, rig, rng)
-    light = draw_light(rng)
     # Embree works in float32: keep coordinates small, about the object
     local = vertices - centre
-    rays, painter = Rays(local, mesh.faces), Painter(turned, local, light)
-    eyes = (T[:, :3, 3] - centre).astype(np.float32)
-    S, V = rig.size, rig.views
-    # a pixel's ray is linear in its coordinates
-    right, down = T[:, :3, 0] / K[:, :1, 0], T[:, :3, 1] / K[:, 1:2, 1]
-    corner = T[:, :3, 2] - K[:, :1, 2] * right - K[:, 1:2, 2] * down
-
-    def through(view: NDArray[np.int64], u: F32, v: F32) -> F32:
-        """World directions of unit z-depth through image points."""
-        x_axis, y_axis, start = (a.astype(np.float32)[view] for a in (right, down, corner))
-        return start + u[:, None] * x_axis + v[:, None] * y_axis
-
-    # pixel centres: depth, and the light that reaches each
-    view, row, column = (i.ravel() for i in np.meshgrid(*(np.arange(n) for n in (V, S, S)), indexing="ij"))
-    x, y = column.astype(np.float32), row.astype(np.float32)
-    direction = through(view, x + 0.5, y + 0.5)
-    t, face, bary = rays.cast(eyes[view], direction)
-    hit = np.flatnonzero(np.isfinite(t))
-    far = np.float32(np.linalg.norm(eyes, axis=1).max() + 2 * radius)
-    back, _, _ = rays.cast(eyes[view[hit]] + direction[hit] * far, -direction[hit])
-    front_depth, back_depth = np.zeros(len(t)), np.zeros(len(t))
-    front_depth[hit] = t[hit]
-    back_depth[hit] = np.maximum(far - back, t[hit])
-    flat = painter.flat[face[hit]]
-    flat = flat * -np.sign(np.einsum("nc,nc->n", flat, direction[hit]))[:, None]
-    at = eyes[view[hit]] + direction[hit] * t[hit, None]
-    around = np.zeros((V * S * S, 5), np.float32)
-    around[hit, :4] = _surround(rays, at, flat, light, floor - centre[2], radius, rng)
-    around[hit, 4] = 1
-    around = np.stack([cv2.GaussianBlur(a, (5, 5), 1.0) for a in around.reshape(V, S, S, 5)]).reshape(-1, 5)
-    around = around[:, :4] / np.maximum(around[:, 4:], 1e-6)
-
-    # four samples in each pixel that the object may touch: colour and coverage
-    touched = np.stack(
-        [cv2.dilate(h, np.ones((3, 3), np.uint8)) for h in np.isfinite(t).astype(np.uint8).reshape(V, S, S)]
-    )
-    pixel = np.repeat(np.flatnonzero(touched), 4)
-    offsets = np.array([[0.375, 0.125], [0.875, 0.375], [0.125, 0.625], [0.625, 0.875]], np.float32)
-    jitter = np.tile(offsets, (len(pixel) // 4, 1))
-    direction = through(view[pixel], x[pixel] + jitter[:, 0], y[pixel] + jitter[:, 1])
-    t, face, bary = rays.cast(eyes[view[pixel]], direction)
-    hit = np.flatnonzero(np.isfinite(t))
-    where = pixel[hit]
-    color = painter.shade(face[hit], bary[hit], _unit(-direction[hit]), around[where, :3], around[where, 3])
-    color = np.minimum(color, 4.0)
-    total = np.stack([np.bincount(where, color[:, k], minlength=V * S * S) for k in range(3)], 1)
-    covered = np.bincount(where, minlength=V * S * S)[:, None]
-    gain = np.repeat(2.0 ** rng.normal(0, 0.06, V), S * S)[:, None]
-    rgb = _develop((total / np.maximum(covered, 1)).astype(np.float32), light, gain.astype(np.float32))
-    alpha = covered / 4.0
-    rgb = rgb * alpha + 255 * (1 - alpha)
-
+    rays, painter = Rays(local, mesh.faces), Painter(_with_normals(mesh, vertices), local, draw_light(rng))
+    T_local = T.copy()
+    T_local[:, :3, 3] -= centre
+    views = [
+        _picture(rays, painter, k, t, rig.size, floor - centre[2], radius, rng) for k, t in zip(K, T_local, strict=True)
+    ]
+    rgb, alpha, front, back = (np.stack(v) for v in zip(*views, strict=True))
     surface, normals = exterior(rays, local, mesh.faces, points, rng)
     return {
-        "rgb": np.rint(rgb).astype(np.uint8).reshape(V, S, S, 3),
-        "alpha": np.rint(255 * alpha).astype(np.uint8).reshape(V, S, S),
-        "depth_front": np.rint(front_depth / DEPTH_UNIT).astype(np.uint16).reshape(V, S, S),
-        "depth_back": np.rint(back_depth / DEPTH_UNIT).astype(np.uint16).reshape(V, S, S),
+        "rgb": rgb,
+        "alpha": alpha,
+        "depth_front": front,
+        "depth_back": back,
         "K": K.astype(np.float32),
         "T_world_camera": T.astype(np.float32),
         "points": (surface + centre).astype(np.float32),
