@@ -8,8 +8,8 @@ Splatting (Kerbl et al., 2023, arXiv:2308.04079), in these conventions:
 - a Gaussian's alpha at a pixel is its opacity times its falloff, at most 0.99; below 1/255 it is left out;
 - Gaussians are composited by the depth z of their centres, equal depths in the order of the arrays; a pixel stops
   before the Gaussian that would bring its transmittance to 1e-4 or less;
-- centres nearer than 0.01 (same unit as ``means``) are left out, and so is a Gaussian whose projection overflows
-  float32; its gradient is zero;
+- centres with z up to 0.01 or from 1e10 (unit of ``means``) are left out, and so is a Gaussian whose projection
+  overflows float32; its gradient is zero;
 - the perspective's Jacobian is taken inside the field of view widened by 30 %, as in 3DGS and gsplat.
 
 gsplat clamps alpha at 0.999 and diff-gaussian-rasterization cuts a Gaussian at 3 sigma and at z = 0.2, so those two
@@ -71,8 +71,8 @@ def rasterize(
     Gradients flow to every tensor but ``K``. ``backend`` None takes ``cuda`` for CUDA tensors, ``cpu`` (native) for
     float32 on the CPU, ``reference`` for float64.
 
-    Raises ValueError, with the expected shape, for tensors that do not fit together, and
-    ReconstructionError(MISSING_PACKAGE) when the backend asked for is not installed.
+    Raises ValueError, with the expected shape, for tensors that do not fit together, and ImportError, with what to
+    install or build, when the backend is not there.
     """
     batched = means.dim() == 3
     if not batched:

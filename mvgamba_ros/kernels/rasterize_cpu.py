@@ -63,9 +63,7 @@ def rasterize_cpu(
 
 class _Rasterize(torch.autograd.Function):
     @staticmethod
-    def forward(  # type: ignore[override]
-        ctx, means, quats, scales, opacities, colors, T_camera_world, K, background, width, height, library
-    ):
+    def forward(ctx, means, quats, scales, opacities, colors, T_camera_world, K, background, width, height, library):
         given = [means, quats, scales, opacities, colors, T_camera_world, K, background]
         inputs = [x.contiguous() for x in given]
         B, V = T_camera_world.shape[:2]
@@ -89,7 +87,7 @@ class _Rasterize(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, d_color, d_depth, _d_median, d_alpha):  # type: ignore[override]
+    def backward(ctx, d_color, d_depth, _d_median, d_alpha):
         *inputs, color, depth, alpha = ctx.saved_tensors
         d_color = torch.zeros_like(color) if d_color is None else d_color.contiguous()
         d_depth, d_alpha = (None if x is None else x.contiguous() for x in (d_depth, d_alpha))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-NEAR = 0.01  # least z of a centre
+NEAR, FAR = 0.01, 1e10  # z of a centre lies between
 LOW_PASS = 0.3  # px^2, added to the projected variance
 ALPHA_MIN = 1 / 255
 ALPHA_MAX = 0.99
@@ -89,7 +89,7 @@ def project(
     """
     R, t = T_camera_world[:3, :3], T_camera_world[:3, 3]
     in_camera = means @ R.T + t
-    kept = torch.nonzero((in_camera[:, 2] > NEAR) & (opacities >= ALPHA_MIN)).squeeze(-1)
+    kept = torch.nonzero((in_camera[:, 2] > NEAR) & (in_camera[:, 2] < FAR) & (opacities >= ALPHA_MIN)).squeeze(-1)
     x, y, z = in_camera[kept].unbind(-1)
     fx, fy, cx, cy = K[0, 0], K[1, 1], K[0, 2], K[1, 2]
     center = torch.stack([fx * x / z + cx, fy * y / z + cy], -1)

@@ -16,7 +16,7 @@
 
 namespace mvgamba {
 
-constexpr float NEAR = 0.01f;
+constexpr float NEAR = 0.01f, FAR = 1e10f;
 constexpr float LOW_PASS = 0.3f;
 constexpr float ALPHA_MIN = 1.0f / 255.0f;
 constexpr float ALPHA_MAX = 0.99f;
@@ -123,7 +123,7 @@ MVGAMBA_INLINE Projection project(const Camera& cam, const Block& g) {
     p.x = R[0] * g.mean[0] + R[1] * g.mean[1] + R[2] * g.mean[2] + cam.t[0];
     p.y = R[3] * g.mean[0] + R[4] * g.mean[1] + R[5] * g.mean[2] + cam.t[1];
     p.z = R[6] * g.mean[0] + R[7] * g.mean[1] + R[8] * g.mean[2] + cam.t[2];
-    p.in_front = p.z > NEAR;
+    p.in_front = (p.z > NEAR) & (p.z < FAR);
     p.z = p.in_front ? p.z : splat(1.0f);
     p.inv_z = 1.0f / p.z;
     p.center_x = cam.fx * (p.x * p.inv_z) + cam.cx;
