@@ -1,0 +1,273 @@
+"""The default segmenter: no weights, only what the robot knows. Poses, the support plane, colours, and agreement.
+
+Every pixel of a window gets log-odds of being on the object from four witnesses: colour (histograms of object and
+surroundings, learned over all views), the support plane's texture (`plane`), depth where there is any, and the other
+views' silhouettes (`carving`). A minimum cut turns the sum into labels, the labels teach colours and silhouettes, and
+after a few rounds the borders are cut once more at full resolution.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from mvgamba_ros.errors import ErrorCode, ReconstructionError
+from mvgamba_ros.segmentation import plane
+from mvgamba_ros.segmentation.carving import Carving
+from mvgamba_ros.segmentation.colors import cells, histogram
+from mvgamba_ros.segmentation.cut import best_labels
+from mvgamba_ros.segmentation.region import Window, common_region, make_windows
+from mvgamba_ros.segmentation.segmenter import check_cancelled, check_prompts, view_label
+from mvgamba_ros.types import F32, Bool, Box, Cancelled, Progress, Prompts, View
+
+ROUNDS = 4
+SIDE = 224
+"""Longer side of a window while labels are sought."""
+FINE_SIDE = 640
+"""Longer side of a window while borders are refined."""
+SMOOTHNESS = 1.6
+"""Cost of a border through flat colour, log-odds per pixel."""
+SMALLEST = 12
+"""A silhouette of fewer window pixels is none."""
+AGREEMENT = 0.5
+"""Silhouettes whose common hull explains less than this share of any of them disagree."""
+
+
+@dataclass
+class _State:
+    """What is known of one window while it is being labelled."""
+
+    window: Window
+    cells: np.ndarray
+    edges: np.ndarray
+    fixed: F32  # log-odds that do not change: depth
+    labels: Bool
+    odds: F32  # own log-odds, without the other views' silhouettes
+
+
+class ClassicalSegmenter:
+    """Silhouettes from poses, support plane, colour and agreement; needs no weights.
+
+    Without a region of interest the object is taken to stand in the middle of all views. Works on undistorted views.
+    """
+
+    name = "classical"
+
+    def __call__(
+        self,
+        views: Sequence[View],
+        prompts: Prompts,
+        progress: Progress | None = None,
+        cancelled: Cancelled | None = None,
+    ) -> list[Bool]:
+        check_prompts(views, prompts)
+        region = _region(views, prompts)
+        windows, height = _look(views, region, prompts)
+        states = [_begin(window, region, height) for window in windows]
+        carving = Carving(windows, region, _floor(region, height))
+        pairs = plane.compare(windows, height) if height is not None and len(views) > 1 else [[] for _ in views]
+        searching = prompts.roi is None
+        _first_guess(states, pairs, searching)
+        for turn in range(ROUNDS):
+            check_cancelled(cancelled)
+            if progress is not None:
+                progress("segment", turn / (ROUNDS + 1))
+            if turn:
+                _learn(states, pairs, height is not None)
+            _agree(states, carving, certain=turn / (ROUNDS - 1))
+            if searching and turn == 0:
+                _keep_one_object(states)
+        _check(views, states, carving)
+        masks = []
+        for index, view in enumerate(views):
+            check_cancelled(cancelled)
+            masks.append(_refine(view, states[index]))
+        if progress is not None:
+            progress("segment", 1.0)
+        return masks
+
+
+def _region(views: Sequence[View], prompts: Prompts) -> Box:
+    if prompts.roi is not None:
+        return prompts.roi
+    return common_region(views)
+
+
+def _look(views: Sequence[View], region: Box, prompts: Prompts) -> tuple[list[Window], float | None]:
+    windows = make_windows(views, region, prompts, SIDE)
+    height = prompts.support_height
+    if height is None:
+        height, _ = plane.estimate_height(windows, region)
+    return windows, height
+
+
+def _floor(region: Box, height: float | None) -> float | None:
+    return None if height is None else height + 0.01 * float(region.size.min())
+
+
+def _edges(window: Window) -> np.ndarray:
+    """(h, w, 2) uint8: lightness, and the direction in which hues differ most."""
+    lab = window.lab
+    hue = lab[..., 1:].reshape(-1, 2) - lab[..., 1:].reshape(-1, 2).mean(axis=0)
+    direction = np.linalg.eigh(hue.T @ hue)[1][:, -1]
+    chroma = (hue @ direction).reshape(window.shape)
+    return np.stack([np.clip(lab[..., 0] * 2.55, 0, 255), np.clip(127.5 + 2.55 * chroma, 0, 255)], -1).astype(np.uint8)
+
+
+def _begin(window: Window, region: Box, height: float | None) -> _State:
+    fixed = np.zeros(window.shape, np.float32)
+    return _State(window, cells(window.lab), _edges(window), fixed, window.allowed.copy(), fixed)
+
+
+def _background(states: Sequence[_State], outside: Sequence[Bool], shadows: bool) -> list[F32]:
+    """Density of the surroundings' colours for each window: half its own, half everyone's."""
+    counts = [histogram(state.cells, mask.astype(np.float32)) for state, mask in zip(states, outside, strict=True)]
+    shared = np.mean(counts, axis=0)
+    answer = [0.5 * own + 0.5 * shared for own in counts]
+    if shadows:
+        darker = np.zeros_like(shared)
+        for share in (0.5, 0.7, 0.85):
+            for state, mask in zip(states, outside, strict=True):
+                some = state.window.lab[mask][::7] * np.array([share, share, share], np.float32)
+                if len(some):
+                    darker += histogram(cells(some))
+        answer = [density + 0.02 * darker / max(float(darker.sum()), 1e-9) for density in answer]
+    return answer
+
+
+FLOOR = 3e-5
+"""Density of a colour never seen: a histogram cell has about this share of all colours."""
+
+
+def _first_guess(states: Sequence[_State], pairs: Sequence[Sequence[plane.PlanePair]], searching: bool) -> None:
+    """Log-odds before anything is known of the object: what the surroundings and the plane do not explain."""
+    outside = [_rim(state) if searching else ~state.window.allowed for state in states]
+    background = _background(states, outside, bool(pairs[0]))
+    first = []
+    for state, density in zip(states, background, strict=True):
+        odds = np.log((FLOOR * 3 + 0.0) / (density[state.cells] + FLOOR)) + 1.0
+        first.append(np.where(state.window.allowed, np.clip(odds, -2.0, 2.0), -4.0).astype(np.float32))
+    for _ in range(2):
+        belief = [_probability(odds) for odds in first]
+        for index, state in enumerate(states):
+            windows = [other.window for other in states]
+            total = np.clip(first[index], -2, 2) + plane.evidence(pairs[index], state.window, windows, belief)
+            state.odds = np.where(state.window.allowed, total, -4.0).astype(np.float32)
+        first = [0.5 * old + 0.5 * state.odds for old, state in zip(first, states, strict=True)]
+    if searching:
+        for state in states:
+            state.odds -= 1.5 * _distance_from_middle(state.window) ** 2
+    for state in states:
+        state.labels = (state.odds > 0.0) & state.window.allowed
+
+
+def _rim(state: _State) -> Bool:
+    height, width = state.window.shape
+    rim = np.ones((height, width), bool)
+    by, bx = max(2, height // 8), max(2, width // 8)
+    rim[by:-by, bx:-bx] = False
+    return rim | ~state.window.allowed
+
+
+def _distance_from_middle(window: Window) -> F32:
+    """(h, w): distance from the region's middle, 1 at the edge of the area where the object may be."""
+    rows, columns = np.nonzero(window.allowed)
+    y, x = np.mgrid[: window.shape[0], : window.shape[1]]
+    reach = max(np.ptp(rows), np.ptp(columns), 1) / 2.0
+    middle = (rows.min() + rows.max()) / 2.0, (columns.min() + columns.max()) / 2.0
+    return (np.hypot(y - middle[0], x - middle[1]) / reach).astype(np.float32)
+
+
+def _probability(odds: F32) -> F32:
+    return (1.0 / (1.0 + np.exp(-odds))).astype(np.float32)
+
+
+def _learn(states: Sequence[_State], pairs: Sequence[Sequence[plane.PlanePair]], on_plane: bool) -> None:
+    """New log-odds from the labels: colours of object and surroundings, and the plane with known occlusions."""
+    windows = [state.window for state in states]
+    kernel = np.ones((5, 5), np.uint8)
+    surely_off = [cv2.dilate(state.labels.astype(np.uint8), kernel) == 0 for state in states]
+    background = _background(states, surely_off, on_plane)
+    inside = [histogram(state.cells, state.labels.astype(np.float32)) for state in states]
+    weights = np.array([float(state.labels.sum()) + 1.0 for state in states])
+    shared = np.average(inside, axis=0, weights=weights)
+    hidden = [cv2.GaussianBlur(state.labels.astype(np.float32), (0, 0), 1.0) for state in states]
+    for index, state in enumerate(states):
+        on = 0.5 * inside[index] + 0.5 * shared
+        color = np.log((on[state.cells] + FLOOR) / (background[index][state.cells] + FLOOR))
+        total = np.clip(color, -4.0, 4.0) + plane.evidence(pairs[index], state.window, windows, hidden)
+        state.odds = np.where(state.window.allowed, total, -6.0).astype(np.float32)
+
+
+def _agree(states: Sequence[_State], carving: Carving, certain: float) -> None:
+    """Cuts every window, with the silhouettes of the others as a witness that weighs more as ``certain`` grows."""
+    several = len(states) > 1
+    beliefs = []
+    for state in states:
+        smooth = cv2.GaussianBlur(np.clip(state.odds, -4, 4), (0, 0), 1.5)
+        labelled = np.where(state.labels, 3.0, -3.0).astype(np.float32)
+        beliefs.append(((1 - certain) * smooth + certain * labelled).astype(np.float32))
+    votes = carving.gather(beliefs) if several else None
+    for index, state in enumerate(states):
+        total = state.odds + state.fixed
+        if votes is not None:
+            others = np.delete(votes, index, axis=0)
+            worst = others.min(axis=0)
+            reachable = carving.full(index, carving.render(index, worst, -4.0), state.window)
+            total = total + np.clip(reachable, -4.0, 1.0)
+        state.labels = best_labels(
+            total,
+            state.edges,
+            state.window.allowed,
+            state.window.on,
+            SMOOTHNESS,
+        )
+
+
+def _keep_one_object(states: Sequence[_State]) -> None:
+    """Of several blobs the one that weighs most, those far from the middle less."""
+    for state in states:
+        count, blobs = cv2.connectedComponents(state.labels.astype(np.uint8))
+        if count < 3:
+            continue
+        near = np.exp(-((2.0 * _distance_from_middle(state.window)) ** 2))
+        mass = np.bincount(blobs.ravel(), near.ravel(), minlength=count)
+        mass[0] = 0.0
+        state.labels = blobs == int(mass.argmax())
+
+
+def _check(views: Sequence[View], states: Sequence[_State], carving: Carving) -> None:
+    for index, state in enumerate(states):
+        if state.labels.sum() < SMALLEST:
+            raise ReconstructionError(
+                ErrorCode.EMPTY_SILHOUETTE,
+                f"nothing that stands out from its surroundings was found in {view_label(views, index)}: check that "
+                "the region of interest holds the object, give a point on it, or change light or background",
+            )
+    if len(states) < 2:
+        return
+    votes = carving.gather([np.where(state.labels, 1.0, -1.0).astype(np.float32) for state in states])
+    hull = np.where(votes.min(axis=0) > -0.5, 1.0, -1.0).astype(np.float32)
+    for index, state in enumerate(states):
+        covered = carving.full(index, carving.render(index, hull, -1.0), state.window) > 0.0
+        share = float((covered & state.labels).sum() / state.labels.sum())
+        if share < AGREEMENT:
+            raise ReconstructionError(
+                ErrorCode.SILHOUETTES_DISAGREE,
+                f"only {share:.0%} of the silhouette in {view_label(views, index)} is explained by the other views: "
+                "check that view's pose and time stamp, that the object stood still, or give a region of interest",
+            )
+
+
+def _refine(view: View, state: _State) -> Bool:
+    """The labels at full resolution: a cut in the band around their border, with colours learned beside it."""
+    window = state.window
+    x0, y0, x1, y1 = window.rect
+    width, height = x1 - x0, y1 - y0
+    full = np.zeros(view.image.shape[:2], bool)
+    soft = cv2.resize(state.labels.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
+    full[y0:y1, x0:x1] = soft > 0.5
+    return full

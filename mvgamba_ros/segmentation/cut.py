@@ -1,0 +1,62 @@
+"""The best labelling of an image: evidence per pixel plus contrast-sensitive borders, by OpenCV's max-flow.
+
+`cv2.grabCut` minimises exactly that energy, but takes its evidence from colour mixtures alone. Here the evidence is
+our own: it goes into the first channel of the image, and the two "mixtures" are single Gaussians of equal width on
+that channel, whose log-ratio is linear in it. The other two channels carry the image, for the borders. The mixtures
+are frozen, so one call is one minimum cut. (Rother, Kolmogorov, Blake, "GrabCut", SIGGRAPH 2004, for the energy.)
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from mvgamba_ros.types import F32, Bool
+
+RANGE = 6.0
+"""Evidence is clipped to this, in units of natural log-odds."""
+_MEAN = 100.0
+_UNIT = 127.0 / RANGE  # image levels per unit of log-odds
+_CUT = 50.0  # what grabCut pays for a border across flat colour, in its own log-odds
+
+
+def _mixture(mean: float, variance: float) -> np.ndarray:
+    model = np.zeros((1, 65))  # 5 weights, 5 means, 5 covariances of 3 channels; one component is used
+    model[0, 0] = 1.0
+    model[0, 5:8] = mean, 127.5, 127.5
+    model[0, 20:29] = np.diag([variance, 1e6, 1e6]).ravel()
+    return model
+
+
+def best_labels(evidence: F32, edges: np.ndarray, allowed: Bool, certain: Bool, smoothness: float) -> Bool:
+    """(h, w) bool, True on the object. ``evidence`` (h, w): log-odds of the object; ``edges`` (h, w, 2) uint8: the
+    image, where borders follow its steps; outside ``allowed`` nothing is labelled, ``certain`` always is.
+    ``smoothness``: cost of a border across flat colour, in log-odds per pixel of its length."""
+    labels = np.full(evidence.shape, cv2.GC_PR_BGD, np.uint8)
+    labels[~allowed] = cv2.GC_BGD
+    labels[certain] = cv2.GC_FGD
+    if not allowed.any():
+        return np.zeros(evidence.shape, bool)
+    # cut to what may change, with a rim of known pixels
+    rows, columns = np.flatnonzero(allowed.any(axis=1)), np.flatnonzero(allowed.any(axis=0))
+    part = np.s_[max(rows[0] - 2, 0) : rows[-1] + 3, max(columns[0] - 2, 0) : columns[-1] + 3]
+    # the log-ratio of two Gaussians at +-_MEAN grows by 2 * _MEAN / variance per image level
+    variance = 2.0 * _MEAN * _UNIT * smoothness / _CUT
+    stacked = np.empty((*evidence.shape, 3), np.uint8)
+    stacked[..., 0] = np.clip(np.round(127.5 + evidence * _UNIT), 0, 255)
+    stacked[..., 1:] = edges
+    piece = labels[part].copy()
+    if (piece == cv2.GC_BGD).all() or (piece == cv2.GC_FGD).all():
+        return labels == cv2.GC_FGD
+    cv2.grabCut(
+        np.ascontiguousarray(stacked[part]),
+        piece,
+        None,
+        _mixture(127.5 - _MEAN, variance),
+        _mixture(127.5 + _MEAN, variance),
+        1,
+        cv2.GC_EVAL_FREEZE_MODEL,
+    )
+    answer = np.zeros(evidence.shape, bool)
+    answer[part] = (piece == cv2.GC_FGD) | (piece == cv2.GC_PR_FGD)
+    return answer

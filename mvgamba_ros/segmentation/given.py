@@ -1,0 +1,53 @@
+"""The views' own masks: from a simulator, a dataset, or a segmenter that runs elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from mvgamba_ros.errors import ErrorCode, ReconstructionError
+from mvgamba_ros.segmentation.segmenter import check_cancelled, view_label
+from mvgamba_ros.types import Bool, Cancelled, Progress, Prompts, View
+
+
+class GivenMasks:
+    """Answers ``view.mask`` of every view; prompts are not looked at.
+
+    Raises BAD_MASK for a view without a mask or with one of another size than its image, EMPTY_SILHOUETTE for a mask
+    without a pixel on the object.
+    """
+
+    name = "masks"
+
+    def __call__(
+        self,
+        views: Sequence[View],
+        prompts: Prompts,
+        progress: Progress | None = None,
+        cancelled: Cancelled | None = None,
+    ) -> list[Bool]:
+        check_cancelled(cancelled)
+        masks = []
+        for index, view in enumerate(views):
+            what = view_label(views, index)
+            if view.mask is None:
+                raise ReconstructionError(
+                    ErrorCode.BAD_MASK, f"{what} has no mask: give every view one, or segment with 'classical'"
+                )
+            mask = np.asarray(view.mask)
+            if mask.shape != view.image.shape[:2]:
+                raise ReconstructionError(
+                    ErrorCode.BAD_MASK,
+                    f"{what}: mask of shape {mask.shape} on an image of {view.image.shape[:2]} (height, width): "
+                    "give a mask of the image's size",
+                )
+            mask = mask.astype(bool)
+            if not mask.any():
+                raise ReconstructionError(
+                    ErrorCode.EMPTY_SILHOUETTE, f"{what}: its mask has no pixel on the object; drop that view"
+                )
+            masks.append(mask)
+        if progress is not None:
+            progress("segment", 1.0)
+        return masks

@@ -1,0 +1,185 @@
+"""What the support plane tells: its texture looks the same from all views, the object on it does not.
+
+Warped through the right plane, one view's picture of the table matches another's, shadows included, since they lie
+on it; a pixel on the object lands behind the object and does not match, except by chance. How often chance alone
+makes colours match is measured, so a plain table simply has nothing to say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from mvgamba_ros.geometry.camera import project
+from mvgamba_ros.geometry.rays import rays
+from mvgamba_ros.segmentation.region import Window
+from mvgamba_ros.types import F32, Bool, Box
+
+TOLERANCE = 7.0
+"""Two colours match within this distance in L*a*b*, after a shift of up to a pixel."""
+WEIGHT = np.array([0.7, 1.0, 1.0], np.float32)
+"""Lightness counts less than hue: exposure differs between views."""
+FINEST = 0.0005
+"""Heights are told apart no finer than this, metres."""
+MIN_CONTRAST = 0.25
+"""A plane is believed where it removes at least this share of the disagreement that other heights leave."""
+
+
+@dataclass(frozen=True)
+class PlanePair:
+    """How window i compares with window j through the plane. All (h, w), over window i's pixels.
+
+    ``seen``: the pixel's plane point is in window j; ``match``: the colours agree; ``columns``, ``rows``: where in
+    window j it is, float32; ``chance``: how often a pixel picked from window j at random would have matched.
+    """
+
+    j: int
+    seen: Bool
+    match: Bool
+    columns: F32
+    rows: F32
+    chance: F32
+
+
+def plane_points(window: Window, height: float) -> tuple[np.ndarray, Bool]:
+    """Where each pixel's ray meets the plane z = ``height``: (h, w, 3) world points, (h, w) True where it does."""
+    origin, directions = rays(window.camera, window.T_world_camera)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        along = (height - origin[2]) / directions[..., 2]
+    hit = np.isfinite(along) & (along > 0.0)
+    return origin + directions * np.where(hit, along, 0.0)[..., None], hit
+
+
+def _envelope(lab: F32) -> tuple[F32, F32]:
+    """Lowest and highest value in each pixel's 3x3 neighbourhood: whatever a pixel's misalignment could show."""
+    kernel = np.ones((3, 3), np.uint8)
+    return cv2.erode(lab, kernel), cv2.dilate(lab, kernel)  # type: ignore[return-value]
+
+
+def _sample(image: F32, columns: F32, rows: F32) -> F32:
+    return cv2.remap(image, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # type: ignore
+
+
+def compare(windows: Sequence[Window], height: float, neighbours: int = 6) -> list[list[PlanePair]]:
+    """For each window its comparisons with the (at most ``neighbours``) windows nearest to it in direction."""
+    labs = [cv2.GaussianBlur(window.lab, (0, 0), 0.7) * WEIGHT for window in windows]
+    envelopes = [_envelope(lab) for lab in labs]
+    axes = np.array([window.T_world_camera[:3, 2] for window in windows])
+    answer: list[list[PlanePair]] = []
+    for i, window in enumerate(windows):
+        points, hit = plane_points(window, height)
+        others = [j for j in np.argsort(-axes @ axes[i]) if j != i][:neighbours]
+        pairs = []
+        for j in others:
+            other = windows[j]
+            pixels, z = project(other.camera, other.T_world_camera, points.reshape(-1, 3))
+            at = np.nan_to_num(pixels - 0.5, nan=-1e4).reshape(*window.shape, 2).astype(np.float32)
+            columns, rows = np.clip(at[..., 0], -1e4, 1e4), np.clip(at[..., 1], -1e4, 1e4)
+            seen = hit & (z.reshape(window.shape) > 0) & (columns > 0) & (rows > 0)
+            seen &= (columns < other.shape[1] - 1) & (rows < other.shape[0] - 1)
+            lower, upper = _sample(envelopes[j][0], columns, rows), _sample(envelopes[j][1], columns, rows)
+            outside = seen & ~window.allowed & (_sample(other.allowed.astype(np.float32), columns, rows) < 0.5)
+            # the two cameras may expose differently: match the medians of what both show of the table
+            gain = np.zeros(3, np.float32)
+            if outside.sum() > 200:
+                gain = np.median(labs[i][outside] - (0.5 * (lower + upper))[outside], axis=0).astype(np.float32)
+            away = np.maximum(lower + gain - labs[i], labs[i] - upper - gain)
+            match = np.linalg.norm(np.maximum(away, 0.0), axis=-1) < TOLERANCE
+            pairs.append(PlanePair(int(j), seen, match & seen, columns, rows, _chance(labs[i], envelopes[j], gain)))
+        answer.append(pairs)
+    return answer
+
+
+def _chance(lab: F32, envelope: tuple[F32, F32], gain: F32) -> F32:
+    """(h, w): the share of the other window's pixels that each colour would match."""
+    lower, upper = (side.reshape(-1, 3)[:: max(1, side[..., 0].size // 400)] + gain for side in envelope)
+    step = 4.0  # colours are grouped to this grid: the share changes slowly
+    groups, index = np.unique(np.round(lab.reshape(-1, 3) / step).astype(np.int32), axis=0, return_inverse=True)
+    centers = groups.astype(np.float32)[:, None] * step
+    away = np.maximum(np.maximum(lower[None] - centers, centers - upper[None]), 0.0)
+    share = ((away**2).sum(axis=-1) < TOLERANCE**2).mean(axis=1).astype(np.float32)
+    return share[index.ravel()].reshape(lab.shape[:2])
+
+
+def evidence(pairs: Sequence[PlanePair], window: Window, windows: Sequence[Window], object_odds: Sequence[F32]) -> F32:
+    """(h, w) log-odds that a pixel is not on the plane. ``object_odds``: (h, w) probability per window that a pixel
+    is on the object, which hides the plane behind it."""
+    total = np.zeros(window.shape, np.float32)
+    for pair in pairs:
+        hidden = _sample(object_odds[pair.j], pair.columns, pair.rows)
+        chance = np.clip(pair.chance, 0.03, 0.95)
+        outside = (
+            pair.seen
+            & ~window.allowed
+            & (_sample(windows[pair.j].allowed.astype(np.float32), pair.columns, pair.rows) < 0.5)
+        )
+        if outside.sum() < 100:
+            continue
+        # how well table matches table, where both surely see it; no better than chance if the height is wrong
+        reliable = float(np.clip(pair.match[outside].mean(), 0.05, 0.97))
+        on_plane = (1.0 - hidden) * reliable + hidden * chance
+        matched = np.log(chance / np.maximum(on_plane, chance))
+        unmatched = np.maximum(np.log((1.0 - chance) / np.maximum(1.0 - on_plane, 0.03)), 0.0)
+        total += np.where(pair.seen, np.where(pair.match, matched, unmatched), 0.0).astype(np.float32)
+    return np.clip(0.8 * total, -4.0, 4.0)
+
+
+def estimate_height(windows: Sequence[Window], region: Box) -> tuple[float | None, float]:
+    """Height of the textured horizontal plane through ``region`` that the windows agree on, and how clearly: the
+    share of the disagreement at other heights that is gone at this one, [0, 1]. None where that is not clear."""
+    if len(windows) < 2:
+        return None, 0.0
+    center, reach = region.T_world_box[:3, 3], float(np.abs(region.T_world_box[2, :3]) @ region.size) / 2
+    low, high = center[2] - 1.25 * reach, center[2] + 0.5 * reach
+    cameras_low = min(window.T_world_camera[2, 3] for window in windows)
+    if not all(window.T_world_camera[2, 2] < -0.1 for window in windows) or low >= cameras_low:
+        return None, 0.0  # a table is looked down at
+    high = min(high, cameras_low - 0.02)
+    labs = [cv2.GaussianBlur(window.lab, (0, 0), 0.7) * WEIGHT for window in windows]
+    radius = 0.75 * float(np.linalg.norm(region.size))
+    line = np.linspace(-radius, radius, 72)
+    x, y = (axis.ravel() for axis in np.meshgrid(line + center[0], line + center[1]))
+    step = max((high - low) / 32, FINEST)
+    heights = np.arange(low, high + step, step)
+    costs = np.array([_disagreement(windows, labs, x, y, height) for height in heights])
+    if np.isfinite(costs).sum() < 8:
+        return None, 0.0
+    typical = float(np.nanmedian(costs))
+    best = int(np.nanargmin(costs))
+    while step > FINEST:
+        step /= 2.0
+        around = heights[best] + step * np.arange(-2, 3)
+        near = np.array([_disagreement(windows, labs, x, y, height) for height in around])
+        if not np.isfinite(near).any():
+            return None, 0.0
+        heights, costs, best = around, near, int(np.nanargmin(near))
+    contrast = 1.0 - float(costs[best]) / max(typical, 1e-6)
+    return (float(heights[best]) if contrast >= MIN_CONTRAST else None), float(np.clip(contrast, 0.0, 1.0))
+
+
+def _disagreement(windows: Sequence[Window], labs: Sequence[F32], x: np.ndarray, y: np.ndarray, height: float) -> float:
+    """Mean over the plane's points of the colour difference between views, each relative to its own mean."""
+    points = np.stack([x, y, np.full_like(x, height)], axis=-1)
+    colors, valid = [], []
+    for window, lab in zip(windows, labs, strict=True):
+        pixels, _ = project(window.camera, window.T_world_camera, points)
+        at = np.nan_to_num(pixels - 0.5, nan=-1e4).astype(np.float32)
+        columns, rows = np.clip(at[:, 0], -1e4, 1e4)[None], np.clip(at[:, 1], -1e4, 1e4)[None]
+        inside = (columns > 0) & (rows > 0) & (columns < window.shape[1] - 1) & (rows < window.shape[0] - 1)
+        inside &= _sample((~window.allowed).astype(np.float32), columns, rows) > 0.5
+        colors.append(_sample(lab, columns, rows)[0])
+        valid.append(inside[0])
+    total, count = 0.0, 0
+    for i in range(len(colors)):
+        for j in range(i):
+            both = valid[i] & valid[j]
+            if both.sum() < 60:
+                continue
+            difference = colors[i][both] - colors[j][both]
+            difference -= np.median(difference, axis=0)
+            total += float(np.minimum(np.linalg.norm(difference, axis=-1), 30.0).sum())
+            count += int(both.sum())
+    return total / count if count >= 300 else np.nan

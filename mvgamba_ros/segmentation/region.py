@@ -1,0 +1,191 @@
+"""Where the object may be: a box in the world, and the window of each image that shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from mvgamba_ros.errors import ErrorCode, ReconstructionError
+from mvgamba_ros.geometry.camera import crop, project, resample
+from mvgamba_ros.geometry.se3 import inverse, transform
+from mvgamba_ros.segmentation.segmenter import view_label
+from mvgamba_ros.types import F32, F64, Bool, Box, Camera, Prompts, View
+
+MARGIN = 0.35
+"""A window reaches beyond the region by this share of its size, to learn what the surroundings look like."""
+POINT_RADIUS = 3
+"""A point prompt speaks for the pixels this near to it, in pixels of the full image."""
+NEAREST = 1e-3
+
+
+@dataclass(frozen=True)
+class Window:
+    """The part of one view that is worked on, shrunk: ``camera`` (h, w) is what shows it.
+
+    ``lab`` (h, w, 3) float32 CIE L*a*b*; ``allowed`` (h, w): the object may be here; ``on``, ``off`` (h, w): point
+    prompts; ``depth`` (h, w) float32 metres, 0 where unknown; ``rect`` (x0, y0, x1, y1) in the view's own pixels.
+    """
+
+    camera: Camera
+    T_world_camera: F64
+    rect: tuple[int, int, int, int]
+    rgb: np.ndarray
+    lab: F32
+    allowed: Bool
+    on: Bool
+    off: Bool
+    depth: F32 | None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.camera.height, self.camera.width
+
+
+def _corners(box: Box, steps: int = 2) -> F64:
+    """(steps**3, 3) world points spread evenly over a box, its corners among them."""
+    line = np.linspace(-0.5, 0.5, steps)
+    grid = np.stack(np.meshgrid(line, line, line, indexing="ij"), axis=-1).reshape(-1, 3)
+    return transform(box.T_world_box, grid * box.size)
+
+
+def common_region(views: Sequence[View]) -> Box:
+    """A cube around the point that all cameras look at, as large as every view shows whole.
+
+    The object is taken to be "somewhere in the middle of all views": the point is where the optical axes meet, in the
+    least-squares sense. Raises BAD_ROI where they do not meet in front of the cameras, as with one view or with
+    parallel axes.
+    """
+    if len(views) < 2:
+        raise ReconstructionError(
+            ErrorCode.BAD_ROI,
+            "one view alone does not say where the object is: give a region of interest or a pixel box",
+        )
+    normal, target = np.zeros((3, 3)), np.zeros(3)
+    for view in views:
+        axis = view.T_world_camera[:3, 2]
+        across = np.eye(3) - np.outer(axis, axis)
+        normal += across
+        target += across @ view.T_world_camera[:3, 3]
+    if np.linalg.eigvalsh(normal)[0] < 1e-3 * len(views):
+        raise ReconstructionError(
+            ErrorCode.BAD_ROI, "the cameras' axes are parallel, so the views have no middle: give a region of interest"
+        )
+    center = np.linalg.solve(normal, target)
+    radius = np.inf
+    for index, view in enumerate(views):
+        x, y, z = transform(inverse(view.T_world_camera), center[None])[0]
+        K, camera = view.camera.K, view.camera
+        edges = np.array(
+            [
+                [K[0, 0], 0.0, K[0, 2]],
+                [-K[0, 0], 0.0, camera.width - K[0, 2]],
+                [0.0, K[1, 1], K[1, 2]],
+                [0.0, -K[1, 1], camera.height - K[1, 2]],
+            ]
+        )
+        distance = float((edges @ [x, y, z] / np.linalg.norm(edges, axis=1)).min())
+        if z <= NEAREST or distance <= 0.0:
+            raise ReconstructionError(
+                ErrorCode.BAD_ROI,
+                f"the views have no common middle: their axes meet at {np.round(center, 3).tolist()} m, which "
+                f"{view_label(views, index)} does not show. Give a region of interest or drop that view",
+            )
+        radius = min(radius, distance)
+    T = np.eye(4)
+    T[:3, 3] = center
+    return Box(T, np.full(3, 2.0 * radius))
+
+
+def _outline(view: View, box: Box) -> F64 | None:
+    """The box's convex outline (N, 2) in pixels; None where it lies behind the camera."""
+    points = _corners(box)
+    pixels, z = project(view.camera, view.T_world_camera, points)
+    if (z <= NEAREST).any():  # partly behind: its densely sampled front part
+        pixels, z = project(view.camera, view.T_world_camera, _corners(box, 12))
+    front = z > NEAREST
+    if not front.any():
+        return None
+    reach = 4.0 * max(view.camera.width, view.camera.height)
+    return cv2.convexHull(np.clip(pixels[front], -reach, reach).astype(np.float32))[:, 0].astype(np.float64)
+
+
+def make_windows(views: Sequence[View], region: Box, prompts: Prompts, side: int) -> list[Window]:
+    """The window of each view that shows ``region``, its longer side at most ``side`` pixels.
+
+    Raises ROI_NOT_VISIBLE for a view that shows nothing of it, BAD_ROI for a camera inside it.
+    """
+    windows = []
+    for index, view in enumerate(views):
+        camera = view.camera
+        inside = transform(inverse(region.T_world_box), view.T_world_camera[:3, 3][None])[0]
+        if (np.abs(inside) < region.size / 2).all():
+            raise ReconstructionError(
+                ErrorCode.BAD_ROI,
+                f"the camera of {view_label(views, index)} at {np.round(view.T_world_camera[:3, 3], 3).tolist()} m "
+                f"is inside the region of interest of {np.round(region.size, 3).tolist()} m: make the region smaller",
+            )
+        outline = _outline(view, region)
+        where = f"region of interest at {np.round(region.T_world_box[:3, 3], 3).tolist()} m"
+        if outline is None:
+            raise ReconstructionError(
+                ErrorCode.ROI_NOT_VISIBLE,
+                f"{where} is behind the camera of {view_label(views, index)}: check the region's frame, or that the "
+                "pose is camera to world with z forward",
+            )
+        (x0, y0), (x1, y1) = outline.min(axis=0), outline.max(axis=0)
+        if x1 < 2 or y1 < 2 or x0 > camera.width - 2 or y0 > camera.height - 2:
+            raise ReconstructionError(
+                ErrorCode.ROI_NOT_VISIBLE,
+                f"{where} is at pixels ({x0:.0f}, {y0:.0f})-({x1:.0f}, {y1:.0f}) of {view_label(views, index)}, "
+                f"outside its {camera.width} x {camera.height} image: move the region or drop that view",
+            )
+        pad = MARGIN * max(min(x1, camera.width) - max(x0, 0), min(y1, camera.height) - max(y0, 0))
+        rect = (
+            int(np.floor(np.clip(x0 - pad, 0, camera.width - 2))),
+            int(np.floor(np.clip(y0 - pad, 0, camera.height - 2))),
+            int(np.ceil(np.clip(x1 + pad, 2, camera.width))),
+            int(np.ceil(np.clip(y1 + pad, 2, camera.height))),
+        )
+        windows.append(_window(view, outline, rect, index, prompts, side))
+    return windows
+
+
+def _window(
+    view: View, outline: F64, rect: tuple[int, int, int, int], index: int, prompts: Prompts, side: int
+) -> Window:
+    width, height = rect[2] - rect[0], rect[3] - rect[1]
+    scale = min(1.0, side / max(width, height))
+    small = crop(view.camera, *rect, max(2, round(width * scale)), max(2, round(height * scale)))
+    rgb = resample(view.image, view.camera, small)
+    to_small = np.array([small.width / width, small.height / height])
+
+    allowed = np.zeros(rgb.shape[:2], np.uint8)
+    shift = 6  # cv2's fixed-point corners: outlines land within 1/64 pixel
+    corners = ((outline - rect[:2]) * to_small - 0.5) * 2**shift
+    cv2.fillConvexPoly(allowed, np.round(corners).astype(np.int32), 1, shift=shift)
+    if index in prompts.pixel_boxes:
+        box = np.array(prompts.pixel_boxes[index]).reshape(2, 2)
+        low, high = np.round((box - rect[:2]) * to_small).astype(int)
+        boxed = np.zeros_like(allowed)
+        boxed[max(low[1], 0) : max(high[1], 0), max(low[0], 0) : max(high[0], 0)] = 1
+        allowed &= boxed
+    marks = [np.zeros_like(allowed), np.zeros_like(allowed)]
+    radius = max(1, round(POINT_RADIUS * float(to_small.min())))
+    for x, y, label in np.asarray(prompts.points.get(index, np.zeros((0, 3)))):
+        u, v = np.floor((np.array([x, y]) - rect[:2]) * to_small).astype(int)
+        cv2.circle(marks[int(label)], (int(u), int(v)), radius, 1, -1)
+    off, on = marks[0] > 0, marks[1] > 0
+    return Window(
+        camera=small,
+        T_world_camera=view.T_world_camera,
+        rect=rect,
+        rgb=rgb,
+        lab=cv2.cvtColor(rgb.astype(np.float32) / 255.0, cv2.COLOR_RGB2LAB),
+        allowed=((allowed > 0) | on) & ~off,
+        on=on & ~off,
+        off=off,
+        depth=None if view.depth is None else np.nan_to_num(resample(view.depth, view.camera, small)),
+    )
