@@ -141,3 +141,7 @@ class Reconstruction:
     """Wall time per stage."""
     method: str
     gaussians: Gaussians | None = None
+    support_height: float | None = None
+    """World z of the support plane that was used, given or estimated; None where none was."""
+    notes: tuple[str, ...] = ()
+    """What was assumed or estimated on the way, in words."""

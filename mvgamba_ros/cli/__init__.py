@@ -1,1 +1,53 @@
-"""The `mvgamba` command."""
+"""The `mvgamba` command: each module of this package is one subcommand.
+
+A subcommand module has a docstring whose first line is its help, ``EXAMPLES`` (text, may be empty),
+``add_arguments(parser)`` and ``run(args) -> int``, the exit status. It imports what costs time inside ``run``, so
+that ``mvgamba --help`` is instant. Adding a file adds a subcommand.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import pkgutil
+import sys
+from collections.abc import Sequence
+
+from mvgamba_ros import __version__
+from mvgamba_ros.errors import ReconstructionError
+
+DESCRIPTION = "Metric 3D shape of an unknown object from a handful of posed camera views."
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="mvgamba", description=DESCRIPTION)
+    parser.add_argument("--version", action="version", version=__version__)
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for info in pkgutil.iter_modules(__path__):
+        if info.name.startswith("_"):
+            continue
+        module = importlib.import_module(f"{__name__}.{info.name}")
+        first_line, _, rest = (module.__doc__ or "").partition("\n")
+        subparser = subparsers.add_parser(
+            info.name,
+            help=first_line,
+            description=f"{first_line}\n{rest}".strip(),
+            epilog=module.EXAMPLES,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        module.add_arguments(subparser)
+        subparser.set_defaults(run=module.run)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command line; 0 when done, 1 with a line on stderr when it failed, 130 when interrupted."""
+    args = build_parser().parse_args(argv)
+    try:
+        return args.run(args)
+    except ReconstructionError as error:
+        print(f"mvgamba: {error.code.name}: {error.message}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("mvgamba: interrupted", file=sys.stderr)
+        return 130

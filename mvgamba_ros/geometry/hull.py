@@ -12,20 +12,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-import cv2
 import numpy as np
 import torch
-from scipy.optimize import linprog
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.rays import rays
-from mvgamba_ros.geometry.se3 import inverse, transform
+from mvgamba_ros.geometry.region import Cone, Region, bounds_from_views, disagreement
 from mvgamba_ros.types import F32, F64, Bool, Box, Camera, View
 
 BLOCK = 4
 """The fine grid is filled in blocks of this many voxels a side, and only where the surface may pass."""
-NEAREST_CAMERA = 0.02
-"""Nothing is reconstructed nearer than this to a camera, metres."""
 
 
 @dataclass(frozen=True)
@@ -87,22 +83,22 @@ def carve(
     """
     if resolution < 2 * BLOCK:
         raise ReconstructionError(ErrorCode.BAD_OPTION, f"hull resolution {resolution}: at least {2 * BLOCK}")
-    cones = [_Cone.of(view, index) for index, view in enumerate(views)]
+    cones = [Cone.of(view, index) for index, view in enumerate(views)]
     if not cones:
         raise ReconstructionError(ErrorCode.TOO_FEW_VIEWS, "no views: a hull needs at least one silhouette")
     region = Region.of(bounds, support_height)
-    low, high = _bounds_from_views(cones, region)
+    low, high = bounds_from_views(cones, region)
     for _ in range(2):  # the boxes of the silhouettes are wider than the silhouettes: look coarsely, then tighten
         coarse = _fill_dense(cones, region, low, high, 32)
         reach = coarse.field > -1.8 * coarse.voxel  # a voxel's diagonal: the surface may pass within
         if not (coarse.field > 0.0).any() and not reach.any():
-            raise _disagree()
+            raise disagreement()
         kept = np.argwhere(reach)
         low = np.maximum(low, coarse.origin + coarse.voxel * (kept.min(axis=0) - 1))
         high = np.minimum(high, coarse.origin + coarse.voxel * (kept.max(axis=0) + 1))
     hull = _fill_sparse(cones, region, low, high, resolution)
     if not hull.inside.any():
-        raise _disagree()
+        raise disagreement()
     return hull
 
 
@@ -153,175 +149,7 @@ def _march(hull: VisualHull, origins: F64, directions: F64, lengths: F64) -> F64
     return found
 
 
-@dataclass(frozen=True)
-class Region:
-    """Where the hull may be: an oriented box and a support plane, each optional."""
-
-    box: Box | None = None
-    support_height: float | None = None
-
-    @classmethod
-    def of(cls, bounds: F64 | Box | None, support_height: float | None) -> Region:
-        if bounds is not None and not isinstance(bounds, Box):
-            low, high = np.asarray(bounds, dtype=np.float64)
-            T = np.eye(4)
-            T[:3, 3] = (low + high) / 2.0
-            bounds = Box(T_world_box=T, size=high - low)
-        if bounds is not None and not (np.isfinite(bounds.size).all() and (np.asarray(bounds.size) > 0.0).all()):
-            size = ", ".join(f"{side:g}" for side in bounds.size)
-            raise ReconstructionError(
-                ErrorCode.BAD_ROI, f"region of interest size ({size}) m: each side must be positive"
-            )
-        return cls(bounds, support_height)
-
-    def half_spaces(self) -> tuple[F64, F64]:
-        """``A`` (M, 3), ``b`` (M,): the region is ``A x <= b``, rows of ``A`` of unit length."""
-        A, b = [np.empty((0, 3))], [np.empty(0)]
-        if self.box is not None:
-            R, center = self.box.T_world_box[:3, :3], self.box.T_world_box[:3, 3]
-            A += [R.T, -R.T]
-            b += [center @ R + self.box.size / 2.0, self.box.size / 2.0 - center @ R]
-        if self.support_height is not None:
-            A.append(np.array([[0.0, 0.0, -1.0]]))
-            b.append(np.array([-self.support_height]))
-        return np.concatenate(A), np.concatenate(b)
-
-
-@dataclass(frozen=True)
-class _Cone:
-    """One silhouette, ready to be looked up: signed pixel distances to its outline and the projection into it."""
-
-    distance: F32
-    """(H, W) pixels at pixel centres, positive inside."""
-    P: F64
-    """(3, 4) world to homogeneous pixel indices (centres at integers)."""
-    focal: float
-    T_world_camera: F64
-    K: F64
-    box: tuple[float, float, float, float]
-    """The silhouette's x0, y0, x1, y1 in pixels; infinite where it runs into the image border."""
-    name: str
-
-    @classmethod
-    def of(cls, view: View, index: int) -> _Cone:
-        name = view.name or f"view {index}"
-        if view.mask is None or not view.mask.any():
-            raise ReconstructionError(
-                ErrorCode.EMPTY_SILHOUETTE,
-                f"{name}: no silhouette of the object; check that it is in the picture and inside the region of "
-                "interest, or leave this view out",
-            )
-        if any(view.camera.distortion):
-            raise ReconstructionError(ErrorCode.BAD_CAMERA_INFO, f"{name}: undistort the view before carving")
-        mask = view.mask.astype(np.uint8)
-        inside = cv2.distanceTransform(mask, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-        outside = cv2.distanceTransform(1 - mask, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-        distance = np.where(view.mask, inside - 0.5, 0.5 - outside)  # the outline runs between pixel centres
-        distance = np.clip(distance, -1e4, 1e4).astype(np.float32)  # a mask that is True everywhere has no outline
-        rows, columns = np.flatnonzero(view.mask.any(axis=1)), np.flatnonzero(view.mask.any(axis=0))
-        height, width = view.mask.shape
-        box = (
-            columns[0] if columns[0] > 0 else -np.inf,
-            rows[0] if rows[0] > 0 else -np.inf,
-            columns[-1] + 1 if columns[-1] < width - 1 else np.inf,
-            rows[-1] + 1 if rows[-1] < height - 1 else np.inf,
-        )
-        K = view.camera.K
-        T_camera_world = inverse(view.T_world_camera)
-        P = (K - [[0.0, 0.0, 0.5], [0.0, 0.0, 0.5], [0.0, 0.0, 0.0]]) @ T_camera_world[:3]
-        focal = float(np.sqrt(K[0, 0] * K[1, 1]))
-        return cls(distance, P, focal, view.T_world_camera, K, box, name)
-
-    def field(self, homogeneous: F32) -> F32:
-        """Metres to this cone (N,), positive inside, from ``P @ points`` (3, N)."""
-        count = homogeneous.shape[1]
-        x, y, z = homogeneous
-        z = np.maximum(z, np.float32(NEAREST_CAMERA))
-        width = 1024  # cv2.remap takes images of less than 2^15 a side
-        padded = -(-count // width) * width
-        maps = np.zeros((2, padded), np.float32)
-        np.divide(x, z, out=maps[0, :count])
-        np.divide(y, z, out=maps[1, :count])
-        value: F32 = cv2.remap(  # type: ignore[assignment]
-            self.distance,
-            maps[0].reshape(-1, width),
-            maps[1].reshape(-1, width),
-            cv2.INTER_LINEAR,
-            # beyond the image its border goes on: outside stays outside, a cut silhouette continues
-            borderMode=cv2.BORDER_REPLICATE,
-        ).reshape(-1)[:count]
-        value *= z
-        value /= np.float32(self.focal)
-        return np.minimum(value, homogeneous[2] - np.float32(NEAREST_CAMERA))
-
-    def half_spaces(self) -> tuple[F64, F64]:
-        """``A x <= b`` for the pyramid through the silhouette's box, in front of the camera; unit rows."""
-        fx, fy, cx, cy = self.K[0, 0], self.K[1, 1], self.K[0, 2], self.K[1, 2]
-        x0, y0, x1, y1 = self.box
-        normals: list[F64] = [np.array([0.0, 0.0, -1.0])]  # in the camera frame, pointing out of the pyramid
-        normals += [np.array([-fx, 0.0, x0 - cx])] if np.isfinite(x0) else []
-        normals += [np.array([fx, 0.0, cx - x1])] if np.isfinite(x1) else []
-        normals += [np.array([0.0, -fy, y0 - cy])] if np.isfinite(y0) else []
-        normals += [np.array([0.0, fy, cy - y1])] if np.isfinite(y1) else []
-        A = np.stack([n / np.linalg.norm(n) for n in normals]) @ self.T_world_camera[:3, :3].T
-        b = A @ self.T_world_camera[:3, 3]
-        b[0] -= NEAREST_CAMERA
-        return A, b
-
-
-def _bounds_from_views(cones: Sequence[_Cone], region: Region) -> tuple[F64, F64]:
-    """The axis-parallel box of the convex region inside all silhouette boxes: six small linear programs."""
-    A_region, b_region = region.half_spaces()
-    parts = [cone.half_spaces() for cone in cones]
-    A = np.concatenate([A_region, *(a for a, _ in parts)])
-    b = np.concatenate([b_region, *(b for _, b in parts)])
-    low: F64 = np.empty(3)
-    high: F64 = np.empty(3)
-    for axis in range(3):
-        for sign, out in ((1.0, low), (-1.0, high)):
-            cost = np.zeros(3)
-            cost[axis] = sign
-            result = linprog(cost, A_ub=A, b_ub=b, bounds=(None, None), method="highs")
-            if result.status == 2:
-                raise _disagree() if region.box is None else _not_visible(cones, region.box)
-            if result.status != 0:
-                raise ReconstructionError(
-                    ErrorCode.TOO_FEW_VIEWS,
-                    f"the {len(cones)} view(s) leave open how far away the object is; add a view from another side, "
-                    "or give a region of interest or the height of the surface it stands on",
-                )
-            out[axis] = float(np.asarray(result.x)[axis])
-    if not (high - low > 1e-6).all():
-        raise _disagree() if region.box is None else _not_visible(cones, region.box)
-    return low, high
-
-
-def _not_visible(cones: Sequence[_Cone], box: Box) -> ReconstructionError:
-    corners = np.array([[x, y, z] for x in (-0.5, 0.5) for y in (-0.5, 0.5) for z in (-0.5, 0.5)]) * box.size
-    corners = transform(box.T_world_box, corners)
-    behind = [c.name for c in cones if (transform(inverse(c.T_world_camera), corners)[:, 2] < NEAREST_CAMERA).all()]
-    center = ", ".join(f"{x:.3f}" for x in box.T_world_box[:3, 3])
-    if behind:
-        return ReconstructionError(
-            ErrorCode.ROI_NOT_VISIBLE,
-            f"region of interest at ({center}) m lies behind the camera of {', '.join(behind)}; check its frame",
-        )
-    return ReconstructionError(
-        ErrorCode.SILHOUETTES_DISAGREE,
-        f"no point of the region of interest at ({center}) m lies in all {len(cones)} silhouettes; check that it is "
-        "around the object, and the poses",
-    )
-
-
-def _disagree() -> ReconstructionError:
-    return ReconstructionError(
-        ErrorCode.SILHOUETTES_DISAGREE,
-        "no point in space lies in all silhouettes: a silhouette shows another thing, the object moved between views, "
-        "or the poses (hand-eye calibration, time stamps) are off",
-    )
-
-
-def _field(cones: Sequence[_Cone], region: Region, points: F32) -> F32:
+def _field(cones: Sequence[Cone], region: Region, points: F32) -> F32:
     """The hull's field (N,) at points (3, N) float32: the smallest of all distances."""
     field = np.full(points.shape[1], np.inf, np.float32)
     for cone in cones:
@@ -348,13 +176,13 @@ def _grid(low: F64, high: F64, resolution: int, multiple: int = 1) -> tuple[F64,
     return origin, voxel, (int(counts[0]), int(counts[1]), int(counts[2]))
 
 
-def _fill_dense(cones: Sequence[_Cone], region: Region, low: F64, high: F64, resolution: int) -> VisualHull:
+def _fill_dense(cones: Sequence[Cone], region: Region, low: F64, high: F64, resolution: int) -> VisualHull:
     origin, voxel, shape = _grid(low, high, resolution)
     field = _field(cones, region, _grid_points(origin, voxel, shape)).reshape(shape)
     return VisualHull(field, origin, voxel)
 
 
-def _fill_sparse(cones: Sequence[_Cone], region: Region, low: F64, high: F64, resolution: int) -> VisualHull:
+def _fill_sparse(cones: Sequence[Cone], region: Region, low: F64, high: F64, resolution: int) -> VisualHull:
     """Each block's centre tells whether the surface may pass through it; other blocks take the centre's value."""
     origin, voxel, shape = _grid(low, high, resolution, BLOCK)
     blocks = tuple(n // BLOCK for n in shape)

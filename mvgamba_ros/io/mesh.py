@@ -1,0 +1,51 @@
+"""Mesh files through trimesh: PLY, GLB, OBJ and STL. Coordinates stay metres in the world frame, in GLB too."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from mvgamba_ros.errors import ErrorCode, ReconstructionError
+from mvgamba_ros.types import Mesh
+
+FORMATS = (".ply", ".glb", ".obj", ".stl")
+
+
+def write_mesh(path: str | Path, mesh: Mesh) -> None:
+    """Write by the name's extension, with vertex colours where the format has them (STL does not).
+
+    Raises CANNOT_WRITE, also for an unknown extension.
+    """
+    import trimesh
+
+    path = Path(path)
+    _check_format(path, ErrorCode.CANNOT_WRITE)
+    shape = trimesh.Trimesh(mesh.vertices, mesh.faces, vertex_colors=mesh.colors, process=False)
+    try:
+        shape.export(path)
+    except OSError as error:
+        raise ReconstructionError(ErrorCode.CANNOT_WRITE, f"{path}: {error.strerror}") from error
+
+
+def read_mesh(path: str | Path) -> Mesh:
+    """The file's triangles as one mesh, grey where it has no vertex colours. Raises BAD_CAPTURE."""
+    import trimesh
+
+    path = Path(path)
+    _check_format(path, ErrorCode.BAD_CAPTURE)
+    try:
+        shape = trimesh.load(path, force="mesh", process=False)
+    except (OSError, ValueError, KeyError) as error:
+        raise ReconstructionError(ErrorCode.BAD_CAPTURE, f"{path}: cannot be read as a mesh: {error}") from error
+    if not isinstance(shape, trimesh.Trimesh) or not len(shape.faces):
+        raise ReconstructionError(ErrorCode.BAD_CAPTURE, f"{path}: holds no triangles")
+    colors = np.full((len(shape.vertices), 3), 160, np.uint8)
+    if isinstance(shape.visual, trimesh.visual.ColorVisuals) and shape.visual.kind == "vertex":
+        colors = np.asarray(shape.visual.vertex_colors)[:, :3].astype(np.uint8)
+    return Mesh(np.asarray(shape.vertices, dtype=np.float64), np.asarray(shape.faces, dtype=np.int32), colors)
+
+
+def _check_format(path: Path, code: ErrorCode) -> None:
+    if path.suffix.lower() not in FORMATS:
+        raise ReconstructionError(code, f"{path}: a mesh file ends in {', '.join(FORMATS)}")

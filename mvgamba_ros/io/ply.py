@@ -1,0 +1,124 @@
+"""PLY files of points: clouds, and Gaussians in the layout of 3D Gaussian Splatting that any splat viewer opens."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from mvgamba_ros.errors import ErrorCode, ReconstructionError
+from mvgamba_ros.types import Gaussians, PointCloud
+
+SH_C0 = 0.28209479177387814
+"""The constant spherical harmonic: a splat's colour is ``0.5 + SH_C0 * f_dc``."""
+OPACITY_LIMIT = 1e-6
+"""Opacities are stored as logits, which 0 and 1 do not have."""
+
+PLY_TYPES = {"float": "<f4", "float32": "<f4", "double": "<f8", "float64": "<f8", "uchar": "u1", "uint8": "u1"}
+PLY_NAMES = {"<f4": "float", "<f8": "double", "|u1": "uchar"}
+GAUSSIAN_FIELDS = (
+    ["x", "y", "z", "nx", "ny", "nz"]
+    + [f"f_dc_{i}" for i in range(3)]
+    + ["opacity"]
+    + [f"scale_{i}" for i in range(3)]
+    + [f"rot_{i}" for i in range(4)]
+)
+
+
+def write_gaussians(path: str | Path, gaussians: Gaussians) -> None:
+    """Means, base colour, logit opacity, log scales and wxyz quaternions as 3DGS stores them. Raises CANNOT_WRITE."""
+    opacities = gaussians.opacities.clamp(OPACITY_LIMIT, 1.0 - OPACITY_LIMIT)
+    columns = torch.cat(
+        [
+            gaussians.means,
+            torch.zeros_like(gaussians.means),  # normals: in the layout, used by no viewer
+            (gaussians.colors - 0.5) / SH_C0,
+            torch.logit(opacities)[:, None],
+            gaussians.scales.clamp(min=1e-12).log(),
+            gaussians.quats,
+        ],
+        dim=1,
+    )
+    rows = columns.detach().cpu().numpy().astype("<f4")
+    _write(Path(path), rows.view(np.dtype([(name, "<f4") for name in GAUSSIAN_FIELDS])).ravel())
+
+
+def read_gaussians(path: str | Path) -> Gaussians:
+    """Gaussians of a 3DGS PLY; colours beyond the base one (f_rest) are left out. Raises BAD_CAPTURE."""
+    path = Path(path)
+    table = _read(path)
+    missing = [name for name in GAUSSIAN_FIELDS if name not in (table.dtype.names or ()) and name[0] != "n"]
+    if missing:
+        raise ReconstructionError(
+            ErrorCode.BAD_CAPTURE, f"{path}: no {', '.join(missing)}; this is not a PLY of 3D Gaussians"
+        )
+
+    def columns(*names: str) -> torch.Tensor:
+        return torch.from_numpy(np.stack([table[name] for name in names], axis=1).astype(np.float32))
+
+    return Gaussians(
+        means=columns("x", "y", "z"),
+        quats=torch.nn.functional.normalize(columns("rot_0", "rot_1", "rot_2", "rot_3"), dim=1),
+        scales=columns("scale_0", "scale_1", "scale_2").exp(),
+        opacities=columns("opacity")[:, 0].sigmoid(),
+        colors=(columns("f_dc_0", "f_dc_1", "f_dc_2") * SH_C0 + 0.5).clamp(0.0, 1.0),
+    )
+
+
+def write_cloud(path: str | Path, cloud: PointCloud) -> None:
+    """Points, normals (float32 metres) and RGB. Raises CANNOT_WRITE."""
+    fields = [(name, "<f4") for name in ("x", "y", "z", "nx", "ny", "nz")]
+    fields += [(name, "u1") for name in ("red", "green", "blue")]
+    table = np.empty(len(cloud.points), np.dtype(fields))
+    for names, rows in (
+        (("x", "y", "z"), cloud.points),
+        (("nx", "ny", "nz"), cloud.normals),
+        (("red", "green", "blue"), cloud.colors),
+    ):
+        for k, name in enumerate(names):
+            table[name] = rows[:, k]
+    _write(Path(path), table)
+
+
+def _write(path: Path, table: np.ndarray) -> None:
+    """One element "vertex", binary little-endian."""
+    assert table.dtype.fields is not None
+    lines = ["ply", "format binary_little_endian 1.0", f"element vertex {len(table)}"]
+    lines += [f"property {PLY_NAMES[kind.str]} {name}" for name, (kind, *_) in table.dtype.fields.items()]
+    try:
+        path.write_bytes(("\n".join([*lines, "end_header"]) + "\n").encode("ascii") + table.tobytes())
+    except OSError as error:
+        raise ReconstructionError(ErrorCode.CANNOT_WRITE, f"{path}: {error.strerror}") from error
+
+
+def _read(path: Path) -> np.ndarray:
+    """The vertices of a binary little-endian PLY of scalars. Raises BAD_CAPTURE."""
+
+    def bad(message: str) -> ReconstructionError:
+        return ReconstructionError(ErrorCode.BAD_CAPTURE, f"{path}: {message}")
+
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise bad(f"cannot be read: {error.strerror}") from error
+    header, end, body = content.partition(b"end_header\n")
+    lines = header.decode("ascii", errors="replace").splitlines()
+    if not end or not lines or lines[0] != "ply" or "format binary_little_endian 1.0" not in lines:
+        raise bad("not a binary little-endian PLY")
+    count = 0
+    fields: list[tuple[str, str]] = []
+    for line in lines:
+        words = line.split()
+        if words[:2] == ["element", "vertex"]:
+            count = int(words[2])
+        elif words[:1] == ["element"] and not fields:
+            raise bad(f"element {words[1]} comes before the vertices")
+        elif words[:1] == ["property"] and len(words) == 3 and words[1] in PLY_TYPES:
+            fields.append((words[2], PLY_TYPES[words[1]]))
+        elif words[:1] == ["property"]:
+            raise bad(f"property '{line}' is not one number per vertex")
+    kind = np.dtype(fields)
+    if count * kind.itemsize > len(body):
+        raise bad(f"{len(body)} bytes for {count} vertices of {kind.itemsize}: the file is cut off")
+    return np.frombuffer(body, kind, count)

@@ -1,0 +1,88 @@
+"""A reconstruction as files: mesh.ply, cloud.ply, gaussians.ply, report.json, preview.png."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from mvgamba_ros.errors import ErrorCode, ReconstructionError
+from mvgamba_ros.geometry.se3 import matrix_to_quat
+from mvgamba_ros.io.mesh import write_mesh
+from mvgamba_ros.io.ply import write_cloud, write_gaussians
+from mvgamba_ros.types import U8, Reconstruction
+
+
+def check_writable(folder: str | Path) -> Path:
+    """Makes ``folder`` and tries it with a file, so that a job need not find out at its end. Raises CANNOT_WRITE."""
+    folder = Path(folder).expanduser()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ReconstructionError(
+            ErrorCode.CANNOT_WRITE, f"{folder}: {error.strerror}; choose another output folder"
+        ) from error
+    return folder
+
+
+def write_results(folder: str | Path, result: Reconstruction, preview: U8 | None = None) -> list[Path]:
+    """Write what ``result`` has into ``folder``; answers the files. ``preview`` (H, W, 3) RGB. Raises CANNOT_WRITE."""
+    folder = check_writable(folder)
+    written = [folder / "mesh.ply", folder / "cloud.ply", folder / "report.json"]
+    write_mesh(written[0], result.mesh)
+    write_cloud(written[1], result.cloud)
+    try:
+        written[2].write_text(json.dumps(report(result), indent=1) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise ReconstructionError(ErrorCode.CANNOT_WRITE, f"{written[2]}: {error.strerror}") from error
+    if result.gaussians is not None:
+        written.append(folder / "gaussians.ply")
+        write_gaussians(written[-1], result.gaussians)
+    if preview is not None:
+        written.append(folder / "preview.png")
+        if not cv2.imwrite(str(written[-1]), preview[..., ::-1]):
+            raise ReconstructionError(ErrorCode.CANNOT_WRITE, f"{written[-1]}: cannot be written")
+    return written
+
+
+def report(result: Reconstruction) -> dict[str, Any]:
+    """Everything but the geometry itself, as plain JSON values; metres, seconds, quaternions wxyz."""
+    quality, box = result.quality, result.box
+    return {
+        "method": result.method,
+        "views": len(result.masks),
+        "mesh": {
+            "vertices": len(result.mesh.vertices),
+            "faces": len(result.mesh.faces),
+            "volume_m3": _volume(result),
+        },
+        "cloud_points": len(result.cloud.points),
+        "gaussians": 0 if result.gaussians is None else len(result.gaussians.means),
+        "box": {
+            "center_m": box.T_world_box[:3, 3].tolist(),
+            "orientation_wxyz": matrix_to_quat(box.T_world_box[:3, :3]).tolist(),
+            "size_m": box.size.tolist(),
+        },
+        "quality": {
+            "low": quality.low,
+            "reasons": list(quality.reasons),
+            "silhouette_iou": quality.silhouette_iou,
+            "color_error": quality.color_error,
+            "coverage": quality.coverage,
+        },
+        "support_height_m": result.support_height,
+        "notes": list(result.notes),
+        "seconds": {**result.seconds, "total": sum(result.seconds.values())},
+    }
+
+
+def _volume(result: Reconstruction) -> float:
+    """Of the closed mesh, by the divergence theorem."""
+    a, b, c = (result.mesh.vertices[result.mesh.faces[:, k]] for k in range(3))
+    return float((a * np.cross(b, c)).sum() / 6.0)

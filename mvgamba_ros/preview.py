@@ -1,0 +1,98 @@
+"""One picture of a reconstruction: the views with their silhouettes, the mesh from two sides that no view shows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from mvgamba_ros.geometry.camera import undistort
+from mvgamba_ros.geometry.se3 import look_at
+from mvgamba_ros.surface.raycast import Raycaster
+from mvgamba_ros.types import F64, U8, Bool, Camera, Reconstruction, View
+
+WIDTH = 1280
+COLUMNS = 4
+MOST_VIEWS = 8
+OUTLINE = (255, 40, 160)
+"""A magenta that few objects have."""
+
+
+def preview(views: Sequence[View], result: Reconstruction) -> U8:
+    """(H, 1280, 3) RGB: up to eight input views with outlines, the mesh shaded from two new sides, a line of facts."""
+    tiles = [_outlined(view, mask) for view, mask in zip(views[:MOST_VIEWS], result.masks, strict=False)]
+    height = max(tile.shape[0] for tile in tiles)
+    tiles = [_pad(tile, height) for tile in tiles]
+    rows = []
+    for start in range(0, len(tiles), COLUMNS):
+        row = tiles[start : start + COLUMNS]
+        row += [np.full_like(tiles[0], 255)] * (COLUMNS - len(row))
+        rows.append(np.concatenate(row, axis=1))
+    caster = Raycaster(result.mesh)
+    sides = [_shaded(caster, T) for T in _new_sides(views, result)]
+    return np.concatenate([*rows, np.concatenate(sides, axis=1), _caption(views, result)])
+
+
+def _outlined(view: View, mask: Bool) -> U8:
+    """The undistorted view, a quarter of the picture wide, its silhouette drawn."""
+    image = undistort(view).image
+    scale = WIDTH // COLUMNS / image.shape[1]
+    size = (WIDTH // COLUMNS, max(1, round(image.shape[0] * scale)))
+    tile = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    small = cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_AREA)
+    contours, _ = cv2.findContours(small, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+    cv2.drawContours(tile, contours, -1, OUTLINE, 1, cv2.LINE_AA)
+    return tile.astype(np.uint8)
+
+
+def _pad(tile: U8, height: int) -> U8:
+    return np.pad(tile, ((0, height - tile.shape[0]), (0, 0), (0, 0)), constant_values=255)
+
+
+def _new_sides(views: Sequence[View], result: Reconstruction) -> list[F64]:
+    """Two camera poses, a quarter turn or more apart, as far from the given views as can be."""
+    center = result.box.T_world_box[:3, 3]
+    reach = 1.7 * float(np.linalg.norm(result.box.size))
+    used = np.stack([view.T_world_camera[:3, 3] - center for view in views])
+    used /= np.linalg.norm(used, axis=1, keepdims=True)
+    azimuth = np.radians(np.arange(0, 360, 10))
+    elevation = np.radians(20.0)
+    candidates = np.stack(
+        [
+            np.cos(azimuth) * np.cos(elevation),
+            np.sin(azimuth) * np.cos(elevation),
+            np.full_like(azimuth, np.sin(elevation)),
+        ],
+        axis=1,
+    )
+    nearest = (candidates @ used.T).max(axis=1)
+    first = int(np.argmin(nearest))
+    other = np.where(candidates @ candidates[first] > 0.2, np.inf, nearest)
+    return [look_at(center + reach * candidates[k], center) for k in (first, int(np.argmin(other)))]
+
+
+def _shaded(caster: Raycaster, T_world_camera: F64) -> U8:
+    """Half the picture wide; lit from the camera and a little from above, on white."""
+    width, height = WIDTH // 2, WIDTH // 2 * 3 // 4
+    focal = 1.6 * height
+    K = np.array([[focal, 0.0, width / 2], [0.0, focal, height / 2], [0.0, 0.0, 1.0]])
+    picture = caster.picture(Camera(K, width, height), T_world_camera)
+    light = -T_world_camera[:3, 2] + np.array([0.0, 0.0, 0.5])
+    light /= np.linalg.norm(light)
+    shade = 0.3 + 0.7 * np.clip(picture.normals @ light, 0.0, 1.0)
+    lit = (picture.color * shade[..., None]).clip(0, 255).astype(np.uint8)
+    return np.where(picture.mask[..., None], lit, 255).astype(np.uint8)
+
+
+def _caption(views: Sequence[View], result: Reconstruction) -> U8:
+    line = np.full((36, WIDTH, 3), 255, np.uint8)
+    size = " x ".join(f"{1e3 * side:.0f}" for side in result.box.size)
+    quality = result.quality
+    text = (
+        f"{result.method}, {len(views)} views: {size} mm, {len(result.mesh.faces)} faces; silhouettes "
+        f"{quality.silhouette_iou:.3f} IoU, colour error {quality.color_error:.3f}, seen {quality.coverage:.0%}"
+    )
+    text += "  LOW QUALITY" if quality.low else ""
+    cv2.putText(line, text, (12, 24), cv2.FONT_HERSHEY_SIMPLEX, 0.55, (20, 20, 20), 1, cv2.LINE_AA)
+    return line
