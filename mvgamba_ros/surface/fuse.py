@@ -85,7 +85,7 @@ def _upsample(coarse: F32, shape: tuple[int, ...]) -> F32:
 
 @dataclass(frozen=True)
 class _Look:
-    """One map, ready to be looked up: planes (C, H, W) of depths filled where unknown, with their shares of evidence."""
+    """One map, ready to be looked up: planes (C, H, W) of depths filled where unknown, and their evidence."""
 
     planes: Tensor
     """front, share of the front known, share of rays that miss, cosine there; then the same of the back if given."""
@@ -112,18 +112,18 @@ class _Look:
         smooth = F.grid_sample(self.planes[None], uv, align_corners=False)[0, :, 0]
         nearest = F.grid_sample(self.planes[None, ::4], uv, mode="nearest", align_corners=False)[0, :, 0]
         depth, known, misses, cosine = _surface(smooth[:4], nearest[0], truncation)
-        inside = (z - depth) * cosine
-        heard = (inside < truncation) & (z > 0)
-        value = inside.clamp(-truncation, truncation)
-        weight = torch.where(heard, known * cosine, 0)
+        behind = z - depth
+        # along the ray, not along the normal: a grazing ray knows nothing of what lies far behind its first hit
+        heard = (behind < truncation) & (z > 0)
+        value = (behind * cosine).clamp(-truncation, truncation)
+        weight = torch.where(heard, known * cosine * cosine, 0)
         if len(self.planes) > 4:
             depth, known, _, cosine = _surface(smooth[4:], nearest[1], truncation)
-            inside = ((depth - z) * cosine).clamp(-truncation, truncation)
-            behind = (z > 0) & (known > 0.25)
+            before = ((depth - z) * cosine).clamp(-truncation, truncation)
             # past the front surface the back one speaks; in a thin wall, whichever leaves less room
-            speaks = behind & (~heard | (inside < value))
-            value = torch.where(speaks, inside, value)
-            weight = torch.where(speaks, BACK_WEIGHT * known * cosine, weight)
+            speaks = (z > 0) & (known > 0.25) & (~heard | (before < value))
+            value = torch.where(speaks, before, value)
+            weight = torch.where(speaks, BACK_WEIGHT * known * cosine * cosine, weight)
         clear = torch.where(z > 0, misses, 0)
         total = weight + clear
         return (value * weight - truncation * clear) / total.clamp(min=1e-6), total
@@ -146,25 +146,22 @@ def _evidence(depth: Tensor, K: F64) -> Tensor:
 
 
 def _cosine(depth: Tensor, K: F64) -> Tensor:
-    """|cos| between each pixel's ray and the surface, from the depth's differences; 1 where they cross an edge."""
+    """|cos| between each pixel's ray and the surface, from the depth's differences; 0 beside a ray that misses."""
     height, width = depth.shape
-    x = (torch.arange(width) + 0.5 - K[0, 2]) / K[0, 0]
-    y = (torch.arange(height) + 0.5 - K[1, 2]) / K[1, 1]
-    ray = torch.stack(
-        [x.expand(height, width), y[:, None].expand(height, width), torch.ones(height, width)], -1
-    ).float()
-    points = F.pad((ray * depth[..., None]).permute(2, 0, 1), (1, 1, 1, 1), value=torch.nan).permute(1, 2, 0)
-    middle = points[1:-1, 1:-1]
+    x = (torch.arange(width) + 0.5 - K[0, 2]).float()
+    y = (torch.arange(height) + 0.5 - K[1, 2]).float()[:, None]
 
-    def slope(before: Tensor, after: Tensor) -> Tensor:
-        """The smaller of the two one-sided differences: the other may cross an edge."""
-        a, b = middle - before, after - middle
-        a_long, b_long = a.norm(dim=-1).nan_to_num(torch.inf), b.norm(dim=-1).nan_to_num(torch.inf)
-        return torch.where((a_long < b_long)[..., None], a, b)
+    def slope(d: Tensor) -> Tensor:
+        """Along the last axis, the larger of the two one-sided differences: what lies at an edge is doubtful."""
+        step = F.pad(d[:, 1:] - d[:, :-1], (1, 1)).nan_to_num(0.0, posinf=torch.inf, neginf=-torch.inf)
+        before, after = step[:, :-1], step[:, 1:]
+        return torch.where(before.abs() > after.abs(), before, after)
 
-    normal = torch.linalg.cross(slope(points[1:-1, :-2], points[1:-1, 2:]), slope(points[:-2, 1:-1], points[2:, 1:-1]))
-    cosine = (F.normalize(normal, dim=-1) * F.normalize(ray, dim=-1)).sum(-1).abs()
-    return cosine.nan_to_num(1.0)
+    along_x, along_y = slope(depth), slope(depth.T).T
+    # the normal of z(x, y), in pixels, times the ray (x / fx, y / fy, 1) is -z
+    across = (K[0, 0] * along_x) ** 2 + (K[1, 1] * along_y) ** 2 + (depth + x * along_x + y * along_y) ** 2
+    ray = (x / K[0, 0]) ** 2 + (y / K[1, 1]) ** 2 + 1
+    return (depth * torch.rsqrt(across * ray)).nan_to_num(0.0, 0.0, 0.0)  # an edge against nothing: inf
 
 
 def _float(array: F64) -> Tensor:
