@@ -30,6 +30,7 @@ class Carving:
         if floor is not None:
             points = points[points[:, 2] > floor]
         self.points: F64 = points
+        self.cell = cell
         self._shapes, self._flat, self._shrink = [], [], []
         for window in windows:
             pixels, z = project(window.camera, window.T_world_camera, points)

@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
+from mvgamba_ros.geometry.camera import crop, resample
 from mvgamba_ros.segmentation import plane
 from mvgamba_ros.segmentation.carving import Carving
 from mvgamba_ros.segmentation.colors import cells, histogram
@@ -26,6 +27,8 @@ from mvgamba_ros.types import F32, Bool, Box, Cancelled, Progress, Prompts, View
 ROUNDS = 4
 SIDE = 224
 """Longer side of a window while labels are sought."""
+SEARCH_SIDE = 160
+"""The same while the object is looked for without a region of interest."""
 FINE_SIDE = 640
 """Longer side of a window while borders are refined."""
 SMOOTHNESS = 1.6
@@ -64,22 +67,14 @@ class ClassicalSegmenter:
         cancelled: Cancelled | None = None,
     ) -> list[Bool]:
         check_prompts(views, prompts)
-        region = _region(views, prompts)
-        windows, height = _look(views, region, prompts)
-        states = [_begin(window, region, height) for window in windows]
-        carving = Carving(windows, region, _floor(region, height))
-        pairs = plane.compare(windows, height) if height is not None and len(views) > 1 else [[] for _ in views]
-        searching = prompts.roi is None
-        _first_guess(states, pairs, searching)
-        for turn in range(ROUNDS):
-            check_cancelled(cancelled)
-            if progress is not None:
-                progress("segment", turn / (ROUNDS + 1))
-            if turn:
-                _learn(states, pairs, height is not None)
-            _agree(states, carving, certain=turn / (ROUNDS - 1))
-            if searching and turn == 0:
-                _keep_one_object(states)
+        region, height = prompts.roi, prompts.support_height
+        if region is None:
+            states, carving = _label(views, prompts, common_region(views), height, SEARCH_SIDE, True, cancelled)
+            found = _bounds(states, carving)
+            if found is not None:
+                region = found
+        if region is not None:
+            states, carving = _label(views, prompts, region, height, SIDE, False, cancelled)
         _check(views, states, carving)
         masks = []
         for index, view in enumerate(views):
@@ -90,36 +85,61 @@ class ClassicalSegmenter:
         return masks
 
 
-def _region(views: Sequence[View], prompts: Prompts) -> Box:
-    if prompts.roi is not None:
-        return prompts.roi
-    return common_region(views)
-
-
-def _look(views: Sequence[View], region: Box, prompts: Prompts) -> tuple[list[Window], float | None]:
-    windows = make_windows(views, region, prompts, SIDE)
-    height = prompts.support_height
+def _label(
+    views: Sequence[View],
+    prompts: Prompts,
+    region: Box,
+    height: float | None,
+    side: int,
+    searching: bool,
+    cancelled: Cancelled | None,
+) -> tuple[list[_State], Carving]:
+    """Labels every window of ``region``. ``searching``: the region is far larger than the object, which stands
+    somewhere near its middle."""
+    windows = make_windows(views, region, prompts, side)
     if height is None:
-        height, _ = plane.estimate_height(windows, region)
-    return windows, height
+        height, _ = plane.estimate_height(windows, region, anywhere=searching)
+    states = [_begin(window, region, height) for window in windows]
+    carving = Carving(windows, region, _floor(region, height))
+    pairs = plane.compare(windows, height) if height is not None and len(views) > 1 else [[] for _ in views]
+    _first_guess(states, pairs, searching)
+    for turn in range(ROUNDS):
+        check_cancelled(cancelled)
+        if turn:
+            _learn(states, pairs, height is not None)
+        _agree(states, carving, certain=turn / (ROUNDS - 1))
+        if searching:
+            _keep_one_object(states)
+    return states, carving
+
+
+def _bounds(states: Sequence[_State], carving: Carving) -> Box | None:
+    """A box half as large again as what all silhouettes agree on; None where they agree on nothing."""
+    votes = carving.gather([np.where(state.labels, 1.0, -1.0).astype(np.float32) for state in states])
+    filled = carving.points[votes.min(axis=0) > -0.3]
+    if len(filled) == 0:
+        return None
+    low, high = filled.min(axis=0), filled.max(axis=0)
+    T = np.eye(4)
+    T[:3, 3] = (low + high) / 2
+    return Box(T, 1.5 * (high - low) + 2.0 * carving.cell)
 
 
 def _floor(region: Box, height: float | None) -> float | None:
     return None if height is None else height + 0.01 * float(region.size.min())
 
 
-def _edges(window: Window) -> np.ndarray:
+def _edges(lab: F32) -> np.ndarray:
     """(h, w, 2) uint8: lightness, and the direction in which hues differ most."""
-    lab = window.lab
     hue = lab[..., 1:].reshape(-1, 2) - lab[..., 1:].reshape(-1, 2).mean(axis=0)
     direction = np.linalg.eigh(hue.T @ hue)[1][:, -1]
-    chroma = (hue @ direction).reshape(window.shape)
+    chroma = (hue @ direction).reshape(lab.shape[:2])
     return np.stack([np.clip(lab[..., 0] * 2.55, 0, 255), np.clip(127.5 + 2.55 * chroma, 0, 255)], -1).astype(np.uint8)
 
 
 def _begin(window: Window, region: Box, height: float | None) -> _State:
     fixed = np.zeros(window.shape, np.float32)
-    return _State(window, cells(window.lab), _edges(window), fixed, window.allowed.copy(), fixed)
+    return _State(window, cells(window.lab), _edges(window.lab), fixed, window.allowed.copy(), fixed)
 
 
 def _background(states: Sequence[_State], outside: Sequence[Bool], shadows: bool) -> list[F32]:
@@ -128,16 +148,14 @@ def _background(states: Sequence[_State], outside: Sequence[Bool], shadows: bool
     shared = np.mean(counts, axis=0)
     answer = [0.5 * own + 0.5 * shared for own in counts]
     if shadows:
-        darker = np.zeros_like(shared)
-        for share in (0.5, 0.7, 0.85):
-            for state, mask in zip(states, outside, strict=True):
-                some = state.window.lab[mask][::7] * np.array([share, share, share], np.float32)
-                if len(some):
-                    darker += histogram(cells(some))
-        answer = [density + 0.02 * darker / max(float(darker.sum()), 1e-9) for density in answer]
+        lit = np.concatenate([s.window.lab[mask][::7] for s, mask in zip(states, outside, strict=True)])
+        if len(lit):
+            darker = histogram(cells(np.concatenate([share * lit for share in (0.5, 0.7, 0.85)]).astype(np.float32)))
+            answer = [density + SHADOW * darker for density in answer]
     return answer
 
 
+SHADOW = 0.02
 FLOOR = 3e-5
 """Density of a colour never seen: a histogram cell has about this share of all colours."""
 
@@ -263,11 +281,57 @@ def _check(views: Sequence[View], states: Sequence[_State], carving: Carving) ->
 
 
 def _refine(view: View, state: _State) -> Bool:
-    """The labels at full resolution: a cut in the band around their border, with colours learned beside it."""
+    """The labels at full resolution: a cut in the band around their border, with the colours of its two sides."""
     window = state.window
     x0, y0, x1, y1 = window.rect
-    width, height = x1 - x0, y1 - y0
+    scale = min(1.0, FINE_SIDE / max(x1 - x0, y1 - y0))
+    size = max(2, round((x1 - x0) * scale)), max(2, round((y1 - y0) * scale))
     full = np.zeros(view.image.shape[:2], bool)
-    soft = cv2.resize(state.labels.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
+    shrunk = size[0] / window.shape[1]
+    labels = _without_specks(state)
+    if shrunk > 1.05:
+        fine = make_fine(view, window, size)
+        soft = cv2.resize(cv2.GaussianBlur(labels.astype(np.float32), (0, 0), 0.8), size)
+        band = 1.5 * shrunk
+        surely_on = cv2.distanceTransform((soft > 0.5).astype(np.uint8), cv2.DIST_L2, 3) > band
+        surely_off = cv2.distanceTransform((soft <= 0.5).astype(np.uint8), cv2.DIST_L2, 3) > band
+        near = ~surely_off & ~surely_on
+        kernel = np.ones((9, 9), np.uint8)
+        around = cv2.dilate(near.astype(np.uint8), kernel, iterations=2) > 0
+        flat = cells(fine)
+        on = histogram(flat, (surely_on & around).astype(np.float32))
+        off = histogram(flat, (surely_off & around).astype(np.float32))
+        color = np.log((on[flat] + FLOOR) / (off[flat] + FLOOR))
+        odds = cv2.resize(state.odds, size) * 0.3 + np.clip(color, -3, 3) * 0.6 + (soft - 0.5) * 4.0
+        labels = best_labels(odds.astype(np.float32), _edges(fine), ~surely_off, surely_on, SMOOTHNESS)
+    soft = cv2.resize(labels.astype(np.float32), (x1 - x0, y1 - y0), interpolation=cv2.INTER_LINEAR)
     full[y0:y1, x0:x1] = soft > 0.5
     return full
+
+
+def make_fine(view: View, window: Window, size: tuple[int, int]) -> F32:
+    rgb = resample(view.image, view.camera, crop(view.camera, *window.rect, *size))
+    return cv2.cvtColor(rgb.astype(np.float32) / 255.0, cv2.COLOR_RGB2LAB)  # type: ignore[return-value]
+
+
+def _without_specks(state: _State) -> Bool:
+    """The labels without islands that are small beside the largest, and without holes that little speaks for."""
+    labels = state.labels.copy()
+    count, blobs, stats, _ = cv2.connectedComponentsWithStats(labels.astype(np.uint8), connectivity=4)
+    area = stats[:, cv2.CC_STAT_AREA]
+    for blob in range(1, count):
+        if area[blob] < 0.03 * area[1:].max() and not state.window.on[blobs == blob].any():
+            labels[blobs == blob] = False
+    size = int(labels.sum())
+    count, blobs, stats, _ = cv2.connectedComponentsWithStats((~labels).astype(np.uint8), connectivity=4)
+    for blob in range(1, count):
+        inside = blobs == blob
+        x, y, w, h, pixels = stats[blob]
+        enclosed = x > 0 and y > 0 and x + w < labels.shape[1] and y + h < labels.shape[0]
+        if (
+            enclosed
+            and (pixels < 0.004 * size or state.odds[inside].mean() > -1.5)
+            and not state.window.off[inside].any()
+        ):
+            labels[inside] = True
+    return labels

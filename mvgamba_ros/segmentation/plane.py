@@ -12,9 +12,11 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from scipy.ndimage import uniform_filter
 
 from mvgamba_ros.geometry.camera import project
 from mvgamba_ros.geometry.rays import rays
+from mvgamba_ros.segmentation.colors import CELLS, cells
 from mvgamba_ros.segmentation.region import Window
 from mvgamba_ros.types import F32, Bool, Box
 
@@ -22,6 +24,8 @@ TOLERANCE = 7.0
 """Two colours match within this distance in L*a*b*, after a shift of up to a pixel."""
 WEIGHT = np.array([0.7, 1.0, 1.0], np.float32)
 """Lightness counts less than hue: exposure differs between views."""
+JITTER = (8, 20)
+"""Pixels beside its partner at which a pixel must not match as well, for its match to mean something."""
 FINEST = 0.0005
 """Heights are told apart no finer than this, metres."""
 MIN_CONTRAST = 0.25
@@ -86,22 +90,31 @@ def compare(windows: Sequence[Window], height: float, neighbours: int = 6) -> li
             gain = np.zeros(3, np.float32)
             if outside.sum() > 200:
                 gain = np.median(labs[i][outside] - (0.5 * (lower + upper))[outside], axis=0).astype(np.float32)
-            away = np.maximum(lower + gain - labs[i], labs[i] - upper - gain)
-            match = np.linalg.norm(np.maximum(away, 0.0), axis=-1) < TOLERANCE
-            pairs.append(PlanePair(int(j), seen, match & seen, columns, rows, _chance(labs[i], envelopes[j], gain)))
+            lower, upper = lower + gain, upper + gain
+            match = seen & _matches(labs[i], lower, upper)
+            chance = _chance(labs[i], labs[j] + gain, lower, upper)
+            pairs.append(PlanePair(int(j), seen, match, columns, rows, chance))
         answer.append(pairs)
     return answer
 
 
-def _chance(lab: F32, envelope: tuple[F32, F32], gain: F32) -> F32:
-    """(h, w): the share of the other window's pixels that each colour would match."""
-    lower, upper = (side.reshape(-1, 3)[:: max(1, side[..., 0].size // 400)] + gain for side in envelope)
-    step = 4.0  # colours are grouped to this grid: the share changes slowly
-    groups, index = np.unique(np.round(lab.reshape(-1, 3) / step).astype(np.int32), axis=0, return_inverse=True)
-    centers = groups.astype(np.float32)[:, None] * step
-    away = np.maximum(np.maximum(lower[None] - centers, centers - upper[None]), 0.0)
-    share = ((away**2).sum(axis=-1) < TOLERANCE**2).mean(axis=1).astype(np.float32)
-    return share[index.ravel()].reshape(lab.shape[:2])
+def _chance(lab: F32, other: F32, lower: F32, upper: F32) -> F32:
+    """(h, w): how often each colour of ``lab`` would match without a plane: the share of all pixels of the ``other``
+    image that it matches, or of those a little beside its partner (``lower``, ``upper``), whichever is higher. An
+    object of one colour matches itself, whatever the plane."""
+    counts = np.bincount(cells(other).ravel(), minlength=int(np.prod(CELLS))).astype(np.float32).reshape(CELLS)
+    share = (27.0 / other[..., 0].size) * uniform_filter(counts, 3, mode="constant").ravel()
+    beside = np.zeros(lab.shape[:2], np.float32)
+    steps = [(dy * k, dx * k) for k in JITTER for dy, dx in ((0, 1), (0, -1), (1, 0), (-1, 0))]
+    for step in steps:
+        beside += _matches(lab, np.roll(lower, step, (0, 1)), np.roll(upper, step, (0, 1)))
+    return np.maximum(share[cells(lab)], beside / len(steps))
+
+
+def _matches(lab: F32, lower: F32, upper: F32) -> Bool:
+    away = np.maximum(lower - lab, lab - upper)
+    np.maximum(away, 0.0, out=away)
+    return np.einsum("hwc,hwc->hw", away, away) < TOLERANCE**2
 
 
 def evidence(pairs: Sequence[PlanePair], window: Window, windows: Sequence[Window], object_odds: Sequence[F32]) -> F32:
@@ -127,11 +140,13 @@ def evidence(pairs: Sequence[PlanePair], window: Window, windows: Sequence[Windo
     return np.clip(0.8 * total, -4.0, 4.0)
 
 
-def estimate_height(windows: Sequence[Window], region: Box) -> tuple[float | None, float]:
+def estimate_height(windows: Sequence[Window], region: Box, anywhere: bool = False) -> tuple[float | None, float]:
     """Height of the textured horizontal plane through ``region`` that the windows agree on, and how clearly: the
-    share of the disagreement at other heights that is gone at this one, [0, 1]. None where that is not clear."""
+    share of the disagreement at other heights that is gone at this one, [0, 1]. None where that is not clear. The
+    region itself, where the object hides the plane, is left out unless it may be ``anywhere`` in the images."""
     if len(windows) < 2:
         return None, 0.0
+    shown = [np.ones(window.shape, bool) if anywhere else ~window.allowed for window in windows]
     center, reach = region.T_world_box[:3, 3], float(np.abs(region.T_world_box[2, :3]) @ region.size) / 2
     low, high = center[2] - 1.25 * reach, center[2] + 0.5 * reach
     cameras_low = min(window.T_world_camera[2, 3] for window in windows)
@@ -144,7 +159,7 @@ def estimate_height(windows: Sequence[Window], region: Box) -> tuple[float | Non
     x, y = (axis.ravel() for axis in np.meshgrid(line + center[0], line + center[1]))
     step = max((high - low) / 32, FINEST)
     heights = np.arange(low, high + step, step)
-    costs = np.array([_disagreement(windows, labs, x, y, height) for height in heights])
+    costs = np.array([_disagreement(windows, shown, labs, x, y, height) for height in heights])
     if np.isfinite(costs).sum() < 8:
         return None, 0.0
     typical = float(np.nanmedian(costs))
@@ -152,7 +167,7 @@ def estimate_height(windows: Sequence[Window], region: Box) -> tuple[float | Non
     while step > FINEST:
         step /= 2.0
         around = heights[best] + step * np.arange(-2, 3)
-        near = np.array([_disagreement(windows, labs, x, y, height) for height in around])
+        near = np.array([_disagreement(windows, shown, labs, x, y, height) for height in around])
         if not np.isfinite(near).any():
             return None, 0.0
         heights, costs, best = around, near, int(np.nanargmin(near))
@@ -160,16 +175,18 @@ def estimate_height(windows: Sequence[Window], region: Box) -> tuple[float | Non
     return (float(heights[best]) if contrast >= MIN_CONTRAST else None), float(np.clip(contrast, 0.0, 1.0))
 
 
-def _disagreement(windows: Sequence[Window], labs: Sequence[F32], x: np.ndarray, y: np.ndarray, height: float) -> float:
+def _disagreement(
+    windows: Sequence[Window], shown: Sequence[Bool], labs: Sequence[F32], x: np.ndarray, y: np.ndarray, height: float
+) -> float:
     """Mean over the plane's points of the colour difference between views, each relative to its own mean."""
     points = np.stack([x, y, np.full_like(x, height)], axis=-1)
     colors, valid = [], []
-    for window, lab in zip(windows, labs, strict=True):
+    for window, visible, lab in zip(windows, shown, labs, strict=True):
         pixels, _ = project(window.camera, window.T_world_camera, points)
         at = np.nan_to_num(pixels - 0.5, nan=-1e4).astype(np.float32)
         columns, rows = np.clip(at[:, 0], -1e4, 1e4)[None], np.clip(at[:, 1], -1e4, 1e4)[None]
         inside = (columns > 0) & (rows > 0) & (columns < window.shape[1] - 1) & (rows < window.shape[0] - 1)
-        inside &= _sample((~window.allowed).astype(np.float32), columns, rows) > 0.5
+        inside &= _sample(visible.astype(np.float32), columns, rows) > 0.5
         colors.append(_sample(lab, columns, rows)[0])
         valid.append(inside[0])
     total, count = 0.0, 0
