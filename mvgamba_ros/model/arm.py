@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mvgamba_ros.model.interval import CropBatch, Intervals, hull_intervals, photo_consistency
+from mvgamba_ros.model.interval import CropBatch, Intervals, hull_intervals, photo_consistency, view_ranks
 from mvgamba_ros.model.mamba import Block, RMSNorm, init_residual_scale
 from mvgamba_ros.model.rotnet import RotNet
 from mvgamba_ros.types import Gaussians
@@ -39,7 +39,7 @@ class ArmConfig:
     stride: int = 2
     width: int = 192
     d_state: int = 16
-    skip: int = 48
+    skip: int = 32
     bins: int = 16
     orders: tuple[str, ...] = (*ORDERS[:4], *ORDERS[4:], *ORDERS[2:4])
     use_interval: bool = True
@@ -55,7 +55,8 @@ class ArmOutput:
 
     ``depth_logits`` (..., 2, bins) over positions from near to far; ``depth`` (..., 2) z-depth of the front and of the
     last surface; ``scales`` (..., 2, 3); ``quats`` (..., 2, 4) wxyz; ``opacities`` (..., 2); ``colors`` (..., 2, 3);
-    ``spread`` (..., 2): the standard deviation of the depth's distribution, which says how sure the network is.
+    ``spread`` (..., 2): the standard deviation of the depth's distribution, which says how sure the network is;
+    ``K`` (B, V, 3, 3) of the crops.
     """
 
     rays: Intervals
@@ -66,6 +67,7 @@ class ArmOutput:
     quats: Tensor
     opacities: Tensor
     colors: Tensor
+    K: Tensor
 
     def gaussians(self, scene: int = 0) -> Gaussians:
         """All Gaussians of one scene on valid rays, front layer first, in the unit cube."""
@@ -123,17 +125,15 @@ class ArmNetwork(nn.Module):
         self.blocks = nn.ModuleList(blocks)
         self.norm = RMSNorm(c.width)
         up = c.patch // c.stride
+        # the decoder works ray by ray, on the object's rays only: all context has come through the tokens and the stem
         self.to_grid = nn.Linear(c.width, up * up * s)
-        self.fuse = nn.Sequential(
-            nn.Conv2d(2 * s + grid_channels, 2 * s, 3, padding=1),
-            nn.GELU(),
-            nn.Conv2d(2 * s, 2 * s, 3, padding=1),
-            nn.GELU(),
+        self.decoder = nn.Sequential(
+            nn.Linear(2 * s + grid_channels, 3 * s), nn.GELU(), nn.Linear(3 * s, 3 * s), nn.GELU()
         )
-        self.depth_head = nn.Conv2d(2 * s, 2 * c.bins, 1)
-        self.rotation_head = nn.Conv2d(2 * s, 2 * 32, 1)
+        self.depth_head = nn.Linear(3 * s, 2 * c.bins)
+        self.rotation_head = nn.Linear(3 * s, 2 * 32)
         self.rotation = RotNet()
-        self.attribute_head = nn.Conv2d(2 * s, 2 * (3 + 1 + 3), 1)
+        self.attribute_head = nn.Linear(3 * s, 2 * (3 + 1 + 3))
         # natural size, the pixel's own colour and almost solid: a good start for every object
         for parameter in self.attribute_head.parameters():
             nn.init.zeros_(parameter)
@@ -145,11 +145,11 @@ class ArmNetwork(nn.Module):
         skip, tokens = self.stem(self._crop_inputs(batch, rays), at_grid)
         x = tokens.flatten(2).transpose(1, 2).reshape(B, -1, self.config.width)
         keep = F.max_pool2d(rays.valid.float(), self.config.patch // self.config.stride).flatten(1) > 0
-        x = self._scan(x, keep, V)
+        x = self._scan(x, keep, view_ranks(rays))
         up = self.config.patch // self.config.stride
         dense = self.to_grid(self.norm(x)).reshape(B * V, self.tokens, self.tokens, -1).permute(0, 3, 1, 2)
-        features = self.fuse(torch.cat([F.pixel_shuffle(dense, up), skip, at_grid], 1))
-        return self._decode(features, batch, rays)
+        at_rays = torch.cat([F.pixel_shuffle(dense, up), skip, at_grid], 1).permute(0, 2, 3, 1)
+        return self._decode(self.decoder(at_rays[rays.valid.flatten(0, 1)]), batch, rays)
 
     def _crop_inputs(self, batch: CropBatch, rays: Intervals) -> Tensor:
         """RGB, silhouette and Pluecker rays (o x d, d) at full crop resolution."""
@@ -174,54 +174,56 @@ class ArmNetwork(nn.Module):
         )
         return torch.cat([interval, valid[:, :, None], agreement], 2).flatten(0, 1)
 
-    def _scan(self, x: Tensor, keep: Tensor, views: int) -> Tensor:
+    def _scan(self, x: Tensor, keep: Tensor, ranks: Tensor) -> Tensor:
         """Run the blocks over the kept tokens of (B, V * T * T, width), each in its own order."""
         length = max(int(keep.sum(1).max()), 1)
         x = torch.where(keep[..., None], x, 0)
         for block, order in zip(self.blocks, self.config.orders, strict=True):
-            index = self._order(order, keep, views)[:, :length, None].expand(-1, -1, x.shape[-1])
+            index = self._order(order, keep, ranks)[:, :length, None].expand(-1, -1, x.shape[-1])
             # padding sits at the end of every order, after all real tokens of a causal scan
             y = block(x.gather(1, index)) - x.gather(1, index)
             x = x.scatter_add(1, index, y)
         return torch.where(keep[..., None], x, 0)
 
-    def _order(self, name: str, keep: Tensor, views: int) -> Tensor:
+    def _order(self, name: str, keep: Tensor, ranks: Tensor) -> Tensor:
         """Indices of all tokens, kept ones first, in the named order. (B, V * T * T)"""
-        T = self.tokens
-        v, y, x = torch.meshgrid(torch.arange(views), torch.arange(T), torch.arange(T), indexing="ij")
+        T, views = self.tokens, ranks.shape[1]
+        y, x = torch.meshgrid(*2 * [torch.arange(T, device=keep.device)], indexing="ij")
+        v = ranks[:, :, None, None]
         base, _, reverse = name.partition("_")
         key = {"rows": (v * T + y) * T + x, "columns": (v * T + x) * T + y, "across": (y * T + x) * views + v}[base]
-        key = key.flatten().to(keep.device)
         key = -key if reverse else key
-        return torch.where(keep, key, views * T * T).argsort(1)
+        return torch.where(keep, key.flatten(1), views * T * T).argsort(1)
 
     def _decode(self, features: Tensor, batch: CropBatch, rays: Intervals) -> ArmOutput:
-        B, V, G, _ = rays.near.shape
-        c = self.config
-
-        def per_ray(x: Tensor, *shape: int) -> Tensor:
-            return x.permute(0, 2, 3, 1).reshape(B, V, G, G, *shape)
-
-        logits = per_ray(self.depth_head(features), 2, c.bins)
+        """``features`` (R, C) of the valid rays, in their order in ``rays.valid``."""
+        c, valid = self.config, rays.valid
+        logits = self.depth_head(features).unflatten(-1, (2, c.bins))
         share = (torch.arange(c.bins, device=logits.device) + 0.5) / c.bins
         p = logits.softmax(-1)
         mean = (p * share).sum(-1)
         spread = (p * (share - mean[..., None]) ** 2).sum(-1).clamp(min=1e-12).sqrt()
-        interval = (rays.far - rays.near)[..., None]
-        depth = rays.near[..., None] + interval * mean
-        attributes = per_ray(self.attribute_head(features), 2, 7)
+        interval = (rays.far - rays.near)[valid][:, None]
+        depth = rays.near[valid][:, None] + interval * mean
+        attributes = self.attribute_head(features).unflatten(-1, (2, 7))
         # a Gaussian's natural size is its share of the image: the grid's pitch at its depth
-        pitch = depth * c.stride / batch.K[..., 0, 0, None, None, None]
-        scales = 0.7 * pitch[..., None] * torch.exp(attributes[..., :3].clamp(-2, 1.5))
-        own = F.adaptive_avg_pool2d(batch.rgb.flatten(0, 1), G)
-        colors = (per_ray(own, 1, 3) + attributes[..., 4:7].tanh()).clamp(0, 1)
+        focal = batch.K[..., 0, 0, None, None].expand_as(rays.near)[valid][:, None]
+        scales = 0.7 * (depth * c.stride / focal)[..., None] * torch.exp(attributes[..., :3].clamp(-2, 1.5))
+        own = F.adaptive_avg_pool2d(batch.rgb.flatten(0, 1), self.grid).permute(0, 2, 3, 1)[valid.flatten(0, 1)]
+        colors = (own[:, None] + attributes[..., 4:7].tanh()).clamp(0, 1)
+        quats = self.rotation(self.rotation_head(features).unflatten(-1, (2, 32)))
+
+        def spread_out(x: Tensor) -> Tensor:
+            return x.new_zeros(*valid.shape, *x.shape[1:]).index_put((valid,), x)
+
         return ArmOutput(
             rays=rays,
-            depth_logits=logits,
-            depth=depth,
-            spread=spread * interval,
-            scales=scales,
-            quats=self.rotation(per_ray(self.rotation_head(features), 2, 32)),
-            opacities=torch.sigmoid(attributes[..., 3] + 2.0),
-            colors=colors,
+            depth_logits=spread_out(logits),
+            depth=spread_out(depth),
+            spread=spread_out(spread * interval),
+            scales=spread_out(scales),
+            quats=spread_out(quats),
+            opacities=spread_out(torch.sigmoid(attributes[..., 3] + 2.0)),
+            colors=spread_out(colors),
+            K=batch.K,
         )

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-STEPS = 64
+STEPS = 40
 FLOOR_SOFTNESS = 0.02
 """Width of the ramp from below the floor to above it, so that its crossing is interpolated like a silhouette's."""
 
@@ -34,6 +34,12 @@ class CropBatch:
     K: Tensor
     T_cube_camera: Tensor
     floor: Tensor
+
+    def take(self, views: list[int]) -> CropBatch:
+        """The named views, in that order, of every scene."""
+        return CropBatch(
+            self.rgb[:, views], self.alpha[:, views], self.K[:, views], self.T_cube_camera[:, views], self.floor
+        )
 
 
 @dataclass(frozen=True)
@@ -81,7 +87,7 @@ def _sample(image: Tensor, M: Tensor, o: Tensor, points: Tensor) -> Tensor:
 def hull_intervals(batch: CropBatch, grid: int) -> Intervals:
     """March every object ray through the cube and keep where all silhouettes agree.
 
-    The crossing is interpolated between steps from the soft silhouettes, so it is finer than the step (3 % of the
+    The crossing is interpolated between steps from the soft silhouettes, so it is finer than the step (5 % of the
     cube's side). A ray inside its own silhouette that no other view confirms is not valid.
     """
     B, V, S = batch.alpha.shape[0], batch.alpha.shape[1], batch.alpha.shape[-1]
@@ -169,20 +175,22 @@ def photo_consistency(batch: CropBatch, rays: Intervals, bins: int) -> Tensor:
     return out
 
 
-def order_views(rays: Intervals) -> Tensor:
-    """A view order per scene, (B, V): the view whose hull interval is tightest first, then each time the nearest view
-    by direction. The paper's ablation shows that a misleading first view hurts; the tightest one misleads least."""
+def view_ranks(rays: Intervals) -> Tensor:
+    """Each view's place in the sequence, (B, V): the view whose hull interval is tightest first, then each time the
+    nearest remaining view by direction, so that the answer does not depend on the order in which views arrive.
+
+    The paper's ablation shows that a misleading first view hurts; the tightest one misleads least.
+    """
     width = torch.where(rays.valid, rays.far - rays.near, 0).sum((-1, -2)) / rays.valid.sum((-1, -2)).clamp(min=1)
     width = torch.where(rays.valid.any(-1).any(-1), width, torch.inf)
     axis = F.normalize(rays.origins, dim=-1)
-    orders = []
+    ranks = torch.empty(width.shape, dtype=torch.long, device=width.device)
     for b in range(len(width)):
         left = list(range(width.shape[1]))
-        order = [int(width[b].argmin())]
-        left.remove(order[0])
-        while left:
-            near = max(left, key=lambda v: float(axis[b, v] @ axis[b, order[-1]]))
-            order.append(near)
-            left.remove(near)
-        orders.append(order)
-    return torch.tensor(orders, device=width.device)
+        view = int(width[b].argmin())
+        for rank in range(len(left)):
+            ranks[b, view] = rank
+            left.remove(view)
+            if left:
+                view = max(left, key=lambda other, here=view: float(axis[b, other] @ axis[b, here]))
+    return ranks

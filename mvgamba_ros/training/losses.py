@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mvgamba_ros.kernels import rasterize
+from mvgamba_ros.kernels.rasterize import rasterize
 from mvgamba_ros.model.arm import ArmOutput
 from mvgamba_ros.training.batch import Sample
 

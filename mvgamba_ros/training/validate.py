@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from scipy.spatial import cKDTree
 
-from mvgamba_ros.kernels import rasterize
+from mvgamba_ros.kernels.rasterize import rasterize
 from mvgamba_ros.model.arm import ArmNetwork, ArmOutput
 from mvgamba_ros.training.batch import Sample, collate, make_sample
 from mvgamba_ros.training.config import TrainConfig

@@ -1,0 +1,76 @@
+"""The network as a reconstructor: crops, one forward pass, the depth hull of what it says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from mvgamba_ros.errors import ErrorCode, ReconstructionError, stop_if
+from mvgamba_ros.geometry.hull import VisualHull
+from mvgamba_ros.geometry.unit_cube import UnitCube, fit
+from mvgamba_ros.methods.protocol import Shape
+from mvgamba_ros.model.arm import ArmOutput
+from mvgamba_ros.model.checkpoint import SHIPPED, load_checkpoint
+from mvgamba_ros.model.crops import make_crops
+from mvgamba_ros.model.interval import hull_intervals
+from mvgamba_ros.options import Options
+from mvgamba_ros.surface.depth_hull import DepthPairs, depth_hull
+from mvgamba_ros.surface.extract import field_to_mesh
+from mvgamba_ros.types import Cancelled, Progress, View
+
+MOST_VIEWS = 16
+
+
+class MVGambaMethod:
+    """Loads its weights when made (BAD_CHECKPOINT where that fails); each call is one forward pass."""
+
+    name = "mvgamba"
+
+    def __init__(self, checkpoint: str = "") -> None:
+        self.network, self.recipe = load_checkpoint(Path(checkpoint) if checkpoint else SHIPPED)
+
+    def __call__(
+        self, views: Sequence[View], hull: VisualHull, options: Options, progress: Progress, cancelled: Cancelled
+    ) -> Shape:
+        if len(views) > MOST_VIEWS:
+            raise ReconstructionError(
+                ErrorCode.TOO_MANY_VIEWS, f"{len(views)} views: mvgamba takes at most {MOST_VIEWS}; leave some out"
+            )
+        cube = fit(*hull.bounds())
+        config = self.network.config
+        with torch.no_grad():
+            batch = make_crops(views, cube, config.size, options.prompts.support_height)
+            rays = hull_intervals(batch, self.network.grid)
+            if not rays.valid.any():
+                raise ReconstructionError(
+                    ErrorCode.SILHOUETTES_DISAGREE,
+                    "no ray of any view meets the silhouettes of the others; check the poses and the masks",
+                )
+            stop_if(cancelled)
+            progress("network", 0.1)
+            output = self.network(batch, rays)
+        stop_if(cancelled)
+        progress("network", 0.6)
+        shaped = depth_hull(depth_pairs(output, views, cube, config.size), hull)
+        stop_if(cancelled)
+        mesh = field_to_mesh(shaped, options.max_faces, options.prompts.support_height)
+        progress("surface", 1.0)
+        return Shape(mesh, cube.from_unit(output.gaussians()))
+
+
+def depth_pairs(output: ArmOutput, views: Sequence[View], cube: UnitCube, size: int) -> DepthPairs:
+    """The network's two depths per ray, of the first scene, in metres and in the world frame of ``views``."""
+    grid = output.depth.shape[2]
+    K = output.K[0].clone()
+    K[:, :2] *= grid / size
+    return DepthPairs(
+        front=output.depth[0, ..., 0] * cube.half,
+        back=output.depth[0, ..., 1] * cube.half,
+        valid=output.rays.valid[0],
+        spread=output.spread[0] * cube.half,
+        K=K,
+        T_world_camera=torch.from_numpy(np.stack([v.T_world_camera for v in views]).astype(np.float32)),
+    )

@@ -1,0 +1,166 @@
+"""The shipped network's architecture: what must hold whatever the weights are."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from mvgamba_ros.errors import ErrorCode, ReconstructionError
+from mvgamba_ros.geometry.se3 import inverse, look_at
+from mvgamba_ros.model.arm import ORDERS, ArmConfig, ArmNetwork
+from mvgamba_ros.model.checkpoint import load_checkpoint, save_checkpoint
+from mvgamba_ros.model.interval import CropBatch, hull_intervals, photo_consistency, pixel_rays
+
+SMALL = ArmConfig(size=48, width=32, skip=16, bins=8, orders=ORDERS)
+RADIUS = 0.6
+
+
+def sphere_seen_from(
+    views: int, size: int = 48, elevation: float = 0.6, distance: float = 4.0, uneven: bool = False
+) -> CropBatch:
+    """Soft silhouettes of a sphere at the cube's centre, coloured by direction so that views agree on its surface."""
+    poses = []
+    steps = np.arange(views) + (0.1 * np.arange(views) ** 2 if uneven else 0)
+    for azimuth in steps * 2 * np.pi / views + 0.3:
+        eye = distance * np.array(
+            [np.cos(azimuth) * np.cos(elevation), np.sin(azimuth) * np.cos(elevation), np.sin(elevation)]
+        )
+        poses.append(look_at(eye, np.zeros(3), np.array([0.0, 0.0, 1.0])))
+    T = torch.tensor(np.stack(poses), dtype=torch.float32)[None]
+    focal = size * distance / (2.6 * RADIUS)
+    K = torch.tensor([[focal, 0, size / 2], [0, focal, size / 2], [0, 0, 1]]).expand(1, views, 3, 3).contiguous()
+    origins, directions = pixel_rays(K, T, size, size)
+    d = torch.nn.functional.normalize(directions, dim=-1)
+    along = -(origins[:, :, None, None] * d).sum(-1)
+    closest = origins[:, :, None, None] + along[..., None] * d
+    miss = RADIUS - closest.norm(dim=-1)
+    alpha = (miss * focal / distance + 0.5).clamp(0, 1)
+    hit = closest - d * (RADIUS**2 - closest.square().sum(-1)).clamp(min=0).sqrt()[..., None]
+    rgb = (0.5 + 0.5 * torch.sin(6 * hit)).permute(0, 1, 4, 2, 3)
+    rgb = rgb * alpha[:, :, None] + 1 - alpha[:, :, None]
+    return CropBatch(rgb, alpha, K, T, torch.tensor([-torch.inf]))
+
+
+def sphere_depth(batch: CropBatch, grid: int) -> torch.Tensor:
+    origins, directions = pixel_rays(batch.K, batch.T_cube_camera, grid, batch.alpha.shape[-1])
+    a = directions.square().sum(-1)
+    b = (origins[:, :, None, None] * directions).sum(-1)
+    c = origins.square().sum(-1)[..., None, None] - RADIUS**2
+    return (-b - (b * b - a * c).clamp(min=0).sqrt()) / a
+
+
+@pytest.fixture(scope="module")
+def network() -> ArmNetwork:
+    torch.manual_seed(0)
+    network = ArmNetwork(SMALL)
+    # the heads start at zero; random ones make every claim below about the whole network
+    for parameter in network.attribute_head.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    return network.eval()
+
+
+def test_the_hull_interval_of_a_sphere_holds_the_sphere_and_little_more() -> None:
+    batch = sphere_seen_from(8)
+    rays = hull_intervals(batch, 24)
+    truth = sphere_depth(batch, 24)
+    slack = (truth - rays.near)[rays.valid]
+    assert rays.valid.float().mean() > 0.3
+    assert slack.min() > -0.05
+    assert slack.mean() < 0.12
+
+
+def test_a_known_floor_cuts_the_hull_interval() -> None:
+    batch = sphere_seen_from(4)
+    free = hull_intervals(batch, 24)
+    cut = hull_intervals(replace(batch, floor=torch.tensor([-0.5])), 24)
+    far = (cut.origins[:, :, None, None] + cut.far[..., None] * cut.directions)[cut.valid]
+    assert far[:, 2].min() > -0.52
+    assert free.far[free.valid].mean() > cut.far[cut.valid].mean()
+
+
+def test_colours_agree_best_at_the_true_depth() -> None:
+    batch = sphere_seen_from(8)
+    rays = hull_intervals(batch, 24)
+    bins = 12
+    least = photo_consistency(batch, rays, bins)[:, :, bins:]
+    best = least.argmin(2)
+    share = (sphere_depth(batch, 24) - rays.near) / (rays.far - rays.near).clamp(min=1e-6)
+    wide = rays.valid & ((rays.far - rays.near) > 0.3)
+    error = ((best + 0.5) / bins - share)[wide].abs()
+    assert error.median() < 1.5 / bins
+
+
+@pytest.mark.parametrize("views", [1, 2, 4, 16])
+def test_any_number_of_views_gives_gaussians_inside_the_hull(network: ArmNetwork, views: int) -> None:
+    with torch.no_grad():
+        output = network(sphere_seen_from(views))
+    gaussians = output.gaussians()
+    assert len(gaussians.means) == 2 * int(output.rays.valid.sum()) > 0
+    assert (output.depth >= output.rays.near[..., None] - 1e-5)[output.rays.valid].all()
+    assert (output.depth <= output.rays.far[..., None] + 1e-5)[output.rays.valid].all()
+    for value in (gaussians.means, gaussians.scales, gaussians.quats, gaussians.opacities, gaussians.colors):
+        assert torch.isfinite(value).all()
+    torch.testing.assert_close(gaussians.quats.norm(dim=-1), torch.ones(len(gaussians.quats)))
+
+
+def test_the_same_views_give_the_same_answer(network: ArmNetwork) -> None:
+    batch = sphere_seen_from(3)
+    with torch.no_grad():
+        assert torch.equal(network(batch).depth, network(batch).depth)
+
+
+def test_scenes_of_one_batch_do_not_see_each_other(network: ArmNetwork) -> None:
+    one, other = sphere_seen_from(3), sphere_seen_from(3, elevation=0.2)
+    both = CropBatch(*(torch.cat([getattr(one, f), getattr(other, f)]) for f in vars(one)))
+    with torch.no_grad():
+        torch.testing.assert_close(network(both).depth[:1], network(one).depth, atol=1e-4, rtol=1e-4)
+
+
+def test_the_order_in_which_views_arrive_does_not_matter(network: ArmNetwork) -> None:
+    batch = sphere_seen_from(4, uneven=True)
+    shuffle = [2, 0, 3, 1]
+    with torch.no_grad():
+        given, shuffled = network(batch), network(batch.take(shuffle))
+    torch.testing.assert_close(shuffled.depth, given.depth[:, shuffle], atol=1e-4, rtol=1e-4)
+
+
+def test_every_scan_order_visits_each_kept_token_once(network: ArmNetwork) -> None:
+    keep = torch.rand(2, 3 * network.tokens**2) > 0.5
+    for name in ORDERS:
+        order = network._order(name, keep, torch.tensor([[2, 0, 1], [0, 1, 2]]))
+        for scene in range(2):
+            count = int(keep[scene].sum())
+            assert sorted(order[scene, :count].tolist()) == torch.nonzero(keep[scene])[:, 0].tolist()
+
+
+def test_a_checkpoint_returns_as_it_was_saved(network: ArmNetwork, tmp_path) -> None:
+    path = tmp_path / "weights.safetensors"
+    save_checkpoint(path, network, {"seed": 3})
+    loaded, recipe = load_checkpoint(path)
+    assert recipe == {"seed": 3}
+    batch = sphere_seen_from(2)
+    with torch.no_grad():
+        assert torch.equal(loaded(batch).depth, network(batch).depth)
+
+
+def test_a_checkpoint_with_a_missing_tensor_is_refused(network: ArmNetwork, tmp_path) -> None:
+    path = tmp_path / "weights.safetensors"
+    wider = ArmNetwork(replace(SMALL, width=48))
+    wider.config = SMALL
+    save_checkpoint(path, wider, {})
+    with pytest.raises(ReconstructionError, match="size mismatch") as caught:
+        load_checkpoint(path)
+    assert caught.value.code is ErrorCode.BAD_CHECKPOINT
+
+
+def test_no_checkpoint_is_an_error_that_names_the_file(tmp_path) -> None:
+    with pytest.raises(ReconstructionError, match=r"nowhere\.safetensors"):
+        load_checkpoint(tmp_path / "nowhere.safetensors")
+
+
+def test_the_pose_helper_and_the_network_agree_on_frames() -> None:
+    T = look_at(np.array([0.0, -2.0, 1.0]), np.zeros(3), np.array([0.0, 0.0, 1.0]))
+    assert (inverse(T) @ [0, 0, 0, 1])[2] == pytest.approx(np.sqrt(5))
