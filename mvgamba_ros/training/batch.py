@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mvgamba_ros.model.interval import CropBatch, pixel_rays
+from mvgamba_ros.model.interval import CropBatch
+from mvgamba_ros.training.data.augment import Augmentation, augment
 from mvgamba_ros.types import F32
 
 DEPTH_UNIT = 0.05e-3  # metres per step of the stored depth
@@ -31,6 +32,11 @@ class Sampling:
     """Share of samples in a random orientation, for captures whose z axis is not up."""
     floor: float = 0.6
     """Share of supported objects whose floor is told to the network."""
+    augmented: float = 0.5
+    """Share of samples whose input views are disturbed as ``augmentation`` says; the others stay exact."""
+    augmentation: Augmentation = field(default_factory=lambda: Augmentation(distort=0, jitter=0, silhouette=0.25))
+    """Without the paper's grid distortion and camera jitter: those stand for the disagreement of generated views,
+    and an arm's views do agree."""
 
 
 @dataclass(frozen=True)
@@ -81,8 +87,12 @@ def make_sample(
     support = float(item["support_height"])
     told = np.isfinite(support) and not turned and rng.random() < sampling.floor
 
-    def pose(index: np.ndarray) -> Tensor:
-        T = np.asarray(item["T_world_camera"], np.float64)[index].copy()
+    seen = {name: np.asarray(item[name][chosen]) for name in ("rgb", "alpha", "T_world_camera")}
+    if rng.random() < sampling.augmented:
+        seen |= augment(seen, 0.5 * (low + high), rng, sampling.augmentation)
+
+    def pose(T_world_camera: np.ndarray) -> Tensor:
+        T = T_world_camera.astype(np.float64)
         T[:, :3, 3] = (T[:, :3, 3] - centre) @ R.T / half
         T[:, :3, :3] = R @ T[:, :3, :3]
         return torch.from_numpy(T.astype(np.float32))
@@ -91,31 +101,32 @@ def make_sample(
         z = torch.from_numpy(item[name][index].astype(np.float32)) * (DEPTH_UNIT / half)
         return torch.where(z > 0, z, torch.nan)
 
-    def picture(index: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
-        rgb = torch.from_numpy(item["rgb"][index].astype(np.float32)) / 255
-        alpha = torch.from_numpy(item["alpha"][index].astype(np.float32)) / 255
-        return rgb, alpha, torch.from_numpy(np.asarray(item["K"][index], np.float32).copy())
+    def picture(rgb: np.ndarray, alpha: np.ndarray) -> tuple[Tensor, Tensor]:
+        return torch.from_numpy(rgb.astype(np.float32)) / 255, torch.from_numpy(alpha.astype(np.float32)) / 255
 
-    rgb, alpha, K = picture(chosen)
+    def intrinsics(index: np.ndarray) -> Tensor:
+        return torch.from_numpy(item["K"][index].astype(np.float32))
+
+    rgb, alpha = picture(seen["rgb"], seen["alpha"])
     window = crop_windows(alpha, rng.uniform(*sampling.margin, views))
     size = alpha.shape[-1]
     rgb = recrop(rgb.permute(0, 3, 1, 2), window, size, fill=1.0)
-    K = recrop_K(K, window, size)
+    K = recrop_K(intrinsics(chosen), window, size)
     front, back = (recrop_depth(depth(name, chosen), window, grid) for name in ("depth_front", "depth_back"))
-    target_rgb, target_alpha, target_K = picture(supervising)
+    target_rgb, target_alpha = picture(item["rgb"][supervising], item["alpha"][supervising])
     return Sample(
         rgb=rgb,
         alpha=recrop(alpha[:, None], window, size, fill=0.0)[:, 0],
         K=K,
-        T_cube_camera=pose(chosen),
+        T_cube_camera=pose(seen["T_world_camera"]),
         floor=torch.tensor((support - centre[2]) / half if told else -torch.inf, dtype=torch.float32),
         front=front,
         back=back,
         target_rgb=target_rgb,
         target_alpha=target_alpha,
         target_depth=depth("depth_front", supervising),
-        target_K=target_K,
-        target_T_cube_camera=pose(supervising),
+        target_K=intrinsics(supervising),
+        target_T_cube_camera=pose(item["T_world_camera"][supervising]),
         points=torch.from_numpy(((points - centre) @ R.T / half).astype(np.float32)),
         half=torch.tensor(half, dtype=torch.float32),
     )
@@ -178,10 +189,6 @@ def recrop_depth(depth: Tensor, window: Tensor, out: int, tear: float = 0.06) ->
     mean = value / seen.clamp(min=1e-6)
     sound = (seen > 0.99) & ((mean - nearest).abs() < tear) & (near_tear < 0.99)
     return torch.where(sound, mean, torch.nan)
-
-
-def grid_rays(batch: CropBatch, grid: int) -> tuple[Tensor, Tensor]:
-    return pixel_rays(batch.K, batch.T_cube_camera, grid, batch.alpha.shape[-1])
 
 
 def _random_rotation(rng: np.random.Generator) -> np.ndarray:

@@ -11,6 +11,7 @@ import yaml
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.model.arm import ArmConfig
 from mvgamba_ros.training.batch import Sampling
+from mvgamba_ros.training.data.augment import Augmentation
 from mvgamba_ros.training.losses import LossWeights
 
 
@@ -54,6 +55,8 @@ def from_dict(values: dict[str, Any]) -> TrainConfig:
     try:
         for key, kind in (("model", ArmConfig), ("sampling", Sampling), ("losses", LossWeights)):
             section = {k: tuple(v) if isinstance(v, list) else v for k, v in (values.get(key) or {}).items()}
+            if isinstance(section.get("augmentation"), dict):
+                section["augmentation"] = Augmentation(**section["augmentation"])
             values[key] = kind(**section)
         return TrainConfig(**values)
     except TypeError as error:

@@ -10,14 +10,12 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from accelerate import Accelerator
-from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from mvgamba_ros.model.arm import ArmNetwork
@@ -191,11 +189,3 @@ class Trainer:
         self.ema = state["ema"]
         self.step, self.samples = state["step"], state["samples"]
         self.say(f"resuming {self.state_file} at step {self.step} ({self.samples:,} objects)")
-
-
-def to(sample: Sample, device: torch.device) -> Sample:
-    return Sample(*(_move(getattr(sample, f.name), device) for f in fields(Sample)))
-
-
-def _move(x: Tensor, device: torch.device) -> Tensor:
-    return x.to(device, non_blocking=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from scipy.spatial import cKDTree
@@ -19,11 +21,12 @@ def validate(
 ) -> dict[str, float]:
     """Means over ``objects``: depth errors in mm, chamfer in mm and F@5mm of the Gaussians' centres against the true
     surface, PSNR in dB of novel views."""
+    exact = replace(config.sampling, augmented=0.0)
     rows: list[dict[str, float]] = []
     grid = config.model.size // config.model.stride
     for i in range(min(objects, len(shards))):
         rng = np.random.default_rng((10_007, i))
-        sample = collate([make_sample(shards[i], views, config.target_views, grid, config.sampling, rng)])
+        sample = collate([make_sample(shards[i], views, config.target_views, grid, exact, rng)])
         with torch.no_grad():
             output = network(sample.inputs())
             losses = depth_losses(output, sample)
