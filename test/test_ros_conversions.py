@@ -216,7 +216,7 @@ def test_binning_and_roi_move_the_rays_of_no_pixel():
 
 def test_an_image_of_another_size_than_its_camera_info_is_refused():
     image = encode(np.zeros((24, 32, 3), np.uint8), "rgb8")
-    with pytest.raises(ReconstructionError, match="640 x 480.*32 x 24") as caught:
+    with pytest.raises(ReconstructionError, match=r"640 x 480.*32 x 24") as caught:
         make_view(image, info(), np.eye(4))
     assert caught.value.code is ErrorCode.BAD_CAMERA_INFO
 

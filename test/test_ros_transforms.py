@@ -137,7 +137,7 @@ def test_a_message_says_how_far_off_the_moment_is():
     buffer = TransformBuffer(10.0)
     for message in RECORDED[:3]:
         buffer.insert(message, static=False)
-    with pytest.raises(ReconstructionError, match="'wrist' is 0.250 s older than the moment"):
+    with pytest.raises(ReconstructionError, match=r"'wrist' is 0\.250 s older than the moment"):
         buffer.lookup("base", "wrist", round(102.25 * SECOND))
 
 
@@ -147,7 +147,7 @@ def test_a_transform_with_nan_is_kept_out_and_named_until_a_good_one_follows():
     broken = stamped("base", "wrist", np.eye(4), 101.0)
     broken.transform.translation.x = float("nan")
     buffer.insert(broken, static=False)
-    with pytest.raises(ReconstructionError, match="'wrist'.*nan") as caught:
+    with pytest.raises(ReconstructionError, match=r"'wrist'.*nan") as caught:
         buffer.lookup("base", "wrist", 100 * SECOND)
     assert caught.value.code is ErrorCode.BAD_POSE
     buffer.insert(RECORDED[1], static=False)

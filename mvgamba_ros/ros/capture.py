@@ -75,7 +75,8 @@ class Capture:
         self._inputs, self._transforms, self._parameters, self._now = inputs, transforms, parameters, now
 
     def newest_good_view(self) -> CapturedView:
-        """The newest image that passes every test. Where none does, raises what is wrong with the newest."""
+        """The newest image that passes every test: one before it serves while the newest waits for its transform or is
+        blurred. Where none passes, raises what is wrong with the newest."""
         parameters = self._parameters()
         images = list(self._inputs["image"].messages)
         if not images:
@@ -93,8 +94,8 @@ class Capture:
                 return self._judge(image, parameters)
             except ReconstructionError as error:
                 first = first or error
-                if error.code is ErrorCode.STALE_IMAGE:  # the ones before are older still
-                    break
+                if error.code in (ErrorCode.STALE_IMAGE, ErrorCode.CAMERA_MOVING):
+                    break  # an image from before is older still, or from where the camera no longer is
         assert first is not None
         raise first
 

@@ -76,14 +76,14 @@ class Reconstructor(Node):
 
     def __init__(self) -> None:
         super().__init__("reconstructor")
-        self._parameters = declare(self)
-        parameters = self._parameters()
+        self._settings = declare(self)
+        parameters = self._settings()
         self._views = ViewBuffer()
         self._health = Health()
         self._last: tuple[Reconstruction, list[View], ReconstructedObject] | None = None
         self._inputs = Inputs(self, parameters)
         self._transforms = transform_source(self, parameters.tf_cache_s)
-        self._capture = Capture(self._inputs, self._transforms, self._parameters, self._now)
+        self._capture = Capture(self._inputs, self._transforms, self._settings, self._now)
         self._outputs = Outputs(self)
         self._diagnostics = Diagnostics(self, self._inputs, self._health)
         self._worker = Worker()
@@ -116,7 +116,7 @@ class Reconstructor(Node):
         outcome = Outcome()
         try:
             captured = await self._next_good_view()
-            parameters = self._parameters()
+            parameters = self._settings()
             self._views.add(captured, parameters.min_view_distance_m, parameters.max_views)
             header = self._header(parameters.target_frame, captured.stamp)
             response.pose.header, response.pose.pose = header, matrix_to_pose(captured.view.T_world_camera)
@@ -136,7 +136,7 @@ class Reconstructor(Node):
             ErrorCode.BAD_DEPTH,
             ErrorCode.BAD_MASK,
         )
-        deadline = time.monotonic() + self._parameters().tf_timeout_s
+        deadline = time.monotonic() + self._settings().tf_timeout_s
         while True:
             try:
                 return self._capture.newest_good_view()
@@ -147,7 +147,7 @@ class Reconstructor(Node):
 
     def _on_clear_views(self, request: Trigger.Request, response: Trigger.Response) -> Any:
         count = self._views.clear()
-        self._outputs.views([], self._header(self._parameters().target_frame, self._now()))
+        self._outputs.views([], self._header(self._settings().target_frame, self._now()))
         response.success, response.message = True, f"{count} views cleared"
         return response
 
@@ -169,7 +169,7 @@ class Reconstructor(Node):
         return outcome.fill_object(ReconstructObject.Result())
 
     async def _on_save(self, request: Save.Request, response: Save.Response) -> Any:
-        folder = request.directory or self._parameters().output_dir
+        folder = request.directory or self._settings().output_dir
 
         def work(job: Job) -> Outcome:
             if self._last is None:
@@ -188,7 +188,7 @@ class Reconstructor(Node):
     async def _reconstruct(self, request: Any, progress: Progress, cancelled: Callable[[], bool]) -> Outcome:
         try:
             self._worker.check_free()  # before any other check: BUSY is the answer that matters then
-            task = resolve(request, self._parameters(), self._views.snapshot(), self._transforms)
+            task = resolve(request, self._settings(), self._views.snapshot(), self._transforms)
         except ReconstructionError as error:
             return Outcome(error=self._failed("reconstruct", error))
         return await self._in_worker(
@@ -268,7 +268,7 @@ class Reconstructor(Node):
         self.destroy_timer(timer)
 
     def _on_diagnostics(self) -> None:
-        self._diagnostics.publish(self._parameters().silent_after_s, len(self._views), self._worker.busy)
+        self._diagnostics.publish(self._settings().silent_after_s, len(self._views), self._worker.busy)
 
     @property
     def working(self) -> bool:
@@ -278,11 +278,12 @@ class Reconstructor(Node):
         """Answers SHUTTING_DOWN from now on and cancels what runs."""
         self._worker.refuse_more()
 
-    def destroy_node(self) -> None:
+    def close(self) -> None:
+        """Ends the worker and destroys the node."""
         if not self._worker.close(timeout_s=STOP_S):
             self.get_logger().error("the running reconstruction did not stop in time; leaving it behind")
         self._action.destroy()
-        super().destroy_node()
+        self.destroy_node()
 
 
 def main(args: list[str] | None = None) -> int:
@@ -311,7 +312,7 @@ def main(args: list[str] | None = None) -> int:
     except ExternalShutdownException:
         pass
     finally:
-        node.destroy_node()
+        node.close()
         rclpy.try_shutdown()
     return 0
 
