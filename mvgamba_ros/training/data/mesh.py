@@ -209,7 +209,7 @@ def rounded_box(size: Sequence[float], radius: float, steps: int = 4) -> Part:
     vertices, faces, uv, tile = [], [], [], []
     for index, (axis, sign) in enumerate([(0, 1), (0, -1), (1, 1), (1, -1), (2, 1), (2, -1)]):
         right, up = [(1, 2), (0, 2), (0, 1)][axis]
-        flip = {0: sign, 1: -sign, 2: 1}[axis]  # so that the texture reads left to right from outside
+        flip = (sign, -sign, sign)[axis]  # so that the texture reads left to right from outside
         lines = []
         for other in (right, up):
             flat = half[other] - radius

@@ -1,0 +1,84 @@
+"""Data folders: what is written is what is read, resumed, shared out between ranks."""
+
+from __future__ import annotations
+
+import pickle
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mvgamba_ros.errors import ErrorCode, ReconstructionError
+from mvgamba_ros.training.data.families import Procedural
+from mvgamba_ros.training.data.place import Rig
+from mvgamba_ros.training.data.shards import Recipe, Shards, example, write_shards
+
+SOURCE = Procedural(7, 5)
+RECIPE = Recipe("procedural", seed=7, count=5, per_shard=2, points=64, rig=Rig(views=2, inputs=2, size=32))
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data") / "seven"
+    write_shards(folder, SOURCE, RECIPE, say=lambda line: None)
+    return folder
+
+
+def test_what_is_read_is_what_was_rendered(written: Path):
+    shards = Shards(written)
+    assert len(shards) == 5
+    for i in (0, 3, 4):
+        expected = example(SOURCE, i, RECIPE)
+        assert set(shards[i]) == set(expected)
+        for key, value in expected.items():
+            np.testing.assert_array_equal(shards[i][key], value, err_msg=key)
+    with pytest.raises(IndexError):
+        shards[5]
+
+
+def test_ranks_share_the_shards_out_without_overlap(written: Path):
+    whole = [s["points"][0].tolist() for s in Shards(written)]
+    halves = [[s["points"][0].tolist() for s in Shards(written, r, 2)] for r in range(2)]
+    assert [len(h) for h in halves] == [3, 2]
+    assert sorted(halves[0] + halves[1]) == sorted(whole)
+    with pytest.raises(ReconstructionError) as caught:
+        Shards(written, 3, 4)
+    assert caught.value.code == ErrorCode.BAD_CAPTURE
+
+
+def test_a_stopped_writer_goes_on_with_what_is_missing_and_gets_the_same(written: Path, tmp_path: Path):
+    folder = tmp_path / "again"
+    shutil.copytree(written, folder)
+    before = Shards(written)
+    kept = folder / "shard_00000" / "rgb.npy"
+    stamp = kept.stat().st_mtime_ns
+    shutil.rmtree(folder / "shard_00001")
+    (folder / ".shard_00001.77").mkdir()  # what a killed writer leaves
+    shards = Shards(folder)
+    assert len(shards) == 3
+    said: list[str] = []
+    write_shards(folder, SOURCE, RECIPE, say=said.append)
+    assert kept.stat().st_mtime_ns == stamp
+    assert "2 of 3" in said[0]
+    shards.refresh()
+    assert len(shards) == 5
+    for i in range(5):
+        np.testing.assert_array_equal(shards[i]["rgb"], before[i]["rgb"])
+    assert not list(folder.glob(".shard*"))
+
+
+def test_another_recipe_for_the_same_folder_is_refused(written: Path):
+    other = Recipe("procedural", seed=8, count=5, per_shard=2, points=64, rig=RECIPE.rig)
+    with pytest.raises(ReconstructionError) as caught:
+        write_shards(written, SOURCE, other, say=lambda line: None)
+    assert caught.value.code == ErrorCode.BAD_OPTION
+    assert str(written) in caught.value.message
+
+
+def test_a_reader_travels_to_another_process_without_its_maps(written: Path):
+    shards = Shards(written)
+    shards[0]
+    copy = pickle.loads(pickle.dumps(shards))
+    np.testing.assert_array_equal(copy[4]["alpha"], shards[4]["alpha"])
+    assert len(pickle.dumps(shards)) < 5000
