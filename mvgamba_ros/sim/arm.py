@@ -16,7 +16,7 @@ from mvgamba_ros.sim.kinematics import DOF, Kinematics, optical_pose
 from mvgamba_ros.sim.scene import CAMERA, FINGERS, HOME, Scene, build
 from mvgamba_ros.types import F64, Camera, Mesh
 
-MAX_JOINT_SPEED = 1.2  # rad/s, half of what the real arm may do
+MAX_JOINT_SPEED = 1.8  # rad/s; the real arm may do 2.2
 MIN_SEGMENT_TIME = 0.3  # s
 STILL_SPEED = 2e-3  # rad/s: below this the arm counts as standing
 OPEN_FINGERS = 0.04  # metres each

@@ -39,14 +39,15 @@ class Kinematics:
         self._place(q)
         return optical_pose(self._data, self._camera)
 
-    def inverse(self, T_world_camera: F64, start: F64, tries: int = 12, seed: int = 0) -> F64 | None:
+    def inverse(self, T_world_camera: F64, start: F64, tries: int = 12) -> F64 | None:
         """Joints (7,) within their limits that put the camera at ``T_world_camera``, hitting nothing; None where
-        there are none. The answer nearest to ``start`` of those found from ``start``, from home and from random
-        postures."""
-        random = np.random.default_rng(seed)
-        starts = [start, np.array(HOME), *random.uniform(self.lower, self.upper, (tries, DOF))]
-        found = [q for q in (self._descend(T_world_camera, s) for s in starts) if q is not None and self.is_free(q)]
-        return min(found, key=lambda q: float(np.abs(q - start).max())) if found else None
+        there are none. Searched from ``start`` and from home, of which the nearer answer to ``start`` is taken; if
+        both fail, from ``tries`` random postures, always the same ones."""
+        near = [q for q in (self._solve(T_world_camera, s) for s in (start, np.array(HOME))) if q is not None]
+        if near:
+            return min(near, key=lambda q: float(np.abs(q - start).max()))
+        random = np.random.default_rng(0).uniform(self.lower, self.upper, (tries, DOF))
+        return next((q for q in (self._solve(T_world_camera, s) for s in random) if q is not None), None)
 
     def is_free(self, q: F64) -> bool:
         """Whether no part of the arm at ``q`` touches the table, the object or another part of itself."""
@@ -74,6 +75,10 @@ class Kinematics:
         mujoco.mj_kinematics(self._model, self._data)
         mujoco.mj_comPos(self._model, self._data)
         mujoco.mj_camlight(self._model, self._data)
+
+    def _solve(self, T_world_camera: F64, start: F64) -> F64 | None:
+        q = self._descend(T_world_camera, start)
+        return q if q is not None and self.is_free(q) else None
 
     def _descend(self, T_world_camera: F64, start: F64) -> F64 | None:
         """Damped least squares (Wampler 1986) on the camera's position and orientation error."""

@@ -36,12 +36,12 @@ class Scene:
     """What stands where. ``object_name``: see `objects.object_spec`. ``object_xy`` metres on the table, ``object_yaw``
     radians. ``width``, ``height``, ``fovy`` (radians, vertical): the camera."""
 
-    object_name: str = "can"
+    object_name: str = "cereal"
     object_xy: tuple[float, float] = (0.45, 0.0)
     object_yaw: float = 0.4
     width: int = 640
     height: int = 480
-    fovy: float = np.deg2rad(45.0)
+    fovy: float = float(np.deg2rad(42.0))
 
 
 def build(scene: Scene) -> mujoco.MjModel:
@@ -88,7 +88,7 @@ def _wrist_camera(spec: mujoco.MjSpec, scene: Scene) -> None:
         name=CAMERA,
         pos=CAMERA_POSITION,
         quat=[0.0, np.sqrt(0.5), np.sqrt(0.5), 0.0],
-        fovy=float(np.rad2deg(scene.fovy)),
+        fovy=np.rad2deg(scene.fovy),
         resolution=[scene.width, scene.height],
     )
     hand.add_geom(
@@ -146,19 +146,17 @@ def _surroundings(spec: mujoco.MjSpec) -> None:
         width=64,
         height=64,
     )
-    spec.visual.headlight.ambient = [0.3, 0.3, 0.3]
+    spec.visual.headlight.ambient = [0.4, 0.4, 0.4]
     spec.visual.headlight.diffuse = [0.1, 0.1, 0.1]
     spec.visual.headlight.specular = [0.0, 0.0, 0.0]
     spec.visual.map.znear = 0.01  # of the model's extent, see below
-    spec.visual.quality.shadowsize = 2048
+    spec.visual.quality.shadowsize = 1024  # most of the rendering time
     spec.visual.quality.offsamples = 4
     spec.stat.extent = 1.0
-    world.add_light(
-        pos=[0.2, 0.9, 2.0], dir=[0.1, -0.42, -0.9], castshadow=True, diffuse=[0.5, 0.49, 0.46], specular=[0.2] * 3
-    )
-    world.add_light(
-        pos=[1.4, -0.8, 1.8], dir=[-0.45, 0.4, -0.8], castshadow=False, diffuse=[0.25, 0.26, 0.29], specular=[0.1] * 3
-    )
+    window = world.add_light(pos=[0.2, 0.9, 2.0], dir=[0.1, -0.42, -0.9], diffuse=[0.42, 0.41, 0.38])
+    window.specular, window.castshadow, window.cutoff, window.exponent = [0.2] * 3, True, 26.0, 0.0
+    lamp = world.add_light(pos=[1.4, -0.8, 1.8], dir=[-0.45, 0.4, -0.8], diffuse=[0.25, 0.26, 0.29])
+    lamp.specular, lamp.castshadow, lamp.cutoff, lamp.exponent = [0.1] * 3, False, 60.0, 0.0
 
 
 def _object(spec: mujoco.MjSpec, scene: Scene) -> None:
