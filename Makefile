@@ -28,7 +28,7 @@ lint: setup
 	$(RUN) ruff format --check . && ruff check . && mypy
 
 demo: setup
-	$(RUN) python -m mvgamba_ros.sim.demo $(DEMO_ARGS)
+	$(RUN) python -m mvgamba_ros.ros.demo $(DEMO_ARGS)
 
 bench-kernels: setup
 	$(RUN) python -m benchmarks.kernels $(BENCH_ARGS)
@@ -48,6 +48,8 @@ $(STAMPS)/torch: $(STAMPS)/venv tools/install_torch.sh
 $(STAMPS)/requirements: $(STAMPS)/torch requirements.txt requirements-dev.txt requirements-ros.txt tools/fix_ros_wheels.py
 	$(RUN) python -m pip install --quiet --disable-pip-version-check \
 		-r requirements.txt -r requirements-dev.txt -r requirements-ros.txt
+	# Only the arm's and the objects' files of robosuite are used; its dependencies are many and not needed.
+	$(RUN) python -m pip install --quiet --disable-pip-version-check --no-deps robosuite==1.5.2
 	$(RUN) python tools/fix_ros_wheels.py
 	touch $@
 

@@ -117,7 +117,7 @@ class Client:
                 )
             if answer.error_code not in RETRY_CODES or time.monotonic() > deadline:
                 raise self._refused("capture_view", answer)
-            self._executor.spin_once(timeout_sec=RETRY_S)
+            time.sleep(RETRY_S)
 
     def reconstruct(self, workspace: Workspace, limit_s: float) -> Answer:
         """The object that stands on the table, z = 0, inside the box ``workspace`` (centre, sides) in metres."""
