@@ -12,10 +12,13 @@ from mvgamba_ros.geometry.hull import VisualHull
 from mvgamba_ros.types import F32, F64, I32, Bool, Mesh
 
 if TYPE_CHECKING:
+    import manifold3d
     import open3d
 
 LEAST_PART = 0.05
 """Separate parts smaller than this share of the largest one are floaters, not the object."""
+NEGLIGIBLE = 0.25
+"""Of a voxel: what a field on a grid says less surely than this costs faces for nothing."""
 GREY = 160
 
 
@@ -38,12 +41,7 @@ def field_to_mesh(
         field = np.minimum(field, height.astype(np.float32))
     field = solid(field, shape.voxel, least_part)
     vertices, faces = _march(field, shape.origin, shape.voxel)
-    vertices, faces = decimate(vertices, faces, max_faces)
-    while len(faces) > max_faces or not is_watertight(faces):
-        # quadric collapses pinched the surface; a coarser grid is light and closed by construction
-        field, shape = _halve(field), VisualHull(field, shape.origin, 2 * shape.voxel)
-        vertices, faces = _march(field, shape.origin, shape.voxel)
-        vertices, faces = decimate(vertices, faces, max_faces)
+    vertices, faces = decimate(vertices, faces, max_faces, NEGLIGIBLE * shape.voxel)
     return Mesh(vertices, faces, np.full((len(vertices), 3), GREY, np.uint8))
 
 
@@ -69,13 +67,37 @@ def solid(field: F32, voxel: float, least_part: float = LEAST_PART) -> F32:
     return field
 
 
-def decimate(vertices: F64, faces: I32, max_faces: int) -> tuple[F64, I32]:
-    """Quadric edge collapses (Garland and Heckbert, 1997) by Open3D; a mesh that is light enough stays as it is."""
+def decimate(vertices: F64, faces: I32, max_faces: int, negligible: float) -> tuple[F64, I32]:
+    """A closed mesh with at most ``max_faces``; one that is light enough stays as it is.
+
+    Manifold first drops what moves the surface by less than ``negligible`` (metres), cheaply; Open3D's quadric edge
+    collapses (Garland and Heckbert, 1997) spend the faces left where the surface bends. Collapses can pinch a surface
+    into edges of four faces; where they do, Manifold, which keeps every mesh closed, goes on with a larger tolerance.
+    """
     if len(faces) <= max_faces:
         return vertices, faces
-    mesh = _open3d(vertices, faces).simplify_quadric_decimation(max_faces)
-    vertices, faces = np.asarray(mesh.vertices), np.asarray(mesh.triangles)
-    faces = _without_folds(faces)
+    from manifold3d import Manifold
+    from manifold3d import Mesh as Triangles
+
+    body = Manifold(Triangles(vertices.astype(np.float32), faces.astype(np.uint32))).simplify(negligible)
+    vertices, faces = _arrays(body)
+    if len(faces) > max_faces:
+        mesh = _open3d(vertices, faces).simplify_quadric_decimation(max_faces)
+        vertices, faces = _compact(np.asarray(mesh.vertices), _without_folds(np.asarray(mesh.triangles)))
+    while len(faces) > max_faces or not is_watertight(faces):
+        negligible *= 1.5
+        body = body.simplify(negligible)
+        vertices, faces = _arrays(body)
+    return vertices, faces
+
+
+def _arrays(body: manifold3d.Manifold) -> tuple[F64, I32]:
+    mesh = body.to_mesh()
+    return np.asarray(mesh.vert_properties, np.float64)[:, :3], np.asarray(mesh.tri_verts).astype(np.int32)
+
+
+def _compact(vertices: F64, faces: I32) -> tuple[F64, I32]:
+    """Without vertices that no face uses."""
     used, index = np.unique(faces, return_inverse=True)
     return vertices[used], index.reshape(-1, 3).astype(np.int32)
 
@@ -102,11 +124,6 @@ def _march(field: F32, origin: F64, voxel: float) -> tuple[F64, I32]:
 
     vertices, faces, _, _ = marching_cubes(field, 0.0, gradient_direction="ascent")
     return origin + voxel * (vertices.astype(np.float64) - 1.0), faces.astype(np.int32)
-
-
-def _halve(field: F32) -> F32:
-    """Half the resolution, by means of 2 x 2 x 2 voxels."""
-    return ndimage.zoom(ndimage.uniform_filter(field, 2), 0.5, order=1)
 
 
 def _open3d(vertices: F64, faces: I32) -> open3d.geometry.TriangleMesh:

@@ -124,7 +124,8 @@ class _Look:
             speaks = (z > 0) & (known > 0.25) & (~heard | (before < value))
             value = torch.where(speaks, before, value)
             weight = torch.where(speaks, BACK_WEIGHT * known * cosine * cosine, weight)
-        clear = torch.where(z > 0, misses, 0)
+        # the outline runs where half the rays miss: only beyond it is the way clear
+        clear = torch.where(z > 0, (2 * misses - 1).clamp(min=0), 0)
         total = weight + clear
         return (value * weight - truncation * clear) / total.clamp(min=1e-6), total
 

@@ -1,0 +1,94 @@
+"""Fields to meshes: closed, outward, light, without floaters."""
+
+import numpy as np
+import pytest
+import trimesh
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import ndimage
+
+from mvgamba_ros.errors import ErrorCode, ReconstructionError
+from mvgamba_ros.geometry.hull import VisualHull
+from mvgamba_ros.surface.extract import field_to_mesh, is_watertight
+from mvgamba_ros.types import F64, Mesh
+
+VOXEL = 0.002
+
+
+def grid(n: int = 48) -> F64:
+    """(n, n, n, 3) world points around the origin."""
+    axis = VOXEL * (np.arange(n) - (n - 1) / 2)
+    return np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), -1)
+
+
+def shape(field: np.ndarray) -> VisualHull:
+    n = field.shape[0]
+    return VisualHull(field.astype(np.float32), np.full(3, -VOXEL * (n - 1) / 2), VOXEL)
+
+
+def ball(centre: tuple[float, float, float], radius: float) -> np.ndarray:
+    return radius - np.linalg.norm(grid() - np.array(centre), axis=-1)
+
+
+def as_trimesh(mesh: Mesh) -> trimesh.Trimesh:
+    return trimesh.Trimesh(mesh.vertices, mesh.faces, process=False)
+
+
+def test_a_ball_keeps_its_radius_and_faces_outward():
+    mesh = field_to_mesh(shape(ball((0, 0, 0), 0.03)), max_faces=2000)
+    assert np.abs(np.linalg.norm(mesh.vertices, axis=1) - 0.03).max() < VOXEL / 4
+    assert as_trimesh(mesh).volume == pytest.approx(4 / 3 * np.pi * 0.03**3, rel=0.02)
+    outward = (as_trimesh(mesh).face_normals * as_trimesh(mesh).triangles_center).sum(1) > 0
+    assert as_trimesh(mesh).area_faces[outward].sum() > 0.999 * as_trimesh(mesh).area
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.integers(0, 10_000), st.floats(1.0, 4.0), st.integers(100, 3000))
+def test_any_field_gives_a_closed_mesh_of_at_most_max_faces(seed: int, smooth: float, max_faces: int):
+    field = ndimage.gaussian_filter(np.random.default_rng(seed).normal(size=(24, 24, 24)), smooth)
+    mesh = field_to_mesh(shape(field / np.abs(field).max() * VOXEL), max_faces)
+    assert is_watertight(mesh.faces)
+    assert len(mesh.faces) <= max_faces
+    assert as_trimesh(mesh).volume > 0
+
+
+def test_floaters_go_and_large_parts_stay():
+    body, floater, part = ball((-0.01, 0, 0), 0.02), ball((0.03, 0.03, 0.03), 0.004), ball((0.03, -0.02, 0), 0.01)
+    mesh = field_to_mesh(shape(np.maximum(np.maximum(body, floater), part)))
+    parts = as_trimesh(mesh).split()
+    assert sorted(round(p.volume * 1e9) > 1000 for p in parts) == [True, True]
+
+
+def test_a_closed_hollow_is_filled():
+    shell = np.minimum(ball((0, 0, 0), 0.03), -ball((0, 0, 0), 0.02))
+    mesh = field_to_mesh(shape(shell))
+    assert as_trimesh(mesh).volume == pytest.approx(4 / 3 * np.pi * 0.03**3, rel=0.02)
+
+
+def test_the_mesh_is_cut_flat_at_the_support():
+    mesh = field_to_mesh(shape(ball((0, 0, 0), 0.03)), support_height=-0.0115)
+    assert mesh.vertices[:, 2].min() == pytest.approx(-0.0115, abs=1e-4)
+    cap = as_trimesh(mesh).triangles_center[:, 2] < -0.0115 + VOXEL / 4
+    radius = np.sqrt(0.03**2 - 0.0115**2)
+    assert as_trimesh(mesh).area_faces[cap].sum() == pytest.approx(np.pi * (radius - VOXEL / 2) ** 2, rel=0.1)
+    assert is_watertight(mesh.faces)
+
+
+def test_a_shape_that_fills_its_grid_is_closed_at_the_border():
+    mesh = field_to_mesh(shape(np.full((8, 8, 8), 0.01)))
+    assert is_watertight(mesh.faces)
+
+
+def test_nothing_inside_is_an_empty_surface():
+    with pytest.raises(ReconstructionError) as error:
+        field_to_mesh(shape(np.full((8, 8, 8), -0.01)))
+    assert error.value.code == ErrorCode.EMPTY_SURFACE
+
+
+def test_a_triangle_missing_or_turned_is_not_watertight():
+    mesh = field_to_mesh(shape(ball((0, 0, 0), 0.02)), max_faces=500)
+    assert is_watertight(mesh.faces)
+    assert not is_watertight(mesh.faces[1:])
+    turned = mesh.faces.copy()
+    turned[0] = turned[0, ::-1]
+    assert not is_watertight(turned)

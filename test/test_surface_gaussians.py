@@ -1,0 +1,164 @@
+"""Gaussians and depth maps to surfaces: spheres come out as spheres, whatever else is there."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+import trimesh
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mvgamba_ros.errors import ErrorCode, ReconstructionError
+from mvgamba_ros.geometry.hull import VisualHull
+from mvgamba_ros.geometry.se3 import look_at
+from mvgamba_ros.surface.extract import is_watertight
+from mvgamba_ros.surface.from_gaussians import gaussians_to_mesh
+from mvgamba_ros.surface.fuse import DepthMaps, fuse_depths
+from mvgamba_ros.types import F64, Gaussians
+
+CENTRE = np.array([0.3, -0.2, 0.1])
+RADIUS = 0.04
+
+
+def sphere_gaussians(n: int = 4000, radius: float = RADIUS, centre: F64 = CENTRE, scale: float = 0.0015) -> Gaussians:
+    """Round red Gaussians spread evenly over a sphere."""
+    z = 1 - 2 * (np.arange(n) + 0.5) / n
+    angle = np.arange(n) * np.pi * (3 - np.sqrt(5))
+    directions = np.stack([np.sqrt(1 - z**2) * np.cos(angle), np.sqrt(1 - z**2) * np.sin(angle), z], 1)
+    return Gaussians(
+        torch.tensor(centre + radius * directions).float(),
+        torch.tensor([1.0, 0, 0, 0]).repeat(n, 1),
+        torch.full((n, 3), scale),
+        torch.full((n,), 0.9),
+        torch.tensor([1.0, 0, 0]).repeat(n, 1),
+    )
+
+
+def joined(*parts: Gaussians) -> Gaussians:
+    fields = ("means", "quats", "scales", "opacities", "colors")
+    return Gaussians(*(torch.cat([getattr(part, name) for part in parts]) for name in fields))
+
+
+def cube_hull(half: float = 0.05, n: int = 64) -> VisualHull:
+    """A hull that says only: inside this cube around the centre."""
+    voxel = 2.2 * half / n
+    axis = voxel * (np.arange(n) - (n - 1) / 2)
+    points = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), -1)
+    return VisualHull((half - np.abs(points).max(-1)).astype(np.float32), CENTRE + axis[0], voxel)
+
+
+def test_gaussians_on_a_sphere_give_that_sphere_within_a_millimetre():
+    mesh = gaussians_to_mesh(sphere_gaussians(), [], cube_hull())
+    error = np.linalg.norm(mesh.vertices - CENTRE, axis=1) - RADIUS
+    assert np.abs(error).max() < 0.001
+    assert is_watertight(mesh.faces)
+    assert trimesh.Trimesh(mesh.vertices, mesh.faces, process=False).volume > 0
+    assert (mesh.colors == [255, 0, 0]).all()
+
+
+def test_soft_gaussians_do_not_swell_the_surface():
+    mesh = gaussians_to_mesh(sphere_gaussians(scale=0.003), [], cube_hull())
+    assert np.abs(np.linalg.norm(mesh.vertices - CENTRE, axis=1) - RADIUS).max() < 0.001
+
+
+def test_gaussians_adrift_and_faint_ones_leave_no_trace():
+    adrift = sphere_gaussians(60, 0.002, CENTRE + 0.042)
+    faint = sphere_gaussians(3000, 0.047)
+    faint = replace(faint, opacities=torch.full((3000,), 0.1))
+    mesh = gaussians_to_mesh(joined(sphere_gaussians(), adrift, faint), [], cube_hull())
+    assert np.abs(np.linalg.norm(mesh.vertices - CENTRE, axis=1) - RADIUS).max() < 0.0015
+
+
+def test_an_open_bowl_on_a_support_is_closed_flat_there():
+    gaussians = sphere_gaussians()
+    above = gaussians.means[:, 2] > CENTRE[2]
+    dome = Gaussians(*(getattr(gaussians, n)[above] for n in ("means", "quats", "scales", "opacities", "colors")))
+    mesh = gaussians_to_mesh(dome, [], cube_hull(), support_height=float(CENTRE[2]))
+    assert is_watertight(mesh.faces)
+    assert mesh.vertices[:, 2].min() == pytest.approx(CENTRE[2], abs=5e-4)
+    solid = trimesh.Trimesh(mesh.vertices, mesh.faces, process=False)
+    assert solid.volume == pytest.approx(2 / 3 * np.pi * RADIUS**3, rel=0.08)
+
+
+@settings(max_examples=5, deadline=None)
+@given(st.integers(0, 10_000), st.integers(60, 300))
+def test_random_gaussians_give_a_closed_outward_mesh(seed: int, count: int):
+    rng = torch.Generator().manual_seed(seed)
+    cloud = Gaussians(
+        torch.tensor(CENTRE).float() + 0.03 * (2 * torch.rand(count, 3, generator=rng) - 1),
+        torch.randn(count, 4, generator=rng),
+        0.001 + 0.008 * torch.rand(count, 3, generator=rng),
+        0.6 + 0.4 * torch.rand(count, generator=rng),
+        torch.rand(count, 3, generator=rng),
+    )
+    mesh = gaussians_to_mesh(cloud, [], cube_hull(n=32), max_faces=1000, virtual_views=8)
+    assert is_watertight(mesh.faces)
+    assert len(mesh.faces) <= 1000
+    assert trimesh.Trimesh(mesh.vertices, mesh.faces, process=False).volume > 0
+
+
+def test_no_opaque_gaussian_is_an_empty_surface():
+    faint = replace(sphere_gaussians(), opacities=torch.full((4000,), 0.2))
+    with pytest.raises(ReconstructionError) as error:
+        gaussians_to_mesh(faint, [], cube_hull())
+    assert error.value.code == ErrorCode.EMPTY_SURFACE
+
+
+def sphere_depths(eyes: list[F64], size: int = 96) -> DepthMaps:
+    """Exact first and last depths of the sphere, seen from ``eyes``."""
+    K = np.array([[2.6 * size, 0, size / 2], [0, 2.6 * size, size / 2], [0, 0, 1]])
+    front, back, poses = [], [], []
+    x = (np.arange(size) + 0.5 - size / 2) / K[0, 0]
+    ray = np.stack(np.broadcast_arrays(x[None, :], x[:, None], 1.0), -1)
+    for eye in eyes:
+        T = look_at(eye, CENTRE)
+        d, o = ray @ T[:3, :3].T, eye - CENTRE
+        a, b, c = (d * d).sum(-1), d @ o, o @ o - RADIUS**2
+        root = b * b - a * c
+        hit = root > 0
+        root = np.sqrt(np.maximum(root, 0))
+        front.append(np.where(hit, (-b - root) / a, np.inf))
+        back.append(np.where(hit, (-b + root) / a, np.inf))
+        poses.append(T)
+    Ks = np.repeat(K[None], len(eyes), 0)
+    return DepthMaps(torch.tensor(np.stack(front)).float(), Ks, np.stack(poses), torch.tensor(np.stack(back)).float())
+
+
+def radii(shape: VisualHull) -> F64:
+    """Distance from the centre to where the field crosses zero, along many lines."""
+    from skimage.measure import marching_cubes
+
+    vertices = marching_cubes(shape.field, 0.0)[0]
+    return np.linalg.norm(shape.origin + shape.voxel * vertices - CENTRE, axis=1)
+
+
+def test_exact_depths_from_six_sides_are_fused_to_a_fraction_of_a_voxel():
+    eyes = [CENTRE + 0.25 * sign * np.eye(3)[axis] for axis in range(3) for sign in (-1, 1)]
+    maps = sphere_depths(eyes)
+    hull = cube_hull()
+    assert np.abs(radii(fuse_depths(replace(maps, back=None), hull)) - RADIUS).max() < 0.5 * hull.voxel
+    assert np.abs(radii(fuse_depths(maps, hull)) - RADIUS).max() < 0.5 * hull.voxel
+
+
+def test_a_last_exit_bounds_what_a_first_hit_leaves_open():
+    maps = sphere_depths([CENTRE + np.array([0.25, 0, 0])])
+    open_behind = fuse_depths(replace(maps, back=None), cube_hull())
+    bounded = fuse_depths(maps, cube_hull())
+    deepest = CENTRE - [0.048, 0, 0]
+    assert open_behind.sample(deepest[None])[0] > 0
+    assert bounded.sample(deepest[None])[0] < 0
+    assert bounded.sample(CENTRE[None])[0] > 0
+
+
+def test_unknown_depth_takes_nothing_away():
+    maps = sphere_depths([CENTRE + np.array([0.25, 0, 0])])
+    hull = cube_hull()
+    blind = fuse_depths(replace(maps, front=torch.full_like(maps.front, torch.nan), back=None), hull)
+    assert ((blind.field > 0) == (hull.field > 0)).all()
+
+
+def test_the_result_never_leaves_the_hull():
+    hull = cube_hull(half=0.03)
+    mesh = gaussians_to_mesh(sphere_gaussians(), [], hull)
+    assert np.abs(mesh.vertices - CENTRE).max() < 0.03 + 0.3 * hull.voxel
