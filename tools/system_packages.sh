@@ -1,7 +1,7 @@
 #!/bin/sh
 # Install the Debian or Ubuntu packages that the Python wheels and the build need, or name the exact line that does.
 set -eu
-packages="cmake g++ make libgl1 libgomp1 libosmesa6 libusb-1.0-0"
+packages="cmake g++ make libegl1 libgl1 libgl1-mesa-dri libgomp1 libusb-1.0-0"
 if ! command -v dpkg-query >/dev/null 2>&1; then
     echo "not a Debian or Ubuntu system: make sure it has the equivalents of: $packages" >&2
     exit 0

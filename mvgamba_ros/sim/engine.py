@@ -19,8 +19,7 @@ if "MUJOCO_GL" not in os.environ:
     else:
         raise ReconstructionError(
             ErrorCode.MISSING_PACKAGE,
-            "the simulated camera needs a software OpenGL: apt-get install -y libosmesa6 "
-            "(where that is no longer packaged: apt-get install -y libegl1 libgl1-mesa-dri)",
+            "the simulated camera needs an OpenGL without a display: apt-get install -y libegl1 libgl1-mesa-dri",
         )
 
 try:
