@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.camera import check_camera
@@ -16,7 +17,9 @@ from mvgamba_ros.types import Box, View
 
 SAME_PLACE = 1e-3
 SAME_DEGREES = 0.2
-"""Two views closer than this in metres, and in degrees of their optical axes, are one view twice."""
+"""Two views closer than this in metres and degrees are one view twice."""
+SAME_PICTURE = 8.0
+"""Two pictures from one place differ by less than this, in mean grey levels; lights flicker and sensors are noisy."""
 
 
 def view_name(view: View, index: int) -> str:
@@ -24,21 +27,33 @@ def view_name(view: View, index: int) -> str:
     return view.name or f"view {index}"
 
 
-def check_views(views: Sequence[View], options: Options) -> list[View]:
-    """The views with exactly rigid poses, or the first thing wrong with them, by name.
+def check_views(views: Sequence[View], options: Options) -> tuple[list[View], list[str]]:
+    """The views with exactly rigid poses, and notes; or the first thing wrong with them, by name.
 
     Raises TOO_FEW_VIEWS, BAD_IMAGE, BAD_MASK, BAD_DEPTH, BAD_CAMERA_INFO, BAD_POSE, DUPLICATE_VIEW, BAD_ROI,
     ROI_NOT_VISIBLE, BAD_OPTION (prompts that fit no view).
     """
-    if len(views) < options.min_views:
+    checked = [_check_view(view, view_name(view, index)) for index, view in enumerate(views)]
+    notes = _check_places(checked)
+    count = distinct_views(checked)
+    if count < options.min_views:
+        same = f" from different places, of {len(views)}" if count < len(views) else ""
         raise ReconstructionError(
             ErrorCode.TOO_FEW_VIEWS,
-            f"{len(views)} view(s), at least {options.min_views} are needed; capture more from other sides",
+            f"{count} view(s){same}: at least {options.min_views} are needed; capture more from other sides",
         )
-    checked = [_check_view(view, view_name(view, index)) for index, view in enumerate(views)]
-    _check_places(checked)
     _check_prompts(checked, options)
-    return checked
+    return checked, notes
+
+
+def distinct_views(views: Sequence[View]) -> int:
+    """How many places the views are from."""
+    places: list[np.ndarray] = []
+    for view in views:
+        eye = view.T_world_camera[:3, 3]
+        if all(np.linalg.norm(eye - place) >= SAME_PLACE for place in places):
+            places.append(eye)
+    return len(places)
 
 
 def _check_view(view: View, name: str) -> View:
@@ -66,17 +81,25 @@ def _check_view(view: View, name: str) -> View:
     return replace(view, T_world_camera=check_rigid(view.T_world_camera, name))
 
 
-def _check_places(views: Sequence[View]) -> None:
+def _check_places(views: Sequence[View]) -> list[str]:
+    """Pairs from the same place, as notes; a pair whose pictures differ has a wrong pose."""
+    notes = []
     for j, b in enumerate(views):
         for i, a in enumerate(views[:j]):
             apart = float(np.linalg.norm(a.T_world_camera[:3, 3] - b.T_world_camera[:3, 3]))
-            cosine = float(np.clip(a.T_world_camera[:3, 2] @ b.T_world_camera[:3, 2], -1.0, 1.0))
-            if apart < SAME_PLACE and np.degrees(np.arccos(cosine)) < SAME_DEGREES:
+            turned = Rotation.from_matrix(a.T_world_camera[:3, :3].T @ b.T_world_camera[:3, :3]).magnitude()
+            if apart >= SAME_PLACE or np.degrees(turned) >= SAME_DEGREES or a.image.shape != b.image.shape:
+                continue
+            pair = f"{view_name(a, i)} and {view_name(b, j)} are from the same place"
+            difference = float(np.abs(a.image.astype(np.int16) - b.image).mean())
+            if difference > SAME_PICTURE:
                 raise ReconstructionError(
                     ErrorCode.DUPLICATE_VIEW,
-                    f"{view_name(a, i)} and {view_name(b, j)} are from the same place ({apart * 1e3:.2f} mm apart); "
-                    "leave one out, or check that its pose is its own",
+                    f"{pair} by their poses, but their pictures differ by {difference:.0f} grey levels; one of the "
+                    "poses is wrong: check that it was taken when the image was, or leave one view out",
                 )
+            notes.append(f"{pair}: they count as one view")
+    return notes
 
 
 def _check_prompts(views: Sequence[View], options: Options) -> None:

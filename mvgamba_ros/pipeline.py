@@ -10,13 +10,18 @@ from functools import lru_cache
 
 import numpy as np
 
-from mvgamba_ros.checks import check_views, view_name
+from mvgamba_ros.checks import check_views, distinct_views, view_name
 from mvgamba_ros.errors import ErrorCode, ReconstructionError, stop_if
 from mvgamba_ros.geometry.camera import undistort, undistort_pixels
 from mvgamba_ros.geometry.hull import carve
+from mvgamba_ros.geometry.region import axis_parallel_box
+from mvgamba_ros.geometry.single_view import guess_box
 from mvgamba_ros.methods import load_method
 from mvgamba_ros.options import SEGMENTERS, Options
+from mvgamba_ros.segmentation.classical import SIDE
 from mvgamba_ros.segmentation.given import GivenMasks
+from mvgamba_ros.segmentation.plane import estimate_height
+from mvgamba_ros.segmentation.region import make_windows
 from mvgamba_ros.segmentation.segmenter import Segmenter
 from mvgamba_ros.surface.quality import measure_quality
 from mvgamba_ros.surface.raycast import Raycaster, paint, view_weights
@@ -28,8 +33,9 @@ __all__ = ["STAGES", "Options", "reconstruct"]
 STAGES = {
     "check": 0.01,
     "undistort": 0.02,
-    "segment": 0.35,
-    "hull": 0.10,
+    "segment": 0.30,
+    "support": 0.10,
+    "hull": 0.05,
     "method": 0.35,
     "surface": 0.06,
     "cloud": 0.03,
@@ -37,6 +43,10 @@ STAGES = {
     "quality": 0.07,
 }
 """The stages in order, each with its share of the progress bar."""
+SUPPORT_VIEWS = 4
+"""So many views are compared to find the support plane; the work grows with the square."""
+SUPPORT_RESOLUTION = 32
+"""Voxels of the first, coarse hull, which only says where to look for the plane."""
 
 
 def reconstruct(
@@ -55,14 +65,21 @@ def reconstruct(
     options = options or Options()
     stages = _Stages(progress, cancelled)
     with stages.run("check"):
-        views = check_views(views, options)
+        views, notes = check_views(views, options)
     with stages.run("undistort"):
         views, prompts = _undistort(views, options.prompts, stages)
     with stages.run("segment") as part:
         masks = _segment(views, replace(options, prompts=prompts), part, stages.cancelled)
         views = [replace(view, mask=mask) for view, mask in zip(views, masks, strict=True)]
+    with stages.run("support"):
+        prompts, found = _find_support(views, prompts)
+        notes += found
     with stages.run("hull"):
-        hull = carve(views, prompts.roi, options.hull_resolution, prompts.support_height)
+        region = prompts.roi
+        if len(views) == 1 and region is None:
+            region = guess_box(views[0], prompts.support_height)
+            notes.append("one view: the object is taken to be as deep as it is wide")
+        hull = carve(views, region, options.hull_resolution, prompts.support_height)
     with stages.run("method") as part:
         method = load_method(options.method, options.checkpoint)
         stages.check()
@@ -83,8 +100,19 @@ def reconstruct(
     with stages.run("box"):
         box = oriented_box(mesh)
     with stages.run("quality"):
-        quality = measure_quality(caster, views, weights)
-    return Reconstruction(mesh, cloud, box, quality, tuple(masks), stages.seconds, method.name, shape.gaussians)
+        quality = measure_quality(caster, views, weights, distinct_views(views))
+    return Reconstruction(
+        mesh=mesh,
+        cloud=cloud,
+        box=box,
+        quality=quality,
+        masks=tuple(masks),
+        seconds=stages.seconds,
+        method=method.name,
+        gaussians=shape.gaussians,
+        support_height=prompts.support_height,
+        notes=tuple(notes),
+    )
 
 
 class _Stages:
@@ -169,6 +197,27 @@ def _segment(views: Sequence[View], options: Options, progress: Progress, cancel
                 "and inside the region of interest, or leave this view out",
             )
     return masks
+
+
+def _find_support(views: Sequence[View], prompts: Prompts) -> tuple[Prompts, list[str]]:
+    """Prompts with the height of the plane that the object stands on, estimated where it is not given; and notes.
+
+    Views from above do not see the object's underside, so their hull reaches below the table; the table's texture
+    gives its height away.
+    """
+    if prompts.support_height is not None or len(views) < 2:
+        return prompts, []
+    seen = views[:: -(-len(views) // SUPPORT_VIEWS)]
+    low, high = carve(seen, prompts.roi, SUPPORT_RESOLUTION).bounds()
+    around = axis_parallel_box(low, high)
+    height, _ = estimate_height(make_windows(seen, around, Prompts(), SIDE), around)
+    if height is None:
+        return prompts, [
+            "the height of the surface that the object stands on is neither given nor seen: where no view looks under "
+            "the object, the shape may reach too far down"
+        ]
+    note = f"support height {height:.4f} m, estimated from the surface around the object"
+    return replace(prompts, support_height=height), [note]
 
 
 def _convex(mesh: Mesh) -> Mesh:

@@ -17,11 +17,12 @@ NARROWEST_DEGREES = 30.0
 """Below the first three, above the fourth, the shape is marked low; so is one whose views span a smaller angle."""
 
 
-def measure_quality(caster: Raycaster, views: Sequence[View], weights: F32) -> Quality:
+def measure_quality(caster: Raycaster, views: Sequence[View], weights: F32, places: int) -> Quality:
     """Re-render the mesh into its own undistorted ``views`` (with masks) and compare.
 
     ``weights`` (V, N) from `view_weights` for points spread evenly over the mesh: coverage is the share of them that
-    some view sees. The underside of a standing object is seen by none, so 1 is out of reach there.
+    some view sees. The underside of a standing object is seen by none, so 1 is out of reach there. ``places``: how many
+    different places the views are from.
     """
     ious, errors = [], []
     for view in views:
@@ -37,10 +38,10 @@ def measure_quality(caster: Raycaster, views: Sequence[View], weights: F32) -> Q
     coverage = float((weights > 0.0).any(axis=0).mean())
 
     reasons = []
-    if len(views) < FEWEST_VIEWS:
-        reasons.append(f"{len(views)} view(s); the far side and the depth are guesses below {FEWEST_VIEWS}")
+    if places < FEWEST_VIEWS:
+        reasons.append(f"{places} view(s); the far side and the depth are guesses below {FEWEST_VIEWS}")
     spread = _spread_degrees(views, caster.mesh.vertices.mean(axis=0))
-    if len(views) > 1 and spread < NARROWEST_DEGREES:
+    if places > 1 and spread < NARROWEST_DEGREES:
         reasons.append(f"the views span only {spread:.0f} degrees around the object; add one from another side")
     if iou < LOWEST_IOU:
         worst = int(np.argmin(ious))

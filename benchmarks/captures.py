@@ -1,0 +1,95 @@
+"""Reconstruct every capture of a folder and write what a scorer needs: OUT/<name>/mesh.ply, cloud.ply, report.json.
+
+usage: python benchmarks/captures.py CAPTURES OUT [--views FILE] [--method hull] [--masks] [--roi-scale 1.4] ...
+
+``--roi-scale`` gives the pipeline a region of interest: the truth's bounds times that. It is the only thing here that
+reads a truth mesh (truth.ply), as a person who points at the object would; nothing else is told about the object.
+Captures without truth.ply are run without a region of interest.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from mvgamba_ros.errors import ReconstructionError
+from mvgamba_ros.geometry.region import axis_parallel_box
+from mvgamba_ros.io.capture import read_capture
+from mvgamba_ros.io.mesh import read_mesh
+from mvgamba_ros.io.results import write_results
+from mvgamba_ros.options import DEFAULT_METHOD, METHODS, SEGMENTERS, Options
+from mvgamba_ros.pipeline import reconstruct
+from mvgamba_ros.preview import preview
+from mvgamba_ros.types import Bool, Box, Prompts
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("captures", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--views", default="transforms.json")
+    parser.add_argument("--method", choices=METHODS, default=DEFAULT_METHOD)
+    parser.add_argument("--checkpoint", default="")
+    parser.add_argument("--segmenter", choices=SEGMENTERS, default="classical")
+    parser.add_argument("--masks", action="store_true", help="the captures' own masks")
+    parser.add_argument("--roi-scale", type=float, help="region of interest, in multiples of the truth's bounds")
+    parser.add_argument("--support-height", type=float)
+    parser.add_argument("--max-faces", type=int, default=5000)
+    parser.add_argument("--refine", action="store_true")
+    parser.add_argument("--only", nargs="*", help="names of captures")
+    args = parser.parse_args(argv)
+
+    print(f"{'capture':18s} mask IoU (least)  quality IoU  colour  coverage  low  seconds  support z")
+    for folder in sorted(path.parent for path in args.captures.glob(f"*/{args.views}")):
+        if args.only and folder.name not in args.only:
+            continue
+        options = Options(
+            method=args.method,
+            checkpoint=args.checkpoint,
+            segmenter="masks" if args.masks else args.segmenter,
+            prompts=Prompts(roi=region(folder, args.roi_scale), support_height=args.support_height),
+            max_faces=args.max_faces,
+            refine=args.refine,
+        )
+        views = read_capture(folder, args.views)
+        began = time.perf_counter()
+        try:
+            result = reconstruct(views, options)
+        except ReconstructionError as error:
+            print(f"{folder.name:18s} {error.code.name}: {error.message}", flush=True)
+            continue
+        seconds = time.perf_counter() - began
+        write_results(args.out / folder.name, result, preview(views, result))
+        truths = [view.mask for view in views]
+        ious = [iou(mask, truth) for mask, truth in zip(result.masks, truths, strict=True) if truth is not None]
+        masks = f"{np.mean(ious):.3f} ({min(ious):.3f})" if ious else "no true masks"
+        height = "none" if result.support_height is None else f"{1e3 * result.support_height:.2f} mm"
+        quality = result.quality
+        print(
+            f"{folder.name:18s} {masks:16s}  {quality.silhouette_iou:11.3f}  {quality.color_error:6.3f}  "
+            f"{quality.coverage:8.0%}  {'yes' if quality.low else 'no':3s}  {seconds:7.2f}  {height}",
+            flush=True,
+        )
+
+
+def region(folder: Path, scale: float | None) -> Box | None:
+    """The truth's bounds, each side ``scale`` times as long about the same centre."""
+    truth = folder / "truth.ply"
+    if scale is None or not truth.exists():
+        return None
+    vertices = read_mesh(truth).vertices
+    low, high = vertices.min(axis=0), vertices.max(axis=0)
+    middle, half = (low + high) / 2.0, (high - low) / 2.0
+    return axis_parallel_box(middle - scale * half, middle + scale * half)
+
+
+def iou(mask: Bool, truth: Bool) -> float:
+    return float((mask & truth).sum() / max(int((mask | truth).sum()), 1))
+
+
+if __name__ == "__main__":
+    main()
