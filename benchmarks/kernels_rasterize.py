@@ -1,0 +1,222 @@
+"""The native rasteriser against a tiled rasteriser in plain torch: python benchmarks/kernels_rasterize.py
+
+Both draw the same scenes in the same run, in turn; the table gives medians, and the ratio is of medians. The baseline
+is what one would write in torch for speed: projection, culling and tile lists vectorised, then per tile all its pixels
+by all its Gaussians at once, gradients by autograd, with the quickest of a few tile sizes. The two pictures are
+compared before anything is timed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from mvgamba_ros.kernels import native
+from mvgamba_ros.kernels.rasterize import rasterize
+from mvgamba_ros.kernels.rasterize_reference import ALPHA_MIN, composite, project
+
+VIEWS = 4
+SIZES = [(4096, 128), (16384, 256), (65536, 512)]  # Gaussians, pixels a side
+BASELINE_TILES = (8, 16, 32)
+
+
+class Row(NamedTuple):
+    """Seconds per call of ``VIEWS`` views; ``pairs`` counts the pixel-Gaussian pairs that can be seen."""
+
+    gaussians: int
+    pixels: int
+    pairs: int
+    forward: float
+    forward_backward: float
+    baseline_forward: float
+    baseline_forward_backward: float
+    baseline_tile: int
+
+
+def trained_like_scene(N: int, pixels: int, seed: int = 0) -> dict[str, Any]:
+    """What a fitted object looks like: flat Gaussians on a closed surface, about as wide as they lie apart, most of
+    them opaque, seen from four sides, the object filling three quarters of the image's width."""
+    g = torch.Generator().manual_seed(seed)
+    normals = torch.nn.functional.normalize(torch.randn(N, 3, generator=g), dim=-1)
+    radius = 0.5 + 0.06 * torch.sin(5 * normals[:, :1] + 1) * torch.cos(4 * normals[:, 1:2])
+    spacing = math.sqrt(4 * math.pi * 0.25 / N)
+    tangential = spacing * torch.exp(0.4 * torch.randn(N, 2, generator=g)) * 0.7
+    # the shortest turn from z to the normal, so that the third axis is the flat one
+    quats = torch.stack([1 + normals[:, 2], -normals[:, 1], normals[:, 0], 0.3 * torch.randn(N, generator=g)], dim=-1)
+    T = torch.eye(4).repeat(VIEWS, 1, 1)
+    for view in range(VIEWS):
+        angle = view * math.tau / VIEWS
+        c, s = math.cos(angle), math.sin(angle)
+        T[view, :3, :3] = torch.tensor([[c, s, 0], [0, 0, -1], [-s, c, 0]])
+        T[view, 2, 3] = 2.0
+    focal = 0.75 * pixels * 2.0 / 1.0
+    K = torch.tensor([[focal, 0, pixels / 2], [0, focal, pixels / 2], [0, 0, 1]]).repeat(VIEWS, 1, 1)
+    return {
+        "means": normals * radius,
+        "quats": quats,
+        "scales": torch.cat([tangential, torch.full((N, 1), 0.1 * spacing)], dim=-1),
+        "opacities": torch.sigmoid(1.5 + 1.5 * torch.randn(N, generator=g)),
+        "colors": torch.rand(N, 3, generator=g),
+        "T_camera_world": T,
+        "K": K,
+        "width": pixels,
+        "height": pixels,
+    }
+
+
+def rasterize_tiled_torch(
+    means: Tensor,
+    quats: Tensor,
+    scales: Tensor,
+    opacities: Tensor,
+    colors: Tensor,
+    T_camera_world: Tensor,
+    K: Tensor,
+    width: int,
+    height: int,
+    tile: int,
+) -> tuple[Tensor, Tensor]:
+    """Colour (V, H, W, 3) and alpha (V, H, W), tile by tile in plain torch; width and height multiples of ``tile``."""
+    across, down = width // tile, height // tile
+    ys, xs = torch.meshgrid(torch.arange(tile) + 0.5, torch.arange(tile) + 0.5, indexing="ij")
+    in_tile = torch.stack([xs.flatten(), ys.flatten()], dim=-1)
+    black = means.new_zeros(3)
+    views = []
+    for T, camera in zip(T_camera_world, K, strict=True):
+        center, spread, z, kept = project(means, quats, scales, opacities, T, camera, width, height)
+        order = torch.argsort(z, stable=True)
+        center, spread, z, kept = center[order], spread[order], z[order], kept[order]
+        seen_opacities, seen_colors = opacities[kept], colors[kept]
+        with torch.no_grad():
+            lists = _tile_lists(center, spread, seen_opacities, tile, across, down)
+        rows = []
+        for index, members in enumerate(lists):
+            pixels = in_tile + torch.tensor([index % across * tile, index // across * tile])
+            color, _, _, alpha = composite(
+                pixels,
+                center[members],
+                spread[members],
+                z[members],
+                seen_opacities[members],
+                seen_colors[members],
+                black,
+            )
+            rows.append(torch.cat([color, alpha[:, None]], dim=-1))
+        image = torch.stack(rows).reshape(down, across, tile, tile, 4).permute(0, 2, 1, 3, 4)
+        views.append(image.reshape(height, width, 4))
+    drawn = torch.stack(views)
+    return drawn[..., :3], drawn[..., 3]
+
+
+def _tile_lists(
+    center: Tensor, spread: Tensor, opacities: Tensor, tile: int, across: int, down: int
+) -> tuple[Tensor, ...]:
+    """The splats that touch each tile, in their order."""
+    variance_y, slope, variance_x = spread.unbind(-1)
+    variance = torch.stack([variance_x + slope**2 * variance_y, variance_y], dim=-1)
+    reach = (2 * torch.log(opacities / ALPHA_MIN)[:, None] * variance).sqrt()
+    limit = torch.tensor([across, down])
+    first = torch.minimum(((center - reach) / tile).floor().long().clamp_min(0), limit)
+    last = torch.minimum(((center + reach) / tile).floor().long().clamp_min(-1) + 1, limit)
+    columns, rows = (last - first).clamp_min(0).unbind(-1)
+    counts = columns * rows
+    member = torch.repeat_interleave(torch.arange(len(center)), counts)
+    nth = torch.arange(len(member)) - (counts.cumsum(0) - counts)[member]
+    at = (first[member, 1] + nth // columns[member]) * across + first[member, 0] + nth % columns[member]
+    order = torch.argsort(at, stable=True)
+    return member[order].split(torch.bincount(at, minlength=across * down).tolist())
+
+
+def seen_pairs(scene: dict[str, Any]) -> int:
+    """How many pixel-Gaussian pairs have an alpha of 1/255 or more, in all views: the area of the splats' ellipses."""
+    total = 0.0
+    for T, K in zip(scene["T_camera_world"], scene["K"], strict=True):
+        shape = [scene[name] for name in ("means", "quats", "scales", "opacities")]
+        _, spread, _, kept = project(*shape, T, K, scene["width"], scene["height"])
+        room = 2 * torch.log(scene["opacities"][kept] / ALPHA_MIN)
+        total += float((math.pi * room * (spread[:, 0] * spread[:, 2]).sqrt()).sum())
+    return round(total)
+
+
+def seconds(calls: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
+    """The median time of each call, taken in turn; the first round is not counted."""
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    for round_ in range(repeats + 1):
+        for name, call in calls.items():
+            start = time.perf_counter()
+            call()
+            if round_:
+                times[name].append(time.perf_counter() - start)
+    return {name: statistics.median(taken) for name, taken in times.items()}
+
+
+def measure(N: int, pixels: int, repeats: int) -> Row:
+    """Check that both draw the same picture, then time them."""
+    scene = trained_like_scene(N, pixels)
+    names = ["means", "quats", "scales", "opacities", "colors"]
+    with torch.no_grad():
+        ours, theirs = rasterize(**scene), rasterize_tiled_torch(**scene, tile=16)
+    apart = ((ours.color - theirs[0]).abs().amax(-1) > 1e-3).double().mean()
+    if apart > 0.001:
+        raise AssertionError(f"{apart:.2%} of the pixels differ from the plain torch rasteriser's")
+
+    weights = torch.randn(VIEWS, pixels, pixels, 4, generator=torch.Generator().manual_seed(1))
+    trained = dict(scene, **{name: scene[name].clone().requires_grad_() for name in names})
+
+    def both_passes(draw: Callable[..., Any], **options: Any) -> None:
+        drawn = draw(**trained, **options)
+        color, alpha = drawn[0], drawn[-1]
+        loss = (color * weights[..., :3]).sum() + (alpha * weights[..., 3]).sum()
+        torch.autograd.grad(loss, [trained[name] for name in names])
+
+    def forward(draw: Callable[..., Any], **options: Any) -> None:
+        with torch.no_grad():
+            draw(**scene, **options)
+
+    tried = {t: seconds({"": lambda t=t: both_passes(rasterize_tiled_torch, tile=t)}, 1)[""] for t in BASELINE_TILES}
+    tile = min(tried, key=lambda t: tried[t])
+    times = seconds(
+        {
+            "forward": lambda: forward(rasterize),
+            "forward_backward": lambda: both_passes(rasterize),
+            "baseline_forward": lambda: forward(rasterize_tiled_torch, tile=tile),
+            "baseline_forward_backward": lambda: both_passes(rasterize_tiled_torch, tile=tile),
+        },
+        repeats,
+    )
+    return Row(N, pixels, seen_pairs(scene), **times, baseline_tile=tile)
+
+
+def table(rows: list[Row]) -> str:
+    """The rows as the docs show them: milliseconds per view, and how many times the baseline takes."""
+    lines = [
+        "Gaussians  image    forward ms/view (torch)  x     forward+backward ms/view (torch)  x     ns/pair",
+    ]
+    for r in rows:
+        f, fb, bf, bfb = (
+            1e3 * t / VIEWS for t in (r.forward, r.forward_backward, r.baseline_forward, r.baseline_forward_backward)
+        )
+        lines.append(
+            f"{r.gaussians:9d}  {r.pixels:4d}^2  {f:9.2f} ({bf:10.1f})  {bf / f:5.1f}  {fb:13.2f} ({bfb:14.1f})"
+            f"  {bfb / fb:8.1f}  {1e9 * r.forward_backward / r.pairs:8.2f}"
+        )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repeats", type=int, default=5)
+    arguments = parser.parse_args()
+    print(f"{native.instruction_set()}, {torch.get_num_threads()} threads, {VIEWS} views per call")
+    print(table([measure(N, pixels, arguments.repeats) for N, pixels in SIZES]))
+
+
+if __name__ == "__main__":
+    main()
