@@ -117,6 +117,7 @@ def message_of(view: View, mask: bool = True) -> ViewMessage:
         pose=matrix_to_pose(view.T_world_camera),
     )
     if mask:
+        assert view.mask is not None
         message.mask = array_to_image(view.mask.astype(np.uint8) * 255, "mono8")
     return message
 

@@ -310,7 +310,8 @@ def tetrahedron() -> Mesh:
 def test_a_mesh_survives_the_way_to_ros_and_back():
     mesh = tetrahedron()
     marker = mesh_to_marker(mesh, Header(frame_id="base_link"), "object")
-    colors = [marker.colors[list(mesh.faces.reshape(-1)).index(i)] for i in range(4)]
+    corners = mesh.faces.reshape(-1).tolist()
+    colors = [marker.colors[corners.index(i)] for i in range(4)]
     back = mesh_from_message(mesh_to_message(mesh), colors)
     np.testing.assert_array_equal(back.vertices, mesh.vertices)
     np.testing.assert_array_equal(back.faces, mesh.faces)

@@ -236,7 +236,9 @@ class Reconstructor(Node):
             self._worker.start(guarded)
         except ReconstructionError as error:
             return Outcome(error=error)
-        return await future
+        outcome = await future
+        assert outcome is not None
+        return outcome
 
     def _failed(self, what: str, error: Exception) -> ReconstructionError:
         """The error to answer; one that nobody foresaw is logged with its traceback and answered as INTERNAL."""

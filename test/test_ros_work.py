@@ -1,0 +1,153 @@
+"""Work under way in the node: feedback, cancel, shutdown, twenty in a row, real photos."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+
+pytest.importorskip("rclpy")
+
+import rendered
+from action_msgs.msg import GoalStatus
+from geometry_msgs.msg import Vector3
+from ros_world import World
+
+from mvgamba_ros.action import ReconstructObject
+from mvgamba_ros.errors import ErrorCode
+from mvgamba_ros.io.capture import read_capture, write_capture
+from mvgamba_ros.msg import View as ViewMessage
+from mvgamba_ros.pipeline import STAGES
+from mvgamba_ros.ros.conversions.geometry import camera_to_camera_info, matrix_to_pose
+from mvgamba_ros.ros.conversions.images import array_to_image
+from mvgamba_ros.srv import Reconstruct
+
+pytestmark = [pytest.mark.ros, pytest.mark.slow]
+
+
+@pytest.fixture(scope="module")
+def messages() -> list[ViewMessage]:
+    """Four views with their masks, as a request carries them."""
+    made = []
+    for view in rendered.views(4):
+        assert view.mask is not None
+        made.append(
+            ViewMessage(
+                image=array_to_image(view.image, "rgb8"),
+                camera_info=camera_to_camera_info(view.camera),
+                pose=matrix_to_pose(view.T_world_camera),
+                mask=array_to_image(view.mask.astype(np.uint8) * 255, "mono8"),
+            )
+        )
+    return made
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with World(tmp_path_factory.mktemp("work")) as made:
+        made.start_node(max_faces=1000, cloud_points=2000)
+        yield made
+
+
+def test_the_action_tells_its_stages_and_answers_what_the_service_answers(world, messages):
+    feedback = []
+    goal = ReconstructObject.Goal(views=messages, object_id="by_action")
+    sent = world.action().send_goal_async(goal, feedback_callback=lambda m: feedback.append(m.feedback))
+    handle = world.finish(sent)
+    assert handle.accepted
+    answer = world.finish(handle.get_result_async())
+    assert answer.status == GoalStatus.STATUS_SUCCEEDED
+    assert (answer.result.error_code, answer.result.object.id) == (0, "by_action")
+    fractions = [f.fraction for f in feedback]
+    assert fractions == sorted(fractions) and fractions[-1] == pytest.approx(1.0)
+    assert list(dict.fromkeys(f.stage for f in feedback)) == list(STAGES)
+    by_service = world.reconstruct(views=messages)
+    assert by_service.object.box_size == answer.result.object.box_size
+
+
+@pytest.mark.parametrize("stage", ["segment", "hull", "method", "surface"])
+def test_a_cancelled_action_ends_as_cancelled_and_frees_the_node(world, messages, stage):
+    handles: list[Any] = []
+
+    def cancel_at_stage(message: ReconstructObject.Impl.FeedbackMessage) -> None:
+        if message.feedback.stage == stage and handles:
+            handles[0].cancel_goal_async()
+
+    goal = ReconstructObject.Goal(views=messages)
+    handles.append(world.finish(world.action().send_goal_async(goal, feedback_callback=cancel_at_stage)))
+    answer = world.finish(handles[0].get_result_async())
+    assert answer.status == GoalStatus.STATUS_CANCELED
+    assert answer.result.error_code == ErrorCode.CANCELLED, answer.result.error_msg
+    assert not answer.result.object.mesh.vertices
+
+
+def test_an_action_while_another_runs_is_aborted_as_busy(world, messages):
+    first = world.begin(Reconstruct, "/reconstructor/reconstruct", Reconstruct.Request(views=messages))
+    handle = world.finish(world.action().send_goal_async(ReconstructObject.Goal(views=messages)))
+    answer = world.finish(handle.get_result_async())
+    assert (answer.status, answer.result.error_code) == (GoalStatus.STATUS_ABORTED, ErrorCode.BUSY)
+    assert world.finish(first).error_code == 0
+
+
+def test_twenty_reconstructions_in_a_row_leak_no_memory(world, messages):
+    process = psutil.Process(world.processes[0].pid)
+    resident = []
+    for _ in range(20):
+        answer = world.reconstruct(views=messages)
+        assert answer.error_code == 0, answer.error_msg
+        resident.append(process.memory_info().rss)
+    assert max(resident[3:]) < 1.05 * resident[2], [round(r / 2**20, 1) for r in resident]
+
+
+def test_a_shutdown_in_the_middle_of_work_answers_and_ends_cleanly(tmp_path, messages):
+    with World(tmp_path) as world:
+        node = world.start_node()
+        future = world.begin(Reconstruct, "/reconstructor/reconstruct", Reconstruct.Request(views=messages))
+        world.spin(0.3)
+        began = time.monotonic()
+        node.send_signal(signal.SIGINT)
+        answer = world.finish(future, timeout=30)
+        assert answer.error_code == ErrorCode.SHUTTING_DOWN, answer.error_msg
+        assert node.wait(20) == 0, world.log("node")
+        assert time.monotonic() - began < 20
+        assert "Traceback" not in world.log("node")
+
+
+def test_a_wrong_parameter_stops_the_start_with_its_value(tmp_path):
+    with World(tmp_path) as world:
+        node = world.start(
+            "node", ["-m", "mvgamba_ros.ros.node", "--ros-args", "-p", "min_views:=9", "-p", "max_views:=4"]
+        )
+        assert node.wait(60) == 1
+        assert "min_views 9 is more than max_views 4" in world.log("node")
+
+
+TEMPLE_LOW, TEMPLE_HIGH = np.array([-0.0736, 0.0217, -0.0124]), np.array([0.0289, 0.1819, 0.0627])  # metres
+
+
+def test_real_photos_of_the_temple_give_its_box_within_a_tenth(captures: Path, tmp_path):
+    views = read_capture(captures / "temple")
+    places = [tuple(np.round(v.T_world_camera[:3, 3], 4)) for v in views]
+    views = [v for i, v in enumerate(views) if places[i] not in places[:i]]  # two photos share one pose
+    write_capture(tmp_path / "temple", views)
+    with World(tmp_path) as world:
+        world.start_node(silent_after_s=5.0)
+        world.start_player(tmp_path / "temple")
+        world.capture_all(len(views))
+        box = Vector3(**dict(zip("xyz", (1.4 * (TEMPLE_HIGH - TEMPLE_LOW)).tolist(), strict=True)))
+        T = np.eye(4)
+        T[:3, 3] = (TEMPLE_LOW + TEMPLE_HIGH) / 2
+        answer = world.reconstruct(timeout=280.0, use_roi=True, roi_size=box, roi_pose=matrix_to_pose(T))
+        assert answer.error_code == 0, answer.error_msg
+        found = answer.object.box_size
+        sides = sorted([found.x, found.y, found.z])
+        np.testing.assert_allclose(sides, sorted(TEMPLE_HIGH - TEMPLE_LOW), rtol=0.1)
+        center = answer.object.box_pose.position
+        off = np.abs([center.x, center.y, center.z] - T[:3, 3])
+        assert (off < 0.1 * (TEMPLE_HIGH - TEMPLE_LOW)).all(), off
