@@ -1,0 +1,114 @@
+"""Captures with left-out views, and truth where it was scanned: what does a method make of 2, 4, 8 of their views?"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from mvgamba_ros.errors import ErrorCode, ReconstructionError
+from mvgamba_ros.evaluation.novel_view import Target, cut_target, picture_scores, show_gaussians, show_mesh
+from mvgamba_ros.evaluation.shape import shape_errors, surface_points
+from mvgamba_ros.geometry.camera import undistort
+from mvgamba_ros.geometry.region import axis_parallel_box
+from mvgamba_ros.io.capture import read_capture
+from mvgamba_ros.io.mesh import read_mesh
+from mvgamba_ros.options import Options
+from mvgamba_ros.pipeline import load_segmenter, reconstruct
+from mvgamba_ros.surface.raycast import Raycaster
+from mvgamba_ros.types import Mesh, Reconstruction, View
+
+ROI_MARGIN = 1.4
+"""A region of interest drawn around a scanned object: sides over those of the object's box."""
+HULL_FACES = 200_000
+"""The coloured hull that pictures are compared with keeps all its faces, so that its colours are as fine as can be."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One capture: ``views`` to choose inputs from, ``targets`` left out, ``truth`` if scanned."""
+
+    name: str
+    views: Sequence[View]
+    targets: Sequence[Target]
+    truth: Mesh | None
+    options: Options
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One reconstruction of a case from ``inputs``, and its coloured hull; ``scores`` by name."""
+
+    inputs: Sequence[View]
+    result: Reconstruction
+    hull: Reconstruction
+    scores: dict[str, float] = field(default_factory=dict)
+
+
+def find_captures(root: Path) -> list[Path]:
+    """``root`` itself or the folders in it that hold left-out views. Raises BAD_CAPTURE where there is none."""
+    found = [folder for folder in [root, *sorted(root.glob("*/"))] if (folder / "transforms_test.json").is_file()]
+    if not found:
+        raise ReconstructionError(
+            ErrorCode.BAD_CAPTURE,
+            f"{root}: no capture with left-out views here; each needs transforms.json and transforms_test.json",
+        )
+    return found
+
+
+def read_case(folder: Path, options: Options, roi_from_truth: bool) -> Case:
+    """The capture with every view it has for input (transforms_8.json before transforms.json).
+
+    ``roi_from_truth``: where the truth is there, the region of interest is its box, 40 % larger. Left-out views
+    without a mask get one from the segmenter, since pictures are compared on the object.
+    """
+    many = "transforms_8.json" if (folder / "transforms_8.json").is_file() else "transforms.json"
+    truth = read_mesh(folder / "truth.ply") if (folder / "truth.ply").is_file() else None
+    if truth is not None and roi_from_truth:
+        low, high = truth.vertices.min(0), truth.vertices.max(0)
+        grow = (ROI_MARGIN - 1) / 2 * (high - low)
+        options = replace(options, prompts=replace(options.prompts, roi=axis_parallel_box(low - grow, high + grow)))
+    left_out = [undistort(view) for view in read_capture(folder, "transforms_test.json")]
+    if any(view.mask is None for view in left_out):
+        segmenter = load_segmenter("classical")
+        masks = segmenter(left_out, options.prompts, lambda stage, fraction: None, lambda: False)
+        left_out = [replace(view, mask=mask) for view, mask in zip(left_out, masks, strict=True)]
+    targets = [cut_target(view) for view in left_out]
+    return Case(folder.name, read_capture(folder, many), targets, truth, options)
+
+
+def evaluate(case: Case, count: int) -> Outcome:
+    """Reconstruct from ``count`` of the case's views, evenly picked, and score the result. Raises TOO_FEW_VIEWS."""
+    if count > len(case.views):
+        raise ReconstructionError(
+            ErrorCode.TOO_FEW_VIEWS, f"{case.name}: {count} views asked for, the capture has {len(case.views)}"
+        )
+    inputs = [case.views[i * len(case.views) // count] for i in range(count)]
+    began = time.perf_counter()
+    result = reconstruct(inputs, case.options)
+    seconds = time.perf_counter() - began
+    hull = reconstruct(inputs, replace(case.options, method="hull", max_faces=HULL_FACES))
+    scores = {"seconds": seconds, "silhouette_iou": result.quality.silhouette_iou}
+    if case.truth is not None:
+        truth = surface_points(case.truth)
+        scores |= shape_errors(surface_points(result.mesh), truth)
+        of_hull = shape_errors(surface_points(hull.mesh), truth)
+        scores |= {f"hull {name}": of_hull[name] for name in ("chamfer_mm", "F@5mm")}
+    caster, hull_caster = Raycaster(result.mesh), Raycaster(hull.mesh)
+    rows = []
+    for target in case.targets:
+        shown = show_mesh(caster, target) if result.gaussians is None else show_gaussians(result.gaussians, target)
+        row = picture_scores(*shown, target)
+        row["mesh iou"] = picture_scores(*show_mesh(caster, target), target)["iou"]
+        rows.append(row | {f"hull {k}": v for k, v in picture_scores(*show_mesh(hull_caster, target), target).items()})
+    scores |= {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+    return Outcome(inputs, result, hull, scores)
+
+
+def mean_scores(outcomes: Sequence[dict[str, float]]) -> dict[str, float]:
+    """Means over captures, of each score over those that have it."""
+    names = dict.fromkeys(name for scores in outcomes for name in scores)
+    return {name: float(np.mean([scores[name] for scores in outcomes if name in scores])) for name in names}

@@ -1,0 +1,52 @@
+"""How alike two pictures are: PSNR, SSIM, and LPIPS where its weights are on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from mvgamba_ros.types import F32
+
+LPIPS_BACKBONE = "vgg16-397923af.pth"
+"""torchvision's VGG-16, which LPIPS compares by; looked for in torch's cache, never fetched."""
+
+
+def psnr(found: F32, truth: F32) -> float:
+    """Peak signal-to-noise ratio in dB of (H, W, 3) pictures in [0, 1]; 100 where they are the same."""
+    error = float(np.mean((found.astype(np.float64) - truth) ** 2))
+    return float(-10 * np.log10(max(error, 1e-10)))
+
+
+def ssim(found: F32, truth: F32) -> float:
+    """Structural similarity (Wang et al., 2004) with the paper's Gaussian window, of (H, W, 3) pictures in [0, 1]."""
+    from skimage.metrics import structural_similarity
+
+    return float(
+        structural_similarity(
+            truth, found, channel_axis=2, data_range=1.0, gaussian_weights=True, sigma=1.5, use_sample_covariance=False
+        )
+    )
+
+
+@cache
+def load_lpips() -> Callable[[F32, F32], float] | None:
+    """LPIPS (Zhang et al., 2018, VGG) of (H, W, 3) pictures in [0, 1]; None without its package and weights."""
+    import torch
+
+    if not (Path(torch.hub.get_dir()) / "checkpoints" / LPIPS_BACKBONE).is_file():
+        return None
+    try:
+        import lpips
+    except ImportError:
+        return None
+    network = lpips.LPIPS(net="vgg", verbose=False).eval()
+
+    def distance(found: F32, truth: F32) -> float:
+        a, b = (torch.from_numpy(x.astype(np.float32)).permute(2, 0, 1)[None] * 2 - 1 for x in (found, truth))
+        with torch.no_grad():
+            return float(network(a, b))
+
+    return distance

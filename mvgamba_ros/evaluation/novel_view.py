@@ -1,0 +1,84 @@
+"""Pictures from where no input view was: what a reconstruction shows there, beside the photo."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from mvgamba_ros.errors import ErrorCode, ReconstructionError
+from mvgamba_ros.evaluation.image import load_lpips, psnr, ssim
+from mvgamba_ros.geometry.camera import crop, resample
+from mvgamba_ros.geometry.se3 import inverse
+from mvgamba_ros.kernels.rasterize import rasterize
+from mvgamba_ros.surface.raycast import Raycaster
+from mvgamba_ros.types import F32, Bool, Gaussians, View
+
+SIDE = 192
+"""Pixels of the square around the object."""
+MARGIN = 1.2
+"""Side of the square over the longer side of the object's silhouette."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """A left-out view cut to the object: ``view`` with its square camera and mask, ``picture`` (S, S, 3) on white."""
+
+    view: View
+    picture: F32
+
+
+def cut_target(view: View) -> Target:
+    """``view``: undistorted, with the true mask. Raises EMPTY_SILHOUETTE without one."""
+    if view.mask is None or not view.mask.any():
+        raise ReconstructionError(ErrorCode.EMPTY_SILHOUETTE, f"{view.name}: no object in this left-out view")
+    ys, xs = np.nonzero(view.mask)
+    middle = np.array([xs.min() + xs.max() + 1, ys.min() + ys.max() + 1]) / 2
+    half = MARGIN * max(np.ptp(xs), np.ptp(ys)) / 2 + 1
+    (x0, y0), (x1, y1) = middle - half, middle + half
+    camera = crop(view.camera, x0, y0, x1, y1, SIDE, SIDE)
+    mask = resample(view.mask, view.camera, camera)
+    image = resample(view.image, view.camera, camera)
+    picture = np.where(mask[..., None], image.astype(np.float32) / 255, np.float32(1))
+    return Target(replace(view, image=image, camera=camera, mask=mask, depth=None), picture)
+
+
+def show_gaussians(gaussians: Gaussians, target: Target) -> tuple[F32, Bool]:
+    """Picture (S, S, 3) on white and silhouette (S, S)."""
+    camera = target.view.camera
+    with torch.no_grad():
+        seen = rasterize(
+            gaussians.means,
+            gaussians.quats,
+            gaussians.scales,
+            gaussians.opacities,
+            gaussians.colors,
+            torch.from_numpy(inverse(target.view.T_world_camera).astype(np.float32))[None],
+            torch.from_numpy(camera.K.astype(np.float32))[None],
+            camera.width,
+            camera.height,
+            torch.ones(3),
+        )
+    return seen.color[0].clamp(0, 1).numpy(), seen.alpha[0].numpy() > 0.5
+
+
+def show_mesh(caster: Raycaster, target: Target) -> tuple[F32, Bool]:
+    """The same of a coloured mesh."""
+    seen = caster.picture(target.view.camera, target.view.T_world_camera)
+    return np.where(seen.mask[..., None], seen.color.astype(np.float32) / 255, np.float32(1)), seen.mask
+
+
+def picture_scores(picture: F32, silhouette: Bool, target: Target) -> dict[str, float]:
+    """``psnr_db``, ``ssim``, silhouette ``iou`` and, where it can be had, ``lpips``."""
+    truth = target.view.mask
+    assert truth is not None
+    scores = {
+        "psnr_db": psnr(picture, target.picture),
+        "ssim": ssim(picture, target.picture),
+        "iou": float((silhouette & truth).sum() / max(int((silhouette | truth).sum()), 1)),
+    }
+    lpips = load_lpips()
+    if lpips is not None:
+        scores["lpips"] = lpips(picture, target.picture)
+    return scores
