@@ -17,7 +17,7 @@ import numpy as np
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.camera import crop, resample
 from mvgamba_ros.segmentation import plane
-from mvgamba_ros.segmentation.carving import Carving
+from mvgamba_ros.segmentation.carving import UNSEEN, Carving
 from mvgamba_ros.segmentation.colors import cells, histogram
 from mvgamba_ros.segmentation.cut import best_labels
 from mvgamba_ros.segmentation.region import Window, common_region, make_windows
@@ -116,7 +116,8 @@ def _label(
 def _bounds(states: Sequence[_State], carving: Carving) -> Box | None:
     """A box half as large again as what all silhouettes agree on; None where they agree on nothing."""
     votes = carving.gather([np.where(state.labels, 1.0, -1.0).astype(np.float32) for state in states])
-    filled = carving.points[votes.min(axis=0) > -0.3]
+    seen = (votes != UNSEEN).sum(axis=0)
+    filled = carving.points[(votes.min(axis=0) > -0.3) & (seen >= min(2, len(states)))]
     if len(filled) == 0:
         return None
     low, high = filled.min(axis=0), filled.max(axis=0)
@@ -150,12 +151,12 @@ def _background(states: Sequence[_State], outside: Sequence[Bool], shadows: bool
     if shadows:
         lit = np.concatenate([s.window.lab[mask][::7] for s, mask in zip(states, outside, strict=True)])
         if len(lit):
-            darker = histogram(cells(np.concatenate([share * lit for share in (0.5, 0.7, 0.85)]).astype(np.float32)))
+            darker = histogram(cells(np.concatenate([share * lit for share in (0.5, 0.6, 0.7, 0.8, 0.9)]).astype(np.float32)))
             answer = [density + SHADOW * darker for density in answer]
     return answer
 
 
-SHADOW = 0.02
+SHADOW = 0.15
 FLOOR = 3e-5
 """Density of a colour never seen: a histogram cell has about this share of all colours."""
 
@@ -164,9 +165,14 @@ def _first_guess(states: Sequence[_State], pairs: Sequence[Sequence[plane.PlaneP
     """Log-odds before anything is known of the object: what the surroundings and the plane do not explain."""
     outside = [_rim(state) if searching else ~state.window.allowed for state in states]
     background = _background(states, outside, bool(pairs[0]))
+    inside = [state.window.allowed & ~mask for state, mask in zip(states, outside, strict=True)]
+    within = np.mean(
+        [histogram(s.cells, mask.astype(np.float32)) for s, mask in zip(states, inside, strict=True)], axis=0
+    )
     first = []
     for state, density in zip(states, background, strict=True):
-        odds = np.log((FLOOR * 3 + 0.0) / (density[state.cells] + FLOOR)) + 1.0
+        # colours that the middle has more of than the rim
+        odds = 2.0 * np.log((within[state.cells] + FLOOR) / (density[state.cells] + FLOOR)) - 1.0
         first.append(np.where(state.window.allowed, np.clip(odds, -2.0, 2.0), -4.0).astype(np.float32))
     for _ in range(2):
         belief = [_probability(odds) for odds in first]
@@ -246,15 +252,17 @@ def _agree(states: Sequence[_State], carving: Carving, certain: float) -> None:
 
 
 def _keep_one_object(states: Sequence[_State]) -> None:
-    """Of several blobs the one that weighs most, those far from the middle less."""
+    """Of several blobs, pieces near each other taken as one, the one that weighs most; far from the middle less."""
     for state in states:
-        count, blobs = cv2.connectedComponents(state.labels.astype(np.uint8))
+        side = max(3, max(state.window.shape) // 20) | 1
+        joined = cv2.dilate(state.labels.astype(np.uint8), np.ones((side, side), np.uint8))
+        count, blobs = cv2.connectedComponents(joined)
         if count < 3:
             continue
-        near = np.exp(-((2.0 * _distance_from_middle(state.window)) ** 2))
-        mass = np.bincount(blobs.ravel(), near.ravel(), minlength=count)
+        weight = np.exp(-((2.0 * _distance_from_middle(state.window)) ** 2)) * state.labels
+        mass = np.bincount(blobs.ravel(), weight.ravel(), minlength=count)
         mass[0] = 0.0
-        state.labels = blobs == int(mass.argmax())
+        state.labels = state.labels & (blobs == int(mass.argmax()))
 
 
 def _check(views: Sequence[View], states: Sequence[_State], carving: Carving) -> None:

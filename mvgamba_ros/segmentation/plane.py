@@ -28,8 +28,10 @@ JITTER = (8, 20)
 """Pixels beside its partner at which a pixel must not match as well, for its match to mean something."""
 FINEST = 0.0005
 """Heights are told apart no finer than this, metres."""
-MIN_CONTRAST = 0.25
-"""A plane is believed where it removes at least this share of the disagreement that other heights leave."""
+HEIGHTS = 32
+"""Heights tried over the region's own."""
+CLEAR = 0.25
+"""A plane of less clarity than this is not believed."""
 
 
 @dataclass(frozen=True)
@@ -141,62 +143,67 @@ def evidence(pairs: Sequence[PlanePair], window: Window, windows: Sequence[Windo
 
 
 def estimate_height(windows: Sequence[Window], region: Box, anywhere: bool = False) -> tuple[float | None, float]:
-    """Height of the textured horizontal plane through ``region`` that the windows agree on, and how clearly: the
-    share of the disagreement at other heights that is gone at this one, [0, 1]. None where that is not clear. The
-    region itself, where the object hides the plane, is left out unless it may be ``anywhere`` in the images."""
-    if len(windows) < 2:
-        return None, 0.0
-    shown = [np.ones(window.shape, bool) if anywhere else ~window.allowed for window in windows]
-    center, reach = region.T_world_box[:3, 3], float(np.abs(region.T_world_box[2, :3]) @ region.size) / 2
-    low, high = center[2] - 1.25 * reach, center[2] + 0.5 * reach
-    cameras_low = min(window.T_world_camera[2, 3] for window in windows)
-    if not all(window.T_world_camera[2, 2] < -0.1 for window in windows) or low >= cameras_low:
+    """Height of the textured horizontal plane through ``region`` that the windows agree on, and how clearly, [0, 1].
+
+    The clarity is the share of the plane's points, beyond those that agree by chance at nearby heights, on which the
+    views agree. The height is None where that is too small to trust: never a guess. The region itself, where the
+    object hides the plane, is left out unless it may be ``anywhere`` in the images.
+    """
+    if len(windows) < 2 or not all(window.T_world_camera[2, 2] < -0.1 for window in windows):
         return None, 0.0  # a table is looked down at
-    high = min(high, cameras_low - 0.02)
+    center, reach = region.T_world_box[:3, 3], float(np.abs(region.T_world_box[2, :3]) @ region.size) / 2
+    low = center[2] - 1.25 * reach
+    high = min(center[2] + 0.5 * reach, min(window.T_world_camera[2, 3] for window in windows) - 0.02)
+    step = max(2.0 * reach / HEIGHTS, FINEST)
+    if high - low < 8 * step:
+        return None, 0.0
+    shown = [np.full(window.shape, anywhere) | ~window.allowed for window in windows]
     labs = [cv2.GaussianBlur(window.lab, (0, 0), 0.7) * WEIGHT for window in windows]
     radius = 0.75 * float(np.linalg.norm(region.size))
-    line = np.linspace(-radius, radius, 72)
-    x, y = (axis.ravel() for axis in np.meshgrid(line + center[0], line + center[1]))
-    step = max((high - low) / 32, FINEST)
+    line = np.linspace(-radius, radius, 64)
+    grid = np.stack(np.meshgrid(line + center[0], line + center[1]), axis=-1).reshape(-1, 2)
     heights = np.arange(low, high + step, step)
-    costs = np.array([_disagreement(windows, shown, labs, x, y, height) for height in heights])
-    if np.isfinite(costs).sum() < 8:
-        return None, 0.0
-    typical = float(np.nanmedian(costs))
-    best = int(np.nanargmin(costs))
+    scores = np.array([_agreement(windows, shown, labs, grid, height) for height in heights])
+    excess = np.zeros(len(heights))
+    for k in range(len(heights)):  # above what is usual a little higher and lower
+        near = np.abs(np.arange(len(heights)) - k)
+        usual = np.median(scores[(near > 2) & (near <= 8), 0])
+        if scores[k, 1] >= 400:
+            excess[k] = (scores[k, 0] - usual) / max(scores[k, 1] - usual, 1.0)
+    best = int(excess.argmax())
+    clarity, height = float(np.clip(excess[best], 0.0, 1.0)), float(heights[best])
+    if clarity < CLEAR:
+        return None, clarity
     while step > FINEST:
         step /= 2.0
-        around = heights[best] + step * np.arange(-2, 3)
-        near = np.array([_disagreement(windows, shown, labs, x, y, height) for height in around])
-        if not np.isfinite(near).any():
-            return None, 0.0
-        heights, costs, best = around, near, int(np.nanargmin(near))
-    contrast = 1.0 - float(costs[best]) / max(typical, 1e-6)
-    return (float(heights[best]) if contrast >= MIN_CONTRAST else None), float(np.clip(contrast, 0.0, 1.0))
+        around = height + step * np.arange(-1, 2)
+        height = float(around[np.argmax([_agreement(windows, shown, labs, grid, h)[0] for h in around])])
+    return height, clarity
 
 
-def _disagreement(
-    windows: Sequence[Window], shown: Sequence[Bool], labs: Sequence[F32], x: np.ndarray, y: np.ndarray, height: float
-) -> float:
-    """Mean over the plane's points of the colour difference between views, each relative to its own mean."""
-    points = np.stack([x, y, np.full_like(x, height)], axis=-1)
+def _agreement(
+    windows: Sequence[Window], shown: Sequence[Bool], labs: Sequence[F32], grid: np.ndarray, height: float
+) -> tuple[float, float]:
+    """How many points of the plane look alike in a pair of views, each counted up to 1, and how many were compared."""
+    points = np.column_stack([grid, np.full(len(grid), height)])
     colors, valid = [], []
     for window, visible, lab in zip(windows, shown, labs, strict=True):
         pixels, _ = project(window.camera, window.T_world_camera, points)
-        at = np.nan_to_num(pixels - 0.5, nan=-1e4).astype(np.float32)
-        columns, rows = np.clip(at[:, 0], -1e4, 1e4)[None], np.clip(at[:, 1], -1e4, 1e4)[None]
+        at = np.clip(np.nan_to_num(pixels - 0.5, nan=-1e4), -1e4, 1e4).astype(np.float32)
+        columns, rows = at[None, :, 0], at[None, :, 1]
         inside = (columns > 0) & (rows > 0) & (columns < window.shape[1] - 1) & (rows < window.shape[0] - 1)
         inside &= _sample(visible.astype(np.float32), columns, rows) > 0.5
         colors.append(_sample(lab, columns, rows)[0])
         valid.append(inside[0])
-    total, count = 0.0, 0
+    alike, compared = 0.0, 0.0
     for i in range(len(colors)):
         for j in range(i):
             both = valid[i] & valid[j]
             if both.sum() < 60:
                 continue
             difference = colors[i][both] - colors[j][both]
-            difference -= np.median(difference, axis=0)
-            total += float(np.minimum(np.linalg.norm(difference, axis=-1), 30.0).sum())
-            count += int(both.sum())
-    return total / count if count >= 300 else np.nan
+            difference -= np.median(difference, axis=0)  # the views may expose differently
+            distance = np.linalg.norm(difference, axis=-1)
+            alike += float(np.maximum(1.0 - distance / (1.5 * TOLERANCE), 0.0).sum())
+            compared += float(both.sum())
+    return alike, compared
