@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 
 from mvgamba_ros.training.data import augment as aug
+from mvgamba_ros.training.data.families import make
+from mvgamba_ros.training.data.place import Rig
+from mvgamba_ros.training.data.render import render
 
 
 @pytest.fixture
@@ -88,6 +91,30 @@ def test_pose_noise_has_the_size_that_is_asked_for_and_a_part_that_all_views_sha
     assert shared == pytest.approx(0.001**2, rel=0.25)
     angle = np.arccos(np.clip((np.trace(draws[:, :, :3, :3], axis1=2, axis2=3) - 1) / 2, -1, 1))
     assert np.sqrt((angle**2).mean() / 3) == pytest.approx(0.004 * np.hypot(1, 0.7), rel=0.1)
+
+
+def test_a_mirrored_example_is_still_seen_where_its_points_are():
+    item = render(make("mug", rng()), Rig(views=3, inputs=3, size=64), rng(), points=400)
+    for example in (item, aug.mirror(item)):
+        for v in range(3):
+            T, K = example["T_world_camera"][v].astype(float), example["K"][v].astype(float)
+            np.testing.assert_allclose(T[:3, :3] @ T[:3, :3].T, np.eye(3), atol=1e-5)
+            assert np.linalg.det(T[:3, :3]) == pytest.approx(1, abs=1e-5)
+            camera = (example["points"] - T[:3, 3]) @ T[:3, :3]
+            u, w = np.floor((camera @ K.T)[:, :2] / camera[:, 2:]).astype(int).T
+            assert (example["alpha"][v][w, u] > 0).mean() > 0.97
+            first = example["depth_front"][v][w, u] * 5e-5
+            assert (camera[:, 2] > first - 0.004)[first > 0].mean() > 0.97
+    np.testing.assert_array_equal(aug.mirror(aug.mirror(item))["rgb"], item["rgb"])
+
+
+def test_other_paint_leaves_white_white():
+    rgb = np.full((2, 4, 4, 3), 255, np.uint8)
+    rgb[:, 1:3, 1:3] = (10, 100, 200)
+    painted = {tuple(aug.recolor(rgb, np.random.default_rng(s))[0, 1, 1]) for s in range(40)}
+    assert len(painted) == 6
+    assert all(sorted(p) == [10, 100, 200] for p in painted)
+    assert (aug.recolor(rgb, rng())[:, 0] == 255).all()
 
 
 def test_dropped_views_leave_at_least_the_least():

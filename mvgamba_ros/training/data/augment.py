@@ -56,22 +56,40 @@ def _on_white(color: F32, alpha: F32) -> F32:
     return color * a + (1 - a)
 
 
+def mirror(item: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """The whole example (as `Shards` gives it) seen in a mirror across the world's y-z plane: another object, whose
+    views are as consistent. Twice the shapes for nothing."""
+    flip = np.diag(np.array([-1, 1, 1, 1], np.float32))
+    K = np.array(item["K"])
+    K[:, 0, 2] = item["rgb"].shape[2] - K[:, 0, 2]
+    out = {**item, "K": K, "T_world_camera": flip @ item["T_world_camera"] @ flip}
+    for name in ("rgb", "alpha", "depth_front", "depth_back"):
+        out[name] = np.ascontiguousarray(item[name][:, :, ::-1])
+    for name in ("points", "normals"):
+        out[name] = item[name] * np.array([-1, 1, 1], item[name].dtype)
+    return out
+
+
+def recolor(rgb: NDArray[np.uint8], rng: Rng) -> NDArray[np.uint8]:
+    """All views of an object, (V, H, W, 3) on white, in other paint: its colour channels shuffled. White stays."""
+    return np.ascontiguousarray(rgb[..., rng.permutation(3)])
+
+
 def grid_distortion(rgb: F32, alpha: F32, rng: Rng, strength: float) -> Picture:
     """Warp by a coarse grid of random shifts: views that don't quite agree with each other."""
     h, w = alpha.shape
     cells = int(rng.integers(3, 9))
     shift = rng.uniform(-strength, strength, (cells, cells, 2)).astype(np.float32)
-    shift = cv2.resize(shift, (w, h), interpolation=cv2.INTER_CUBIC)
+    shift = np.asarray(cv2.resize(shift, (w, h), interpolation=cv2.INTER_CUBIC), np.float32)
     y, x = np.mgrid[:h, :w].astype(np.float32)
     both = np.dstack([rgb, alpha])
-    warped = cv2.remap(
-        both, x + shift[..., 0] * w, y + shift[..., 1] * h, cv2.INTER_LINEAR, None, cv2.BORDER_CONSTANT, (1, 1, 1, 0)
-    )
+    at = x + shift[..., 0] * w, y + shift[..., 1] * h
+    warped: Any = cv2.remap(both, *at, cv2.INTER_LINEAR, None, cv2.BORDER_CONSTANT, (1, 1, 1, 0))
     return warped[..., :3], warped[..., 3]
 
 
 def _small_turn(vector: F64) -> F64:
-    return cv2.Rodrigues(np.asarray(vector, np.float64).reshape(3, 1))[0]
+    return np.asarray(cv2.Rodrigues(np.asarray(vector, np.float64).reshape(3, 1))[0], np.float64)
 
 
 def camera_jitter(T_world_camera: F64, centre: F64, rng: Rng, strength: float) -> F64:
@@ -109,7 +127,7 @@ def silhouette_errors(rgb: F32, alpha: F32, rng: Rng) -> Picture:
     if rng.random() < 0.6:
         k = int(rng.integers(1, 3)) * 2 + 1
         kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (k, k))
-        out = cv2.erode(out, kernel) if rng.random() < 0.5 else cv2.dilate(out, kernel)
+        out = np.asarray((cv2.erode if rng.random() < 0.5 else cv2.dilate)(out, kernel), np.float32)
     if rng.random() < 0.5:
         # a wavering outline: the threshold of the blurred mask moves about
         soft = cv2.GaussianBlur(out, (0, 0), rng.uniform(0.7, 2.0))
@@ -123,7 +141,7 @@ def silhouette_errors(rgb: F32, alpha: F32, rng: Rng) -> Picture:
             axes = np.maximum(rng.uniform(0.03, 0.14, 2) * size, 1).astype(int)
             patch = np.zeros((h, w), np.float32)
             cv2.ellipse(patch, (int(x), int(y)), axes.tolist(), rng.uniform(0, 180), 0, 360, 1.0, -1)
-            patch = cv2.GaussianBlur(patch, (3, 3), 0)
+            patch = np.asarray(cv2.GaussianBlur(patch, (3, 3), 0), np.float32)
             out = np.maximum(out, patch) if gain else out * (1 - patch)
     if rng.random() < 0.08:
         holes = cv2.resize(rng.random((12, 12)).astype(np.float32), (w, h))
@@ -146,7 +164,7 @@ def exposure(rgb: F32, alpha: F32, rng: Rng) -> Picture:
 
 def blur(rgb: F32, alpha: F32, rng: Rng) -> Picture:
     """Out of focus, smeared by motion, or enlarged from fewer pixels."""
-    both = np.dstack([rgb, alpha])
+    both: Any = np.dstack([rgb, alpha])
     kind = rng.random()
     if kind < 0.4:
         both = cv2.GaussianBlur(both, (0, 0), rng.uniform(0.3, 1.2))

@@ -97,7 +97,8 @@ def crease_normals(vertices: F64, faces: I32) -> F32:
 
 def assemble(parts: Sequence[tuple[Part, Sequence[U8], Material]], family: str, upright: bool = True) -> TexturedMesh:
     """Parts with their textures (each (S, S, 3), as many as the part has tiles) -> one object."""
-    faces, uv, tile, material, normals, textures = [], [], [], [], [], []
+    faces, uv, tile, material, normals = [], [], [], [], []
+    textures: list[U8] = []
     first_vertex = 0
     for index, (part, images, _) in enumerate(parts):
         faces.append(part.faces + first_vertex)
@@ -206,7 +207,8 @@ def rounded_box(size: Sequence[float], radius: float, steps: int = 4) -> Part:
     bow = np.sin(np.linspace(0, np.pi / 4, steps + 1))
     bow = bow / bow[-1]
     t = np.concatenate([-1 - bow[::-1] + 0.0, 1 + bow]) / 2  # the corner cells, mapped onto each face below
-    vertices, faces, uv, tile = [], [], [], []
+    faces, uv, tile = [], [], []
+    vertices: list[F64] = []
     for index, (axis, sign) in enumerate([(0, 1), (0, -1), (1, 1), (1, -1), (2, 1), (2, -1)]):
         right, up = [(1, 2), (0, 2), (0, 1)][axis]
         flip = (sign, -sign, sign)[axis]  # so that the texture reads left to right from outside
@@ -234,7 +236,7 @@ def rounded_box(size: Sequence[float], radius: float, steps: int = 4) -> Part:
 
 
 def hull(points: F64) -> Part:
-    """The convex hull of points (N, 3), textured from each face's own side by a box projection (one tile)."""
+    """The convex hull of points (N, 3), textured by a box projection (one tile)."""
     from scipy.spatial import ConvexHull
 
     found = ConvexHull(points)
@@ -243,16 +245,22 @@ def hull(points: F64) -> Part:
     normal = np.cross(b - a, c - a)
     inward = (normal * found.equations[:, :3]).sum(1) < 0
     faces[inward] = faces[inward][:, [0, 2, 1]]
-    axis = np.abs(found.equations[:, :3]).argmax(1)
-    low, extent = points.min(0), np.ptp(points, axis=0).max()
-    scaled = (points - low) / extent
+    return Part(points, faces, box_uv(points, faces), np.zeros(len(faces), np.int32))
+
+
+def box_uv(vertices: F64, faces: I32) -> F32:
+    """Texture coordinates (F, 3, 2) of a box projection: each face takes the tile from the side it looks to."""
+    a, b, c = (vertices[faces[:, k]] for k in range(3))
+    normal = np.cross(b - a, c - a)
+    axis = np.abs(normal).argmax(1)
+    scaled = (vertices - vertices.min(0)) / np.ptp(vertices, axis=0).max()
     planes = np.array([[1, 2], [0, 2], [0, 1]])[axis]
     uv = np.take_along_axis(scaled[faces], np.repeat(planes[:, None], 3, 1), axis=2)
     uv[..., 1] = 1 - uv[..., 1]
     # seen from outside, the first axis of a plane runs to the right on +x, -y and +z only
-    side = np.take_along_axis(found.equations[:, :3], axis[:, None], 1)[:, 0] * np.array([1, -1, 1])[axis]
+    side = np.take_along_axis(normal, axis[:, None], 1)[:, 0] * np.array([1, -1, 1])[axis]
     uv[side < 0, :, 0] = 1 - uv[side < 0, :, 0]
-    return Part(points, faces, uv.astype(np.float32), np.zeros(len(faces), np.int32))
+    return uv.astype(np.float32)
 
 
 def bend(p: F64, angle: float) -> F64:

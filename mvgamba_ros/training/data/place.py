@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mvgamba_ros.training.data.families import rotation
+from mvgamba_ros.training.data.draw import rotation
 
 F64 = NDArray[np.float64]
 Rng = np.random.Generator

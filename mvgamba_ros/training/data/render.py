@@ -36,11 +36,11 @@ class Rays:
     def __init__(self, vertices: F64, faces: NDArray[np.int32]) -> None:
         import open3d as o3d
 
-        self._tensor = o3d.core.Tensor
+        tensor: Any = o3d.core.Tensor
+        self._tensor = tensor
         self._scene = o3d.t.geometry.RaycastingScene(nthreads=1)
-        self._scene.add_triangles(
-            self._tensor(np.ascontiguousarray(vertices, np.float32)), self._tensor(faces.astype(np.uint32))
-        )
+        corners = np.ascontiguousarray(vertices, np.float32)
+        self._scene.add_triangles(tensor(corners), tensor(faces.astype(np.uint32)))
 
     def cast(self, origin: F32, direction: F32) -> tuple[F32, NDArray[np.int64], F32]:
         """First hits: distance in units of ``direction`` (inf for a miss), triangle, barycentric (u, v)."""
@@ -144,7 +144,7 @@ class Painter:
         # a shading normal may lean away from the camera at a silhouette; the far side of thin walls never shows
         n += view * np.maximum(0.02 - facing, 0)[:, None]
         size = self.textures.shape[1]
-        pixel = np.clip((uv * size).astype(np.int32), 0, size - 1)
+        pixel = (uv * size).astype(np.int32) % size  # textures repeat
         albedo = self.linear[self.textures[self.tile[face], pixel[:, 1], pixel[:, 0]]]
         specular, shininess, metallic = (self.gloss[face, k] for k in range(3))
 
@@ -255,16 +255,15 @@ def _picture(
     ahead = direction[hit]
     far = np.float32(np.linalg.norm(eye) + 2 * radius)
     back, _, _ = rays.cast(eye + ahead * far, -ahead)
-    depth = np.zeros((2, size * size), np.float64)
-    depth[:, hit] = t[hit], np.maximum(far - back, t[hit])
-    depth = np.rint(depth / DEPTH_UNIT).reshape(2, size, size)
+    depth = np.zeros((2, size * size), np.uint16)
+    depth[:, hit] = np.rint(np.stack([t[hit], np.maximum(far - back, t[hit])]) / DEPTH_UNIT)
     flat = painter.flat[face[hit]]
     flat = flat * -np.sign(np.einsum("nc,nc->n", flat, ahead))[:, None]
     around = np.zeros((size * size, 5), np.float32)
     around[hit, :4] = _surround(rays, eye + ahead * t[hit, None], flat, light, floor, radius, rng)
     around[hit, 4] = 1
-    around = cv2.GaussianBlur(around.reshape(size, size, 5), (5, 5), 1.0).reshape(-1, 5)
-    around = around[:, :4] / np.maximum(around[:, 4:], 1e-6)
+    smooth = np.asarray(cv2.GaussianBlur(around.reshape(size, size, 5), (5, 5), 1.0), np.float32).reshape(-1, 5)
+    reaching = smooth[:, :4] / np.maximum(smooth[:, 4:], np.float32(1e-6))
 
     # colour and coverage: four samples in each pixel that an outline may cross, two where the object fills it
     solid = np.isfinite(t).astype(np.uint8).reshape(size, size)
@@ -276,7 +275,7 @@ def _picture(
     t, face, bary = rays.cast(np.broadcast_to(eye, direction.shape), direction)
     hit = np.flatnonzero(np.isfinite(t))
     where = pixel[hit]
-    color = painter.shade(face[hit], bary[hit], _unit(-direction[hit]), around[where, :3], around[where, 3])
+    color = painter.shade(face[hit], bary[hit], _unit(-direction[hit]), reaching[where, :3], reaching[where, 3])
     color = np.minimum(color, 4.0)
     total = np.stack([np.bincount(where, color[:, k], minlength=size * size) for k in range(3)], 1)
     covered = np.bincount(where, minlength=size * size)[:, None]
@@ -288,8 +287,8 @@ def _picture(
     return (
         np.rint(rgb).astype(np.uint8).reshape(size, size, 3),
         np.rint(255 * alpha).astype(np.uint8).reshape(size, size),
-        depth[0].astype(np.uint16),
-        depth[1].astype(np.uint16),
+        depth[0].reshape(size, size),
+        depth[1].reshape(size, size),
     )
 
 

@@ -15,25 +15,17 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
-from mvgamba_ros.training.data.mesh import TexturedMesh
 from mvgamba_ros.training.data.place import Rig
 from mvgamba_ros.training.data.render import DEPTH_UNIT, POINTS, render
+from mvgamba_ros.training.data.sources import Source
 
 ARRAYS = ("rgb", "alpha", "depth_front", "depth_back", "K", "T_world_camera", "points", "normals", "support_height")
-
-
-class Source(Protocol):
-    """Objects by index: the same index always gives the same object."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int) -> TexturedMesh: ...
 
 
 @dataclass(frozen=True)
@@ -78,7 +70,7 @@ _job: tuple[Path, Source, Recipe]
 
 def _start_worker(*job: Any) -> None:
     global _job
-    _job = job  # type: ignore[assignment]
+    _job = job
 
 
 def _work(shard: int) -> float:

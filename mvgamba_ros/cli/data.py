@@ -1,0 +1,83 @@
+"""Render training views of objects, or look at what was rendered.
+
+`mvgamba data render OUT` fills the folder OUT with shards of views: colour, silhouette, front and back depth, poses
+and surface points of procedural objects, or of meshes you have. It may be stopped and started again; a training run
+can read the shards that are there. `mvgamba data sheet FOLDER` draws a picture of what a folder holds.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+EXAMPLES = """examples:
+  mvgamba data render data/train --count 20000 --seed 1 --workers 8
+      procedural objects, the same for the same seed
+  mvgamba data render data/mine --source procedural=0.7,pybullet=0.1,~/objaverse=0.2 --count 50000 --workers 16
+      a mixture of sources
+  mvgamba data render data/scans --source ~/meshes --count 500 --views 24
+      each mesh of a folder, by turns
+  mvgamba data sheet data/train -o sheet.png
+      look at the first objects; add --depth for their thickness beside them
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    commands = parser.add_subparsers(dest="what", metavar="WHAT", required=True)
+    render = commands.add_parser("render", help="render shards of training views")
+    render.add_argument("out", metavar="OUT", type=Path, help="folder for the shards; made if missing")
+    render.add_argument(
+        "--source",
+        default="procedural",
+        help="procedural, pybullet, robosuite, a folder of meshes, or several with shares (%(default)s)",
+    )
+    render.add_argument("--count", type=_positive, default=12_000, help="objects (%(default)s)")
+    render.add_argument("--seed", type=int, default=1, help="(%(default)s)")
+    render.add_argument("--per-shard", type=_positive, default=128, help="objects in a shard (%(default)s)")
+    render.add_argument("--views", type=_positive, default=12, help="views of an object (%(default)s)")
+    render.add_argument("--size", type=_positive, default=96, help="side of a view in pixels (%(default)s)")
+    render.add_argument("--workers", type=_positive, default=1, help="processes, one core each (%(default)s)")
+    sheet = commands.add_parser("sheet", help="draw a contact sheet of a folder of shards")
+    sheet.add_argument("folder", metavar="FOLDER", type=Path)
+    sheet.add_argument("-o", "--out", metavar="PNG", type=Path, required=True)
+    sheet.add_argument("--objects", type=_positive, default=32, help="(%(default)s)")
+    sheet.add_argument("--first", type=int, default=0, help="index of the first object (%(default)s)")
+    sheet.add_argument("--views", type=_positive, default=4, help="views of each (%(default)s)")
+    sheet.add_argument("--depth", action="store_true", help="thickness (back less front depth) beside the views")
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{value}: give 1 or more")
+    return value
+
+
+def run(args: argparse.Namespace) -> int:
+    return _render(args) if args.what == "render" else _sheet(args)
+
+
+def _render(args: argparse.Namespace) -> int:
+    from mvgamba_ros.training.data.place import Rig
+    from mvgamba_ros.training.data.shards import Recipe, write_shards
+    from mvgamba_ros.training.data.sources import open_source
+
+    rig = Rig(views=args.views, inputs=min(args.views, Rig.inputs), size=args.size)
+    recipe = Recipe(args.source, args.seed, args.count, args.per_shard, rig=rig)
+    source = open_source(args.source, args.seed, args.count)
+    write_shards(args.out, source, recipe, args.workers, lambda line: print(line, flush=True))
+    return 0
+
+
+def _sheet(args: argparse.Namespace) -> int:
+    import cv2
+
+    from mvgamba_ros.errors import ErrorCode, ReconstructionError
+    from mvgamba_ros.training.data.shards import Shards
+    from mvgamba_ros.training.data.sheet import contact_sheet
+
+    picture = contact_sheet(Shards(args.folder), args.first, args.objects, args.views, args.depth)
+    if not cv2.imwrite(str(args.out), picture[..., ::-1]):
+        raise ReconstructionError(ErrorCode.CANNOT_WRITE, f"{args.out} cannot be written: give a .png in a folder")
+    print(f"{args.out}: {picture.shape[1]} x {picture.shape[0]} pixels")
+    return 0
