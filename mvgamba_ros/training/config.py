@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -63,11 +64,21 @@ def from_dict(values: dict[str, Any]) -> TrainConfig:
         raise ReconstructionError(ErrorCode.BAD_OPTION, f"training config: {error}") from error
 
 
-def load(path: Path) -> TrainConfig:
+def load(path: Path, changes: Sequence[str] = ()) -> TrainConfig:
+    """Read a YAML file and apply ``changes``, each "key=value" or "section.key=value" with a YAML value."""
     try:
         values = yaml.safe_load(path.read_text())
     except (OSError, yaml.YAMLError) as error:
         raise ReconstructionError(ErrorCode.BAD_OPTION, f"training config {path}: {error}") from error
     if not isinstance(values, dict):
         raise ReconstructionError(ErrorCode.BAD_OPTION, f"training config {path}: expected a mapping of settings")
+    for change in changes:
+        key, equals, value = change.partition("=")
+        if not equals:
+            raise ReconstructionError(ErrorCode.BAD_OPTION, f"'{change}': write it as key=value")
+        *sections, last = key.split(".")
+        inner = values
+        for section in sections:
+            inner = inner.setdefault(section, {})
+        inner[last] = yaml.safe_load(value)
     return from_dict(values)

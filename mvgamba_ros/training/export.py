@@ -1,0 +1,63 @@
+"""A training run's averaged weights as a checkpoint that can be shipped."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mvgamba_ros.errors import ErrorCode, ReconstructionError
+from mvgamba_ros.model.arm import ArmNetwork
+from mvgamba_ros.model.checkpoint import save_checkpoint
+from mvgamba_ros.training.config import from_dict
+
+
+def export(run: Path, out: Path) -> dict[str, Any]:
+    """Write ``out`` (safetensors) from the state of the run in ``run``; answers the recipe that went into it.
+
+    The recipe holds the training config, steps and objects seen, what the data folders say of themselves, the last
+    held-out metrics and the code's commit. Raises BAD_CHECKPOINT where the run has no state yet.
+    """
+    file = run / "state.pt"
+    if not file.is_file():
+        raise ReconstructionError(ErrorCode.BAD_CHECKPOINT, f"{file}: no such file; train first: mvgamba train CONFIG")
+    state = torch.load(file, weights_only=True)
+    config = from_dict(state["config"])
+    network = ArmNetwork(config.model)
+    network.load_state_dict(state["ema"])
+    recipe = {
+        "training": state["config"],
+        "step": state["step"],
+        "samples": state["samples"],
+        "data": {name: _manifest(Path(getattr(config, name))) for name in ("data", "validation")},
+        "metrics": _last_row(run / "validation.csv"),
+        "commit": _commit(),
+    }
+    save_checkpoint(out, network, recipe)
+    return recipe
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    """What a data folder says of itself, and how many of its shards there were."""
+    file = folder / "manifest.json"
+    said = json.loads(file.read_text()) if file.is_file() else {}
+    return {**said, "shards_present": len(list(folder.glob("shard_*")))}
+
+
+def _last_row(file: Path) -> dict[str, float]:
+    if not file.is_file():
+        return {}
+    with file.open() as f:
+        rows = list(csv.DictReader(f))
+    return {key: float(value) for key, value in rows[-1].items()} if rows else {}
+
+
+def _commit() -> str:
+    """The checkout's commit, or "unknown" outside one."""
+    here = Path(__file__).parent
+    done = subprocess.run(["git", "-C", str(here), "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    return done.stdout.strip() or "unknown"

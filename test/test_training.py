@@ -1,0 +1,181 @@
+"""Training: samples are true to the objects, losses are zero at the truth, runs resume and split without a trace."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from scipy.spatial import cKDTree
+
+from mvgamba_ros.errors import ErrorCode, ReconstructionError
+from mvgamba_ros.model.arm import ArmConfig, ArmNetwork, ArmOutput
+from mvgamba_ros.model.checkpoint import load_checkpoint
+from mvgamba_ros.model.interval import hull_intervals, pixel_rays
+from mvgamba_ros.training.batch import Sampling, collate, crop_windows, make_sample, recrop, recrop_depth, recrop_K
+from mvgamba_ros.training.config import TrainConfig, from_dict, load
+from mvgamba_ros.training.data.families import Procedural
+from mvgamba_ros.training.data.place import Rig
+from mvgamba_ros.training.data.shards import Recipe, Shards, write_shards
+from mvgamba_ros.training.export import export
+from mvgamba_ros.training.loop import Trainer
+from mvgamba_ros.training.losses import depth_losses, render_losses
+
+EXACT = Sampling(augmented=0.0)
+TINY = ArmConfig(size=96, width=32, skip=16, bins=8, orders=("rows", "across_reversed"))
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data") / "three"
+    recipe = Recipe("procedural", seed=5, count=3, per_shard=3, rig=Rig())
+    write_shards(folder, Procedural(5, 3), recipe, say=lambda line: None)
+    return folder
+
+
+def config(data: Path, **changes: object) -> TrainConfig:
+    base = TrainConfig(
+        name="tiny", data=str(data), validation=str(data), model=TINY, samples=64, views_per_step=4, target_views=1,
+        view_counts={2: 1.0}, warmup=0.1, validate_minutes=1e6,
+    )  # fmt: skip
+    return replace(base, **changes)
+
+
+def weights(trainer: Trainer) -> torch.Tensor:
+    return torch.cat([p.detach().flatten() for p in trainer.network.parameters()])
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_true_depths_of_a_sample_lie_on_the_object(data: Path, seed: int) -> None:
+    sample = make_sample(Shards(data)[seed % 3], 4, 1, 48, EXACT, np.random.default_rng(seed))
+    batch = collate([sample]).inputs()
+    origins, directions = pixel_rays(batch.K, batch.T_cube_camera, 48, 96)
+    surface = cKDTree(sample.points.numpy())
+    for depth in (sample.front, sample.back):
+        points = origins[0, :, None, None] + depth[..., None] * directions[0]
+        points = points[torch.isfinite(depth)].numpy()
+        assert len(points) > 200
+        # 4,096 points on a surface of some 10 square units are about 0.03 apart
+        assert np.median(surface.query(points)[0]) < 0.03
+
+
+def test_the_hull_interval_holds_the_true_depths(data: Path) -> None:
+    batch = collate([make_sample(Shards(data)[0], 6, 1, 48, EXACT, np.random.default_rng(1))])
+    rays = hull_intervals(batch.inputs(), 48)
+    known = rays.valid & torch.isfinite(batch.front)
+    assert ((batch.front - rays.near)[known] > -0.04).float().mean() > 0.98
+    assert ((rays.far - batch.back)[known] > -0.04).float().mean() > 0.98
+
+
+def test_cropping_moves_a_point_as_it_moves_the_picture() -> None:
+    image = torch.zeros(1, 1, 64, 64)
+    image[0, 0, 20:24, 30:34] = 1  # centred at (32, 22)
+    window = crop_windows(image[:, 0], np.array([3.0]))
+    K = torch.tensor([[[50.0, 0, 32], [0, 50, 32], [0, 0, 1]]])
+    cropped = recrop(image, window, 48, fill=0.0)
+    point = torch.tensor([0.0, (22 - 32) / 50, 1.0])
+    u, v, _ = recrop_K(K, window, 48)[0] @ point
+    ys, xs = torch.nonzero(cropped[0, 0] > 0.5, as_tuple=True)
+    assert float(xs.float().mean() + 0.5) == pytest.approx(float(u), abs=0.5)
+    assert float(ys.float().mean() + 0.5) == pytest.approx(float(v), abs=0.5)
+
+
+def test_no_depth_is_invented_between_two_surfaces() -> None:
+    depth = torch.full((1, 16, 16), 1.0)
+    depth[:, :, 8:] = 2.0
+    grid = recrop_depth(depth, torch.tensor([[0.0, 0.0, 16.0]]), 8)
+    known = grid[torch.isfinite(grid)]
+    assert len(known) >= 32
+    assert set(known.tolist()) == {1.0, 2.0}
+
+
+def perfect(sample_output: ArmOutput, front: torch.Tensor, back: torch.Tensor) -> ArmOutput:
+    return replace(sample_output, depth=torch.stack([front, back], -1).nan_to_num(0))
+
+
+def test_depth_losses_are_zero_at_the_truth_and_measure_the_error_elsewhere(data: Path) -> None:
+    batch = collate([make_sample(Shards(data)[0], 4, 1, 48, EXACT, np.random.default_rng(2))])
+    with torch.no_grad():
+        output = ArmNetwork(TINY)(batch.inputs())
+    exact = depth_losses(perfect(output, batch.front, batch.back), batch)
+    assert float(exact["front"]) == float(exact["back"]) == 0.0
+    off = depth_losses(perfect(output, batch.front + 0.1, batch.back - 0.05), batch)
+    assert float(off["front"]) == pytest.approx(0.1, rel=1e-4)
+    assert float(off["back"]) == pytest.approx(0.05, rel=1e-4)
+
+
+def test_rendering_losses_pull_colours_and_silhouette_towards_the_truth(data: Path) -> None:
+    batch = collate([make_sample(Shards(data)[0], 4, 2, 48, EXACT, np.random.default_rng(3))])
+    torch.manual_seed(0)
+    output = ArmNetwork(TINY)(batch.inputs())
+    truth = perfect(output, batch.front, batch.back)
+    astray = perfect(output, batch.front + 0.3, batch.back + 0.3)
+    with torch.no_grad():
+        at_truth, away = render_losses(truth, batch), render_losses(astray, batch)
+    for name in ("color", "mask", "rendered_depth"):
+        assert float(at_truth[name]) < 0.7 * float(away[name]), name
+
+
+def test_a_resumed_run_gives_the_numbers_of_one_that_never_stopped(data: Path, tmp_path: Path) -> None:
+    quiet = lambda line: None  # noqa: E731
+    whole = Trainer(config(data), tmp_path / "whole", quiet)
+    whole.run(until_step=10)
+    Trainer(config(data), tmp_path / "parts", quiet).run(until_step=4)
+    resumed = Trainer(config(data), tmp_path / "parts", quiet)
+    assert resumed.step == 4
+    resumed.run(until_step=10)
+    torch.testing.assert_close(weights(resumed), weights(whole), atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.slow
+def test_two_processes_take_the_step_that_one_takes(data: Path, tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(yaml.safe_dump(_plain(asdict(config(data)))))
+    train = ["-m", "mvgamba_ros.cli", "train", str(file), "--until-step", "2", "-o"]
+    # `accelerate launch` starts several CPU processes through MPI only; torchrun sets what Accelerate reads as well
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "29517"]
+    env = {**os.environ, "ACCELERATE_USE_CPU": "true"}
+    subprocess.run([*launch, *train, str(tmp_path / "two")], check=True, timeout=240, env=env)
+    subprocess.run([sys.executable, *train, str(tmp_path / "one")], check=True, timeout=240)
+    one, two = (torch.load(tmp_path / n / "state.pt", weights_only=True)["network"] for n in ("one", "two"))
+    for name, value in one.items():
+        torch.testing.assert_close(two[name], value, atol=2e-5, rtol=1e-3, msg=name)
+
+
+def _plain(value: object) -> object:
+    """Tuples to lists: YAML's safe writer knows no tuples."""
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    return [_plain(v) for v in value] if isinstance(value, list | tuple) else value
+
+
+def test_a_run_is_exported_with_its_recipe(data: Path, tmp_path: Path) -> None:
+    Trainer(config(data), tmp_path / "run", lambda line: None).run(until_step=1)
+    export(tmp_path / "run", tmp_path / "w.safetensors")
+    _, recipe = load_checkpoint(tmp_path / "w.safetensors")
+    assert recipe["step"] == 1
+    assert recipe["training"]["seed"] == 0
+    assert recipe["data"]["data"]["recipe"]["seed"] == 5
+    assert recipe["metrics"]["f5"] >= 0
+
+
+def test_an_unknown_setting_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ReconstructionError, match="learning_rat") as caught:
+        from_dict({"name": "x", "data": "d", "validation": "v", "learning_rat": 1})
+    assert caught.value.code is ErrorCode.BAD_OPTION
+    with pytest.raises(ReconstructionError, match=r"none\.yaml"):
+        load(tmp_path / "none.yaml")
+
+
+def test_settings_change_from_the_command_line(tmp_path: Path) -> None:
+    file = tmp_path / "c.yaml"
+    file.write_text("name: x\ndata: d\nvalidation: v\n")
+    changed = load(file, ["learning_rate=1.0e-2", "model.width=64", "sampling.augmentation.jitter=0.5"])
+    assert (changed.model.width, changed.sampling.augmentation.jitter) == (64, 0.5)
+    assert changed.learning_rate == 0.01
