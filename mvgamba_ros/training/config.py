@@ -53,9 +53,13 @@ class TrainConfig:
 def from_dict(values: dict[str, Any]) -> TrainConfig:
     """Build a config; an unknown key or a wrong section raises BAD_OPTION naming it."""
     values = dict(values)
+    sections: dict[str, type] = {"model": ArmConfig, "sampling": Sampling, "losses": LossWeights}
     try:
-        for key, kind in (("model", ArmConfig), ("sampling", Sampling), ("losses", LossWeights)):
-            section = {k: tuple(v) if isinstance(v, list) else v for k, v in (values.get(key) or {}).items()}
+        for key, kind in sections.items():
+            section: dict[str, Any] = dict(values.get(key) or {})
+            for name, value in section.items():
+                if isinstance(value, list):  # YAML has no tuples
+                    section[name] = tuple(value)
             if isinstance(section.get("augmentation"), dict):
                 section["augmentation"] = Augmentation(**section["augmentation"])
             values[key] = kind(**section)

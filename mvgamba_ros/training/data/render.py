@@ -127,7 +127,7 @@ class Painter:
         self.flat = (flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-30)).astype(np.float32)
         corners = np.concatenate([mesh.normals, mesh.uv], 2)  # (F, 3, 5), blended as one
         self.corners, self.tile = np.ascontiguousarray(corners, np.float32), mesh.tile
-        self.textures = mesh.textures
+        self.textures, self.vertices = mesh.textures, vertices
         gloss = np.array([[m.specular, m.shininess, m.metallic] for m in mesh.materials], np.float32)
         self.gloss = gloss[mesh.material]
         self.light = light
@@ -245,8 +245,14 @@ def _picture(
     right, down = T[:3, 0] / K[0, 0], T[:3, 1] / K[1, 1]
     corner = T[:3, 2] - K[0, 2] * right - K[1, 2] * down
     step = np.stack([right, down]).astype(np.float32)
-    row, column = np.divmod(np.arange(size * size), size)
-    at = np.stack([column, row], 1).astype(np.float32)
+    # only the part of the picture that the object can reach
+    camera = (painter.vertices - T[:3, 3]) @ T[:3, :3]
+    reach = camera[:, :2] / camera[:, 2:] * K[[0, 1], [0, 1]] + K[:2, 2]
+    x0, y0 = np.clip(np.floor(reach.min(0)).astype(int) - 3, 0, size)
+    x1, y1 = np.clip(np.ceil(reach.max(0)).astype(int) + 3, 0, size)
+    window = (slice(y0, y1), slice(x0, x1))
+    h, w = y1 - y0, x1 - x0
+    at = np.stack(np.meshgrid(np.arange(x0, x1), np.arange(y0, y1)), -1).reshape(-1, 2).astype(np.float32)
 
     # pixel centres: depth, and the light that reaches each
     direction = (at + np.float32(0.5)) @ step + corner.astype(np.float32)
@@ -255,18 +261,18 @@ def _picture(
     ahead = direction[hit]
     far = np.float32(np.linalg.norm(eye) + 2 * radius)
     back, _, _ = rays.cast(eye + ahead * far, -ahead)
-    depth = np.zeros((2, size * size), np.uint16)
+    depth = np.zeros((2, h * w), np.uint16)
     depth[:, hit] = np.rint(np.stack([t[hit], np.maximum(far - back, t[hit])]) / DEPTH_UNIT)
     flat = painter.flat[face[hit]]
     flat = flat * -np.sign(np.einsum("nc,nc->n", flat, ahead))[:, None]
-    around = np.zeros((size * size, 5), np.float32)
+    around = np.zeros((h * w, 5), np.float32)
     around[hit, :4] = _surround(rays, eye + ahead * t[hit, None], flat, light, floor, radius, rng)
     around[hit, 4] = 1
-    smooth = np.asarray(cv2.GaussianBlur(around.reshape(size, size, 5), (5, 5), 1.0), np.float32).reshape(-1, 5)
+    smooth = np.asarray(cv2.GaussianBlur(around.reshape(h, w, 5), (5, 5), 1.0), np.float32).reshape(-1, 5)
     reaching = smooth[:, :4] / np.maximum(smooth[:, 4:], np.float32(1e-6))
 
     # colour and coverage: four samples in each pixel that an outline may cross, two where the object fills it
-    solid = np.isfinite(t).astype(np.uint8).reshape(size, size)
+    solid = np.isfinite(t).astype(np.uint8).reshape(h, w)
     samples = np.where(cv2.erode(solid, _NEAR), 2, 4 * cv2.dilate(solid, _NEAR)).ravel()
     outline, filled = np.flatnonzero(samples == 4), np.flatnonzero(samples == 2)
     pixel = np.concatenate([np.repeat(outline, 4), np.repeat(filled, 2)])
@@ -277,18 +283,24 @@ def _picture(
     where = pixel[hit]
     color = painter.shade(face[hit], bary[hit], _unit(-direction[hit]), reaching[where, :3], reaching[where, 3])
     color = np.minimum(color, 4.0)
-    total = np.stack([np.bincount(where, color[:, k], minlength=size * size) for k in range(3)], 1)
-    covered = np.bincount(where, minlength=size * size)[:, None]
+    total = np.stack([np.bincount(where, color[:, k], minlength=h * w) for k in range(3)], 1)
+    covered = np.bincount(where, minlength=h * w)[:, None]
     gain = 2.0 ** rng.normal(0, 0.06)
-    rgb, alpha = np.full((size * size, 3), 255.0), covered / np.maximum(samples, 1)[:, None]
+    rgb, alpha = np.full((h * w, 3), 255.0), covered / np.maximum(samples, 1)[:, None]
     on = np.flatnonzero(covered)
     seen = _develop((total[on] / covered[on]).astype(np.float32), light, gain)
     rgb[on] += (seen - 255) * alpha[on]
+
+    def whole(part: NDArray[Any], background: int, dtype: type) -> NDArray[Any]:
+        out = np.full((size, size, *part.shape[1:]), background, dtype)
+        out[window] = part.reshape(h, w, *part.shape[1:])
+        return out
+
     return (
-        np.rint(rgb).astype(np.uint8).reshape(size, size, 3),
-        np.rint(255 * alpha).astype(np.uint8).reshape(size, size),
-        depth[0].reshape(size, size),
-        depth[1].reshape(size, size),
+        whole(np.rint(rgb), 255, np.uint8),
+        whole(np.rint(255 * alpha[:, 0]), 0, np.uint8),
+        whole(depth[0], 0, np.uint16),
+        whole(depth[1], 0, np.uint16),
     )
 
 
