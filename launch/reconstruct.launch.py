@@ -8,6 +8,7 @@ from launch.actions import DeclareLaunchArgument, SetEnvironmentVariable
 from launch.conditions import IfCondition
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
 
 SHARE = Path(get_package_share_directory("mvgamba_ros"))
 
@@ -37,7 +38,10 @@ def generate_launch_description() -> LaunchDescription:
                 namespace=value["namespace"],
                 parameters=[
                     value["params_file"],
-                    {"target_frame": value["target_frame"], "use_sim_time": value["use_sim_time"]},
+                    {
+                        "target_frame": value["target_frame"],
+                        "use_sim_time": ParameterValue(value["use_sim_time"], value_type=bool),
+                    },
                 ],
                 remappings=[(name, value[name]) for name in ("image", "camera_info", "depth", "mask")]
                 + [("image/compressed", [value["image"], "/compressed"])],
@@ -47,7 +51,7 @@ def generate_launch_description() -> LaunchDescription:
                 package="rviz2",
                 executable="rviz2",
                 arguments=["-d", str(SHARE / "config" / "reconstruct.rviz")],
-                parameters=[{"use_sim_time": value["use_sim_time"]}],
+                parameters=[{"use_sim_time": ParameterValue(value["use_sim_time"], value_type=bool)}],
                 condition=IfCondition(value["rviz"]),
             ),
         ]

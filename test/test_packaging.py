@@ -1,0 +1,142 @@
+"""What the package says of itself in several places is the same in all of them."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from mvgamba_ros.errors import ErrorCode
+
+REPOSITORY = Path(__file__).parents[1]
+README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("path", ["srv/Reconstruct.srv", "action/ReconstructObject.action"])
+def test_the_interfaces_declare_the_error_codes_of_the_core(path):
+    text = (REPOSITORY / path).read_text()
+    declared = {name: int(value) for name, value in re.findall(r"^uint16 ([A-Z_]+) = (\d+)$", text, re.MULTILINE)}
+    assert declared == {code.name: int(code) for code in ErrorCode}
+
+
+def test_service_and_action_take_the_same_request_and_give_the_same_answer():
+    service = (REPOSITORY / "srv/Reconstruct.srv").read_text().split("\n---\n")
+    action = (REPOSITORY / "action/ReconstructObject.action").read_text().split("\n---\n")
+
+    def fields(part: str) -> list[str]:
+        return [line.split("#")[0].strip() for line in part.splitlines() if line.split("#")[0].strip()]
+
+    assert [fields(part) for part in service] == [fields(part) for part in action[:2]]
+
+
+def test_every_interface_field_is_in_the_readme_by_name():
+    for kind in ("srv", "action"):
+        for file in (REPOSITORY / kind).iterdir():
+            assert file.stem in README, f"{file.name} is not in the README"
+
+
+def test_parameters_declared_and_in_yaml_and_in_the_readme_are_the_same():
+    from mvgamba_ros.ros.parameters import as_markdown, as_yaml
+
+    assert (REPOSITORY / "config" / "reconstruct.yaml").read_text() == as_yaml()
+    assert as_markdown() in README, "paste the output of: python -m mvgamba_ros.ros.parameters markdown"
+
+
+def test_the_yaml_is_what_ros_would_read_and_every_value_passes_its_own_check():
+    import yaml
+
+    from mvgamba_ros.ros.parameters import TABLE, check
+
+    given = yaml.safe_load((REPOSITORY / "config" / "reconstruct.yaml").read_text())["/**"]["ros__parameters"]
+    defaults = {p.name: p.default for p in TABLE}
+    check(defaults | given)
+    for parameter in TABLE:
+        if parameter.low is not None and parameter.high is not None:
+            assert parameter.low <= given[parameter.name] <= parameter.high
+        if parameter.name in given:
+            assert type(given[parameter.name]) is type(parameter.default)
+
+
+def test_every_required_version_is_pinned():
+    for name in ("requirements.txt", "requirements-dev.txt", "requirements-ros.txt"):
+        for line in (REPOSITORY / name).read_text().splitlines():
+            if line and not line.startswith("#"):
+                assert "==" in line, f"{name}: {line}"
+
+
+def imported_by(folder: Path) -> set[str]:
+    names: set[str] = set()
+    for file in folder.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                names |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                names.add(node.module.split(".")[0])
+    return names
+
+
+def test_package_xml_names_every_ros_package_that_the_node_imports():
+    root = ElementTree.parse(REPOSITORY / "package.xml").getroot()
+    declared = {element.text for element in root if element.tag.endswith("depend")}
+    imported = imported_by(REPOSITORY / "mvgamba_ros" / "ros") | imported_by(REPOSITORY / "launch")
+    ros = {name for name in imported if name.endswith(("_msgs", "_srvs", "_interfaces", "_python"))}
+    ros |= imported & {"rclpy", "launch", "launch_ros"}
+    optional = {"moveit_msgs"}
+    assert ros - declared - optional == set()
+    assert "rosidl_interface_packages" in {element.text for element in root}
+
+
+def test_the_versions_agree():
+    import mvgamba_ros
+
+    root = ElementTree.parse(REPOSITORY / "package.xml").getroot()
+    assert root.findtext("version") == mvgamba_ros.__version__
+    assert f"## {mvgamba_ros.__version__}" in (REPOSITORY / "CHANGELOG.md").read_text()
+
+
+def test_the_interface_folders_exist_only_where_they_are_built():
+    for name in ("msg", "srv", "action"):
+        assert not (REPOSITORY / "mvgamba_ros" / name).exists()
+
+
+@pytest.mark.parametrize("name", ["reconstruct.launch.py", "demo.launch.py"])
+def test_launch_files_document_each_argument(name):
+    path = REPOSITORY / "launch" / name
+    tree = ast.parse(path.read_text())
+    (arguments,) = [
+        n for n in tree.body if isinstance(n, ast.Assign) and getattr(n.targets[0], "id", "") == "ARGUMENTS"
+    ]
+    assert isinstance(arguments.value, ast.Dict)
+    for key, value in zip(arguments.value.keys, arguments.value.values, strict=True):
+        assert isinstance(value, ast.Tuple) and len(value.elts) == 2, ast.dump(key) if key else ""
+        description = value.elts[1]
+        assert isinstance(description, ast.Constant) and len(str(description.value)) > 10
+
+
+@pytest.mark.parametrize("name", ["reconstruct.launch.py", "demo.launch.py"])
+def test_launch_files_are_parsed_by_launch(name):
+    pytest.importorskip("launch_ros", reason="launch is not among the ROS wheels")
+    import launch
+    from launch.launch_description_sources import get_launch_description_from_python_launch_file
+
+    description = get_launch_description_from_python_launch_file(str(REPOSITORY / "launch" / name))
+    declared = [e for e in description.entities if isinstance(e, launch.actions.DeclareLaunchArgument)]
+    assert declared and all(argument.description for argument in declared)
+
+
+def test_the_set_up_names_the_exact_line_when_no_python_fits(tmp_path):
+    import subprocess
+
+    done = subprocess.run(
+        [str(REPOSITORY / "tools" / "find_python.sh"), "/no/such/python"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "sudo apt-get install python3 python3-dev python3-venv" in done.stderr
+    found = subprocess.run(
+        [str(REPOSITORY / "tools" / "find_python.sh"), sys.executable], capture_output=True, text=True, check=True
+    )
+    assert Path(found.stdout.strip()).is_file()
