@@ -1,7 +1,5 @@
-"""Finds the object's silhouette in each view."""
+"""Finds the object's silhouette in each view: `classical` (default), `sam` (an extra), `masks` (the views' own)."""
 
-from mvgamba_ros.segmentation.classical import ClassicalSegmenter
-from mvgamba_ros.segmentation.given import GivenMasks
 from mvgamba_ros.segmentation.segmenter import Segmenter
 
-__all__ = ["ClassicalSegmenter", "GivenMasks", "Segmenter"]
+__all__ = ["Segmenter"]

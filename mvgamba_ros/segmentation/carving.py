@@ -7,10 +7,12 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.camera import project
 from mvgamba_ros.geometry.se3 import transform
 from mvgamba_ros.segmentation.region import Window
-from mvgamba_ros.types import F32, F64, Box
+from mvgamba_ros.segmentation.segmenter import view_label
+from mvgamba_ros.types import F32, F64, Bool, Box, View
 
 CELLS = 44
 """Cells along the longest side of the region."""
@@ -31,17 +33,18 @@ class Carving:
             points = points[points[:, 2] > floor]
         self.points: F64 = points
         self.cell = cell
-        self._shapes, self._flat, self._shrink = [], [], []
+        self._shapes: list[tuple[int, int]] = []
+        self._flat: list[np.ndarray] = []
+        self._sizes = [window.shape[::-1] for window in windows]
         for window in windows:
             pixels, z = project(window.camera, window.T_world_camera, points)
             # pixels as large as a cell looks, so that neighbouring cells leave no gaps
             size = cell * window.camera.K[0, 0] / float(np.median(z)) if len(points) else 1.0
             shrink = max(1.0, 1.2 * size)
-            shape = tuple(max(1, int(np.ceil(side / shrink))) for side in window.shape)
+            shape = max(1, int(np.ceil(window.shape[0] / shrink))), max(1, int(np.ceil(window.shape[1] / shrink)))
             at = np.floor(np.nan_to_num(pixels, nan=-1.0) / shrink).astype(int)
             inside = (at >= 0).all(axis=1) & (at[:, 0] < shape[1]) & (at[:, 1] < shape[0]) & (z > 0)
             self._shapes.append(shape)
-            self._shrink.append(shrink)
             self._flat.append(np.where(inside, at[:, 1] * shape[1] + at[:, 0], -1))
 
     def gather(self, odds: Sequence[F32]) -> F32:
@@ -55,7 +58,8 @@ class Carving:
         return out
 
     def render(self, i: int, values: F32, empty: float) -> F32:
-        """(h, w): the highest value among the cells on each pixel's ray in window i, ``empty`` where there is none."""
+        """The highest value among the cells on each pixel's ray in window i, shrunk to cells' size; ``empty``
+        where there is none."""
         height, width = self._shapes[i]
         out = np.full(height * width, empty, np.float32)
         keep = (self._flat[i] >= 0) & (values > empty)
@@ -63,5 +67,36 @@ class Carving:
         out[self._flat[i][keep][order]] = values[keep][order]  # the last, highest one stays
         return out.reshape(height, width)
 
-    def full(self, i: int, small: F32, window: Window) -> F32:
-        return cv2.resize(small, window.shape[::-1], interpolation=cv2.INTER_LINEAR)  # type: ignore[return-value]
+    def full(self, i: int, small: F32) -> F32:
+        """What `render` made, at the size of window i."""
+        return cv2.resize(small, self._sizes[i], interpolation=cv2.INTER_LINEAR)  # type: ignore[return-value]
+
+
+SMALLEST = 12
+"""A silhouette of fewer window pixels is none."""
+AGREEMENT = 0.5
+"""Silhouettes whose common hull explains less than this share of any of them disagree."""
+
+
+def check_silhouettes(views: Sequence[View], labels: Sequence[Bool], carving: Carving) -> None:
+    """Raises EMPTY_SILHOUETTE or SILHOUETTES_DISAGREE for labels (h, w), one per window, that show no one object."""
+    for index, mask in enumerate(labels):
+        if mask.sum() < SMALLEST:
+            raise ReconstructionError(
+                ErrorCode.EMPTY_SILHOUETTE,
+                f"nothing that stands out from its surroundings was found in {view_label(views, index)}: check that "
+                "the region of interest holds the object, give a point on it, or change light or background",
+            )
+    if len(views) < 2:
+        return
+    votes = carving.gather([np.where(mask, 1.0, -1.0).astype(np.float32) for mask in labels])
+    hull = np.where(votes.min(axis=0) > -0.5, 1.0, -1.0).astype(np.float32)
+    for index, mask in enumerate(labels):
+        covered = carving.full(index, carving.render(index, hull, -1.0)) > 0.0
+        share = float((covered & mask).sum() / mask.sum())
+        if share < AGREEMENT:
+            raise ReconstructionError(
+                ErrorCode.SILHOUETTES_DISAGREE,
+                f"only {share:.0%} of the silhouette in {view_label(views, index)} is explained by the other views: "
+                "check that view's pose and time stamp, that the object stood still, or give a region of interest",
+            )

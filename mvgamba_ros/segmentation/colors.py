@@ -11,6 +11,8 @@ STEP = np.array([5.0, 5.0, 5.0], np.float32)
 """Size of a histogram cell in L*, a*, b*."""
 LOW = np.array([0.0, -90.0, -90.0], np.float32)
 CELLS = (21, 37, 37)
+FLOOR = 3e-5
+"""Density of a colour never seen: about an even share of a histogram cell."""
 SMOOTHING = 0.8
 """Standard deviation of the smoothing, cells."""
 

@@ -8,6 +8,8 @@ are frozen, so one call is one minimum cut. (Rother, Kolmogorov, Blake, "GrabCut
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 
@@ -48,10 +50,11 @@ def best_labels(evidence: F32, edges: np.ndarray, allowed: Bool, certain: Bool, 
     piece = labels[part].copy()
     if (piece == cv2.GC_BGD).all() or (piece == cv2.GC_FGD).all():
         return labels == cv2.GC_FGD
+    no_rectangle: Any = None
     cv2.grabCut(
         np.ascontiguousarray(stacked[part]),
         piece,
-        None,
+        no_rectangle,
         _mixture(127.5 - _MEAN, variance),
         _mixture(127.5 + _MEAN, variance),
         1,
@@ -60,3 +63,12 @@ def best_labels(evidence: F32, edges: np.ndarray, allowed: Bool, certain: Bool, 
     answer = np.zeros(evidence.shape, bool)
     answer[part] = (piece == cv2.GC_FGD) | (piece == cv2.GC_PR_FGD)
     return answer
+
+
+def edges(lab: F32) -> np.ndarray:
+    """(h, w, 2) uint8 of an image (h, w, 3) in L*a*b*: lightness, and hue along the direction in which it varies."""
+    hue = lab[..., 1:].reshape(-1, 2) - lab[..., 1:].reshape(-1, 2).mean(axis=0)
+    direction = np.linalg.eigh(hue.T @ hue)[1][:, -1]
+    chroma = (hue @ direction).reshape(lab.shape[:2])
+    stacked = np.stack([lab[..., 0] * 2.55, 127.5 + 2.55 * chroma], axis=-1)
+    return np.clip(stacked, 0, 255).astype(np.uint8)

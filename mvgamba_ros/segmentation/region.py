@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -47,25 +48,28 @@ class Window:
 def _corners(box: Box, steps: int = 2) -> F64:
     """(steps**3, 3) world points spread evenly over a box, its corners among them."""
     line = np.linspace(-0.5, 0.5, steps)
-    grid = np.stack(np.meshgrid(line, line, line, indexing="ij"), axis=-1).reshape(-1, 3)
+    grid: F64 = np.stack(np.meshgrid(line, line, line, indexing="ij"), axis=-1).reshape(-1, 3)
     return transform(box.T_world_box, grid * box.size)
 
 
-def common_region(views: Sequence[View]) -> Box:
+def common_region(views: Sequence[View], prompts: Prompts) -> Box:
     """A cube around the point that all cameras look at, as large as every view shows whole.
 
     The object is taken to be "somewhere in the middle of all views": the point is where the optical axes meet, in the
-    least-squares sense. Raises BAD_ROI where they do not meet in front of the cameras, as with one view or with
-    parallel axes.
+    least-squares sense; a pixel box's or prompted points' middle stands for the axis where there is one. A single
+    view with a pixel box gets a thin box that looks like it. Raises BAD_ROI where the axes do not meet in front of
+    the cameras, as with one view or with parallel axes.
     """
+    if len(views) == 1 and 0 in prompts.pixel_boxes:
+        return _seen_as(views[0], prompts.pixel_boxes[0])
     if len(views) < 2:
         raise ReconstructionError(
             ErrorCode.BAD_ROI,
             "one view alone does not say where the object is: give a region of interest or a pixel box",
         )
     normal, target = np.zeros((3, 3)), np.zeros(3)
-    for view in views:
-        axis = view.T_world_camera[:3, 2]
+    for index, view in enumerate(views):
+        axis = _aim(view, index, prompts)
         across = np.eye(3) - np.outer(axis, axis)
         normal += across
         target += across @ view.T_world_camera[:3, 3]
@@ -99,7 +103,32 @@ def common_region(views: Sequence[View]) -> Box:
     return Box(T, np.full(3, 2.0 * radius))
 
 
-def _outline(view: View, box: Box) -> F64 | None:
+def _aim(view: View, index: int, prompts: Prompts) -> F64:
+    """Unit direction (3,), world, in which the object is looked for first."""
+    K, pixel = view.camera.K, None
+    if index in prompts.pixel_boxes:
+        pixel = np.array(prompts.pixel_boxes[index]).reshape(2, 2).mean(axis=0)
+    elif index in prompts.points:
+        rows = np.asarray(prompts.points[index], dtype=np.float64)
+        if (rows[:, 2] == 1).any():
+            pixel = rows[rows[:, 2] == 1, :2].mean(axis=0)
+    if pixel is None:
+        return view.T_world_camera[:3, 2]
+    ray = view.T_world_camera[:3, :3] @ [*((pixel - K[:2, 2]) / [K[0, 0], K[1, 1]]), 1.0]
+    return ray / np.linalg.norm(ray)
+
+
+def _seen_as(view: View, pixel_box: tuple[float, float, float, float]) -> Box:
+    """A thin box one metre before the camera that covers ``pixel_box``: one view carves nothing, so any depth does."""
+    corners = np.array(pixel_box).reshape(2, 2)
+    K = view.camera.K
+    low, high = (corners - K[:2, 2]) / [K[0, 0], K[1, 1]]
+    T = np.eye(4)
+    T[:2, 3], T[2, 3] = (low + high) / 2, 1.0
+    return Box(view.T_world_camera @ T, np.array([*(high - low), 0.01]))
+
+
+def outline(view: View, box: Box) -> F64 | None:
     """The box's convex outline (N, 2) in pixels; None where it lies behind the camera."""
     points = _corners(box)
     pixels, z = project(view.camera, view.T_world_camera, points)
@@ -127,15 +156,15 @@ def make_windows(views: Sequence[View], region: Box, prompts: Prompts, side: int
                 f"the camera of {view_label(views, index)} at {np.round(view.T_world_camera[:3, 3], 3).tolist()} m "
                 f"is inside the region of interest of {np.round(region.size, 3).tolist()} m: make the region smaller",
             )
-        outline = _outline(view, region)
+        edge = outline(view, region)
         where = f"region of interest at {np.round(region.T_world_box[:3, 3], 3).tolist()} m"
-        if outline is None:
+        if edge is None:
             raise ReconstructionError(
                 ErrorCode.ROI_NOT_VISIBLE,
                 f"{where} is behind the camera of {view_label(views, index)}: check the region's frame, or that the "
                 "pose is camera to world with z forward",
             )
-        (x0, y0), (x1, y1) = outline.min(axis=0), outline.max(axis=0)
+        (x0, y0), (x1, y1) = edge.min(axis=0), edge.max(axis=0)
         if x1 < 2 or y1 < 2 or x0 > camera.width - 2 or y0 > camera.height - 2:
             raise ReconstructionError(
                 ErrorCode.ROI_NOT_VISIBLE,
@@ -149,13 +178,11 @@ def make_windows(views: Sequence[View], region: Box, prompts: Prompts, side: int
             int(np.ceil(np.clip(x1 + pad, 2, camera.width))),
             int(np.ceil(np.clip(y1 + pad, 2, camera.height))),
         )
-        windows.append(_window(view, outline, rect, index, prompts, side))
+        windows.append(_window(view, edge, rect, index, prompts, side))
     return windows
 
 
-def _window(
-    view: View, outline: F64, rect: tuple[int, int, int, int], index: int, prompts: Prompts, side: int
-) -> Window:
+def _window(view: View, edge: F64, rect: tuple[int, int, int, int], index: int, prompts: Prompts, side: int) -> Window:
     width, height = rect[2] - rect[0], rect[3] - rect[1]
     scale = min(1.0, side / max(width, height))
     small = crop(view.camera, *rect, max(2, round(width * scale)), max(2, round(height * scale)))
@@ -164,7 +191,7 @@ def _window(
 
     allowed = np.zeros(rgb.shape[:2], np.uint8)
     shift = 6  # cv2's fixed-point corners: outlines land within 1/64 pixel
-    corners = ((outline - rect[:2]) * to_small - 0.5) * 2**shift
+    corners = ((edge - rect[:2]) * to_small - 0.5) * 2**shift
     cv2.fillConvexPoly(allowed, np.round(corners).astype(np.int32), 1, shift=shift)
     if index in prompts.pixel_boxes:
         box = np.array(prompts.pixel_boxes[index]).reshape(2, 2)
@@ -178,12 +205,13 @@ def _window(
         u, v = np.floor((np.array([x, y]) - rect[:2]) * to_small).astype(int)
         cv2.circle(marks[int(label)], (int(u), int(v)), radius, 1, -1)
     off, on = marks[0] > 0, marks[1] > 0
+    lab: Any = cv2.cvtColor(rgb.astype(np.float32) / 255.0, cv2.COLOR_RGB2LAB)
     return Window(
         camera=small,
         T_world_camera=view.T_world_camera,
         rect=rect,
         rgb=rgb,
-        lab=cv2.cvtColor(rgb.astype(np.float32) / 255.0, cv2.COLOR_RGB2LAB),
+        lab=lab,
         allowed=((allowed > 0) | on) & ~off,
         on=on & ~off,
         off=off,
