@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -21,15 +22,28 @@ from mvgamba_ros.action import ReconstructObject
 from mvgamba_ros.srv import CaptureView, Reconstruct, Save
 
 REPOSITORY = Path(__file__).parents[1]
-_domains = itertools.count(os.getpid())
+_first_domain = itertools.count(os.getpid())
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+
+
+def free_domain() -> int:
+    """A ROS domain from 1 to 100 in which no participant of this machine takes part."""
+    first = next(_first_domain)
+    for domain in (1 + (first + i) % 100 for i in range(100)):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            try:
+                probe.bind(("", 7410 + 250 * domain))  # the first participant's port
+            except OSError:
+                continue
+            return domain
+    raise RuntimeError("every ROS domain from 1 to 100 is in use")
 
 
 class World:
     """A ROS domain of its own on this machine. Leave it and every process in it ends."""
 
     def __init__(self, log_folder: Path) -> None:
-        self.domain = 1 + next(_domains) % 100
+        self.domain = free_domain()
         self.logs = log_folder
         self.environment = os.environ | {
             "ROS_DOMAIN_ID": str(self.domain),

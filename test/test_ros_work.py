@@ -95,6 +95,7 @@ def test_an_action_while_another_runs_is_aborted_as_busy(world, messages):
     assert world.finish(first).error_code == 0
 
 
+@pytest.mark.timeout(600)
 def test_twenty_reconstructions_in_a_row_leak_no_memory(world, messages):
     process = psutil.Process(world.processes[0].pid)
     resident = []
@@ -124,7 +125,7 @@ def test_a_wrong_parameter_stops_the_start_with_its_value(tmp_path):
         node = world.start(
             "node", ["-m", "mvgamba_ros.ros.node", "--ros-args", "-p", "min_views:=9", "-p", "max_views:=4"]
         )
-        assert node.wait(60) == 1
+        assert node.wait(120) == 1
         assert "min_views 9 is more than max_views 4" in world.log("node")
 
 
