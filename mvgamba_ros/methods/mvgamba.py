@@ -1,4 +1,4 @@
-"""The network as a reconstructor: crops, one forward pass, the depth hull of what it says."""
+"""The network as a reconstructor: crops, one forward pass, the fused depths of what it says."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from mvgamba_ros.model.checkpoint import SHIPPED, load_checkpoint
 from mvgamba_ros.model.crops import make_crops
 from mvgamba_ros.model.interval import hull_intervals
 from mvgamba_ros.options import Options
-from mvgamba_ros.surface.depth_hull import DepthPairs, depth_hull
 from mvgamba_ros.surface.extract import field_to_mesh
+from mvgamba_ros.surface.fuse import DepthMaps, fuse_depths
 from mvgamba_ros.types import Cancelled, Progress, View
 
 MOST_VIEWS = 16
@@ -54,23 +54,19 @@ class MVGambaMethod:
             output = self.network(batch, rays)
         stop_if(cancelled)
         progress("network", 0.6)
-        shaped = depth_hull(depth_pairs(output, views, cube, config.size), hull)
+        shaped = fuse_depths(depth_maps(output, views, cube, config.size), hull)
         stop_if(cancelled)
         mesh = field_to_mesh(shaped, options.max_faces, options.prompts.support_height)
         progress("surface", 1.0)
         return Shape(mesh, cube.from_unit(output.gaussians()))
 
 
-def depth_pairs(output: ArmOutput, views: Sequence[View], cube: UnitCube, size: int) -> DepthPairs:
-    """The network's two depths per ray, of the first scene, in metres and in the world frame of ``views``."""
-    grid = output.depth.shape[2]
-    K = output.K[0].clone()
-    K[:, :2] *= grid / size
-    return DepthPairs(
-        front=output.depth[0, ..., 0] * cube.half,
-        back=output.depth[0, ..., 1] * cube.half,
-        valid=output.rays.valid[0],
-        spread=output.spread[0] * cube.half,
-        K=K,
-        T_world_camera=torch.from_numpy(np.stack([v.T_world_camera for v in views]).astype(np.float32)),
-    )
+def depth_maps(output: ArmOutput, views: Sequence[View], cube: UnitCube, size: int) -> DepthMaps:
+    """The network's two depths per ray, of the first scene, in metres and in the world frame of ``views``.
+
+    Off the object a ray says nothing: the silhouettes have spoken there, at their full resolution.
+    """
+    K = output.K[0].double().numpy().copy()
+    K[:, :2] *= output.depth.shape[2] / size
+    depth = torch.where(output.rays.valid[0, ..., None], output.depth[0] * cube.half, torch.nan)
+    return DepthMaps(depth[..., 0], K, np.stack([v.T_world_camera for v in views]), depth[..., 1])

@@ -1,0 +1,93 @@
+"""The network as a reconstructor: what holds for any weights, and what the shipped ones reach."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from rendered import CENTER, SIZE, views
+
+from mvgamba_ros.errors import ErrorCode, ReconstructionError
+from mvgamba_ros.geometry.hull import carve
+from mvgamba_ros.methods.mvgamba import MOST_VIEWS, MVGambaMethod
+from mvgamba_ros.methods.protocol import Shape
+from mvgamba_ros.model.arm import ORDERS, ArmConfig, ArmNetwork
+from mvgamba_ros.model.checkpoint import SHIPPED, save_checkpoint
+from mvgamba_ros.options import Options
+from mvgamba_ros.pipeline import reconstruct
+from mvgamba_ros.types import Prompts, View
+
+RESOLUTION = 48
+
+
+@pytest.fixture(scope="module")
+def method(tmp_path_factory: pytest.TempPathFactory) -> MVGambaMethod:
+    """Random weights: the claims below must hold for any."""
+    torch.manual_seed(1)
+    path = tmp_path_factory.mktemp("weights") / "random.safetensors"
+    save_checkpoint(path, ArmNetwork(ArmConfig(width=32, skip=16, bins=8, orders=ORDERS)), {})
+    return MVGambaMethod(str(path))
+
+
+def run(method: MVGambaMethod, seen: Sequence[View], support: float | None = 0.0) -> Shape:
+    hull = carve(seen, None, RESOLUTION, support)
+    options = Options(prompts=Prompts(support_height=support))
+    return method(seen, hull, options, lambda stage, fraction: None, lambda: False)
+
+
+def moved(view: View, scale: float, shift: np.ndarray) -> View:
+    T = view.T_world_camera.copy()
+    T[:3, 3] = scale * T[:3, 3] + shift
+    return replace(view, T_world_camera=T, depth=None)
+
+
+def test_an_object_twice_as_large_seen_from_twice_as_far_gives_twice_the_mesh(method: MVGambaMethod) -> None:
+    once = run(method, views(4))
+    twice = run(method, [moved(v, 2.0, np.zeros(3)) for v in views(4)])
+    np.testing.assert_allclose(np.ptp(twice.mesh.vertices, axis=0), 2 * np.ptp(once.mesh.vertices, axis=0), rtol=0.02)
+
+
+def test_moving_the_world_moves_the_result(method: MVGambaMethod) -> None:
+    shift = np.array([0.3, -1.2, 0.5])
+    here = run(method, views(4))
+    there = run(method, [moved(v, 1.0, shift) for v in views(4)], support=0.5)
+    np.testing.assert_allclose(there.mesh.vertices.mean(0), here.mesh.vertices.mean(0) + shift, atol=2e-3)
+
+
+def test_the_mesh_stays_inside_the_visual_hull(method: MVGambaMethod) -> None:
+    seen = views(4)
+    hull = carve(seen, None, RESOLUTION, 0.0)
+    assert hull.sample(run(method, seen).mesh.vertices).min() > -1.5 * hull.voxel
+
+
+def test_more_views_than_the_network_takes_are_refused_by_number(method: MVGambaMethod) -> None:
+    seen = views(4)
+    with pytest.raises(ReconstructionError, match=r"20 views.*at most 16") as caught:
+        method(seen * 5, carve(seen, None, RESOLUTION), Options(), lambda s, f: None, lambda: False)
+    assert caught.value.code is ErrorCode.TOO_MANY_VIEWS
+    assert MOST_VIEWS == 16
+
+
+def test_cancelling_stops_before_the_network_runs(method: MVGambaMethod) -> None:
+    seen = views(3)
+    with pytest.raises(ReconstructionError) as caught:
+        method(seen, carve(seen, None, RESOLUTION), Options(), lambda s, f: None, lambda: True)
+    assert caught.value.code is ErrorCode.CANCELLED
+
+
+@pytest.mark.parametrize("count", [1, 4])
+def test_the_shipped_network_finds_a_known_object_where_it_is(count: int) -> None:
+    """An egg on a table; one view is answered too, and marked as not to be trusted."""
+    assert Path(SHIPPED).is_file()
+    given = views(count)
+    result = reconstruct(given, Options(method="mvgamba", segmenter="masks", prompts=Prompts(support_height=0.0)))
+    assert result.quality.low == (count == 1)
+    assert result.gaussians is not None
+    tolerance = 0.006 if count > 1 else 0.03
+    low, high = result.mesh.vertices.min(0), result.mesh.vertices.max(0)
+    np.testing.assert_allclose((low + high) / 2, CENTER, atol=tolerance)
+    np.testing.assert_allclose(high - low, SIZE, atol=2 * tolerance)
