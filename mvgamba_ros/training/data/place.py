@@ -48,11 +48,15 @@ def resting(vertices: F64, rng: Rng) -> F64:
     volume = -(inside @ normals.T + offsets) * area
     centre = ((centroid * 0.75 + inside * 0.25) * volume[:, None]).sum(0) / volume.sum()
     distance = -(centre @ normals.T + offsets)
-    feet = centre + normals * distance[:, None]
     slack = 1e-4 * np.ptp(vertices, axis=0).max()
-    stable = ((feet @ normals.T + offsets).max(1) < slack) & (distance > 0)
-    weight = area / np.maximum(distance, 1e-9) ** 2 * stable
-    down = normals[rng.choice(len(weight), p=weight / weight.sum())]
+    weight = np.where(distance > slack, area / np.maximum(distance, slack) ** 2, 0)
+    nearest = int(np.where(weight > 0, distance, np.inf).argmin())  # always stable
+    tries = rng.choice(len(weight), 40, p=weight / weight.sum())
+    for face in (*tries, nearest):
+        foot = centre + normals[face] * distance[face]
+        if (normals @ foot + offsets).max() < slack:
+            break
+    down = normals[face]
     return _turn_onto(down, np.array([0.0, 0.0, -1.0]))
 
 
@@ -84,9 +88,9 @@ def place(vertices: F64, upright: bool, rig: Rig, rng: Rng) -> tuple[F64, float]
 def look_at(eye: F64, target: F64, roll: float) -> F64:
     """Camera-to-world pose (4, 4), OpenCV axes; ``roll`` 0 keeps the image's right side horizontal."""
     z = (target - eye) / np.linalg.norm(target - eye)
-    x = np.cross(z, [0.0, 0.0, 1.0])
-    x = x / np.linalg.norm(x) if np.linalg.norm(x) > 1e-9 else np.array([1.0, 0.0, 0.0])
-    y = np.cross(z, x)
+    level = np.hypot(z[0], z[1])
+    x = np.array([z[1], -z[0], 0.0]) / level if level > 1e-9 else np.array([1.0, 0.0, 0.0])
+    y = np.array([-z[2] * x[1], z[2] * x[0], z[0] * x[1] - z[1] * x[0]])  # z cross x
     T = np.eye(4)
     T[:3, 0], T[:3, 1], T[:3, 2] = np.cos(roll) * x + np.sin(roll) * y, np.cos(roll) * y - np.sin(roll) * x, z
     T[:3, 3] = eye
