@@ -115,7 +115,7 @@ def _read_frame(path: Path, content: Mapping[str, Any], frame: Any, index: int) 
     camera = _read_camera(path, {**content, **frame}, width, height, what)
     try:
         T_world_gl = np.asarray(frame.get("transform_matrix"), dtype=np.float64)
-        T_world_camera: F64 = check_rigid(T_world_gl, what) @ OPENCV_FROM_OPENGL
+        T_world_camera: F64 = check_rigid(T_world_gl, f"{what}: transform_matrix") @ OPENCV_FROM_OPENGL
     except (TypeError, ValueError) as error:
         raise _bad(path, f'{what} needs a "transform_matrix" of 4x4 numbers') from error
     except ReconstructionError as error:
