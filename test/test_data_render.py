@@ -106,8 +106,8 @@ def test_a_family_renders_sound_geometry(family: str):
             window = np.ones((3, 3), np.float32)
             first = cv2.erode(np.where(front[v] > 0, front[v], 1e6).astype(np.float32), window)[i, j] * DEPTH_UNIT
             last = cv2.dilate(back[v].astype(np.float32), window)[i, j] * DEPTH_UNIT
-            assert (camera[:, 2] > first - 0.02 * side)[last > 0].mean() > 0.98
-            assert (camera[:, 2] < last + 0.02 * side)[last > 0].mean() > 0.98
+            assert (camera[:, 2] > first - 0.02 * side)[last > 0].mean() > 0.96
+            assert (camera[:, 2] < last + 0.02 * side)[last > 0].mean() > 0.96
 
 
 @pytest.mark.parametrize("family", FAMILIES)
