@@ -109,10 +109,10 @@ class World:
 
     def wait_for_service(self, kind: Any, name: str, process: subprocess.Popen[bytes]) -> None:
         client = self._client(kind, name)
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 150
         while not client.wait_for_service(timeout_sec=0.2):
             assert process.poll() is None, f"{name} never came up:\n" + self.log(self._name_of(process))
-            assert time.monotonic() < deadline, f"{name} did not come up in 60 s"
+            assert time.monotonic() < deadline, f"{name} did not come up in 150 s"
 
     def _name_of(self, process: subprocess.Popen[bytes]) -> str:
         return "player" if "ros_player" in str(process.args) else "node"

@@ -12,8 +12,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import rclpy
 from rclpy.action import ActionServer, CancelResponse
@@ -28,13 +27,15 @@ from std_srvs.srv import Trigger
 
 from mvgamba_ros.action import ReconstructObject
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
-from mvgamba_ros.msg import ReconstructedObject, StageTime
-from mvgamba_ros.pipeline import reconstruct
+from mvgamba_ros.geometry.camera import undistort
+from mvgamba_ros.msg import ReconstructedObject
+from mvgamba_ros.pipeline import load_segmenter, reconstruct
 from mvgamba_ros.ros.capture import Capture, poses_of
 from mvgamba_ros.ros.conversions.geometry import matrix_to_pose
 from mvgamba_ros.ros.conversions.shapes import reconstruction_to_object, seconds_to_stages
 from mvgamba_ros.ros.diagnostics import Diagnostics, Health
 from mvgamba_ros.ros.inputs import NANOSECONDS, Inputs
+from mvgamba_ros.ros.outcome import Outcome
 from mvgamba_ros.ros.outputs import Outputs
 from mvgamba_ros.ros.parameters import declare
 from mvgamba_ros.ros.requests import Task, resolve, views_and_options
@@ -45,30 +46,13 @@ from mvgamba_ros.ros.worker import Job, Worker
 from mvgamba_ros.srv import CaptureView, Reconstruct, Save
 from mvgamba_ros.types import Progress, Reconstruction, View
 
+if TYPE_CHECKING:
+    from mvgamba_ros.segmentation.sam import SamSegmenter
+
 RETRY_S = 0.02
 """How often a capture asks again for a transform that has not come yet."""
 STOP_S = 10.0
 """How long a node that was told to stop waits for running work to notice."""
-
-
-@dataclass
-class Outcome:
-    """What a piece of work answers: an error, or what it made."""
-
-    error: ReconstructionError | None = None
-    answer: ReconstructedObject = field(default_factory=ReconstructedObject)
-    stages: list[StageTime] = field(default_factory=list)
-    files: list[str] = field(default_factory=list)
-
-    def fill(self, response: Any) -> Any:
-        """Sets the fields that the responses share."""
-        response.error_code = int(self.error.code if self.error else ErrorCode.SUCCESS)
-        response.error_msg = self.error.message if self.error else ""
-        return response
-
-    def fill_object(self, response: Any) -> Any:
-        response.object, response.stages = self.answer, self.stages
-        return self.fill(response)
 
 
 class Reconstructor(Node):
@@ -121,11 +105,20 @@ class Reconstructor(Node):
             header = self._header(parameters.target_frame, captured.stamp)
             response.pose.header, response.pose.pose = header, matrix_to_pose(captured.view.T_world_camera)
             self._outputs.views([c.view for c in self._views.snapshot()], header)
+            if parameters.segmenter == "sam":
+                self._worker.prepare(lambda: self._embed(captured.view, parameters.sam_checkpoint))
         except Exception as error:
             outcome.error = self._failed("capture_view", error)
         response.view_count = len(self._views)
         response.coverage, response.largest_gap = coverage(poses_of(self._views.snapshot()))
         return outcome.fill(response)
+
+    def _embed(self, view: View, checkpoint: str) -> None:
+        """Has Segment Anything look at a view while the arm moves on, in the worker's thread."""
+        try:
+            cast("SamSegmenter", load_segmenter("sam", checkpoint)).embed(undistort(view))
+        except Exception as error:  # the reconstruction meets it again, and answers it
+            self._failed("segment-anything", error)
 
     async def _next_good_view(self) -> CapturedView:
         """The newest good view; waits for a transform, an image or its companion that is on its way."""

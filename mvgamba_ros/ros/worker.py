@@ -32,7 +32,7 @@ class Worker:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._queue: SimpleQueue[Job | None] = SimpleQueue()
+        self._queue: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._current: Job | None = None
         self._closing = False
         # A daemon, so that work which ignores its cancelling cannot keep a stopped process alive.
@@ -61,8 +61,13 @@ class Worker:
         with self._lock:
             self.check_free()
             self._current = job = Job(work)
-        self._queue.put(job)
+        self._queue.put(lambda: self._run(job))
         return job
+
+    def prepare(self, work: Callable[[], None]) -> None:
+        """Queues work that makes later work faster and must not raise. It does not count as busy: what is started
+        meanwhile waits for its turn."""
+        self._queue.put(work)
 
     def refuse_more(self) -> None:
         """Takes no more work and cancels what runs."""
@@ -78,9 +83,12 @@ class Worker:
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
+    def _run(self, job: Job) -> None:
+        report = job.run()
+        with self._lock:
+            self._current = None
+        report()
+
     def _loop(self) -> None:
-        while (job := self._queue.get()) is not None:
-            report = job.run()
-            with self._lock:
-                self._current = None
-            report()
+        while (work := self._queue.get()) is not None:
+            work()
