@@ -18,6 +18,7 @@ from mvgamba_ros.types import F64
 POSITION_TOLERANCE, ANGLE_TOLERANCE = 1e-4, 1e-4  # metres, radians: where the iteration stops
 PATH_STEP = 0.04  # radians of the fastest joint between two collision checks
 DOF = 7
+SHOULDER, REACH = np.array([0.0, 0.0, 0.333]), 1.1  # metres: beyond it no camera on the flange can be
 
 
 class Kinematics:
@@ -43,6 +44,8 @@ class Kinematics:
         """Joints (7,) within their limits that put the camera at ``T_world_camera``, hitting nothing; None where
         there are none. Searched from ``start`` and from home, of which the nearer answer to ``start`` is taken; if
         both fail, from ``tries`` random postures, always the same ones."""
+        if np.linalg.norm(T_world_camera[:3, 3] - SHOULDER) > REACH:
+            return None
         near = [q for q in (self._solve(T_world_camera, s) for s in (start, np.array(HOME))) if q is not None]
         if near:
             return min(near, key=lambda q: float(np.abs(q - start).max()))
@@ -84,7 +87,7 @@ class Kinematics:
         """Damped least squares (Wampler 1986) on the camera's position and orientation error."""
         q = np.clip(np.array(start, np.float64), self.lower, self.upper)
         jacobian = np.zeros((6, self._model.nv))
-        for _ in range(100):
+        for _ in range(60):
             self._place(q)
             T = optical_pose(self._data, self._camera)
             error = pose_error(T, T_world_camera)

@@ -161,6 +161,7 @@ def _surroundings(spec: mujoco.MjSpec) -> None:
 
 def _object(spec: mujoco.MjSpec, scene: Scene) -> None:
     shipped = object_spec(scene.object_name)
+    spec.assets = shipped.assets  # attaching a body leaves the files held in memory behind
     place = spec.worldbody.add_frame(
         pos=[*scene.object_xy, 0.0], quat=[np.cos(scene.object_yaw / 2), 0.0, 0.0, np.sin(scene.object_yaw / 2)]
     )

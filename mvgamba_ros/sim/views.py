@@ -11,8 +11,8 @@ from mvgamba_ros.types import F64
 
 ELEVATIONS = (35.0, 55.0, 42.0, 62.0)  # degrees, taken in turn
 DISTANCES = (0.34, 0.30, 0.38)  # metres, the first that can be reached
-ROLLS = (0.0, 45.0, -45.0, 90.0, -90.0, 135.0, -135.0, 180.0)  # degrees about the optical axis, upright first
-AZIMUTH_SLACK = (0.0, 10.0, -10.0, 20.0, -20.0)  # degrees
+ROLLS = (0.0, 45.0, -45.0, 90.0, -90.0, 180.0)  # degrees about the optical axis, upright first
+AZIMUTH_SLACK = (0.0, 15.0, -15.0)  # degrees
 
 
 def plan_views(kinematics: Kinematics, target: F64, count: int, start: F64) -> list[F64]:
@@ -47,7 +47,7 @@ def _candidates(target: F64, azimuth: float, elevation: float) -> list[F64]:
     return [
         orbit(target, azimuth + slack, elevation + lift, distance, roll)
         for slack in AZIMUTH_SLACK
-        for lift in (0.0, 10.0, -5.0)
+        for lift in (0.0, 10.0)
         if elevation + lift <= 65.0
         for distance in DISTANCES
         for roll in ROLLS
