@@ -91,7 +91,9 @@ def _check(
         if x is None:
             continue
         if x.shape != shape:
-            raise ValueError(f"{name} must be {shape} for u {tuple(u.shape)} and A {tuple(A.shape)}, got {tuple(x.shape)}")
+            raise ValueError(
+                f"{name} must be {shape} for u {tuple(u.shape)} and A {tuple(A.shape)}, got {tuple(x.shape)}"
+            )
         if x.dtype != u.dtype or x.device != u.device:
             raise ValueError(f"{name} must be {u.dtype} on {u.device} like u, got {x.dtype} on {x.device}")
     if not u.is_floating_point():

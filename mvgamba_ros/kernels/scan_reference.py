@@ -1,4 +1,4 @@
-"""The selective scan in plain torch: any device, any floating dtype, differentiable, slow. What the others must equal."""
+"""The selective scan in plain torch: any device, any floating dtype, differentiable, slow. The others must equal it."""
 
 from __future__ import annotations
 

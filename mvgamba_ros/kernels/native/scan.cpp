@@ -2,10 +2,10 @@
 //
 //   dt = softplus(delta + bias),  h[n] <- exp(dt A[n]) h[n] + dt u B[n],  y = (sum_n C[n] h[n] + D u) silu(z)
 //
-// for each channel and state n, tokens in order. Channels lie across the lanes of a vector (a block is one vector of
-// channels); a thread owns a range of blocks and walks the tokens in chunks of CHUNK, inside a chunk block by block, so
-// that the chunk's B and C stay in the first-level cache. Within a block states go in groups of GROUP, few enough that
-// states and constants fit the registers.
+// for each channel and state n, tokens in order. Channels lie across the lanes of vectors. A block is 16 channels, one
+// cache line of each tensor, in as many vectors as that takes; a thread owns a range of blocks and walks the tokens in
+// chunks, inside a chunk block by block, so that the chunk's B and C stay in the first-level cache. Within a block
+// states go in groups of GROUP, few enough that states and constants about fit the registers.
 //
 // Nothing of size tokens x channels x states is ever stored. For the backward the forward keeps the states at chunk
 // borders; the backward walks the chunks last to first, recomputes each from its border and runs it in reverse.
@@ -14,12 +14,12 @@
 #include "abi.h"
 #include "vecmath.h"
 
-namespace {
-using namespace mvgamba;
+namespace mvgamba {
 
+constexpr int BLOCK = 16;
+constexpr int VECTORS = BLOCK / LANES;
 constexpr int CHUNK = 16;
 constexpr int GROUP = 4;
-static_assert(GROUP * LANES * 4 % 16 == 0, "scratch rows stay aligned");
 
 // (batch, token, channel) with channels next to each other; strides in floats.
 struct Tokens {
@@ -31,8 +31,6 @@ struct States {
     const float* data;
     int64_t batch, token, state;
 };
-
-}  // namespace
 
 // Mirrored by `_Args` in ../scan_cpu.py.
 struct ScanArgs {
@@ -79,44 +77,56 @@ struct Shape {
     int64_t chunks, blocks, padded_states;
     explicit Shape(const ScanArgs& s)
         : chunks(ceil_div(s.length, CHUNK)),
-          blocks(ceil_div(s.width, LANES)),
+          blocks(ceil_div(s.width, BLOCK)),
           padded_states(ceil_div(s.states, GROUP) * GROUP) {}
-    int64_t block_floats() const { return padded_states * LANES; }
+    int64_t block_floats() const { return padded_states * BLOCK; }
+    // where channel d, state n lies in [block][vector][state][lane], the first block being `begin`
+    int64_t at(int64_t d, int64_t n, int64_t begin) const {
+        return ((d - begin * BLOCK) / LANES * padded_states + n) * LANES + d % LANES;
+    }
 };
 
 // One block of one chunk: `tokens` tokens from `first`, `lanes` channels from `channel`.
+// FULL: all lanes are channels, as in every block but perhaps the last.
+template <bool FULL>
 struct Piece {
     int64_t batch, first, channel;
     int tokens, lanes;
 
-    Vec load_row(const Tokens& x, int t) const {
-        const float* p = x.data + batch * x.batch + (first + t) * x.token + channel;
-        return lanes == LANES ? load(p) : load_first(p, lanes);
+    int lanes_of(int v) const { return std::max(0, std::min(lanes - v * LANES, LANES)); }
+    Vec load_row(const Tokens& x, int t, int v) const {
+        const float* p = x.data + batch * x.batch + (first + t) * x.token + channel + v * LANES;
+        return FULL ? load(p) : load_first(p, lanes_of(v));
     }
-    Vec load_channels(const float* p) const {
+    Vec load_channels(const float* p, int v) const {
         if (!p) return Vec{};
-        return lanes == LANES ? load(p + channel) : load_first(p + channel, lanes);
+        return FULL ? load(p + channel + v * LANES) : load_first(p + channel + v * LANES, lanes_of(v));
     }
-    void store_row(float* p, const ScanArgs& s, int t, Vec v) const {
-        p += (batch * s.length + first + t) * s.width + channel;
-        lanes == LANES ? store(p, v) : store_first(p, v, lanes);
+    void store_row(float* p, const ScanArgs& s, int t, int v, Vec x) const {
+        p += (batch * s.length + first + t) * s.width + channel + v * LANES;
+        FULL ? store(p, x) : store_first(p, x, lanes_of(v));
+    }
+    // Rows are often a page apart, which processors do not foresee: ask for the next block's. (always_inline: GCC drops
+    // calls of a function that only prefetches.)
+    __attribute__((always_inline)) void prefetch_next(const Tokens& x) const {
+        if (FULL && x.data)
+            for (int t = 0; t < tokens; t++)
+                __builtin_prefetch(x.data + batch * x.batch + (first + t) * x.token + channel + BLOCK);
     }
 };
 
-// A * log2(e) as [block][state][lane]; and per block, the largest |A log2 e| of each lane.
+// A * log2(e) as [block][vector][state][lane]; and the largest |A log2 e| of each channel.
 struct Decay {
     Scratch a, largest;
     Decay(const ScanArgs& s, const Shape& shape, int64_t begin, int64_t end)
-        : a((end - begin) * shape.block_floats()), largest((end - begin) * LANES) {
-        for (int64_t d = begin * LANES; d < std::min(end * LANES, s.width); d++) {
-            const int64_t block = d / LANES - begin, lane = d % LANES;
+        : a((end - begin) * shape.block_floats()), largest((end - begin) * BLOCK) {
+        for (int64_t d = begin * BLOCK; d < std::min(end * BLOCK, s.width); d++)
             for (int64_t n = 0; n < s.states; n++) {
                 const float a2 = s.A[d * s.states + n] * LOG2E;
-                (a + block * shape.block_floats())[n * LANES + lane] = a2;
-                float& most = (largest + block * LANES)[lane];
+                *(a + shape.at(d, n, begin)) = a2;
+                float& most = *(largest + (d - begin * BLOCK));
                 most = std::max(most, a2 < 0 ? -a2 : a2);
             }
-        }
     }
 };
 
@@ -128,21 +138,30 @@ void gather(const States& x, int64_t batch, int64_t first, int tokens, int64_t s
     }
 }
 
-// Per token of a piece: the step size dt and dt * u. Answers whether every exponent dt * A of the piece is in the range
-// of exp2_in_range (NaN is not).
-MVGAMBA_INLINE bool step_sizes(const ScanArgs& s, const Piece& piece, const float* largest, Vec* dt, Vec* dtu) {
-    const Vec bias = piece.load_channels(s.delta_bias);
-    Vec longest{};
-    for (int t = 0; t < piece.tokens; t++) {
-        Vec step = piece.load_row(s.delta, t) + bias;
-        if (s.softplus) step = softplus(step);
-        dt[t] = step;
-        dtu[t] = step * piece.load_row(s.u, t);
-        longest = vmax(step < 0.0f ? -step : step, longest);
-    }
-    const Vec exponent = longest * load(largest);
+// Per token of a piece: u, the step size dt and dt * u. Answers whether every exponent dt * A of the piece is in the
+// range of exp2_in_range (NaN is not).
+struct Steps {
+    Vec u[VECTORS][CHUNK], dt[VECTORS][CHUNK], dtu[VECTORS][CHUNK];
+};
+template <bool FULL>
+MVGAMBA_INLINE bool step_sizes(const ScanArgs& s, const Piece<FULL>& piece, const float* largest, Steps& steps) {
+    Vec bias[VECTORS], longest[VECTORS] = {};
+    for (int v = 0; v < VECTORS; v++) bias[v] = piece.load_channels(s.delta_bias, v);
+    for (int t = 0; t < piece.tokens; t++)
+        for (int v = 0; v < VECTORS; v++) {
+            Vec dt = piece.load_row(s.delta, t, v) + bias[v];
+            if (s.softplus) dt = softplus(dt);
+            const Vec u = piece.load_row(s.u, t, v);
+            steps.u[v][t] = u;
+            steps.dt[v][t] = dt;
+            steps.dtu[v][t] = dt * u;
+            longest[v] = vmax(dt < 0.0f ? -dt : dt, longest[v]);
+        }
     bool in_range = true;
-    for (int i = 0; i < LANES; i++) in_range &= exponent[i] <= 126.0f;
+    for (int v = 0; v < VECTORS; v++) {
+        const Vec exponent = longest[v] * load(largest + v * LANES);
+        for (int i = 0; i < LANES; i++) in_range &= exponent[i] <= 126.0f;
+    }
     return in_range;
 }
 
@@ -152,8 +171,9 @@ MVGAMBA_INLINE Vec decay(Vec exponent) {
 }
 
 // One group of states through a piece: h is advanced, y is added to.
+// Not inlined: on its own the loop gets the registers it needs.
 template <bool IN_RANGE>
-MVGAMBA_INLINE void advance(int tokens, int64_t padded, const float* a, const float* B, const float* C, const Vec* dt,
+__attribute__((noinline)) void advance(int tokens, int64_t padded, const float* a, const float* B, const float* C, const Vec* dt,
                             const Vec* dtu, float* h_memory, Vec* y) {
     Vec h[GROUP];
     for (int n = 0; n < GROUP; n++) h[n] = load(h_memory + n * LANES);
@@ -170,12 +190,42 @@ MVGAMBA_INLINE void advance(int tokens, int64_t padded, const float* a, const fl
     for (int n = 0; n < GROUP; n++) store(h_memory + n * LANES, h[n]);
 }
 
+// Every token of a piece: states advance, outputs are written.
+template <bool FULL>
+void forward_piece(const ScanArgs& s, const Piece<FULL>& piece, int64_t padded, const float* a, const float* largest,
+                   const float* B, const float* C, float* h) {
+    Steps steps;
+    Vec y[VECTORS][CHUNK];
+    const bool in_range = step_sizes(s, piece, largest, steps);
+    piece.prefetch_next(s.u);
+    piece.prefetch_next(s.delta);
+    piece.prefetch_next(s.z);
+    for (int v = 0; v < VECTORS; v++) {
+        const Vec skip = piece.load_channels(s.D, v);
+        for (int t = 0; t < piece.tokens; t++) y[v][t] = skip * steps.u[v][t];
+        for (int64_t n = 0; n < padded; n += GROUP) {
+            const int64_t at = (v * padded + n) * LANES;
+            if (in_range)
+                advance<true>(piece.tokens, padded, a + at, B + n, C + n, steps.dt[v], steps.dtu[v], h + at, y[v]);
+            else
+                advance<false>(piece.tokens, padded, a + at, B + n, C + n, steps.dt[v], steps.dtu[v], h + at, y[v]);
+        }
+    }
+    for (int t = 0; t < piece.tokens; t++)
+        for (int v = 0; v < VECTORS; v++) {
+            if (s.z.data) {
+                const Vec z = piece.load_row(s.z, t, v);
+                y[v][t] *= z * sigmoid(z);
+            }
+            piece.store_row(s.y, s, t, v, y[v][t]);
+        }
+}
+
 void forward_blocks(const ScanArgs& s, int64_t begin, int64_t end) {
     const Shape shape(s);
     const int64_t padded = shape.padded_states, per_block = shape.block_floats();
     const Decay decays(s, shape, begin, end);
     Scratch h((end - begin) * per_block), B(CHUNK * padded), C(CHUNK * padded);
-    Vec dt[CHUNK], dtu[CHUNK], y[CHUNK];
 
     for (int64_t batch = 0; batch < s.batch; batch++) {
         std::fill(h + 0, h + (end - begin) * per_block, 0.0f);
@@ -185,48 +235,35 @@ void forward_blocks(const ScanArgs& s, int64_t begin, int64_t end) {
             gather(s.B, batch, first, tokens, s.states, padded, B + 0);
             gather(s.C, batch, first, tokens, s.states, padded, C + 0);
             for (int64_t block = begin; block < end; block++) {
-                const int64_t channel = block * LANES;
-                const Piece piece{batch, first, channel, tokens,
-                                  static_cast<int>(std::min<int64_t>(LANES, s.width - channel))};
-                float* state = h + (block - begin) * per_block;
-                const float* a = decays.a + (block - begin) * per_block;
+                const int64_t channel = block * BLOCK, own = block - begin;
+                const int lanes = static_cast<int>(std::min<int64_t>(BLOCK, s.width - channel));
+                float* state = h + own * per_block;
                 if (s.checkpoints)
                     memcpy(s.checkpoints + ((batch * shape.chunks + chunk) * shape.blocks + block) * per_block, state,
                            per_block * sizeof(float));
-
-                const bool in_range = step_sizes(s, piece, decays.largest + (block - begin) * LANES, dt, dtu);
-                const Vec skip = piece.load_channels(s.D);
-                for (int t = 0; t < tokens; t++) y[t] = s.D ? skip * piece.load_row(s.u, t) : Vec{};
-                for (int64_t n = 0; n < padded; n += GROUP) {
-                    if (in_range)
-                        advance<true>(tokens, padded, a + n * LANES, B + n, C + n, dt, dtu, state + n * LANES, y);
-                    else
-                        advance<false>(tokens, padded, a + n * LANES, B + n, C + n, dt, dtu, state + n * LANES, y);
-                }
-                for (int t = 0; t < tokens; t++) {
-                    if (s.z.data) {
-                        const Vec z = piece.load_row(s.z, t);
-                        y[t] *= z * sigmoid(z);
-                    }
-                    piece.store_row(s.y, s, t, y[t]);
-                }
+                auto run = [&](const auto& piece) {
+                    forward_piece(s, piece, padded, decays.a + own * per_block, decays.largest + own * BLOCK, B + 0,
+                                  C + 0, state);
+                };
+                if (lanes == BLOCK)
+                    run(Piece<true>{batch, first, channel, tokens, lanes});
+                else
+                    run(Piece<false>{batch, first, channel, tokens, lanes});
             }
         }
         if (s.last_state)
-            for (int64_t d = begin * LANES; d < std::min(end * LANES, s.width); d++)
+            for (int64_t d = begin * BLOCK; d < std::min(end * BLOCK, s.width); d++)
                 for (int64_t n = 0; n < s.states; n++)
-                    s.last_state[(batch * s.width + d) * s.states + n] =
-                        (h + (d / LANES - begin) * per_block)[n * LANES + d % LANES];
+                    s.last_state[(batch * s.width + d) * s.states + n] = *(h + shape.at(d, n, begin));
     }
 }
 
 // What the backward keeps of one piece while its groups of states pass.
 struct PieceGradients {
-    Vec dt[CHUNK], dtu[CHUNK];
-    Vec dout[CHUNK];     // gradient of the output before the gate
-    Vec out[CHUNK];      // that output; only where there is a gate
-    Vec ddtu[CHUNK];     // gradient of dt * u
-    Vec dexponent[CHUNK];  // gradient of dt through the decays, over ln 2
+    Vec dout[VECTORS][CHUNK];       // gradient of the output before the gate
+    Vec out[VECTORS][CHUNK];        // that output; only where there is a gate
+    Vec ddtu[VECTORS][CHUNK];       // gradient of dt * u
+    Vec dexponent[VECTORS][CHUNK];  // gradient of dt through the decays, over ln 2
 };
 
 // One group of states: recompute the piece's decays and states from the border, then run it in reverse.
@@ -234,48 +271,63 @@ struct PieceGradients {
 // With g the gradient of h after the token, from later tokens: g' = g + dout C; dB = g' dtu, dC = dout h, ddtu = g' B;
 // the gradient of the decay's exponent (in units of ln 2) is g' a h_before, shared out to dt and A; g = g' a.
 template <bool IN_RANGE, bool GATE>
-MVGAMBA_INLINE void reverse(int tokens, int64_t padded, const float* a2, const float* B, const float* C,
-                            const float* border, PieceGradients& p, float* dh_memory, float* dA_memory, float* dB,
-                            float* dC) {
-    Vec a[CHUNK][GROUP], h[CHUNK + 1][GROUP];
-    {
+__attribute__((noinline)) void reverse(int tokens, int64_t padded, const float* a2, const float* B, const float* C,
+                            const float* border, const Steps& steps, PieceGradients& p, float* dh, float* dA,
+                            float* dB, float* dC) {
+    Vec a[CHUNK][GROUP][VECTORS], h[CHUNK + 1][GROUP][VECTORS];
+    for (int v = 0; v < VECTORS; v++) {
+        const int64_t own = v * padded * LANES;
         Vec state[GROUP];
-        for (int n = 0; n < GROUP; n++) state[n] = h[0][n] = load(border + n * LANES);
+        for (int n = 0; n < GROUP; n++) state[n] = h[0][n][v] = load(border + own + n * LANES);
         for (int t = 0; t < tokens; t++) {
-            const Vec step = p.dt[t], x = p.dtu[t];
-            Vec out = p.out[t];
+            const Vec dt = steps.dt[v][t], x = steps.dtu[v][t];
+            Vec out = p.out[v][t];
 #pragma GCC unroll 16
             for (int n = 0; n < GROUP; n++) {
-                a[t][n] = decay<IN_RANGE>(step * load(a2 + n * LANES));
-                state[n] = a[t][n] * state[n] + x * B[t * padded + n];
-                h[t + 1][n] = state[n];
+                a[t][n][v] = decay<IN_RANGE>(dt * load(a2 + own + n * LANES));
+                state[n] = a[t][n][v] * state[n] + x * B[t * padded + n];
+                h[t + 1][n][v] = state[n];
                 if (GATE) out += state[n] * C[t * padded + n];
             }
-            if (GATE) p.out[t] = out;
+            if (GATE) p.out[v][t] = out;
         }
     }
-    Vec g[GROUP], dA[GROUP];
-    for (int n = 0; n < GROUP; n++) g[n] = load(dh_memory + n * LANES), dA[n] = load(dA_memory + n * LANES);
+    Vec g[GROUP][VECTORS], da[GROUP][VECTORS];
+    for (int n = 0; n < GROUP; n++)
+        for (int v = 0; v < VECTORS; v++) {
+            g[n][v] = load(dh + (v * padded + n) * LANES);
+            da[n][v] = load(dA + (v * padded + n) * LANES);
+        }
     for (int t = tokens - 1; t >= 0; t--) {
-        const Vec step = p.dt[t], x = p.dtu[t], dout = p.dout[t];
-        Vec ddtu = p.ddtu[t], dexponent = p.dexponent[t];
         float* dBt = dB + t * padded * LANES;
         float* dCt = dC + t * padded * LANES;
+        Vec ddtu[VECTORS], dexponent[VECTORS];
+        for (int v = 0; v < VECTORS; v++) ddtu[v] = p.ddtu[v][t], dexponent[v] = p.dexponent[v][t];
 #pragma GCC unroll 16
         for (int n = 0; n < GROUP; n++) {
-            store(dCt + n * LANES, load(dCt + n * LANES) + dout * h[t + 1][n]);
-            g[n] += dout * C[t * padded + n];
-            store(dBt + n * LANES, load(dBt + n * LANES) + g[n] * x);
-            ddtu += g[n] * B[t * padded + n];
-            g[n] *= a[t][n];
-            const Vec w = g[n] * h[t][n];
-            dA[n] += w * step;
-            dexponent += w * load(a2 + n * LANES);
+            Vec b = load(dBt + n * LANES), c = load(dCt + n * LANES);
+#pragma GCC unroll 4
+            for (int v = 0; v < VECTORS; v++) {
+                const Vec dout = p.dout[v][t];
+                c += dout * h[t + 1][n][v];
+                const Vec now = g[n][v] + dout * C[t * padded + n];
+                b += now * steps.dtu[v][t];
+                ddtu[v] += now * B[t * padded + n];
+                g[n][v] = now * a[t][n][v];
+                const Vec w = g[n][v] * h[t][n][v];
+                da[n][v] += w * steps.dt[v][t];
+                dexponent[v] += w * load(a2 + (v * padded + n) * LANES);
+            }
+            store(dBt + n * LANES, b);
+            store(dCt + n * LANES, c);
         }
-        p.ddtu[t] = ddtu;
-        p.dexponent[t] = dexponent;
+        for (int v = 0; v < VECTORS; v++) p.ddtu[v][t] = ddtu[v], p.dexponent[v][t] = dexponent[v];
     }
-    for (int n = 0; n < GROUP; n++) store(dh_memory + n * LANES, g[n]), store(dA_memory + n * LANES, dA[n]);
+    for (int n = 0; n < GROUP; n++)
+        for (int v = 0; v < VECTORS; v++) {
+            store(dh + (v * padded + n) * LANES, g[n][v]);
+            store(dA + (v * padded + n) * LANES, da[n][v]);
+        }
 }
 
 // [token][padded state][lane] summed over lanes into (batch, length, states).
@@ -286,14 +338,83 @@ void sum_lanes(const ScanArgs& s, const float* from, int64_t batch, int64_t firs
             to[(batch * s.length + first + t) * s.states + n] = sum(load(from + (t * padded + n) * LANES));
 }
 
-void backward_blocks(const ScanArgs& s, int thread, int64_t begin, int64_t end) {
+// Where the backward of one block adds up: gradients of its states, A, D and delta_bias (over tokens).
+struct BlockGradients {
+    float *dh, *dA, *dD, *dbias;
+};
+
+// Every token of a piece in reverse. dB, dC: [token][padded state][lane], added to.
+template <bool FULL>
+void backward_piece(const ScanArgs& s, const Piece<FULL>& piece, int64_t padded, const float* a, const float* largest,
+                    const float* B, const float* C, const float* border, const BlockGradients& sums, float* dB,
+                    float* dC) {
+    Steps steps;
+    PieceGradients p;
+    const int tokens = piece.tokens;
+    const bool in_range = step_sizes(s, piece, largest, steps);
+    piece.prefetch_next(s.u);
+    piece.prefetch_next(s.delta);
+    Vec skip[VECTORS], dD[VECTORS], dbias[VECTORS], dy[VECTORS][CHUNK], z[VECTORS][CHUNK], gate[VECTORS][CHUNK];
+    for (int v = 0; v < VECTORS; v++) {
+        skip[v] = piece.load_channels(s.D, v);
+        dD[v] = load(sums.dD + v * LANES);
+        dbias[v] = load(sums.dbias + v * LANES);
+    }
+    for (int t = 0; t < tokens; t++)
+        for (int v = 0; v < VECTORS; v++) {
+            Vec dout = piece.load_row(s.dy, t, v);
+            if (s.z.data) {
+                dy[v][t] = dout;
+                z[v][t] = piece.load_row(s.z, t, v);
+                gate[v][t] = sigmoid(z[v][t]);
+                dout *= z[v][t] * gate[v][t];
+            }
+            p.dout[v][t] = dout;
+            p.out[v][t] = skip[v] * steps.u[v][t];
+            p.ddtu[v][t] = p.dexponent[v][t] = Vec{};
+            dD[v] += dout * steps.u[v][t];
+        }
+    piece.prefetch_next(s.dy);
+    piece.prefetch_next(s.z);
+
+    for (int64_t n = 0; n < padded; n += GROUP) {
+        const int64_t at = n * LANES;
+        if (!in_range)
+            reverse<false, true>(tokens, padded, a + at, B + n, C + n, border + at, steps, p, sums.dh + at,
+                                 sums.dA + at, dB + at, dC + at);
+        else if (s.z.data)
+            reverse<true, true>(tokens, padded, a + at, B + n, C + n, border + at, steps, p, sums.dh + at,
+                                sums.dA + at, dB + at, dC + at);
+        else
+            reverse<true, false>(tokens, padded, a + at, B + n, C + n, border + at, steps, p, sums.dh + at,
+                                 sums.dA + at, dB + at, dC + at);
+    }
+
+    for (int t = 0; t < tokens; t++)
+        for (int v = 0; v < VECTORS; v++) {
+            Vec ddelta = p.dexponent[v][t] * LN2 + p.ddtu[v][t] * steps.u[v][t];
+            if (s.softplus) ddelta *= 1.0f - exp(-steps.dt[v][t]);  // softplus'(x) = sigmoid(x) = 1 - e^-softplus(x)
+            dbias[v] += ddelta;
+            piece.store_row(s.ddelta, s, t, v, ddelta);
+            piece.store_row(s.du, s, t, v, p.ddtu[v][t] * steps.dt[v][t] + p.dout[v][t] * skip[v]);
+            if (s.z.data) {
+                const Vec dsilu = gate[v][t] * (1.0f + z[v][t] * (1.0f - gate[v][t]));
+                piece.store_row(s.dz, s, t, v, dy[v][t] * p.out[v][t] * dsilu);
+            }
+        }
+    for (int v = 0; v < VECTORS; v++) {
+        store(sums.dD + v * LANES, dD[v]);
+        store(sums.dbias + v * LANES, dbias[v]);
+    }
+}
+
+void backward_blocks(const ScanArgs& s, int64_t thread, int64_t begin, int64_t end) {
     const Shape shape(s);
     const int64_t padded = shape.padded_states, per_block = shape.block_floats(), mine = end - begin;
     const Decay decays(s, shape, begin, end);
-    Scratch dh(mine * per_block), dA(mine * per_block), dD(mine * LANES), dbias(mine * LANES);
-    Scratch B(CHUNK * padded), C(CHUNK * padded), dB(CHUNK * per_block), dC(CHUNK * per_block);
+    Scratch dh(mine * per_block), dA(mine * per_block), dD(mine * BLOCK), dbias(mine * BLOCK);
+    Scratch B(CHUNK * padded), C(CHUNK * padded), dB(CHUNK * padded * LANES), dC(CHUNK * padded * LANES);
     const int64_t partial = thread * s.batch * s.length * s.states;
-    PieceGradients p;
 
     for (int64_t batch = 0; batch < s.batch; batch++) {
         std::fill(dh + 0, dh + mine * per_block, 0.0f);
@@ -302,76 +423,39 @@ void backward_blocks(const ScanArgs& s, int thread, int64_t begin, int64_t end) 
             const int tokens = static_cast<int>(std::min<int64_t>(CHUNK, s.length - first));
             gather(s.B, batch, first, tokens, s.states, padded, B + 0);
             gather(s.C, batch, first, tokens, s.states, padded, C + 0);
-            std::fill(dB + 0, dB + CHUNK * per_block, 0.0f);
-            std::fill(dC + 0, dC + CHUNK * per_block, 0.0f);
+            std::fill(dB + 0, dB + CHUNK * padded * LANES, 0.0f);
+            std::fill(dC + 0, dC + CHUNK * padded * LANES, 0.0f);
             for (int64_t block = begin; block < end; block++) {
-                const int64_t channel = block * LANES, own = block - begin;
-                const Piece piece{batch, first, channel, tokens,
-                                  static_cast<int>(std::min<int64_t>(LANES, s.width - channel))};
-                const bool in_range = step_sizes(s, piece, decays.largest + own * LANES, p.dt, p.dtu);
-                const Vec skip = piece.load_channels(s.D);
-                Vec dskip = load(dD + own * LANES);
-                for (int t = 0; t < tokens; t++) {
-                    const Vec u = piece.load_row(s.u, t);
-                    Vec dout = piece.load_row(s.dy, t);
-                    if (s.z.data) {
-                        const Vec z = piece.load_row(s.z, t);
-                        dout *= z * sigmoid(z);
-                    }
-                    p.dout[t] = dout;
-                    p.out[t] = skip * u;
-                    p.ddtu[t] = p.dexponent[t] = Vec{};
-                    dskip += dout * u;
-                }
-                store(dD + own * LANES, dskip);
-
+                const int64_t channel = block * BLOCK, own = block - begin;
+                const int lanes = static_cast<int>(std::min<int64_t>(BLOCK, s.width - channel));
+                const BlockGradients sums{dh + own * per_block, dA + own * per_block, dD + own * BLOCK,
+                                          dbias + own * BLOCK};
                 const float* border =
                     s.checkpoints + ((batch * shape.chunks + chunk) * shape.blocks + block) * per_block;
-                for (int64_t n = 0; n < padded; n += GROUP) {
-                    const int64_t at = own * per_block + n * LANES;
-                    auto run = [&](auto group) {
-                        group(tokens, padded, decays.a + at, B + n, C + n, border + n * LANES, p, dh + at, dA + at,
-                              dB + n * LANES, dC + n * LANES);
-                    };
-                    if (!in_range)
-                        run(reverse<false, true>);
-                    else if (s.z.data)
-                        run(reverse<true, true>);
-                    else
-                        run(reverse<true, false>);
-                }
-
-                Vec dbias_sum = load(dbias + own * LANES);
-                for (int t = 0; t < tokens; t++) {
-                    const Vec u = piece.load_row(s.u, t);
-                    Vec ddelta = p.dexponent[t] * LN2 + p.ddtu[t] * u;
-                    // softplus' = sigmoid(x) = 1 - e^-softplus(x)
-                    if (s.softplus) ddelta *= 1.0f - exp(-p.dt[t]);
-                    dbias_sum += ddelta;
-                    piece.store_row(s.ddelta, s, t, ddelta);
-                    piece.store_row(s.du, s, t, p.ddtu[t] * p.dt[t] + p.dout[t] * skip);
-                    if (s.z.data) {
-                        const Vec z = piece.load_row(s.z, t), gate = sigmoid(z);
-                        const Vec dsilu = gate * (1.0f + z * (1.0f - gate));
-                        piece.store_row(s.dz, s, t, piece.load_row(s.dy, t) * p.out[t] * dsilu);
-                    }
-                }
-                store(dbias + own * LANES, dbias_sum);
+                auto run = [&](const auto& piece) {
+                    backward_piece(s, piece, padded, decays.a + own * per_block, decays.largest + own * BLOCK, B + 0,
+                                   C + 0, border, sums, dB + 0, dC + 0);
+                };
+                if (lanes == BLOCK)
+                    run(Piece<true>{batch, first, channel, tokens, lanes});
+                else
+                    run(Piece<false>{batch, first, channel, tokens, lanes});
             }
             sum_lanes(s, dB + 0, batch, first, tokens, padded, s.dB + partial);
             sum_lanes(s, dC + 0, batch, first, tokens, padded, s.dC + partial);
         }
     }
-    for (int64_t d = begin * LANES; d < std::min(end * LANES, s.width); d++) {
-        const int64_t own = d / LANES - begin, lane = d % LANES;
-        for (int64_t n = 0; n < s.states; n++)
-            s.dA[d * s.states + n] = (dA + own * per_block)[n * LANES + lane];
-        s.dD[d] = (dD + own * LANES)[lane];
-        s.ddelta_bias[d] = (dbias + own * LANES)[lane];
+    for (int64_t d = begin * BLOCK; d < std::min(end * BLOCK, s.width); d++) {
+        for (int64_t n = 0; n < s.states; n++) s.dA[d * s.states + n] = *(dA + shape.at(d, n, begin));
+        s.dD[d] = *(dD + (d - begin * BLOCK));
+        s.ddelta_bias[d] = *(dbias + (d - begin * BLOCK));
     }
 }
 
 }  // namespace
+}  // namespace mvgamba
+
+using namespace mvgamba;
 
 MVGAMBA_EXPORT int64_t mvgamba_scan_checkpoint_floats(const ScanArgs* s) {
     const Shape shape(*s);

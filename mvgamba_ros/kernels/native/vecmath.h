@@ -31,9 +31,18 @@ MVGAMBA_INLINE Vec load(const float* p) {
 }
 MVGAMBA_INLINE void store(float* p, Vec v) { memcpy(p, &v, sizeof v); }
 MVGAMBA_INLINE Vec splat(float x) { return Vec{} + x; }
-// A NaN in `a` stays a NaN (so clamps do not hide one), a NaN in `b` does not.
+// A NaN in `a` stays a NaN (so clamps do not hide one), a NaN in `b` does not. The compiler does not make one
+// instruction of the comparison, where the instruction set has it.
+#if MVGAMBA_LANES == 16
+MVGAMBA_INLINE Vec vmax(Vec a, Vec b) { return (Vec)_mm512_max_ps((__m512)b, (__m512)a); }
+MVGAMBA_INLINE Vec vmin(Vec a, Vec b) { return (Vec)_mm512_min_ps((__m512)b, (__m512)a); }
+#elif MVGAMBA_LANES == 8
+MVGAMBA_INLINE Vec vmax(Vec a, Vec b) { return (Vec)_mm256_max_ps((__m256)b, (__m256)a); }
+MVGAMBA_INLINE Vec vmin(Vec a, Vec b) { return (Vec)_mm256_min_ps((__m256)b, (__m256)a); }
+#else
 MVGAMBA_INLINE Vec vmax(Vec a, Vec b) { return b > a ? b : a; }
 MVGAMBA_INLINE Vec vmin(Vec a, Vec b) { return b < a ? b : a; }
+#endif
 
 // The first `count` lanes from memory, the rest zero; and back.
 MVGAMBA_INLINE Vec load_first(const float* p, int count) {
@@ -49,29 +58,28 @@ MVGAMBA_INLINE float sum(Vec v) {
     return s;
 }
 
-// 2^t for -126 <= t <= 127 only; relative error 1.5e-7, and exactly 1 at 0, so that a decay that is nearly 1 stays right
+// 2^t for -126 <= t <= 127 only; relative error 5e-7, and exactly 1 at 0, so that a decay that is nearly 1 stays right
 // over thousands of steps.
 //
 // t = k + f with k a whole number of 2^-FRACTION. Adding 1.5 * 2^(23 - FRACTION) rounds in the current (nearest) mode
 // and leaves k in the low bits, from where a shift moves it into the exponent. 2^f is the polynomial 1 + f q(f) of
-// least relative error. With 8 lanes or more a table in one register gives 2^0, 2^(1/8) .. 2^(7/8), which shortens f
-// and saves two terms of the polynomial; it holds each entry less the bits that the shift adds to it.
+// least relative error. Where one instruction looks up a table of four, it holds 2^0, 2^(1/4), 2^(1/2), 2^(3/4), which
+// shortens f and saves two terms of the polynomial; each entry is less the bits that the shift adds to it.
 #if defined(__AVX2__)
 MVGAMBA_INLINE Vec exp2_in_range(Vec t) {
-    constexpr int FRACTION = 3;
+    constexpr int FRACTION = 2;
     const Vec magic = splat(12582912.0f / (1 << FRACTION));
     const Vec shifted = t + magic;
     const Vec f = t - (shifted - magic);
-    Vec p = splat(0.05549622111f);
-    p = p * f + 0.2402576298f;
-    p = p * f + 0.6931472143f;
+    Vec p = splat(0.05547259f);
+    p = p * f + 0.24035098f;
+    p = p * f + 0.69314772f;
     p = p * f + 1.0f;
-    const __m256i table = _mm256_setr_epi32(0x3f800000, 0x3f7b95c2, 0x3f7837f0, 0x3f75fed7,
-                                            0x3f7504f3, 0x3f75672a, 0x3f7744fd, 0x3f7ac0c7);
+    const __m128 table = _mm_castsi128_ps(_mm_setr_epi32(0x3f800000, 0x3f7837f0, 0x3f7504f3, 0x3f7744fd));
 #if MVGAMBA_LANES == 16
-    const IVec entry = (IVec)_mm512_permutexvar_epi32((__m512i)shifted, _mm512_broadcast_i64x4(table));
+    const IVec entry = (IVec)_mm512_permutevar_ps(_mm512_broadcast_f32x4(table), (__m512i)shifted);
 #else
-    const IVec entry = (IVec)_mm256_permutevar8x32_epi32(table, (__m256i)shifted);
+    const IVec entry = (IVec)_mm256_permutevar_ps(_mm256_set_m128(table, table), (__m256i)shifted);
 #endif
     return p * (Vec)(entry + ((IVec)shifted << (23 - FRACTION)));
 }
