@@ -26,9 +26,9 @@ def seen(mesh, seed: int = 0) -> np.ndarray:
     return out["rgb"][out["alpha"] == 255].astype(float)
 
 
-def test_ten_seeds_bring_every_family():
-    drawn = {Procedural(s, 40)[i].family for s in range(2) for i in range(40)}
-    assert len(drawn) >= len(FAMILIES) - 2
+def test_a_few_dozen_objects_bring_nearly_every_family():
+    drawn = {Procedural(0, 60)[i].family for i in range(60)}
+    assert len(drawn) >= len(FAMILIES) - 3
     assert {Procedural(1, 9, {"mug": 1.0})[i].family for i in range(5)} == {"mug"}
 
 
@@ -106,8 +106,8 @@ def test_a_mixture_draws_by_its_shares():
     mixed = Mixture(
         (Procedural(1, 400, {"box": 1.0}), Procedural(1, 400, {"rock": 1.0})), (3.0, 1.0), seed=0, count=400
     )
-    drawn = [mixed[i].family for i in range(120)]
-    assert 0.6 < drawn.count("box") / 120 < 0.9
+    drawn = [mixed[i].family for i in range(60)]
+    assert 0.55 < drawn.count("box") / 60 < 0.95
     assert drawn[:10] == [mixed[i].family for i in range(10)]
 
 
