@@ -97,15 +97,49 @@ class Stem(nn.Module):
     def __init__(self, config: ArmConfig, channels: int, grid_channels: int) -> None:
         super().__init__()
         s = config.skip
-        self.to_grid = nn.Sequential(nn.Conv2d(channels, s, 4, config.stride, 1), nn.GELU())
-        self.mix = nn.Sequential(nn.Conv2d(s + grid_channels, s, 3, padding=1), nn.GELU())
-        self.halve = nn.Sequential(nn.Conv2d(s, 2 * s, 4, 2, 1), nn.GELU())
+        self.to_grid = nn.Sequential(nn.Conv2d(channels, s, 4, config.stride, 1), nn.ReLU())
+        self.mix = nn.Sequential(nn.Conv2d(s + grid_channels, s, 3, padding=1), nn.ReLU())
+        self.halve = nn.Sequential(nn.Conv2d(s, 2 * s, 4, 2, 1), nn.ReLU())
         rest = config.patch // (2 * config.stride)
         self.to_tokens = nn.Conv2d(2 * s, config.width, rest, rest)
 
     def forward(self, crops: Tensor, at_grid: Tensor) -> tuple[Tensor, Tensor]:
         skip = self.mix(torch.cat([self.to_grid(crops), at_grid], 1))
         return skip, self.to_tokens(self.halve(skip))
+
+
+class BinHead(nn.Module):
+    """Logits (R, 2, bins) of the first and the last surface over the bins of a ray.
+
+    The same small convolution runs along every ray, so what it learns about a place (do colours agree there, how high
+    is it above the floor) serves all bins; the ray's features say what to make of it.
+    """
+
+    AT_BIN = 2 + 3 + 1 + 1
+    """Inputs of a bin: two agreements, its position, the interval's width, its height above the floor (2 if the floor
+    is not known)."""
+
+    def __init__(self, features: int, bins: int, width: int = 16) -> None:
+        super().__init__()
+        self.ray = nn.Linear(features, width)
+        self.direct = nn.Linear(features, 2 * bins)
+        self.bin = nn.Linear(self.AT_BIN, width)
+        self.along = nn.Sequential(
+            nn.ReLU(), nn.Conv1d(width, width, 3, padding=1), nn.ReLU(), nn.Conv1d(width, 2, 3, padding=1)
+        )
+        # begin as the visual hull: first surface near, last one far
+        ramp = torch.linspace(2, -2, bins)
+        with torch.no_grad():
+            self.direct.bias.copy_(torch.cat([ramp, -ramp]))
+
+    def forward(self, features: Tensor, at_bins: Tensor) -> Tensor:
+        x = self.bin(at_bins) + self.ray(features)[:, None]
+        return self.direct(features).unflatten(-1, (2, -1)) + self.along(x.transpose(1, 2))
+
+
+def _per_ray(per_view: Tensor, valid: Tensor) -> Tensor:
+    """(B, V, ...) repeated for each valid ray (R, ...)."""
+    return per_view[:, :, None, None].expand(*valid.shape, *per_view.shape[2:])[valid]
 
 
 class ArmNetwork(nn.Module):
@@ -128,9 +162,9 @@ class ArmNetwork(nn.Module):
         # the decoder works ray by ray, on the object's rays only: all context has come through the tokens and the stem
         self.to_grid = nn.Linear(c.width, up * up * s)
         self.decoder = nn.Sequential(
-            nn.Linear(2 * s + grid_channels, 3 * s), nn.GELU(), nn.Linear(3 * s, 3 * s), nn.GELU()
+            nn.Linear(2 * s + grid_channels, 3 * s), nn.ReLU(), nn.Linear(3 * s, 3 * s), nn.ReLU()
         )
-        self.depth_head = nn.Linear(3 * s, 2 * c.bins)
+        self.depth_head = BinHead(3 * s, c.bins)
         self.rotation_head = nn.Linear(3 * s, 2 * 32)
         self.rotation = RotNet()
         self.attribute_head = nn.Linear(3 * s, 2 * (3 + 1 + 3))
@@ -149,7 +183,8 @@ class ArmNetwork(nn.Module):
         up = self.config.patch // self.config.stride
         dense = self.to_grid(self.norm(x)).reshape(B * V, self.tokens, self.tokens, -1).permute(0, 3, 1, 2)
         at_rays = torch.cat([F.pixel_shuffle(dense, up), skip, at_grid], 1).permute(0, 2, 3, 1)
-        return self._decode(self.decoder(at_rays[rays.valid.flatten(0, 1)]), batch, rays)
+        agreement = at_grid[:, 4:].permute(0, 2, 3, 1)[rays.valid.flatten(0, 1)].unflatten(-1, (2, -1))
+        return self._decode(self.decoder(at_rays[rays.valid.flatten(0, 1)]), agreement, batch, rays)
 
     def _crop_inputs(self, batch: CropBatch, rays: Intervals) -> Tensor:
         """RGB, silhouette and Pluecker rays (o x d, d) at full crop resolution."""
@@ -195,16 +230,22 @@ class ArmNetwork(nn.Module):
         key = -key if reverse else key
         return torch.where(keep, key.flatten(1), views * T * T).argsort(1)
 
-    def _decode(self, features: Tensor, batch: CropBatch, rays: Intervals) -> ArmOutput:
-        """``features`` (R, C) of the valid rays, in their order in ``rays.valid``."""
+    def _decode(self, features: Tensor, agreement: Tensor, batch: CropBatch, rays: Intervals) -> ArmOutput:
+        """``features`` (R, C) and ``agreement`` (R, 2, bins) of the valid rays, in their order in ``rays.valid``."""
         c, valid = self.config, rays.valid
-        logits = self.depth_head(features).unflatten(-1, (2, c.bins))
-        share = (torch.arange(c.bins, device=logits.device) + 0.5) / c.bins
+        share = (torch.arange(c.bins, device=features.device) + 0.5) / c.bins
+        near, interval = rays.near[valid][:, None], (rays.far - rays.near)[valid][:, None]
+        points = (
+            _per_ray(rays.origins, valid)[:, None]
+            + (near + interval * share)[..., None] * (rays.directions[valid][:, None])
+        )
+        above = points[..., 2:] - _per_ray(batch.floor[:, None].expand(valid.shape[:2]), valid)[:, None, None]
+        at_bins = [agreement.transpose(1, 2), points, interval[:, None].expand(-1, c.bins, -1), above.clamp(-2, 2)]
+        logits = self.depth_head(features, torch.cat(at_bins, -1))
         p = logits.softmax(-1)
         mean = (p * share).sum(-1)
         spread = (p * (share - mean[..., None]) ** 2).sum(-1).clamp(min=1e-12).sqrt()
-        interval = (rays.far - rays.near)[valid][:, None]
-        depth = rays.near[valid][:, None] + interval * mean
+        depth = near + interval * mean
         attributes = self.attribute_head(features).unflatten(-1, (2, 7))
         # a Gaussian's natural size is its share of the image: the grid's pitch at its depth
         focal = batch.K[..., 0, 0, None, None].expand_as(rays.near)[valid][:, None]

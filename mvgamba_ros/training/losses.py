@@ -19,9 +19,9 @@ from mvgamba_ros.training.batch import Sample
 
 @dataclass(frozen=True)
 class LossWeights:
-    bins: float = 0.1
-    front: float = 6.0
-    back: float = 6.0
+    bins: float = 0.5
+    front: float = 5.0
+    back: float = 5.0
     color: float = 1.0
     mask: float = 1.0
     rendered_depth: float = 1.0
