@@ -141,6 +141,7 @@ class _Stages:
         part(stage, 0.0)
         began = time.perf_counter()
         yield part
+        self.check()
         self.seconds[stage] = time.perf_counter() - began
         part(stage, 1.0)
 

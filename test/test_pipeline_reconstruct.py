@@ -1,0 +1,292 @@
+"""The whole job on a known object: right shape, right place, honest about quality, cancellable, clear when it fails."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import rendered
+from scipy.spatial import cKDTree
+from shapes import FOUR_SIDES, camera, cuboid, see
+
+from mvgamba_ros.errors import ErrorCode, ReconstructionError
+from mvgamba_ros.geometry.camera import project
+from mvgamba_ros.geometry.region import axis_parallel_box
+from mvgamba_ros.geometry.se3 import quat_to_matrix
+from mvgamba_ros.pipeline import STAGES, Options, reconstruct
+from mvgamba_ros.preview import preview
+from mvgamba_ros.surface.sample import oriented_box, sample_cloud
+from mvgamba_ros.types import Box, Prompts, Quality
+
+SMALL = Options(method="hull", segmenter="masks", hull_resolution=64, cloud_points=4000, max_faces=2000)
+
+
+@pytest.fixture(scope="module")
+def views():
+    return rendered.views(6)
+
+
+@pytest.fixture(scope="module")
+def result(views):
+    return reconstruct(views, SMALL)
+
+
+def fails(code, views, options=SMALL, match=""):
+    with pytest.raises(ReconstructionError, match=match) as error:
+        reconstruct(views, options)
+    assert error.value.code == code, error.value
+    return error.value.message
+
+
+def truth_cloud(count=6000):
+    d = np.random.default_rng(0).normal(size=(count, 3))
+    return rendered.CENTER + d / np.linalg.norm(d, axis=1, keepdims=True) * rendered.SIZE / 2
+
+
+def test_a_rendered_ellipsoid_comes_back_within_three_millimetres(result):
+    truth = truth_cloud()
+    to_truth = cKDTree(truth).query(result.cloud.points)[0]
+    to_result = cKDTree(result.cloud.points).query(truth)[0]
+    assert (to_truth.mean() + to_result.mean()) / 2 < 3e-3  # six cones cannot do better, twice this is a fault
+    assert to_result.mean() < 2e-3
+
+
+def test_the_box_is_where_and_as_large_as_the_object(result):
+    np.testing.assert_allclose(result.box.T_world_box[:3, 3], rendered.CENTER, atol=5e-3)
+    np.testing.assert_allclose(np.sort(result.box.size), np.sort(rendered.SIZE), atol=1e-2)
+
+
+def test_mesh_and_cloud_are_closed_bounded_and_outward(result):
+    trimesh = pytest.importorskip("trimesh")
+    mesh = trimesh.Trimesh(result.mesh.vertices, result.mesh.faces, process=False)
+    assert mesh.is_watertight and mesh.volume > 0
+    assert len(mesh.faces) <= 2000 and len(result.cloud.points) == 4000
+    np.testing.assert_allclose(np.linalg.norm(result.cloud.normals, axis=1), 1.0, atol=1e-6)
+    outward = (result.cloud.normals * (result.cloud.points - rendered.CENTER)).sum(axis=1)
+    assert (outward > 0).mean() > 0.97
+
+
+def test_the_support_plane_is_found_and_said(result):
+    assert result.support_height == pytest.approx(0.0, abs=2e-3)
+    assert any("estimated" in note for note in result.notes)
+    given = replace(SMALL, prompts=Prompts(support_height=0.02))
+    assert reconstruct(rendered.views(4), given).mesh.vertices[:, 2].min() == pytest.approx(0.02, abs=1e-3)
+
+
+def test_a_good_result_is_trusted(result):
+    assert not result.quality.low and result.quality.reasons == ()
+    assert result.quality.silhouette_iou > 0.95
+    assert result.quality.coverage > 0.7
+    assert set(result.seconds) == set(STAGES) and all(s >= 0 for s in result.seconds.values())
+    assert result.method == "hull"
+
+
+def test_colours_come_from_the_views_that_see_the_point():
+    """A cuboid whose faces differ: each cloud point takes its own face's colour, none bleeds through."""
+    mesh = cuboid([-0.05, -0.05, -0.05], [0.05, 0.05, 0.05])
+    views = []
+    for view, color in zip(
+        see(mesh, FOUR_SIDES, [0, 0, 0], camera(focal=400.0)),
+        [(250, 0, 0), (0, 250, 0), (0, 0, 250), (250, 250, 0)],
+        strict=True,
+    ):
+        views.append(
+            replace(view, image=np.where(view.mask[..., None], np.array(color, np.uint8), 255).astype(np.uint8))
+        )
+    region = axis_parallel_box(np.full(3, -0.06), np.full(3, 0.06))
+    cloud = reconstruct(views, replace(SMALL, prompts=Prompts(roi=region, support_height=-0.05))).cloud
+    front = (cloud.normals[:, 0] > 0.95) & (np.abs(cloud.points[:, 2]) < 0.03) & (np.abs(cloud.points[:, 1]) < 0.03)
+    back = (cloud.normals[:, 0] < -0.95) & (np.abs(cloud.points[:, 2]) < 0.03) & (np.abs(cloud.points[:, 1]) < 0.03)
+    assert front.sum() > 20 and back.sum() > 20
+    np.testing.assert_allclose(cloud.colors[front].mean(axis=0), [250, 0, 0], atol=4)
+    np.testing.assert_allclose(cloud.colors[back].mean(axis=0), [0, 0, 250], atol=4)
+
+
+def test_progress_never_goes_back_and_names_every_stage(views):
+    calls: list[tuple[str, float]] = []
+    reconstruct(views, SMALL, progress=lambda stage, fraction: calls.append((stage, fraction)))
+    fractions = [fraction for _, fraction in calls]
+    assert fractions == sorted(fractions) and fractions[0] == 0.0 and fractions[-1] == pytest.approx(1.0)
+    assert list(dict.fromkeys(stage for stage, _ in calls)) == list(STAGES)
+    assert sum(STAGES.values()) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_cancel_in_any_stage_ends_the_work_there(views, stage):
+    begun: list[str] = []
+    with pytest.raises(ReconstructionError) as error:
+        reconstruct(views, SMALL, lambda name, _: begun.append(name), lambda: stage in begun)
+    assert error.value.code == ErrorCode.CANCELLED
+    assert begun[-1] == stage
+
+
+def test_one_view_answers_and_says_that_it_is_a_guess(views):
+    one = reconstruct(views[:1], replace(SMALL, prompts=Prompts(support_height=0.0)))
+    assert one.quality.low and "1 view" in one.quality.reasons[0]
+    assert any("as deep as it is wide" in note for note in one.notes)
+    assert np.linalg.norm(one.box.T_world_box[:3, 3] - rendered.CENTER) < 0.04
+
+
+def test_two_views_are_low_quality_with_the_reason(views):
+    two = reconstruct(views[:2], SMALL)
+    assert two.quality.low and "2 view" in two.quality.reasons[0]
+
+
+def test_a_wrong_silhouette_shows_in_the_quality(views):
+    worse = list(views)
+    worse[2] = replace(views[2], mask=np.roll(views[2].mask, 25, axis=1), name="shifted")
+    quality: Quality = reconstruct(worse, SMALL).quality
+    assert quality.low and any("IoU" in reason for reason in quality.reasons)
+
+
+def test_the_convex_hull_is_convex_and_no_smaller(views, result):
+    trimesh = pytest.importorskip("trimesh")
+    hull = reconstruct(views, replace(SMALL, convex_hull=True)).mesh
+    mesh = trimesh.Trimesh(hull.vertices, hull.faces, process=False)
+    assert mesh.is_convex and mesh.is_watertight and mesh.volume > 0
+    assert mesh.volume >= trimesh.Trimesh(result.mesh.vertices, result.mesh.faces, process=False).volume
+
+
+def test_masks_that_views_bring_are_kept_where_asked(views):
+    dented = views[0].mask.copy()
+    dented[: np.nonzero(dented)[0].min() + 3] = False
+    own = [replace(views[0], mask=dented), *views[1:]]
+    kept = reconstruct(own, replace(SMALL, segmenter="classical", use_masks=True))
+    np.testing.assert_array_equal(kept.masks[0], dented)
+
+
+def test_the_classical_segmenter_finds_the_object_in_the_pipeline(views):
+    blind = [replace(view, mask=None) for view in views[:4]]
+    roi = axis_parallel_box(rendered.CENTER - 0.7 * rendered.SIZE, rendered.CENTER + 0.7 * rendered.SIZE)
+    found = reconstruct(blind, replace(SMALL, segmenter="classical", prompts=Prompts(roi=roi)))
+    for mask, view in zip(found.masks, views, strict=False):
+        assert (mask & view.mask).sum() / (mask | view.mask).sum() > 0.85
+    np.testing.assert_allclose(found.box.T_world_box[:3, 3], rendered.CENTER, atol=8e-3)
+
+
+def test_pixel_prompts_move_with_the_undistorted_image(views):
+    """The pixel box of a lens image must land on the object after undistortion."""
+    lens = replace(views[0].camera, distortion_model="plumb_bob", distortion=(-0.2, 0.05, 0.0, 0.0, 0.0))
+    view = replace(views[0], camera=lens)
+    from mvgamba_ros.geometry.camera import undistort, undistort_pixels
+
+    straight = undistort(view)
+    rows, columns = np.nonzero(view.mask)
+    corner = np.array([[columns.min(), rows.min()]], dtype=float)
+    moved = undistort_pixels(lens, straight.camera, corner)[0]
+    rows, columns = np.nonzero(straight.mask)
+    np.testing.assert_allclose(moved, [columns.min(), rows.min()], atol=2.5)
+
+
+# bad input: each its own code, value and remedy
+
+
+def test_too_few_views_are_refused(views):
+    message = fails(ErrorCode.TOO_FEW_VIEWS, views[:2], replace(SMALL, min_views=3))
+    assert "2 view" in message and "3" in message
+    fails(ErrorCode.TOO_FEW_VIEWS, [])
+
+
+def test_one_view_that_says_nothing_of_distance_is_refused(views):
+    fails(ErrorCode.TOO_FEW_VIEWS, [replace(views[0], depth=None)], match="add a view")
+
+
+def test_a_pose_that_is_not_rigid_is_refused_by_view(views):
+    for T in (np.full((4, 4), np.nan), np.diag([1.1, 1.1, 1.1, 1.0])):
+        fails(ErrorCode.BAD_POSE, [views[0], replace(views[1], T_world_camera=T, name="second")], match="second")
+
+
+def test_two_pictures_from_one_place_mean_a_wrong_pose(views):
+    stale = replace(views[1], T_world_camera=views[0].T_world_camera)
+    fails(ErrorCode.DUPLICATE_VIEW, [views[0], stale, *views[2:]], match="same place")
+
+
+def test_the_same_view_twice_counts_once_and_is_noted(views):
+    twice = reconstruct([*views[:3], views[0]], SMALL)
+    assert any("count as one" in note for note in twice.notes)
+    fails(ErrorCode.TOO_FEW_VIEWS, [views[0], views[0], views[1]], replace(SMALL, min_views=3), match="2 view")
+
+
+def test_images_masks_and_depths_of_the_wrong_kind_are_refused(views):
+    first = views[0]
+    fails(ErrorCode.BAD_IMAGE, [replace(first, image=first.image[..., 0]), *views[1:]])
+    fails(ErrorCode.BAD_IMAGE, [replace(first, image=first.image.astype(np.float32)), *views[1:]])
+    fails(ErrorCode.BAD_CAMERA_INFO, [replace(first, image=first.image[:-10]), *views[1:]], match="230")
+    fails(ErrorCode.BAD_CAMERA_INFO, [replace(first, camera=replace(first.camera, K=np.zeros((3, 3)))), *views[1:]])
+    fails(ErrorCode.BAD_MASK, [replace(first, mask=first.mask[:-10]), *views[1:]])
+    fails(ErrorCode.BAD_MASK, [replace(first, mask=None), *views[1:]])
+    fails(ErrorCode.BAD_DEPTH, [replace(first, depth=first.depth.astype(np.float64)), *views[1:]])
+
+
+def test_empty_and_disagreeing_silhouettes_are_told_apart(views):
+    empty = replace(views[0], mask=np.zeros_like(views[0].mask))
+    fails(ErrorCode.EMPTY_SILHOUETTE, [empty, *views[1:]])
+    corner = np.zeros_like(views[0].mask)
+    corner[:20, :20] = True
+    fails(ErrorCode.SILHOUETTES_DISAGREE, [replace(views[0], mask=corner), *views[1:]])
+
+
+def test_a_region_behind_the_cameras_or_without_size_is_refused(views):
+    above = Prompts(roi=axis_parallel_box(np.array([0.4, 0.0, 2.0]), np.array([0.5, 0.1, 2.1])))
+    fails(ErrorCode.ROI_NOT_VISIBLE, views, replace(SMALL, prompts=above))
+    flat = Prompts(roi=Box(np.eye(4), np.array([0.1, 0.0, 0.1])))
+    fails(ErrorCode.BAD_ROI, views, replace(SMALL, prompts=flat), match="positive")
+    fails(ErrorCode.BAD_ROI, views, replace(SMALL, prompts=Prompts(support_height=float("nan"))))
+
+
+@pytest.mark.parametrize(
+    "change, word",
+    [
+        ({"method": "nerf"}, "nerf"),
+        ({"segmenter": "magic"}, "magic"),
+        ({"max_faces": 3}, "max_faces 3"),
+        ({"max_faces": 100.5}, "whole number"),
+        ({"min_views": 0}, "min_views 0"),
+        ({"cloud_points": 0}, "cloud_points 0"),
+        ({"hull_resolution": 4096}, "hull_resolution"),
+    ],
+)
+def test_options_out_of_range_are_refused_when_they_are_made(change, word):
+    with pytest.raises(ReconstructionError, match=word) as error:
+        Options(**change)
+    assert error.value.code == ErrorCode.BAD_OPTION
+
+
+# the parts
+
+
+def test_the_box_of_a_turned_cuboid_is_the_cuboid():
+    mesh = cuboid([-0.1, -0.03, 0.0], [0.1, 0.03, 0.05])
+    R = quat_to_matrix(np.array([np.cos(0.25), 0.0, 0.0, np.sin(0.25)]))
+    box = oriented_box(replace(mesh, vertices=mesh.vertices @ R.T + [0.5, -2.0, 0.3]))
+    np.testing.assert_allclose(box.size, [0.2, 0.06, 0.05], atol=1e-5)
+    np.testing.assert_allclose(box.T_world_box[:3, :3], R, atol=1e-4)
+    np.testing.assert_allclose(box.T_world_box[:3, 3], [0.5, -2.0, 0.325], atol=1e-5)
+
+
+def test_a_cloud_covers_a_mesh_evenly():
+    mesh = cuboid([0, 0, 0], [0.1, 0.2, 0.3])
+    cloud = sample_cloud(mesh, 2200)
+    top = np.isclose(cloud.points[:, 2], 0.3)
+    assert top.sum() == pytest.approx(200, abs=4)  # 0.02 of 0.22 square metres
+    np.testing.assert_allclose(cloud.normals[top], [[0, 0, 1]] * top.sum(), atol=1e-9)
+    assert (cloud.colors == mesh.colors[0]).all()
+    np.testing.assert_array_equal(sample_cloud(mesh, 2200).points, cloud.points)
+
+
+def test_the_preview_shows_the_outlines_and_the_mesh(views, result):
+    picture = preview(views, result)
+    assert picture.shape[1] == 1280 and picture.dtype == np.uint8
+    outline = (np.abs(picture[:240, :320].astype(int) - [255, 40, 160]).max(axis=2) < 60).sum()
+    assert outline > 50
+    below = picture[-500:-40]
+    red = (below[..., 0] > below[..., 1].astype(int) + 40).sum()
+    assert red > 5000  # the object's own colour, large
+
+
+def test_the_quality_measures_the_mesh_in_its_own_views(views, result):
+    """The reported IoU is that of an independent projection of the mesh's vertices' silhouettes."""
+    pixels, _ = project(views[0].camera, views[0].T_world_camera, result.mesh.vertices)
+    inside = views[0].mask[np.clip(pixels[:, 1], 0, 239).astype(int), np.clip(pixels[:, 0], 0, 319).astype(int)]
+    assert inside.mean() > 0.9
