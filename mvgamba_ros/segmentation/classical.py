@@ -33,7 +33,13 @@ SEARCH_SIDE = 160
 """The same while the object is looked for without a region of interest."""
 SMOOTHNESS = 1.6
 """Cost of a border through flat colour, log-odds per pixel."""
-SHADOW = 0.15
+NOVEL = 1e-4
+"""Density that the object gives to colours never seen: what the surroundings do not have is likely the object."""
+SHADY = 0.02
+"""A colour may be a shadow where the density of shadow colours is above this share of its peak."""
+SHADOW_TRUST = 0.02
+"""What a pixel that may be shadow counts when the object's colours are learned."""
+SHADOW = 0.3
 """How common darker versions of the surroundings' colours are taken to be: the object's shadow, seen or not."""
 DEPTH_ODDS = 2.5
 """Log-odds that a depth reading gives."""
@@ -50,6 +56,7 @@ class _State:
     borders: np.ndarray
     fixed: F32  # log-odds that do not change: depth
     labels: Bool
+    trust: F32  # how much a labelled pixel teaches the object's colours
     odds: F32  # own log-odds, without the other views' silhouettes
 
 
@@ -143,7 +150,7 @@ def _floor(region: Box, height: float | None) -> float | None:
 
 def _begin(window: Window, region: Box, height: float | None) -> _State:
     labels, fixed = window.allowed.copy(), _depth_odds(window, region, height)
-    return _State(window, cells(window.lab), edges(window.lab), fixed, labels, fixed)
+    return _State(window, cells(window.lab), edges(window.lab), fixed, labels, np.ones(window.shape, np.float32), fixed)
 
 
 def _depth_odds(window: Window, region: Box, height: float | None) -> F32:
@@ -167,13 +174,15 @@ def _background(states: Sequence[_State], outside: Sequence[Bool]) -> list[F32]:
     counts = [histogram(state.cells, mask.astype(np.float32)) for state, mask in zip(states, outside, strict=True)]
     shared = np.mean(counts, axis=0)
     answer = [0.5 * own + 0.5 * shared for own in counts]
+    darker = _darker(states, outside)
+    return [density + SHADOW * darker for density in answer]
+
+
+def _darker(states: Sequence[_State], outside: Sequence[Bool]) -> F32:
+    """Density of the colours that the surroundings have in a shadow: hue kept, lightness and chroma scaled down."""
     lit = np.concatenate([s.window.lab[mask][::7] for s, mask in zip(states, outside, strict=True)])
-    if len(lit):
-        darker = histogram(
-            cells(np.concatenate([share * lit for share in (0.5, 0.6, 0.7, 0.8, 0.9)]).astype(np.float32))
-        )
-        answer = [density + SHADOW * darker for density in answer]
-    return answer
+    shares = np.arange(0.25, 0.96, 0.1)
+    return histogram(cells(np.concatenate([share * lit for share in shares]).astype(np.float32)))
 
 
 def _first_guess(states: Sequence[_State], pairs: Sequence[Sequence[plane.PlanePair]], searching: bool) -> None:
@@ -189,6 +198,14 @@ def _first_guess(states: Sequence[_State], pairs: Sequence[Sequence[plane.PlaneP
         # colours that the middle has more of than the rim
         odds = 2.0 * np.log((within[state.cells] + FLOOR) / (density[state.cells] + FLOOR)) - 1.0
         first.append(np.where(state.window.allowed, np.clip(odds, -2.0, 2.0), -4.0).astype(np.float32))
+    shady = _darker(states, outside)
+    shadows = [shady[state.cells] > SHADY * shady.max() for state in states]
+    lit = sum(float(((odds > 0) & ~shadow).sum()) for odds, shadow in zip(first, shadows, strict=True))
+    if lit > 0.25 * sum(float((odds > 0).sum()) for odds in first):
+        # the object has colours of its own, so what looks like a shadow is taken for one until learned otherwise
+        first = [np.where(shadow, np.minimum(o, -2.0), o) for o, shadow in zip(first, shadows, strict=True)]
+        for state, shadow in zip(states, shadows, strict=True):
+            state.trust = np.where(shadow, SHADOW_TRUST, 1.0).astype(np.float32)
     for _ in range(2):
         belief = [_probability(odds) for odds in first]
         for index, state in enumerate(states):
@@ -231,12 +248,12 @@ def _learn(states: Sequence[_State], pairs: Sequence[Sequence[plane.PlanePair]])
     kernel = np.ones((5, 5), np.uint8)
     surely_off = [cv2.dilate(state.labels.astype(np.uint8), kernel) == 0 for state in states]
     background = _background(states, surely_off)
-    inside = [histogram(state.cells, state.labels.astype(np.float32)) for state in states]
+    inside = [histogram(state.cells, state.labels * state.trust) for state in states]
     weights = np.array([float(state.labels.sum()) + 1.0 for state in states])
     shared = np.average(inside, axis=0, weights=weights)
     hidden: list[F32] = [cv2.GaussianBlur(state.labels.astype(np.float32), (0, 0), 1.0) for state in states]  # type: ignore[misc]
     for index, state in enumerate(states):
-        on = 0.5 * inside[index] + 0.5 * shared
+        on = 0.5 * inside[index] + 0.5 * shared + NOVEL
         color = np.log((on[state.cells] + FLOOR) / (background[index][state.cells] + FLOOR))
         total = np.clip(color, -4.0, 4.0) + state.fixed + plane.evidence(pairs[index], state.window, windows, hidden)
         state.odds = np.where(state.window.allowed, total, -6.0).astype(np.float32)

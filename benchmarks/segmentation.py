@@ -1,0 +1,65 @@
+"""How well the default segmenter finds known silhouettes in posed captures.
+
+usage: python benchmarks/segmentation.py CAPTURES [--views transforms.json]
+
+CAPTURES/<name>/ holds posed images with true masks and truth.ply. Prints a Markdown table: IoU of every mask with a
+region of interest 40 % larger than the object's bounds, and without one; the table height found; process seconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import trimesh
+
+from mvgamba_ros.io.capture import read_capture
+from mvgamba_ros.segmentation.classical import ClassicalSegmenter
+from mvgamba_ros.segmentation.support import estimate_support_height
+from mvgamba_ros.types import Box, Prompts, View
+
+
+def measure(views: list[View], prompts: Prompts) -> tuple[list[float], float]:
+    """IoU per view and process seconds; the segmenter sees colour and poses alone."""
+    bare = [replace(view, mask=None, depth=None) for view in views]
+    began = time.process_time()
+    masks = ClassicalSegmenter()(bare, prompts)
+    seconds = time.process_time() - began
+    return [float((m & v.mask).sum() / (m | v.mask).sum()) for m, v in zip(masks, views, strict=True)], seconds
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("captures", type=Path)
+    parser.add_argument("--views", default="transforms.json")
+    arguments = parser.parse_args()
+    print("| object | region: mean | worst | s | no region: mean | worst | s | table height, mm |")
+    print("|---|---|---|---|---|---|---|---|")
+    totals: list[list[float]] = []
+    for truth in sorted(arguments.captures.glob("*/truth.ply")):
+        views = read_capture(truth.parent, arguments.views)
+        low, high = trimesh.load(truth).bounds
+        T = np.eye(4)
+        T[:3, 3] = (low + high) / 2
+        roi = Box(T, 1.4 * (high - low))
+        row: list[float] = []
+        for prompts in (Prompts(roi=roi), Prompts()):
+            ious, seconds = measure(views, prompts)
+            row += [float(np.mean(ious)), min(ious), seconds]
+        bare = [replace(view, mask=None, depth=None) for view in views]
+        height, _ = estimate_support_height(bare, Prompts(roi=roi))
+        found = "none" if height is None else f"{1e3 * height:.1f}"
+        cells = " | ".join(f"{value:.2f}" if k % 3 == 2 else f"{value:.3f}" for k, value in enumerate(row))
+        print(f"| {truth.parent.name} | {cells} | {found} |", flush=True)
+        totals.append(row)
+    table = np.array(totals)
+    pick = [table[:, 0].mean(), table[:, 1].min(), table[:, 2].mean()]
+    pick += [table[:, 3].mean(), table[:, 4].min(), table[:, 5].mean()]
+    print("| **all** | " + " | ".join(f"{v:.2f}" if k % 3 == 2 else f"{v:.3f}" for k, v in enumerate(pick)) + " | |")
+
+
+if __name__ == "__main__":
+    main()

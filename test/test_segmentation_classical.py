@@ -1,0 +1,142 @@
+"""The default segmenter on rendered scenes of known silhouette, and on the posed captures where they are."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rendered import CENTER, SIZE, views
+
+from mvgamba_ros.errors import ErrorCode, ReconstructionError
+from mvgamba_ros.io.capture import read_capture
+from mvgamba_ros.segmentation.classical import ClassicalSegmenter
+from mvgamba_ros.segmentation.support import estimate_support_height
+from mvgamba_ros.types import Bool, Box, Prompts, View
+
+SCENE = views(4)
+PLAIN = [replace(view, mask=None, depth=None) for view in SCENE]
+
+
+def box(center: np.ndarray, size: np.ndarray) -> Box:
+    T = np.eye(4)
+    T[:3, 3] = center
+    return Box(T, np.asarray(size, dtype=np.float64))
+
+
+ROI = box(np.asarray(CENTER), 1.4 * np.asarray(SIZE))
+
+
+def iou(found: list[Bool], truth: list[View]) -> list[float]:
+    return [
+        float((mask & view.mask).sum() / (mask | view.mask).sum())
+        for mask, view in zip(found, truth, strict=True)
+        if view.mask is not None
+    ]
+
+
+def test_a_region_of_interest_gives_the_silhouettes_of_a_striped_ellipsoid() -> None:
+    assert min(iou(ClassicalSegmenter()(PLAIN, Prompts(roi=ROI)), SCENE)) > 0.9
+
+
+def test_without_a_region_the_object_in_the_middle_is_found() -> None:
+    assert min(iou(ClassicalSegmenter()(PLAIN, Prompts()), SCENE)) > 0.85
+
+
+def test_one_view_is_enough_with_a_pixel_box() -> None:
+    mask = SCENE[0].mask
+    assert mask is not None
+    rows, columns = np.nonzero(mask)
+    around = (columns.min() - 12.0, rows.min() - 12.0, columns.max() + 12.0, rows.max() + 12.0)
+    found = ClassicalSegmenter()(PLAIN[:1], Prompts(pixel_boxes={0: around}))
+    assert iou(found, SCENE[:1])[0] > 0.8
+    assert not found[0][:, : int(around[0]) - 1].any()
+
+
+def test_points_are_honoured() -> None:
+    rows, columns = np.nonzero(SCENE[0].mask)
+    x, y = float(columns.mean()), float(rows.mean())
+    off = np.array([[x, y, 0.0]])
+    found = ClassicalSegmenter()(PLAIN, Prompts(roi=ROI, points={0: off}))
+    assert not found[0][int(y), int(x)]
+
+
+def test_the_table_of_fine_grain_has_its_height_and_a_plain_one_has_none() -> None:
+    height, clarity = estimate_support_height(PLAIN, Prompts(roi=ROI))
+    assert height is None or abs(height) < 0.003
+    flat = [replace(view, image=np.full_like(view.image, 128)) for view in PLAIN]
+    assert estimate_support_height(flat, Prompts(roi=ROI))[0] is None
+    assert 0.0 <= clarity <= 1.0
+
+
+def test_depth_gives_the_tables_height_within_two_millimetres() -> None:
+    height, _ = estimate_support_height([replace(view, mask=None) for view in SCENE], Prompts(roi=ROI))
+    assert height is not None
+    assert abs(height) < 0.002
+
+
+def code_of(views_: list[View], prompts: Prompts) -> tuple[ErrorCode, str]:
+    with pytest.raises(ReconstructionError) as caught:
+        ClassicalSegmenter()(views_, prompts)
+    return caught.value.code, caught.value.message
+
+
+def test_a_region_without_volume_names_its_size() -> None:
+    code, message = code_of(PLAIN, Prompts(roi=box(np.zeros(3), np.array([0.1, 0.0, 0.1]))))
+    assert code == ErrorCode.BAD_ROI
+    assert "0.0" in message
+
+
+def test_a_region_behind_the_cameras_is_not_visible() -> None:
+    eye, ahead = PLAIN[0].T_world_camera[:3, 3], PLAIN[0].T_world_camera[:3, 2]
+    code, message = code_of(PLAIN[:1], Prompts(roi=box(eye - 0.5 * ahead, np.full(3, 0.1))))
+    assert code == ErrorCode.ROI_NOT_VISIBLE
+    assert "behind" in message
+
+
+def test_a_region_around_a_camera_is_refused() -> None:
+    code, _ = code_of(PLAIN, Prompts(roi=box(PLAIN[0].T_world_camera[:3, 3], np.full(3, 0.1))))
+    assert code == ErrorCode.BAD_ROI
+
+
+def test_one_view_without_any_prompt_asks_for_one() -> None:
+    code, message = code_of(PLAIN[:1], Prompts())
+    assert code == ErrorCode.BAD_ROI
+    assert "pixel box" in message
+
+
+def test_an_even_picture_has_no_silhouette() -> None:
+    flat = [replace(view, image=np.full_like(view.image, 128)) for view in PLAIN]
+    code, _ = code_of(flat, Prompts(roi=ROI))
+    assert code == ErrorCode.EMPTY_SILHOUETTE
+
+
+def test_prompts_for_a_view_that_is_not_there_are_refused() -> None:
+    code, message = code_of(PLAIN, Prompts(roi=ROI, pixel_boxes={7: (0, 0, 9, 9)}))
+    assert code == ErrorCode.BAD_OPTION
+    assert "view 7" in message
+
+
+def test_cancelling_is_heard() -> None:
+    with pytest.raises(ReconstructionError) as caught:
+        ClassicalSegmenter()(PLAIN, Prompts(roi=ROI), cancelled=lambda: True)
+    assert caught.value.code == ErrorCode.CANCELLED
+
+
+def test_progress_only_grows_and_ends_at_one() -> None:
+    seen: list[float] = []
+    ClassicalSegmenter()(PLAIN, Prompts(roi=ROI), progress=lambda _, fraction: seen.append(fraction))
+    assert seen == sorted(seen)
+    assert seen[-1] == 1.0
+
+
+@pytest.mark.parametrize("name", ["mustard", "frypan"])
+def test_captured_objects_are_cut_out_with_and_without_a_region(captures: Path, name: str) -> None:
+    import trimesh
+
+    seen = read_capture(captures / name)
+    low, high = trimesh.load(captures / name / "truth.ply").bounds
+    bare = [replace(view, mask=None, depth=None) for view in seen]
+    assert min(iou(ClassicalSegmenter()(bare, Prompts(roi=box((low + high) / 2, 1.4 * (high - low)))), seen)) > 0.93
+    assert min(iou(ClassicalSegmenter()(bare, Prompts()), seen)) > 0.85
