@@ -27,7 +27,7 @@ from mvgamba_ros.training.export import export
 from mvgamba_ros.training.loop import Trainer
 from mvgamba_ros.training.losses import depth_losses, render_losses
 
-EXACT = Sampling(augmented=0.0)
+EXACT = Sampling(augmented=0.0, mirrored=0.0)
 TINY = ArmConfig(size=96, width=32, skip=16, bins=8, orders=("rows", "across_reversed"))
 
 
@@ -53,7 +53,9 @@ def weights(trainer: Trainer) -> torch.Tensor:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_the_true_depths_of_a_sample_lie_on_the_object(data: Path, seed: int) -> None:
-    sample = make_sample(Shards(data)[seed % 3], 4, 1, 48, EXACT, np.random.default_rng(seed))
+    """In the mirror too."""
+    sampling = replace(EXACT, mirrored=float(seed % 2))
+    sample = make_sample(Shards(data)[seed % 3], 4, 1, 48, sampling, np.random.default_rng(seed))
     batch = collate([sample]).inputs()
     origins, directions = pixel_rays(batch.K, batch.T_cube_camera, 48, 96)
     surface = cKDTree(sample.points.numpy())
@@ -70,6 +72,7 @@ def test_the_hull_interval_holds_the_true_depths(data: Path) -> None:
     rays = hull_intervals(batch.inputs(), 48)
     known = rays.valid & torch.isfinite(batch.front)
     assert ((batch.front - rays.near)[known] > -0.04).float().mean() > 0.98
+    known = rays.valid & torch.isfinite(batch.back)
     assert ((rays.far - batch.back)[known] > -0.04).float().mean() > 0.98
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mvgamba_ros.model.interval import CropBatch
-from mvgamba_ros.training.data.augment import Augmentation, augment
+from mvgamba_ros.training.data.augment import Augmentation, augment, mirror, recolor
 from mvgamba_ros.types import F32
 
 DEPTH_UNIT = 0.05e-3  # metres per step of the stored depth
@@ -32,6 +32,8 @@ class Sampling:
     """Share of samples in a random orientation, for captures whose z axis is not up."""
     floor: float = 0.6
     """Share of supported objects whose floor is told to the network."""
+    mirrored: float = 0.5
+    """Share of samples that are the object's mirror image, and share that are repainted: new objects for nothing."""
     augmented: float = 0.5
     """Share of samples whose input views are disturbed as ``augmentation`` says; the others stay exact."""
     augmentation: Augmentation = field(default_factory=lambda: Augmentation(distort=0, jitter=0, silhouette=0.25))
@@ -76,6 +78,10 @@ def make_sample(
     item: Mapping[str, F32], views: int, targets: int, grid: int, sampling: Sampling, rng: np.random.Generator
 ) -> Sample:
     """``item``: one object as `Shards` gives it. Draws views, cube, crop and orientation from ``rng``."""
+    if rng.random() < sampling.mirrored:
+        item = mirror(item)
+    if rng.random() < sampling.mirrored:
+        item = {**item, "rgb": recolor(item["rgb"], rng)}
     chosen = rng.permutation(INPUT_VIEWS)[:views]
     supervising = rng.permutation(len(item["rgb"]))[:targets]
     points = np.asarray(item["points"], np.float64)

@@ -22,7 +22,7 @@ def validate(
 ) -> dict[str, float]:
     """Means over ``objects``: depth errors in mm, chamfer in mm and F@5mm of the Gaussians' centres against the true
     surface, PSNR in dB and SSIM of novel views."""
-    exact = replace(config.sampling, augmented=0.0)
+    exact = replace(config.sampling, augmented=0.0, mirrored=0.0)
     rows: list[dict[str, float]] = []
     grid = config.model.size // config.model.stride
     for i in range(min(objects, len(shards))):
