@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from mvgamba_ros.kernels import native
+from mvgamba_ros.kernels import cuda, native
 from mvgamba_ros.kernels.scan_cpu import SelectiveScan
 from mvgamba_ros.kernels.scan_reference import selective_scan_reference
 
@@ -57,6 +57,10 @@ def selective_scan(
     elif backend == "reference":
         y, last_state = selective_scan_reference(u, delta, A, B, C, D, z, delta_bias, delta_softplus)
         last_state = last_state.detach()
+    elif backend == "cuda":
+        if not u.is_cuda:
+            raise ValueError(f"the cuda backend takes tensors on a CUDA device, not on {u.device}")
+        y, last_state = cuda.selective_scan(u, delta, A, B, C, D, z, delta_bias, delta_softplus)
     else:
         raise ValueError(f"unknown backend {backend!r}: choose 'cpu', 'cuda' or 'reference'")
     return (y, last_state) if return_last_state else y
