@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import cv2
 import numpy as np
 
-from mvgamba_ros.geometry.camera import undistort
+from mvgamba_ros.geometry.camera import crop, resample, undistort
 from mvgamba_ros.geometry.se3 import look_at
 from mvgamba_ros.surface.raycast import Raycaster
 from mvgamba_ros.types import F64, U8, Bool, Camera, Reconstruction, View
@@ -15,6 +16,8 @@ from mvgamba_ros.types import F64, U8, Bool, Camera, Reconstruction, View
 WIDTH = 1280
 COLUMNS = 4
 MOST_VIEWS = 8
+ROOM = 1.8
+"""A tile shows this many times the object's width or height."""
 OUTLINE = (255, 40, 160)
 """A magenta that few objects have."""
 
@@ -22,8 +25,6 @@ OUTLINE = (255, 40, 160)
 def preview(views: Sequence[View], result: Reconstruction) -> U8:
     """(H, 1280, 3) RGB: up to eight input views with outlines, the mesh shaded from two new sides, a line of facts."""
     tiles = [_outlined(view, mask) for view, mask in zip(views[:MOST_VIEWS], result.masks, strict=False)]
-    height = max(tile.shape[0] for tile in tiles)
-    tiles = [_pad(tile, height) for tile in tiles]
     rows = []
     for start in range(0, len(tiles), COLUMNS):
         row = tiles[start : start + COLUMNS]
@@ -35,19 +36,19 @@ def preview(views: Sequence[View], result: Reconstruction) -> U8:
 
 
 def _outlined(view: View, mask: Bool) -> U8:
-    """The undistorted view, a quarter of the picture wide, its silhouette drawn."""
-    image = undistort(view).image
-    scale = WIDTH // COLUMNS / image.shape[1]
-    size = (WIDTH // COLUMNS, max(1, round(image.shape[0] * scale)))
-    tile = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-    small = cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_AREA)
-    contours, _ = cv2.findContours(small, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
-    cv2.drawContours(tile, contours, -1, OUTLINE, 1, cv2.LINE_AA)
-    return tile.astype(np.uint8)
-
-
-def _pad(tile: U8, height: int) -> U8:
-    return np.pad(tile, ((0, height - tile.shape[0]), (0, 0), (0, 0)), constant_values=255)
+    """The undistorted view around the object, a quarter of the picture wide, its silhouette drawn."""
+    straight = undistort(view)
+    rows, columns = np.nonzero(mask)
+    x, y = (columns.min() + columns.max() + 1) / 2.0, (rows.min() + rows.max() + 1) / 2.0
+    half = ROOM / 2.0 * max(np.ptp(columns) + 1, 4 / 3 * (np.ptp(rows) + 1))
+    width, height = WIDTH // COLUMNS, WIDTH // COLUMNS * 3 // 4
+    window = crop(straight.camera, x - half, y - 0.75 * half, x + half, y + 0.75 * half, width, height)
+    tile = resample(straight.image, straight.camera, window)
+    contours, _ = cv2.findContours(
+        resample(mask, straight.camera, window).astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE
+    )
+    drawn: Any = cv2.drawContours(np.ascontiguousarray(tile), contours, -1, OUTLINE, 1, cv2.LINE_AA)
+    return drawn
 
 
 def _new_sides(views: Sequence[View], result: Reconstruction) -> list[F64]:
@@ -80,7 +81,7 @@ def _shaded(caster: Raycaster, T_world_camera: F64) -> U8:
     picture = caster.picture(Camera(K, width, height), T_world_camera)
     light = -T_world_camera[:3, 2] + np.array([0.0, 0.0, 0.5])
     light /= np.linalg.norm(light)
-    shade = 0.3 + 0.7 * np.clip(picture.normals @ light, 0.0, 1.0)
+    shade = 0.45 + 0.75 * np.clip(picture.normals @ light, 0.0, 1.0)
     lit = (picture.color * shade[..., None]).clip(0, 255).astype(np.uint8)
     return np.where(picture.mask[..., None], lit, 255).astype(np.uint8)
 

@@ -1,3 +1,4 @@
+# mypy: no-check-untyped-defs
 """The command: files out, help that teaches, one line and a status when it fails."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# mypy: no-check-untyped-defs
 """Cameras: undistortion, crops and resampling put things where projection says they are."""
 
 from __future__ import annotations

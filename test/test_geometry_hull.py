@@ -1,3 +1,4 @@
+# mypy: no-check-untyped-defs
 """The visual hull has the size of what its silhouettes show, and bad silhouettes are named."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# mypy: no-check-untyped-defs
 """The way into the unit cube and back loses nothing, and cameras see the same from both."""
 
 from __future__ import annotations

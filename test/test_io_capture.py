@@ -1,3 +1,4 @@
+# mypy: no-check-untyped-defs
 """Captures are read as nerfstudio and instant-ngp write them; broken ones are refused by file and remedy."""
 
 from __future__ import annotations

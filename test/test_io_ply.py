@@ -1,3 +1,4 @@
+# mypy: no-check-untyped-defs
 """Point files hold what was put in, in the layouts that other programs read."""
 
 from __future__ import annotations

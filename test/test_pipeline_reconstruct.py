@@ -1,3 +1,4 @@
+# mypy: no-check-untyped-defs
 """The whole job on a known object: right shape, right place, honest about quality, cancellable, clear when it fails."""
 
 from __future__ import annotations
