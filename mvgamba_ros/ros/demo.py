@@ -22,14 +22,14 @@ from typing import Any
 from mvgamba_ros.options import DEFAULT_METHOD, METHODS
 from mvgamba_ros.ros.demo_client import Answer, Client, DemoError
 from mvgamba_ros.sim.truth import compare
-from mvgamba_ros.types import Mesh
+from mvgamba_ros.types import F64, Mesh
 
 START_S, MOVE_S, CAPTURE_S, RECONSTRUCT_S, STOP_S = 120.0, 90.0, 20.0, 300.0, 10.0
 """Seconds after which a stage has failed."""
 PATIENCE = {"max_image_age_s": 5.0, "tf_timeout_s": 5.0}
 """The simulated camera renders in software: on a busy machine its images arrive late. Their stamps are right."""
-WORKSPACE = ((0.45, 0.0, 0.15), (0.3, 0.3, 0.3))
-"""Centre and sides, metres: the part of the table in which the object stands, which is all that the request says."""
+ROI_MARGIN = 1.4
+"""The request's region of interest is the object's box made larger by this, about what a detector would give."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -127,10 +127,19 @@ def run(options: argparse.Namespace, output: Path, stack: ExitStack) -> None:
 
     print("reconstructing", flush=True)
     began = time.monotonic()
-    answer = client.reconstruct(WORKSPACE, RECONSTRUCT_S)
+    answer = client.reconstruct(*_region(truth), RECONSTRUCT_S)
     seconds["reconstruct"] = time.monotonic() - began
     files = client.save(output, RECONSTRUCT_S)
     print("\n".join(["", *_table(answer, truth, seconds), "", *files]))
+
+
+def _region(truth: Mesh) -> tuple[F64, F64]:
+    """Centre and sides, metres, of the region of interest; it stands on the table, as the object does."""
+    low, high = truth.vertices.min(axis=0), truth.vertices.max(axis=0)
+    sides = ROI_MARGIN * (high - low)
+    center = (low + high) / 2.0
+    center[2] = sides[2] / 2.0
+    return center, sides
 
 
 def _table(answer: Answer, truth: Mesh, seconds: dict[str, float]) -> list[str]:

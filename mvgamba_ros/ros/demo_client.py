@@ -19,12 +19,10 @@ from rclpy.signals import SignalHandlerOptions
 from visualization_msgs.msg import Marker
 
 from mvgamba_ros.errors import ErrorCode
-from mvgamba_ros.ros.conversions.geometry import pose_to_matrix
+from mvgamba_ros.ros.conversions.geometry import matrix_to_pose, pose_to_matrix
 from mvgamba_ros.ros.conversions.shapes import mesh_from_message
 from mvgamba_ros.srv import CaptureView, MoveCamera, Reconstruct, Save
-from mvgamba_ros.types import Box, Mesh
-
-Workspace = tuple[tuple[float, float, float], tuple[float, float, float]]
+from mvgamba_ros.types import F64, Box, Mesh
 
 RETRY_CODES = (ErrorCode.NO_IMAGE, ErrorCode.NO_CAMERA_INFO, ErrorCode.STALE_IMAGE, ErrorCode.CAMERA_MOVING)
 """What a capture may answer while the first image after a move is still on its way."""
@@ -119,13 +117,13 @@ class Client:
                 raise self._refused("capture_view", answer)
             time.sleep(RETRY_S)
 
-    def reconstruct(self, workspace: Workspace, limit_s: float) -> Answer:
-        """The object that stands on the table, z = 0, inside the box ``workspace`` (centre, sides) in metres."""
+    def reconstruct(self, center: F64, sides: F64, limit_s: float) -> Answer:
+        """The object that stands on the table, z = 0, inside the box around ``center`` (3,), metres."""
         request = Reconstruct.Request(object_id="demo", target_frame="base_link", use_roi=True, use_support_height=True)
-        (x, y, z), (a, b, c) = workspace
-        request.roi_pose.position.x, request.roi_pose.position.y, request.roi_pose.position.z = x, y, z
-        request.roi_pose.orientation.w = 1.0
-        request.roi_size = Vector3(x=a, y=b, z=c)
+        region = np.eye(4)
+        region[:3, 3] = center
+        request.roi_pose = matrix_to_pose(region)
+        request.roi_size = Vector3(x=sides[0], y=sides[1], z=sides[2])
         response = self._call("reconstructor/reconstruct", request, limit_s)
         if response.error_code != ErrorCode.SUCCESS:
             raise self._refused("reconstruct", response)

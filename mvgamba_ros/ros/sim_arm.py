@@ -199,9 +199,9 @@ class SimulatedArmNode(Node):
         header.stamp.sec, header.stamp.nanosec = divmod(nanoseconds, NANOSECONDS)
         return header
 
-    def destroy_node(self) -> None:
+    def close(self) -> None:
+        """Gives the OpenGL context back."""
         self._camera.close()
-        super().destroy_node()
 
 
 def main(args: list[str] | None = None) -> int:
@@ -224,6 +224,7 @@ def main(args: list[str] | None = None) -> int:
     except ExternalShutdownException:
         pass
     finally:
+        node.close()
         node.destroy_node()
         rclpy.try_shutdown()
     return 0
