@@ -164,12 +164,14 @@ def estimate_height(windows: Sequence[Window], region: Box, anywhere: bool = Fal
     grid = np.stack(np.meshgrid(line + center[0], line + center[1]), axis=-1).reshape(-1, 2)
     heights = np.arange(low, high + step, step)
     scores = np.array([_agreement(windows, shown, labs, grid, height) for height in heights])
+    share = scores[:, 0] / np.maximum(scores[:, 1], 1.0)
+    enough = scores[:, 1] >= max(400.0, 0.25 * float(scores[:, 1].max()))
     excess = np.zeros(len(heights))
-    for k in range(len(heights)):  # above what is usual a little higher and lower
-        near = np.abs(np.arange(len(heights)) - k)
-        usual = np.median(scores[(near > 2) & (near <= 8), 0])
-        if scores[k, 1] >= 400:
-            excess[k] = (scores[k, 0] - usual) / max(scores[k, 1] - usual, 1.0)
+    for k in range(3, len(heights) - 3):  # above what is usual a little higher and lower: a peak, not a slope
+        near = enough & (np.abs(np.arange(len(heights)) - k) > 2) & (np.abs(np.arange(len(heights)) - k) <= 8)
+        if enough[k] and near[:k].any() and near[k:].any():
+            usual = max(float(np.median(share[:k][near[:k]])), float(np.median(share[k:][near[k:]])))
+            excess[k] = (share[k] - usual) / max(1.0 - usual, 1e-3)
     best = int(excess.argmax())
     clarity, height = float(np.clip(excess[best], 0.0, 1.0)), float(heights[best])
     if clarity < CLEAR:
