@@ -19,6 +19,7 @@ from mvgamba_ros.model.interval import hull_intervals
 from mvgamba_ros.options import Options
 from mvgamba_ros.surface.extract import field_to_mesh
 from mvgamba_ros.surface.fuse import DepthMaps, fuse_depths
+from mvgamba_ros.surface.refine import refine
 from mvgamba_ros.types import Cancelled, Progress, View
 
 MOST_VIEWS = 16
@@ -53,12 +54,22 @@ class MVGambaMethod:
             progress("network", 0.1)
             output = self.network(batch, rays)
         stop_if(cancelled)
-        progress("network", 0.6)
+        progress("network", 0.3 if options.refine else 0.6)
         shaped = fuse_depths(depth_maps(output, views, cube, config.size), hull)
         stop_if(cancelled)
         mesh = field_to_mesh(shaped, options.max_faces, options.prompts.support_height)
+        gaussians = cube.from_unit(output.gaussians())
+        if options.refine:
+            progress("surface", 0.4)
+            gaussians = refine(
+                gaussians,
+                views,
+                hull,
+                progress=lambda stage, fraction: progress(stage, 0.4 + 0.6 * fraction),
+                cancelled=cancelled,
+            )
         progress("surface", 1.0)
-        return Shape(mesh, cube.from_unit(output.gaussians()))
+        return Shape(mesh, gaussians)
 
 
 def depth_maps(output: ArmOutput, views: Sequence[View], cube: UnitCube, size: int) -> DepthMaps:

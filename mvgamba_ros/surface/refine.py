@@ -25,7 +25,7 @@ from mvgamba_ros.types import Cancelled, Gaussians, Progress, View
 STEPS = 40
 SIZE = 112
 """Side of the crops in pixels."""
-RATES = {"means": 1e-3, "quats": 5e-3, "scales": 1e-2, "opacities": 3e-2, "colors": 6e-2}
+RATES = {"means": 3e-4, "quats": 5e-3, "scales": 2e-2, "opacities": 3e-2, "colors": 6e-2}
 """Adam's, in the unit cube; scales are logarithms, opacities and colours logits."""
 FLOOR, CEILING = 0.004, 0.996
 """Opacities and colours start inside these, where their logits can still move."""
@@ -78,8 +78,8 @@ def refine(
         state = _to_gaussians(parameters)
         seen = render_crops(state, crops)
         loss = _loss(state, start, seen, crops, field, weights)
-        if float(loss) < best_loss and mean_iou(seen, crops) >= least_iou:
-            best, best_loss = cube.from_unit(_detached(state)), float(loss)
+        if loss.item() < best_loss and mean_iou(seen, crops) >= least_iou:
+            best, best_loss = cube.from_unit(_detached(state)), loss.item()
         if step == steps:
             break
         optimiser.zero_grad()
