@@ -1,4 +1,4 @@
-"""One picture of a reconstruction: the views with their silhouettes, the mesh from two sides that no view shows."""
+"""One picture of a reconstruction: the views with their silhouettes, the mesh from two new sides."""
 
 from __future__ import annotations
 
@@ -52,25 +52,29 @@ def _outlined(view: View, mask: Bool) -> U8:
 
 
 def _new_sides(views: Sequence[View], result: Reconstruction) -> list[F64]:
-    """Two camera poses, a quarter turn or more apart, as far from the given views as can be."""
+    """Two camera poses half way between given views, where the shape is interpolated rather than seen, and far from
+    each other; beside a single view, a turn of 50 degrees either way."""
     center = result.box.T_world_box[:3, 3]
-    reach = 1.7 * float(np.linalg.norm(result.box.size))
+    reach = 1.5 * float(np.linalg.norm(result.box.size))
     used = np.stack([view.T_world_camera[:3, 3] - center for view in views])
     used /= np.linalg.norm(used, axis=1, keepdims=True)
-    azimuth = np.radians(np.arange(0, 360, 10))
-    elevation = np.radians(20.0)
-    candidates = np.stack(
-        [
-            np.cos(azimuth) * np.cos(elevation),
-            np.sin(azimuth) * np.cos(elevation),
-            np.full_like(azimuth, np.sin(elevation)),
-        ],
-        axis=1,
-    )
-    nearest = (candidates @ used.T).max(axis=1)
-    first = int(np.argmin(nearest))
-    other = np.where(candidates @ candidates[first] > 0.2, np.inf, nearest)
-    return [look_at(center + reach * candidates[k], center) for k in (first, int(np.argmin(other)))]
+    sums = (used[:, None] + used[None]).reshape(-1, 3)
+    between = sums[np.linalg.norm(sums, axis=1) > 0.7]  # opposite views have no middle
+    between /= np.linalg.norm(between, axis=1, keepdims=True)
+    newness = np.minimum(_degrees(between, used).min(axis=1), 30.0)  # beyond that, whatever is new is also unseen
+    if newness.max() < 5.0:
+        c, s = np.cos(np.radians(50.0)), np.sin(np.radians(50.0))
+        sides = [np.array([[c, -sign * s, 0.0], [sign * s, c, 0.0], [0.0, 0.0, 1.0]]) @ used[0] for sign in (1, -1)]
+    else:
+        first = between[int(np.argmax(newness))]
+        apart = np.minimum(_degrees(between, first[None])[:, 0], 100.0)
+        sides = [first, between[int(np.argmax(newness + apart))]]
+    return [look_at(center + reach * side, center) for side in sides]
+
+
+def _degrees(a: F64, b: F64) -> F64:
+    """(N, M) angles between unit vectors (N, 3) and (M, 3)."""
+    return np.degrees(np.arccos(np.clip(a @ b.T, -1.0, 1.0)))
 
 
 def _shaded(caster: Raycaster, T_world_camera: F64) -> U8:
