@@ -134,8 +134,9 @@ void list_tiles(const Rasterized& r, View& view) {
     sort_by_depth(keys);
     view.list.resize(view.slot_count);
     view.slots.resize(view.slot_count);
-    for (uint64_t key : keys) {
-        const uint32_t i = (uint32_t)key;
+    for (size_t k = 0; k < keys.size(); k++) {
+        __builtin_prefetch(&view.splats[(uint32_t)keys[std::min(k + PREFETCH, keys.size() - 1)]]);
+        const uint32_t i = (uint32_t)keys[k];
         uint32_t slot = view.splats[i].slot;
         each_tile(view.splats[i], [&](int t) {
             view.list[next[t]] = i;

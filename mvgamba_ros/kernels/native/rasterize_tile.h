@@ -17,12 +17,33 @@ namespace mvgamba {
 constexpr int TILE = 32;
 constexpr int STRIDE = TILE + LANES;
 constexpr int TILE_PIXELS = TILE * STRIDE;
-constexpr int PROBE_EVERY = 32;  // splats between two looks at whether the tile is finished
+constexpr int BLOCK = 8;         // rows of a block, the unit in which finished pixels are known
+constexpr int BLOCK_WIDTH = LANES > BLOCK ? LANES : BLOCK;
+constexpr size_t PREFETCH = 8;   // splats ahead: in depth order they lie anywhere in memory
+constexpr int PROBE_EVERY = 32;  // splats between two looks at which blocks are finished
+static_assert(TILE % BLOCK == 0 && TILE % BLOCK_WIDTH == 0 && TILE / BLOCK_WIDTH <= 8);
 
 MVGAMBA_INLINE Vec lane_index() {
     Vec v{};
     for (int i = 0; i < LANES; i++) v[i] = (float)i;
     return v;
+}
+
+// The sum of the lanes by halves: ten of these end every splat of the backward pass.
+MVGAMBA_INLINE float horizontal_sum(Vec v) {
+#if MVGAMBA_LANES == 16
+    return _mm512_reduce_add_ps((__m512)v);
+#elif defined(__x86_64__)
+#if MVGAMBA_LANES == 8
+    const __m128 four = _mm_add_ps(_mm256_castps256_ps128((__m256)v), _mm256_extractf128_ps((__m256)v, 1));
+#else
+    const __m128 four = (__m128)v;
+#endif
+    const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_add_ss(two, _mm_shuffle_ps(two, two, 1)));
+#else
+    return vaddvq_f32((float32x4_t)v);
+#endif
 }
 
 // Whether no lane is above zero.
@@ -101,11 +122,37 @@ MVGAMBA_INLINE Blend blend(Vec e, float falloff, float peak, Vec before) {
     return b;
 }
 
-MVGAMBA_INLINE bool finished(const float* transmittance) {
-    for (int i = 0; i < TILE_PIXELS; i += LANES)
-        if (!none_positive(load(transmittance + i))) return false;
-    return true;
-}
+// Which blocks of a tile still have unfinished pixels. On an opaque object most of what lies behind the visible surface
+// is dropped here, before its rows are looked at.
+struct Unfinished {
+    uint8_t blocks[TILE / BLOCK];  // a bit per block along the row
+    bool any;
+
+    void look(const float* transmittance) {
+        any = false;
+        for (int row = 0; row < TILE / BLOCK; row++) {
+            blocks[row] = 0;
+            for (int column = 0; column < TILE / BLOCK_WIDTH; column++) {
+                Vec most = splat(-1.0f);
+                for (int y = 0; y < BLOCK; y++)
+                    for (int x = 0; x < BLOCK_WIDTH; x += LANES)
+                        most = vmax(most, load(transmittance + (row * BLOCK + y) * STRIDE + column * BLOCK_WIDTH + x));
+                if (!none_positive(most)) blocks[row] |= 1 << column;
+            }
+            any |= blocks[row] != 0;
+        }
+    }
+
+    bool touched_by(const Splat& s, const Tile& tile) const {
+        const int first = (std::max<int>(s.x0, tile.x0) - tile.x0) / BLOCK_WIDTH;
+        const int last = (std::min<int>(s.x1, tile.x1) - 1 - tile.x0) / BLOCK_WIDTH;
+        const int columns = (2 << last) - (1 << first);
+        const int bottom = (std::min<int>(s.y1, tile.y1) - 1 - tile.y0) / BLOCK;
+        int touched = 0;
+        for (int row = (std::max<int>(s.y0, tile.y0) - tile.y0) / BLOCK; row <= bottom; row++) touched |= blocks[row];
+        return touched & columns;
+    }
+};
 
 struct Images {
     float* color;   // (H, W, 3)
@@ -126,9 +173,16 @@ inline void tile_forward(const Splat* splats, const uint32_t* list, size_t count
         for (int x = 0; x < columns; x++) transmittance[y * STRIDE + x] = 1.0f;
 
     Rows rows;
+    Unfinished unfinished;
     const Vec iota = lane_index();
     for (size_t k = 0; k < count; k++) {
+        if (k % PROBE_EVERY == 0) {
+            unfinished.look(transmittance);
+            if (!unfinished.any) break;
+        }
+        __builtin_prefetch(&splats[list[std::min(k + PREFETCH, count - 1)]]);
         const Splat& s = splats[list[k]];
+        if (!unfinished.touched_by(s, tile)) continue;
         find_rows(s, tile, rows);
         for (int y = rows.first, r = 0; y < rows.last; y++, r++) {
             const float peak = rows.peak[r];
@@ -147,7 +201,6 @@ inline void tile_forward(const Splat* splats, const uint32_t* list, size_t count
                 store(median + q, halfway ? splat(s.z) : load(median + q));
             }
         }
-        if (k % PROBE_EVERY == PROBE_EVERY - 1 && finished(transmittance)) break;
     }
 
     for (int y = 0; y < lines; y++)
@@ -198,15 +251,19 @@ inline void tile_backward(const Splat* splats, const uint32_t* list, size_t coun
         }
 
     Rows rows;
+    Unfinished unfinished;
     const Vec iota = lane_index();
-    bool over = false;
     for (size_t k = 0; k < count; k++) {
+        if (k % PROBE_EVERY == 0) unfinished.look(transmittance);
         float* out = moments + (size_t)slots[k] * MOMENTS;
-        if (over) {
+        const size_t ahead = std::min(k + PREFETCH, count - 1);
+        __builtin_prefetch(&splats[list[ahead]]);
+        __builtin_prefetch(moments + (size_t)slots[ahead] * MOMENTS, 1);
+        const Splat& s = splats[list[k]];
+        if (!unfinished.touched_by(s, tile)) {
             std::fill(out, out + MOMENTS, 0.0f);
             continue;
         }
-        const Splat& s = splats[list[k]];
         find_rows(s, tile, rows);
         Vec m[MOMENTS]{};
         for (int y = rows.first, r = 0; y < rows.last; y++, r++) {
@@ -241,8 +298,7 @@ inline void tile_backward(const Splat* splats, const uint32_t* list, size_t coun
             m[S_EY] += row_e * dy;
             m[S_YY] += row_s * (dy * dy);
         }
-        for (int i = 0; i < MOMENTS; i++) out[i] = sum(m[i]);
-        if (k % PROBE_EVERY == PROBE_EVERY - 1) over = finished(transmittance);
+        for (int i = 0; i < MOMENTS; i++) out[i] = horizontal_sum(m[i]);
     }
 }
 
