@@ -36,7 +36,7 @@ class CausalConv1d(torch.autograd.Function):
     """`apply(x, weight, bias, silu, library)`; shapes as `causal_conv1d`, all float32 on the CPU."""
 
     @staticmethod
-    def forward(ctx, x, weight, bias, silu, library):  # type: ignore[override]
+    def forward(ctx, x, weight, bias, silu, library):
         x = _rows(x)
         by_tap = weight.t().contiguous()
         bias = None if bias is None else bias.contiguous()
@@ -50,7 +50,7 @@ class CausalConv1d(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, dy):  # type: ignore[override]
+    def backward(ctx, dy):
         x, by_tap, bias = ctx.saved_tensors
         dy = _rows(dy)
         args = _arguments(x, by_tap, bias, ctx.silu)

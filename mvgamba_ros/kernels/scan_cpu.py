@@ -61,7 +61,7 @@ class SelectiveScan(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, u, delta, A, B, C, D, z, delta_bias, delta_softplus, library):  # type: ignore[override]
+    def forward(ctx, u, delta, A, B, C, D, z, delta_bias, delta_softplus, library):
         u, delta = _token_major(u), _token_major(delta)
         z = None if z is None else _token_major(z)
         A = A.contiguous()
@@ -87,7 +87,7 @@ class SelectiveScan(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, dy, _):  # type: ignore[override]
+    def backward(ctx, dy, _):
         if dy is None:
             return (None,) * 10
         u, delta, A, B, C, D, z, delta_bias, checkpoints = ctx.saved_tensors
