@@ -145,7 +145,7 @@ class World:
     def capture(self) -> CaptureView.Response:
         return self.call(CaptureView, "/reconstructor/capture_view")
 
-    def capture_until_good(self, timeout: float = 10.0) -> CaptureView.Response:
+    def capture_until_good(self, timeout: float = 60.0) -> CaptureView.Response:
         """As a planner does: asks again while the arm settles."""
         deadline = time.monotonic() + timeout
         while (answer := self.capture()).error_code and time.monotonic() < deadline:
