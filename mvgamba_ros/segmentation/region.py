@@ -49,7 +49,7 @@ def _corners(box: Box, steps: int = 2) -> F64:
     """(steps**3, 3) world points spread evenly over a box, its corners among them."""
     line = np.linspace(-0.5, 0.5, steps)
     grid: F64 = np.stack(np.meshgrid(line, line, line, indexing="ij"), axis=-1).reshape(-1, 3)
-    return transform(box.T_world_box, grid * box.size)
+    return transform(box.T_world_box, (grid * box.size).astype(np.float64))
 
 
 def common_region(views: Sequence[View], prompts: Prompts) -> Box:
