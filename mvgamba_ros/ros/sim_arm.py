@@ -53,6 +53,8 @@ LOOK_AT_HEIGHT_M = 0.06
 """The view poses look at the point this far above the table where the object was put."""
 MOVE_TIMEOUT_S = 60.0
 ARRIVED_M = 0.005
+STANDING_S = 0.15
+"""A move is answered this long after the arm came to rest, so that the next image is of a still camera."""
 NANOSECONDS = 1_000_000_000
 
 
@@ -79,6 +81,7 @@ class SimulatedArmNode(Node):
         self._image_period, self._next_image = 1.0 / rate, 0.0
         self._arrived: Future[None] | None = None
         self._give_up_at = float("inf")
+        self._moved_at = self._arm.time
 
         latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         self._tf = self.create_publisher(TFMessage, "/tf", 100)
@@ -118,7 +121,7 @@ class SimulatedArmNode(Node):
             response.message = error.message
             return response
         self._arrived = Future(executor=self.executor)
-        self._give_up_at = self._arm.time + MOVE_TIMEOUT_S
+        self._moved_at, self._give_up_at = self._arm.time, self._arm.time + MOVE_TIMEOUT_S
         await self._arrived
         self._arrived = None
         off = pose_error(self._arm.T_base_camera, goal)
@@ -140,7 +143,10 @@ class SimulatedArmNode(Node):
             self._publish_state()
         if self._arm.moving and self._arm.time > self._give_up_at:
             self._arm.stop()
-        if self._arrived is not None and not self._arrived.done() and not self._arm.moving:
+        if self._arm.moving:
+            self._moved_at = self._arm.time
+        stands = self._arm.time - self._moved_at > STANDING_S
+        if self._arrived is not None and not self._arrived.done() and stands:
             self._arrived.set_result(None)
         if self._arm.time >= self._next_image and (self._image.get_subscription_count() or self._with_depth):
             self._next_image = self._arm.time + self._image_period
