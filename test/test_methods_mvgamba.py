@@ -19,6 +19,7 @@ from mvgamba_ros.model.arm import ORDERS, ArmConfig, ArmNetwork
 from mvgamba_ros.model.checkpoint import SHIPPED, save_checkpoint
 from mvgamba_ros.options import Options
 from mvgamba_ros.pipeline import reconstruct
+from mvgamba_ros.surface.refine import silhouette_iou
 from mvgamba_ros.types import Prompts, View
 
 RESOLUTION = 48
@@ -63,6 +64,21 @@ def test_the_mesh_stays_inside_the_visual_hull(method: MVGambaMethod) -> None:
     seen = views(4)
     hull = carve(seen, None, RESOLUTION, 0.0)
     assert hull.sample(run(method, seen).mesh.vertices).min() > -1.5 * hull.voxel
+
+
+def test_refining_brings_the_gaussians_nearer_to_the_silhouettes_and_leaves_the_mesh(method: MVGambaMethod) -> None:
+    seen = views(3)
+    hull = carve(seen, None, RESOLUTION, 0.0)
+    options = Options(prompts=Prompts(support_height=0.0))
+    fractions: list[float] = []
+    plain = method(seen, hull, options, lambda stage, fraction: None, lambda: False)
+    refined = method(
+        seen, hull, replace(options, refine=True), lambda stage, fraction: fractions.append(fraction), lambda: False
+    )
+    assert plain.gaussians is not None and refined.gaussians is not None
+    assert silhouette_iou(refined.gaussians, seen, hull) > silhouette_iou(plain.gaussians, seen, hull)
+    np.testing.assert_array_equal(refined.mesh.vertices, plain.mesh.vertices)
+    assert fractions == sorted(fractions) and fractions[-1] == 1.0
 
 
 def test_more_views_than_the_network_takes_are_refused_by_number(method: MVGambaMethod) -> None:

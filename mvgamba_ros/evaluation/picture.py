@@ -52,8 +52,8 @@ def _tile(image: U8, caption: str) -> U8:
     tile = np.full((TILE, TILE, 3), 255, np.uint8)
     y, x = (TILE - small.shape[0]) // 2, (TILE - small.shape[1]) // 2
     tile[y : y + small.shape[0], x : x + small.shape[1]] = small
-    cv2.putText(tile, caption, (6, TILE - 8), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (0, 0, 0), 3, cv2.LINE_AA)
-    cv2.putText(tile, caption, (6, TILE - 8), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (255, 255, 255), 1, cv2.LINE_AA)
+    cv2.putText(tile, caption, (6, TILE - 8), cv2.FONT_HERSHEY_SIMPLEX, 0.42, (255, 255, 255), 4, cv2.LINE_AA)
+    cv2.putText(tile, caption, (6, TILE - 8), cv2.FONT_HERSHEY_SIMPLEX, 0.42, (0, 0, 0), 1, cv2.LINE_AA)
     return tile
 
 
