@@ -41,6 +41,9 @@ def _outlined(view: View, mask: Bool) -> U8:
     rows, columns = np.nonzero(mask)
     x, y = (columns.min() + columns.max() + 1) / 2.0, (rows.min() + rows.max() + 1) / 2.0
     half = ROOM / 2.0 * max(np.ptp(columns) + 1, 4 / 3 * (np.ptp(rows) + 1))
+    half = min(half, mask.shape[1] / 2.0, mask.shape[0] / 1.5)
+    x = float(np.clip(x, half, mask.shape[1] - half))
+    y = float(np.clip(y, 0.75 * half, mask.shape[0] - 0.75 * half))
     width, height = WIDTH // COLUMNS, WIDTH // COLUMNS * 3 // 4
     window = crop(straight.camera, x - half, y - 0.75 * half, x + half, y + 0.75 * half, width, height)
     tile = resample(straight.image, straight.camera, window)
@@ -58,8 +61,8 @@ def _new_sides(views: Sequence[View], result: Reconstruction) -> list[F64]:
     reach = 1.5 * float(np.linalg.norm(result.box.size))
     used = np.stack([view.T_world_camera[:3, 3] - center for view in views])
     used /= np.linalg.norm(used, axis=1, keepdims=True)
-    sums = (used[:, None] + used[None]).reshape(-1, 3)
-    between = sums[np.linalg.norm(sums, axis=1) > 0.7]  # opposite views have no middle
+    nearest = np.argsort(_degrees(used, used), axis=1)[:, 1:3]  # opposite views have no middle worth showing
+    between = np.concatenate([used, *(used + used[column] for column in nearest.T)])
     between /= np.linalg.norm(between, axis=1, keepdims=True)
     newness = np.minimum(_degrees(between, used).min(axis=1), 30.0)  # beyond that, whatever is new is also unseen
     if newness.max() < 5.0:

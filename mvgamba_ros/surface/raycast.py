@@ -15,6 +15,9 @@ from mvgamba_ros.types import F32, F64, U8, Bool, Camera, Mesh, View
 GRAZING = 0.1
 """A surface seen at a smaller cosine than this is not seen: its pixels are smeared and its colour the neighbour's."""
 
+EDGE = 1.5
+"""Pixels: nearer than this to a silhouette's outline a colour is the background's too."""
+
 
 @dataclass(frozen=True)
 class Picture:
@@ -95,7 +98,7 @@ def view_weights(points: F64, normals: F64, views: Sequence[View], caster: Rayca
 def paint(points: F64, weights: F32, views: Sequence[View], fallback: U8) -> U8:
     """Colours (N, 3) of points from the views that see them, the most frontal ones first; see `view_weights`.
 
-    Pixels at a silhouette's edge mix with the background and count little. A point that no view sees takes the
+    Pixels at a silhouette's edge mix with the background and do not count. A point that no view sees takes the
     colour of the nearest one that is seen, or its ``fallback`` (N, 3) where nothing is.
     """
     total = np.zeros((len(points), 3))
@@ -110,7 +113,7 @@ def paint(points: F64, weights: F32, views: Sequence[View], fallback: U8) -> U8:
         weight = cosine[seen].astype(np.float64) ** 4  # sharply: an average of misaligned views is a blur
         if view.mask is not None:
             inside = cv2.distanceTransform(view.mask.astype(np.uint8), cv2.DIST_L2, 5)
-            weight *= np.clip(_sample(inside, x, y) / 4.0, 1e-3, 1.0) ** 2
+            weight *= np.clip((_sample(inside, x, y) - EDGE) / EDGE, 0.0, 1.0) ** 2
         total[seen] += weight[:, None] * color
         norm[seen] += weight[:, None]
     known = norm[:, 0] > 0.0
