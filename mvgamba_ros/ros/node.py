@@ -220,8 +220,9 @@ class Reconstructor(Node):
                 outcome = Outcome(error=self._failed(what, error))
 
             def report() -> None:
-                future.set_result(outcome)
-                self._wake.trigger()
+                if self.context.ok():  # else the node is gone, and with it whoever waits
+                    future.set_result(outcome)
+                    self._wake.trigger()
 
             return report
 
