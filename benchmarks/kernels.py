@@ -213,7 +213,7 @@ def main() -> None:
     block_table(BLOCKS[:3] if arguments.quick else BLOCKS, arguments.repeats)
     if not arguments.quick:
         cost_plot(COST_LENGTHS, arguments.repeats, arguments.plot)
-        subprocess.run([sys.executable, Path(__file__).parent / "kernels_rasterize.py"], check=True)
+        subprocess.run([sys.executable, "-m", "benchmarks.kernels_rasterize"], check=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The native rasteriser against a tiled rasteriser in plain torch: python benchmarks/kernels_rasterize.py
+"""The native rasteriser against a tiled rasteriser in plain torch: python -m benchmarks.kernels_rasterize
 
 Both draw the same scenes in the same run, in turn; the table gives medians, and the ratio is of medians. The baseline
 is what one would write in torch for speed: projection, culling and tile lists vectorised, then per tile all its pixels
