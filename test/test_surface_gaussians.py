@@ -153,6 +153,22 @@ def test_a_last_exit_bounds_what_a_first_hit_leaves_open():
     assert bounded.sample(CENTRE[None])[0] > 0
 
 
+def test_the_views_that_are_sure_outvote_the_one_that_is_not():
+    """One view's surface is 6 mm too deep. Told how unsure it is, the others keep the sphere where it was."""
+    eyes = [CENTRE + 0.25 * sign * np.eye(3)[axis] for axis in range(3) for sign in (-1, 1)]
+    maps = sphere_depths(eyes)
+    wrong = replace(maps, front=maps.front.clone())
+    wrong.front[0] += 0.006
+    spread = torch.full((*maps.front.shape, 2), 0.001)
+    doubtful = spread.clone()
+    doubtful[0] = 0.006
+    error = {
+        name: np.abs(radii(fuse_depths(replace(wrong, spread=s), cube_hull())) - RADIUS).mean()
+        for name, s in (("sure", spread), ("doubtful", doubtful))
+    }
+    assert error["doubtful"] < 0.6 * error["sure"]
+
+
 def test_unknown_depth_takes_nothing_away():
     maps = sphere_depths([CENTRE + np.array([0.25, 0, 0])])
     hull = cube_hull()

@@ -80,4 +80,5 @@ def depth_maps(output: ArmOutput, views: Sequence[View], cube: UnitCube, size: i
     K = output.K[0].double().numpy().copy()
     K[:, :2] *= output.depth.shape[2] / size
     depth = torch.where(output.rays.valid[0, ..., None], output.depth[0] * cube.half, torch.nan)
-    return DepthMaps(depth[..., 0], K, np.stack([v.T_world_camera for v in views]), depth[..., 1])
+    poses = np.stack([v.T_world_camera for v in views])
+    return DepthMaps(depth[..., 0], K, poses, depth[..., 1], output.spread[0] * cube.half)

@@ -1,10 +1,11 @@
 """Depth maps -> one field of distances on the visual hull's grid (a dense, two-sided TSDF).
 
 Curless and Levoy, "A volumetric method for building complex models from range images", SIGGRAPH 1996: each map says
-how far a point lies from the surface along its ray, truncated, and the maps' weighted mean is the field. Three things
+how far a point lies from the surface along its ray, truncated, and the maps' weighted mean is the field. Four things
 differ from the usual sparse fusion (Open3D's `VoxelBlockGrid`). A map may have a second depth, where the ray leaves
 the object for good. A ray that meets nothing clears all of its length. And the field ends dense and cut by the hull:
-what no map looks into stays inside, so the surface closes by itself.
+what no map looks into stays inside, so the surface closes by itself. Where a map says how sure it is of each depth,
+its votes are weighed by the inverse of the variance, and reach as far as its doubt does.
 """
 
 from __future__ import annotations
@@ -20,7 +21,11 @@ from mvgamba_ros.geometry.hull import VisualHull
 from mvgamba_ros.types import F32, F64
 
 BACK_WEIGHT = 0.5
-"""A last exit is inferred more often than seen: its vote counts for half."""
+"""A last exit is inferred more often than seen: its vote counts for half, where no spread says it better."""
+DOUBT = 3.0
+"""A depth of standard deviation s is heard up to so many s behind it."""
+MOST_DOUBT = 30.0
+"""... and to so many truncations at most."""
 MIN_COSINE = 0.15
 """Surfaces seen more obliquely than this are weighted, and their distances corrected, as if at this cosine."""
 
@@ -31,13 +36,15 @@ class DepthMaps:
 
     ``front`` (V, H, W): where the ray first meets the object; infinity where it meets nothing, NaN where unknown.
     ``back`` (V, H, W) or None: where it leaves the object for good, in the same terms. ``K`` (V, 3, 3) pixels, centres
-    at +0.5; ``T_world_camera`` (V, 4, 4) OpenCV optical frames.
+    at +0.5; ``T_world_camera`` (V, 4, 4) OpenCV optical frames. ``spread`` (V, H, W, 2) or None: standard deviations
+    of front and back in metres; it goes with ``back``.
     """
 
     front: Tensor
     K: F64
     T_world_camera: F64
     back: Tensor | None = None
+    spread: Tensor | None = None
 
 
 def fuse_depths(maps: DepthMaps, hull: VisualHull, truncation: float | None = None) -> VisualHull:
@@ -88,7 +95,8 @@ class _Look:
     """One map, ready to be looked up: planes (C, H, W) of depths filled where unknown, and their evidence."""
 
     planes: Tensor
-    """front, share of the front known, share of rays that miss, cosine there; then the same of the back if given."""
+    """front, share of the front known, share of rays that miss, cosine there; then the same of the back if given; then
+    the spreads of both if given."""
     M: Tensor
     """(3, 3) and ``o`` (3,): world to homogeneous image coordinates in [-1, 1], z-depth third."""
     o: Tensor
@@ -102,6 +110,8 @@ class _Look:
         planes = [_evidence(maps.front[v], maps.K[v])]
         if maps.back is not None:
             planes.append(_evidence(maps.back[v], maps.K[v]))
+        if maps.spread is not None:
+            planes.append((maps.spread[v] * maps.front[v].isfinite()[..., None]).permute(2, 0, 1))
         return cls(torch.cat(planes), _float(M), _float(-M @ T[:3, 3]))
 
     def vote(self, points: Tensor, truncation: float) -> tuple[Tensor, Tensor]:
@@ -110,24 +120,33 @@ class _Look:
         z = projected[:, 2]
         uv = (projected[:, :2] / z.clamp(min=1e-6)[:, None])[None, None]
         smooth = F.grid_sample(self.planes[None], uv, align_corners=False)[0, :, 0]
-        nearest = F.grid_sample(self.planes[None, ::4], uv, mode="nearest", align_corners=False)[0, :, 0]
+        nearest = F.grid_sample(self.planes[None, :8:4], uv, mode="nearest", align_corners=False)[0, :, 0]
         depth, known, misses, cosine = _surface(smooth[:4], nearest[0], truncation)
+        reach = self._reach(smooth, truncation)
         behind = z - depth
         # along the ray, not along the normal: a grazing ray knows nothing of what lies far behind its first hit
-        heard = (behind < truncation) & (z > 0)
+        heard = (behind < reach[0]) & (z > 0)
         value = (behind * cosine).clamp(-truncation, truncation)
-        weight = torch.where(heard, known * cosine * cosine, 0)
+        weight = torch.where(heard, known * cosine * cosine * (truncation / reach[0]) ** 2, 0)
         if len(self.planes) > 4:
             depth, known, _, cosine = _surface(smooth[4:], nearest[1], truncation)
             before = ((depth - z) * cosine).clamp(-truncation, truncation)
             # past the front surface the back one speaks; in a thin wall, whichever leaves less room
             speaks = (z > 0) & (known > 0.25) & (~heard | (before < value))
             value = torch.where(speaks, before, value)
-            weight = torch.where(speaks, BACK_WEIGHT * known * cosine * cosine, weight)
+            share = known * cosine * cosine * (truncation / reach[1]) ** 2
+            weight = torch.where(speaks, share if len(self.planes) == 10 else BACK_WEIGHT * share, weight)
         # the outline runs where half the rays miss: only beyond it is the way clear
         clear = torch.where(z > 0, (2 * misses - 1).clamp(min=0), 0)
         total = weight + clear
         return (value * weight - truncation * clear) / total.clamp(min=1e-6), total
+
+    def _reach(self, smooth: Tensor, truncation: float) -> Tensor:
+        """How far behind the front and the back depth they are heard, (2, P) metres."""
+        if len(self.planes) < 10:
+            return torch.full((2, 1), truncation)
+        spread = smooth[8:] / smooth[1].clamp(min=1e-6)
+        return (DOUBT * spread).clamp(truncation, MOST_DOUBT * truncation)
 
 
 def _surface(smooth: Tensor, nearest: Tensor, truncation: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
