@@ -23,10 +23,10 @@ from mvgamba_ros.kernels import rasterize_cuda as adapters
 from mvgamba_ros.kernels.rasterize import rasterize
 from mvgamba_ros.kernels.rasterize_reference import project, rasterize_reference
 
-SIZE = {"width": 33, "height": 21}
+SIZE: dict[str, Any] = {"width": 33, "height": 21}
 
 
-def arguments(V: int = 2, N: int = 25, device: str = "cpu") -> list[Tensor]:
+def arguments(V: int = 2, N: int = 25, device: str = "cpu") -> list[Any]:
     """means ... background of one scene, float32; off-centre cameras and opacities below the clamps."""
     g = torch.Generator().manual_seed(0)
 
@@ -41,12 +41,13 @@ def arguments(V: int = 2, N: int = 25, device: str = "cpu") -> list[Tensor]:
     return [x.to(device) for x in (*given, uniform(N, 3), T, K, uniform(V, 3))]
 
 
-def draw(adapter: Callable[..., Any], given: list[Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def draw(adapter: Callable[..., Any], given: list[Any]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     return adapter(*given[:7], SIZE["width"], SIZE["height"], given[7])
 
 
-def reference(given: list[Tensor]) -> list[Tensor]:
-    images = rasterize_reference(*(x[None] for x in given[:7]), SIZE["width"], SIZE["height"], given[7][None])
+def reference(given: list[Any]) -> list[Tensor]:
+    scene = [x[None] for x in given[:7]]
+    images = rasterize_reference(*scene, SIZE["width"], SIZE["height"], given[7][None])
     return [image[0] for image in images]
 
 
@@ -59,8 +60,8 @@ def gsplat_rasterization(
 ):  # fmt: skip
     assert (near_plane, far_plane, eps2d, packed, render_mode) == (0.01, 1e10, 0.3, False, "RGB+ED")
     assert backgrounds.shape == (len(viewmats), 3)
-    scene = (means, quats, scales, opacities, colors, viewmats, Ks)
-    color, depth, _, alpha = rasterize_reference(*(x[None] for x in scene), width, height, backgrounds[None])
+    scene = [x[None] for x in (means, quats, scales, opacities, colors, viewmats, Ks)]
+    color, depth, _, alpha = rasterize_reference(*scene, width, height, backgrounds[None])
     V, N = len(viewmats), len(means)
     found = {
         "means2d": torch.full((V, N, 2), -1e3),
@@ -77,7 +78,7 @@ def gsplat_rasterization(
         found["means2d"][v, kept], found["depths"][v, kept] = center, z
         conic = torch.stack([1 / var_x, -slope / var_x, slope**2 / var_x + 1 / var_y], -1)
         found["conics"][v, kept] = conic
-    gsplat_rasterization.depths = found["depths"]  # for the stand-in below, which is not handed them
+    gsplat_rasterization.depths = found["depths"]  # type: ignore[attr-defined]  # for the stand-in below
     return torch.cat([color[0], depth[0, ..., None]], -1), alpha[0, ..., None], found
 
 
@@ -215,7 +216,7 @@ def test_diff_gaussian_rasterization_gets_what_it_needs_to_draw_picture_depth_an
 def test_without_a_cuda_rasteriser_the_message_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(adapters, "find_spec", lambda name: None)
     with pytest.raises(ImportError, match=r"pip install gsplat==1\.5\.3"):
-        adapters.rasterize_cuda(*(x[None] for x in arguments()[:7]), 8, 8, arguments()[7][None])
+        adapters.rasterize_cuda(*[x[None] for x in arguments()[:7]], 8, 8, arguments()[7][None])
 
 
 @pytest.mark.skipif(find_spec("gsplat") is None, reason="gsplat is not installed")
@@ -234,9 +235,11 @@ def test_the_installed_gsplat_has_the_pinned_signature() -> None:
 def test_the_cuda_backend_draws_the_reference_s_picture_and_gradients() -> None:
     given = arguments(device="cuda")
     names = ["means", "quats", "scales", "opacities", "colors", "T_camera_world", "K", "background"]
-    results = []
+    results: list[Any] = []
     for backend in ("cuda", "reference"):
-        scene = {n: x.clone().requires_grad_(n not in ("K", "background")) for n, x in zip(names, given, strict=True)}
+        scene: dict[str, Any] = {
+            n: x.clone().requires_grad_(n not in ("K", "background")) for n, x in zip(names, given, strict=True)
+        }
         drawn = rasterize(**scene, **SIZE, backend=backend)
         (drawn.color.square().sum() + drawn.alpha.sum() + (drawn.depth * drawn.alpha).sum()).backward()
         results.append((drawn, {n: x.grad for n, x in scene.items() if x.requires_grad}))

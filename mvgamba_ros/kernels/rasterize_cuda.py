@@ -45,7 +45,7 @@ def rasterize_cuda(
             "tensors to the CPU"
         )
     scenes = zip(means, quats, scales, opacities, colors, T_camera_world, K, background, strict=True)
-    drawn = [draw(*scene[:7], width, height, scene[7]) for scene in scenes]
+    drawn = [draw(m, q, s, o, c, T, k, width, height, behind) for m, q, s, o, c, T, k, behind in scenes]
     color, depth, median, alpha = (torch.stack(images) for images in zip(*drawn, strict=True))
     return color, depth, median, alpha
 
