@@ -18,11 +18,9 @@ from mvgamba_ros.geometry.region import axis_parallel_box
 from mvgamba_ros.geometry.single_view import guess_box
 from mvgamba_ros.methods import load_method
 from mvgamba_ros.options import SEGMENTERS, Options
-from mvgamba_ros.segmentation.classical import SIDE
 from mvgamba_ros.segmentation.given import GivenMasks
-from mvgamba_ros.segmentation.plane import estimate_height
-from mvgamba_ros.segmentation.region import make_windows
 from mvgamba_ros.segmentation.segmenter import Segmenter
+from mvgamba_ros.segmentation.support import estimate_support_height
 from mvgamba_ros.surface.quality import measure_quality
 from mvgamba_ros.surface.raycast import Raycaster, paint, view_weights
 from mvgamba_ros.surface.sample import oriented_box, sample_cloud, vertex_normals
@@ -203,15 +201,19 @@ def _segment(views: Sequence[View], options: Options, progress: Progress, cancel
 def _find_support(views: Sequence[View], prompts: Prompts) -> tuple[Prompts, list[str]]:
     """Prompts with the height of the plane that the object stands on, estimated where it is not given; and notes.
 
-    Views from above do not see the object's underside, so their hull reaches below the table; the table's texture
-    gives its height away.
+    Views from above do not see the object's underside, so their hull reaches below the table; depth
+    or the table's texture give its height away.
     """
-    if prompts.support_height is not None or len(views) < 2:
+    if prompts.support_height is not None:
         return prompts, []
+    if len(views) == 1 and views[0].depth is None:
+        return prompts, ["one view without depth does not show the height of the surface; it is taken as not known"]
     seen = views[:: -(-len(views) // SUPPORT_VIEWS)]
-    low, high = carve(seen, prompts.roi, SUPPORT_RESOLUTION).bounds()
-    around = axis_parallel_box(low, high)
-    height, _ = estimate_height(make_windows(seen, around, Prompts(), SIDE), around)
+    if len(views) > 1:
+        around = axis_parallel_box(*carve(seen, prompts.roi, SUPPORT_RESOLUTION).bounds())
+    else:
+        around = prompts.roi or guess_box(views[0], None)
+    height, _ = estimate_support_height(seen, Prompts(roi=around))
     if height is None:
         return prompts, [
             "the height of the surface that the object stands on is neither given nor seen: where no view looks under "
