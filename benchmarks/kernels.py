@@ -13,7 +13,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -44,7 +46,7 @@ def medians(calls: Calls, repeats: int) -> dict[str, float]:
     return {name: statistics.median(values) for name, values in times.items()}
 
 
-def scan_arguments(length: int, width: int) -> dict[str, Tensor]:
+def scan_arguments(length: int, width: int) -> dict[str, Any]:
     """As the block makes them: token-major, B and C columns of one projection, A = -1 .. -states."""
 
     def tokens(channels: int) -> Tensor:
@@ -53,7 +55,7 @@ def scan_arguments(length: int, width: int) -> dict[str, Tensor]:
     projected = tokens(width // 32 + 2 * STATES)
     B, C = projected[..., -2 * STATES : -STATES], projected[..., -STATES:]
     named = {"u": tokens(width), "delta": tokens(width), "B": B, "C": C, "z": tokens(width)}
-    arguments = {name: x.transpose(1, 2) for name, x in named.items()}
+    arguments: dict[str, Any] = {name: x.transpose(1, 2) for name, x in named.items()}
     arguments["A"] = -torch.arange(1, STATES + 1, dtype=torch.float32).repeat(width, 1)
     arguments["D"], arguments["delta_bias"] = torch.ones(width), torch.rand(width) - 5
     return arguments
@@ -89,7 +91,7 @@ def exp_loop(count: int, bounded: bool) -> None:
     library.mvgamba_exp_loop(ctypes.c_int64(count), ctypes.c_int64(native.threads()), ctypes.c_int64(bounded))
 
 
-def backward(scan: Callable[..., Tensor], arguments: dict[str, Tensor], **options: bool) -> None:
+def backward(scan: Callable[..., Any], arguments: dict[str, Tensor], **options: bool) -> None:
     leaves = {name: x.detach().requires_grad_() for name, x in arguments.items()}
     y = scan(**leaves, **options)
     torch.autograd.grad(y, list(leaves.values()), torch.ones_like(y))
@@ -110,15 +112,15 @@ def scan_table(shapes: list[tuple[int, int]], repeats: int) -> None:
         with torch.no_grad():
             t = medians(
                 {
-                    "ours": lambda a=arguments: selective_scan(**a, delta_softplus=True),
-                    "bound": lambda n=count: exp_loop(n, True),
-                    "bound in range": lambda n=count: exp_loop(n, False),
+                    "ours": partial(selective_scan, **arguments, delta_softplus=True),
+                    "bound": partial(exp_loop, count, True),
+                    "bound in range": partial(exp_loop, count, False),
                 },
                 5 * repeats,
             )
-            slow: Calls = {"mambapy": lambda a=arguments: scan_mambapy(**a)}
+            slow: Calls = {"mambapy": partial(scan_mambapy, **arguments)}
             if length <= 4096:
-                slow["loop"] = lambda a=arguments: scan_loop(**a)
+                slow["loop"] = partial(scan_loop, **arguments)
             t |= medians(slow, repeats)
         loop = f"{t['loop'] / t['ours']:.1f}x" if "loop" in t else "not run"
         share, narrow = t["bound"] / t["ours"], t["bound in range"] / t["ours"]
@@ -131,8 +133,8 @@ def scan_table(shapes: list[tuple[int, int]], repeats: int) -> None:
             continue
         t = medians(
             {
-                "ours": lambda a=arguments: backward(selective_scan, a, delta_softplus=True),
-                "mambapy": lambda a=arguments: backward(scan_mambapy, a),
+                "ours": partial(backward, selective_scan, arguments, delta_softplus=True),
+                "mambapy": partial(backward, scan_mambapy, arguments),
             },
             repeats,
         )
@@ -156,7 +158,7 @@ def block_table(shapes: list[tuple[int, int]], repeats: int) -> None:
             block.out_proj(inner)
 
         with torch.no_grad():
-            t = medians({"block": lambda block=block, x=x: block(x), "products": products}, 5 * repeats)
+            t = medians({"block": partial(block, x), "products": products}, 5 * repeats)
         ratio = t["block"] / t["products"]
         print(f"| {length}, {width} | {1e3 * t['block']:.2f} | {1e3 * t['products']:.2f} | {ratio:.2f} |", flush=True)
 
@@ -176,9 +178,9 @@ def cost_plot(lengths: list[int], repeats: int, path: Path) -> None:
     for length in lengths:
         arguments = scan_arguments(length, COST_WIDTH)
         qkv = torch.randn(3, 1, 8, length, COST_WIDTH // 8)
-        calls: Calls = {"selective scan": lambda a=arguments: selective_scan(**a, delta_softplus=True)}
+        calls: Calls = {"selective scan": partial(selective_scan, **arguments, delta_softplus=True)}
         if length <= LARGEST_ATTENTION:
-            calls["attention"] = lambda q=qkv: F.scaled_dot_product_attention(*q)
+            calls["attention"] = partial(F.scaled_dot_product_attention, *qkv)
         with torch.no_grad():
             for name, value in medians(calls, repeats).items():
                 seconds[name][length] = value
