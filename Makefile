@@ -17,7 +17,7 @@ KERNELS := $(shell find mvgamba_ros/kernels/native -type f 2>/dev/null)
 # The wheels' start-up hook marks a process tree as bootstrapped; a mark inherited from another environment misleads it.
 unexport _ROS_WHEELS_BOOTSTRAP_COMPLETE
 
-.PHONY: setup test lint check demo bench-kernels clean
+.PHONY: setup test lint demo bench-kernels clean
 
 setup: $(STAMPS)/package $(STAMPS)/interfaces
 
