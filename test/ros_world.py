@@ -126,12 +126,12 @@ class World:
         """A service call under way: a future."""
         return self._client(kind, name).call_async(request or kind.Request())
 
-    def finish(self, future: Any, timeout: float = 90.0) -> Any:
+    def finish(self, future: Any, timeout: float = 400.0) -> Any:
         self.executor.spin_until_future_complete(future, timeout_sec=timeout)
         assert future.done(), f"no answer within {timeout} s; the node's log:\n{self.log('node')}"
         return future.result()
 
-    def call(self, kind: Any, name: str, request: Any = None, timeout: float = 90.0) -> Any:
+    def call(self, kind: Any, name: str, request: Any = None, timeout: float = 400.0) -> Any:
         return self.finish(self.begin(kind, name, request), timeout)
 
     def set_parameter(self, node: str, name: str, value: Any) -> None:
@@ -167,7 +167,7 @@ class World:
             assert answers[-1].error_code == 0, answers[-1].error_msg
         return answers
 
-    def reconstruct(self, timeout: float = 120.0, **fields: Any) -> Reconstruct.Response:
+    def reconstruct(self, timeout: float = 400.0, **fields: Any) -> Reconstruct.Response:
         return self.call(Reconstruct, "/reconstructor/reconstruct", Reconstruct.Request(**fields), timeout)
 
     def save(self, directory: str) -> Save.Response:

@@ -25,7 +25,7 @@ from mvgamba_ros.ros.conversions.geometry import camera_to_camera_info, matrix_t
 from mvgamba_ros.ros.conversions.images import array_to_image
 from mvgamba_ros.types import View
 
-pytestmark = [pytest.mark.ros, pytest.mark.slow]
+pytestmark = [pytest.mark.ros, pytest.mark.slow, pytest.mark.timeout(600)]
 
 COUNT = 4
 

@@ -24,7 +24,7 @@ from mvgamba_ros.msg import ReconstructedObject
 from mvgamba_ros.ros.conversions.geometry import matrix_to_pose, pose_to_matrix
 from mvgamba_ros.ros.conversions.shapes import cloud_to_columns, mesh_from_message
 
-pytestmark = [pytest.mark.ros, pytest.mark.slow]
+pytestmark = [pytest.mark.ros, pytest.mark.slow, pytest.mark.timeout(600)]
 
 VIEWS = 8
 ROI = {"use_roi": True, "roi_size": Vector3(**dict(zip("xyz", (1.4 * rendered.SIZE).tolist(), strict=True)))}

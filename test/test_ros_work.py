@@ -28,7 +28,7 @@ from mvgamba_ros.ros.conversions.geometry import camera_to_camera_info, matrix_t
 from mvgamba_ros.ros.conversions.images import array_to_image
 from mvgamba_ros.srv import Reconstruct
 
-pytestmark = [pytest.mark.ros, pytest.mark.slow]
+pytestmark = [pytest.mark.ros, pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +95,6 @@ def test_an_action_while_another_runs_is_aborted_as_busy(world, messages):
     assert world.finish(first).error_code == 0
 
 
-@pytest.mark.timeout(600)
 def test_twenty_reconstructions_in_a_row_leak_no_memory(world, messages):
     process = psutil.Process(world.processes[0].pid)
     resident = []
@@ -144,7 +143,7 @@ def test_real_photos_of_the_temple_give_its_box_within_a_tenth(captures: Path, t
         box = Vector3(**dict(zip("xyz", (1.4 * (TEMPLE_HIGH - TEMPLE_LOW)).tolist(), strict=True)))
         T = np.eye(4)
         T[:3, 3] = (TEMPLE_LOW + TEMPLE_HIGH) / 2
-        answer = world.reconstruct(timeout=280.0, use_roi=True, roi_size=box, roi_pose=matrix_to_pose(T))
+        answer = world.reconstruct(use_roi=True, roi_size=box, roi_pose=matrix_to_pose(T))
         assert answer.error_code == 0, answer.error_msg
         found = answer.object.box_size
         sides = sorted([found.x, found.y, found.z])
