@@ -40,7 +40,7 @@ def test_ssim_is_one_for_the_same_picture_and_falls_with_noise():
 
 def test_points_moved_by_4_mm_are_4_mm_off_and_within_5():
     plane = np.stack([*(g.ravel() for g in np.meshgrid(np.arange(40), np.arange(40))), np.zeros(1600)], 1) * 0.01
-    errors = shape_errors(plane + [0, 0, 0.004], plane)
+    errors = shape_errors(plane + np.array([0, 0, 0.004]), plane)
     assert errors["chamfer_mm"] == pytest.approx(4.0)
     assert (errors["F@3mm"], errors["F@5mm"]) == (0.0, 1.0)
 

@@ -192,5 +192,5 @@ def view_ranks(rays: Intervals) -> Tensor:
             ranks[b, view] = rank
             left.remove(view)
             if left:
-                view = max(left, key=lambda other, here=view: float(axis[b, other] @ axis[b, here]))
+                view = left[int((axis[b, left] @ axis[b, view]).argmax())]
     return ranks

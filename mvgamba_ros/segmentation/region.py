@@ -77,7 +77,7 @@ def common_region(views: Sequence[View], prompts: Prompts) -> Box:
         raise ReconstructionError(
             ErrorCode.BAD_ROI, "the cameras' axes are parallel, so the views have no middle: give a region of interest"
         )
-    center = np.linalg.solve(normal, target)
+    center = np.asarray(np.linalg.solve(normal, target), np.float64)
     radius = np.inf
     for index, view in enumerate(views):
         x, y, z = transform(inverse(view.T_world_camera), center[None])[0]

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
 from mvgamba_ros.model.interval import CropBatch
 from mvgamba_ros.training.data.augment import Augmentation, augment, mirror, recolor
-from mvgamba_ros.types import F32
 
 DEPTH_UNIT = 0.05e-3  # metres per step of the stored depth
 INPUT_VIEWS = 8  # the first views of an object are as an arm would take them; the others only supervise
@@ -75,7 +76,7 @@ def collate(samples: list[Sample]) -> Sample:
 
 
 def make_sample(
-    item: Mapping[str, F32], views: int, targets: int, grid: int, sampling: Sampling, rng: np.random.Generator
+    item: Mapping[str, NDArray[Any]], views: int, targets: int, grid: int, sampling: Sampling, rng: np.random.Generator
 ) -> Sample:
     """``item``: one object as `Shards` gives it. Draws views, cube, crop and orientation from ``rng``."""
     if rng.random() < sampling.mirrored:
