@@ -43,13 +43,20 @@ def test_a_ball_keeps_its_radius_and_faces_outward():
 
 
 @settings(max_examples=10, deadline=None)
-@given(st.integers(0, 10_000), st.floats(1.0, 4.0), st.integers(100, 3000))
+@given(st.integers(0, 10_000), st.floats(1.0, 4.0), st.integers(300, 3000))
 def test_any_field_gives_a_closed_mesh_of_at_most_max_faces(seed: int, smooth: float, max_faces: int):
     field = ndimage.gaussian_filter(np.random.default_rng(seed).normal(size=(24, 24, 24)), smooth)
     mesh = field_to_mesh(shape(field / np.abs(field).max() * VOXEL), max_faces)
     assert is_watertight(mesh.faces)
     assert len(mesh.faces) <= max_faces
     assert as_trimesh(mesh).volume > 0
+
+
+def test_faces_too_few_for_the_surface_are_refused_with_the_number_it_needs():
+    field = ndimage.gaussian_filter(np.random.default_rng(9).normal(size=(24, 24, 24)), 1.0)
+    with pytest.raises(ReconstructionError, match=r"max_faces 100 .*at least \d+") as caught:
+        field_to_mesh(shape(field / np.abs(field).max() * VOXEL), 100)
+    assert caught.value.code is ErrorCode.BAD_OPTION
 
 
 def test_floaters_go_and_large_parts_stay():
@@ -92,3 +99,18 @@ def test_a_triangle_missing_or_turned_is_not_watertight():
     turned = mesh.faces.copy()
     turned[0] = turned[0, ::-1]
     assert not is_watertight(turned)
+
+
+def test_smoothing_takes_the_ripple_and_leaves_the_size():
+    x, y, z = np.meshgrid(*3 * [np.linspace(-0.06, 0.06, 61)], indexing="ij")
+    ripple = np.random.default_rng(0).normal(0, 0.001, x.shape)
+    field = (0.05 - np.sqrt(x**2 + y**2 + z**2) + ripple).astype(np.float32)
+    shape = VisualHull(field, np.full(3, -0.06), 0.002)
+    spread = {}
+    for rounds in (0, 15):
+        mesh = field_to_mesh(shape, max_faces=100_000, smoothing=rounds)
+        radius = np.linalg.norm(mesh.vertices, axis=1)
+        assert radius.mean() == pytest.approx(0.05, abs=0.0005)
+        assert is_watertight(mesh.faces)
+        spread[rounds] = radius.std()
+    assert spread[15] < 0.5 * spread[0]

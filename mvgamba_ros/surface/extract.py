@@ -23,13 +23,18 @@ GREY = 160
 
 
 def field_to_mesh(
-    shape: VisualHull, max_faces: int = 5000, support_height: float | None = None, least_part: float = LEAST_PART
+    shape: VisualHull,
+    max_faces: int = 5000,
+    support_height: float | None = None,
+    least_part: float = LEAST_PART,
+    smoothing: int = 0,
 ) -> Mesh:
     """The zero surface of ``shape``'s field, grey, watertight, faces counter-clockwise from outside.
 
     ``max_faces``: decimated to at most so many. ``support_height``: nothing lies below this world z; the mesh is
     closed by a flat face there. ``least_part``: connected parts below this share of the largest one's volume go.
-    Hollows without an opening are filled: no view can have seen them.
+    Hollows without an opening are filled: no view can have seen them. ``smoothing``: rounds of Taubin's filter (1995),
+    which takes the ripple off a predicted surface and leaves its size alone.
 
     Raises EMPTY_SURFACE where nothing is inside, BAD_OPTION where ``max_faces`` is too few for any solid.
     """
@@ -41,6 +46,8 @@ def field_to_mesh(
         field = np.minimum(field, height.astype(np.float32))
     field = solid(field, shape.voxel, least_part)
     vertices, faces = _march(field, shape.origin, shape.voxel)
+    if smoothing:
+        vertices = np.asarray(_open3d(vertices, faces).filter_smooth_taubin(smoothing).vertices)
     vertices, faces = decimate(vertices, faces, max_faces, NEGLIGIBLE * shape.voxel)
     return Mesh(vertices, faces, np.full((len(vertices), 3), GREY, np.uint8))
 
@@ -73,6 +80,8 @@ def decimate(vertices: F64, faces: I32, max_faces: int, negligible: float) -> tu
     Manifold first drops what moves the surface by less than ``negligible`` (metres), cheaply; Open3D's quadric edge
     collapses (Garland and Heckbert, 1997) spend the faces left where the surface bends. Collapses can pinch a surface
     into edges of four faces; where they do, Manifold, which keeps every mesh closed, goes on with a larger tolerance.
+
+    Raises BAD_OPTION where nothing closed is left of the surface at ``max_faces``.
     """
     if len(faces) <= max_faces:
         return vertices, faces
@@ -84,10 +93,17 @@ def decimate(vertices: F64, faces: I32, max_faces: int, negligible: float) -> tu
     if len(faces) > max_faces:
         mesh = _open3d(vertices, faces).simplify_quadric_decimation(max_faces)
         vertices, faces = _compact(np.asarray(mesh.vertices), _without_folds(np.asarray(mesh.triangles)))
+    fewest = len(faces)
     while len(faces) > max_faces or not is_watertight(faces):
         negligible *= 1.5
         body = body.simplify(negligible)
         vertices, faces = _arrays(body)
+        if not len(faces):  # many small parts can vanish at once, before there are few enough of them
+            raise ReconstructionError(
+                ErrorCode.BAD_OPTION,
+                f"max_faces {max_faces} is too few for this surface of many parts: allow at least {fewest}",
+            )
+        fewest = len(faces)
     return vertices, faces
 
 
