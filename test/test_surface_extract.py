@@ -99,18 +99,3 @@ def test_a_triangle_missing_or_turned_is_not_watertight():
     turned = mesh.faces.copy()
     turned[0] = turned[0, ::-1]
     assert not is_watertight(turned)
-
-
-def test_smoothing_takes_the_ripple_and_leaves_the_size():
-    x, y, z = np.meshgrid(*3 * [np.linspace(-0.06, 0.06, 61)], indexing="ij")
-    ripple = np.random.default_rng(0).normal(0, 0.001, x.shape)
-    field = (0.05 - np.sqrt(x**2 + y**2 + z**2) + ripple).astype(np.float32)
-    shape = VisualHull(field, np.full(3, -0.06), 0.002)
-    spread = {}
-    for rounds in (0, 15):
-        mesh = field_to_mesh(shape, max_faces=100_000, smoothing=rounds)
-        radius = np.linalg.norm(mesh.vertices, axis=1)
-        assert radius.mean() == pytest.approx(0.05, abs=0.0005)
-        assert is_watertight(mesh.faces)
-        spread[rounds] = radius.std()
-    assert spread[15] < 0.5 * spread[0]

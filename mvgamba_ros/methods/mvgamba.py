@@ -23,8 +23,6 @@ from mvgamba_ros.surface.refine import refine
 from mvgamba_ros.types import Cancelled, Progress, View
 
 MOST_VIEWS = 16
-SMOOTHING = 15
-"""Rounds of Taubin's filter: on held-out objects neither chamfer nor F-score changes by 1 %, ripples go."""
 
 
 class MVGambaMethod:
@@ -59,7 +57,7 @@ class MVGambaMethod:
         progress("network", 0.3 if options.refine else 0.6)
         shaped = fuse_depths(depth_maps(output, views, cube, config.size), hull)
         stop_if(cancelled)
-        mesh = field_to_mesh(shaped, options.max_faces, options.prompts.support_height, smoothing=SMOOTHING)
+        mesh = field_to_mesh(shaped, options.max_faces, options.prompts.support_height)
         gaussians = cube.from_unit(output.gaussians())
         if options.refine:
             progress("surface", 0.4)

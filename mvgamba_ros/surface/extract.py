@@ -23,18 +23,13 @@ GREY = 160
 
 
 def field_to_mesh(
-    shape: VisualHull,
-    max_faces: int = 5000,
-    support_height: float | None = None,
-    least_part: float = LEAST_PART,
-    smoothing: int = 0,
+    shape: VisualHull, max_faces: int = 5000, support_height: float | None = None, least_part: float = LEAST_PART
 ) -> Mesh:
     """The zero surface of ``shape``'s field, grey, watertight, faces counter-clockwise from outside.
 
     ``max_faces``: decimated to at most so many. ``support_height``: nothing lies below this world z; the mesh is
     closed by a flat face there. ``least_part``: connected parts below this share of the largest one's volume go.
-    Hollows without an opening are filled: no view can have seen them. ``smoothing``: rounds of Taubin's filter (1995),
-    which takes the ripple off a predicted surface and leaves its size alone.
+    Hollows without an opening are filled: no view can have seen them.
 
     Raises EMPTY_SURFACE where nothing is inside, BAD_OPTION where ``max_faces`` is too few for any solid.
     """
@@ -46,8 +41,6 @@ def field_to_mesh(
         field = np.minimum(field, height.astype(np.float32))
     field = solid(field, shape.voxel, least_part)
     vertices, faces = _march(field, shape.origin, shape.voxel)
-    if smoothing:
-        vertices = np.asarray(_open3d(vertices, faces).filter_smooth_taubin(smoothing).vertices)
     vertices, faces = decimate(vertices, faces, max_faces, NEGLIGIBLE * shape.voxel)
     return Mesh(vertices, faces, np.full((len(vertices), 3), GREY, np.uint8))
 
