@@ -125,6 +125,16 @@ def test_rendering_losses_pull_colours_and_silhouette_towards_the_truth(data: Pa
         assert float(at_truth[name]) < 0.7 * float(away[name]), name
 
 
+def test_a_scene_whose_silhouettes_share_nothing_costs_no_nan(data: Path) -> None:
+    batch = collate([make_sample(Shards(data)[0], 2, 1, 48, EXACT, np.random.default_rng(3))])
+    batch = replace(batch, alpha=torch.zeros_like(batch.alpha))
+    with torch.no_grad():
+        output = ArmNetwork(TINY)(batch.inputs())
+        losses = depth_losses(output, batch) | render_losses(output, batch)
+    assert not output.rays.valid.any()
+    assert all(torch.isfinite(value) for value in losses.values()), losses
+
+
 def test_a_resumed_run_gives_the_numbers_of_one_that_never_stopped(data: Path, tmp_path: Path) -> None:
     quiet = lambda line: None  # noqa: E731
     whole = Trainer(config(data), tmp_path / "whole", quiet)

@@ -75,7 +75,8 @@ def render_losses(output: ArmOutput, sample: Sample) -> dict[str, Tensor]:
         solid = torch.isfinite(sample.target_depth[b]) & (r.alpha.detach() > 0.5)
         error = (r.depth - sample.target_depth[b].nan_to_num(0)).abs().clamp(max=0.5)
         depth.append((error * solid).sum() / solid.sum().clamp(min=1))
-        opacity.append((g.opacities * (1 - g.opacities)).mean())
+        # silhouettes disturbed beyond agreement leave a scene without rays, and a mean of nothing is not a number
+        opacity.append((g.opacities * (1 - g.opacities)).sum() / max(len(g.opacities), 1))
     means = {"color": color, "mask": mask, "rendered_depth": depth, "opacity": opacity}
     return {name: torch.stack(values).mean() for name, values in means.items()}
 
