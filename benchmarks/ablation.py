@@ -1,0 +1,229 @@
+"""What each choice in the network is worth: every variant trained on the same small budget, then measured.
+
+usage: python -m benchmarks.ablation RUNS [--samples 2000] [--seeds 0] [--only NAME ...] [--set KEY=VALUE ...]
+
+Each variant is config/arm-s.train.yaml with some settings changed (--list shows them), trained on --samples objects
+and validated on held-out ones, once for every seed. The schedule shrinks with the budget: rendering losses join at the
+same share of it. RUNS/<variant>-<seed>/ holds each run; stop and start this as you like: finished runs are kept, one
+that was stopped goes on. At the end, and after every run, prints the table and writes it to --table.
+
+examples:
+  python -m benchmarks.ablation runs/ablation
+      needs data/train and data/val, see docs/data.md
+  python -m benchmarks.ablation runs/ablation --seeds 0 1 2 --set data=/big/train --set validation=/big/val
+      other data, three seeds
+  python -m benchmarks.ablation runs/quick --samples 64 --only arm-s "no colour agreement" --table quick.md
+      a look at whether it runs
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from benchmarks.kernels import medians
+from mvgamba_ros.errors import ErrorCode, ReconstructionError
+from mvgamba_ros.kernels import keep_large_blocks
+from mvgamba_ros.model.arm import ORDERS, ArmConfig, ArmNetwork
+from mvgamba_ros.training.batch import Sample, collate, make_sample
+from mvgamba_ros.training.config import TrainConfig, load
+from mvgamba_ros.training.data.shards import Shards
+from mvgamba_ros.training.loop import Trainer
+
+BASE = "arm-s"
+NEVER = 1_000_000_000
+
+
+def orders(*names: str) -> str:
+    return f"model.orders=[{', '.join(names)}]"
+
+
+DEPTH = len(ArmConfig().orders)
+VARIANTS: dict[str, tuple[str, ...]] = {
+    BASE: (),
+    "no hull interval": ("model.use_interval=false",),
+    "no colour agreement": ("model.use_consistency=false",),
+    "neither of the two": ("model.use_interval=false", "model.use_consistency=false"),
+    "no blocks": (orders(),),
+    "4 blocks": (orders(*ORDERS[:4]),),
+    "one scan order": (orders(*DEPTH * ["rows"]),),
+    "never across views": (orders(*2 * ["rows", "rows_reversed", "columns", "columns_reversed"]),),
+    "patches of 16 pixels": ("model.patch=16",),
+    "8 bins": ("model.bins=8",),
+    "32 bins": ("model.bins=32",),
+    "half the width": ("model.width=96",),
+    "no rendering losses": (f"render_from={NEVER}",),
+    "rendering losses alone": ("render_from=0", "losses.bins=0", "losses.front=0", "losses.back=0"),
+    "undisturbed samples": ("sampling.augmented=0",),
+}
+"""Name -> changes of the training config."""
+
+COLUMNS = {
+    "f5": ("F@5mm", 1.0, 3),
+    "chamfer_mm": ("chamfer mm", 1.0, 2),
+    "psnr": ("PSNR dB", 1.0, 2),
+    "step_seconds": ("training step ms", 1e3, 0),
+}
+"""Measured value -> heading, factor and decimals in the table."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One variant and seed, finished: the validation report, with the mean ``step_seconds``."""
+
+    variant: str
+    seed: int
+    parameters: int
+    measured: dict[str, float]
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", metavar="RUNS", type=Path, nargs="?", help="folder of the runs")
+    parser.add_argument("--config", type=Path, default=Path("config/arm-s.train.yaml"), help="base (%(default)s)")
+    parser.add_argument("--samples", type=int, default=2000, help="objects to train on, each variant (%(default)s)")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0], metavar="N", help="(0)")
+    parser.add_argument("--only", nargs="+", choices=VARIANTS, metavar="NAME", help="these variants alone")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="for all variants, before theirs"
+    )
+    parser.add_argument("--table", type=Path, default=Path("docs/ablation.md"), help="(%(default)s)")
+    parser.add_argument("--list", action="store_true", help="show the variants and do nothing")
+    args = parser.parse_args(argv)
+    if args.list:
+        for name, changes in VARIANTS.items():
+            print(f"{name:24s} {'  '.join(changes)}")
+        return
+    if args.runs is None:
+        parser.error("RUNS is missing: the folder where the runs are kept")
+
+    keep_large_blocks()
+    names = args.only or list(VARIANTS)
+    configs = {(n, seed): configure(args.config, n, args.samples, seed, args.set) for seed in args.seeds for n in names}
+    forward = forward_seconds({n: configs[n, args.seeds[0]] for n in names})
+    finished: list[Run] = []
+    for (name, seed), config in configs.items():
+        finished.append(train(name, config, args.runs / f"{name.replace(' ', '-')}-{seed}"))
+        args.table.parent.mkdir(parents=True, exist_ok=True)
+        args.table.write_text(page(finished, forward, args.samples, args.set))
+    print(f"\n{table(finished, forward)}\n\n{args.table}")
+
+
+def configure(path: Path, variant: str, samples: int, seed: int, changes: Sequence[str]) -> TrainConfig:
+    """The base config with a schedule for ``samples`` and the variant's changes, which come last."""
+    base = load(path, changes)
+    schedule = [
+        f"name={variant}",
+        f"seed={seed}",
+        f"samples={samples}",
+        f"render_from={round(base.render_from * samples / base.samples)}",
+        f"validate_minutes={NEVER}",  # once, at the end
+    ]
+    return load(path, [*changes, *schedule, *VARIANTS[variant]])
+
+
+def forward_seconds(configs: dict[str, TrainConfig]) -> dict[str, float]:
+    """Median seconds of each variant's forward pass on four views of one held-out object, all run in turn. Weights do
+    not change the time, so they are random."""
+    calls: dict[str, Callable[[], object]] = {}
+    for name, config in configs.items():
+        network, item = ArmNetwork(config.model).eval(), Shards(Path(config.validation))[0]
+        exact = replace(config.sampling, augmented=0.0, mirrored=0.0)
+        sample = make_sample(item, 4, 1, network.grid, exact, np.random.default_rng(0))
+        calls[name] = partial(network, collate([sample]).inputs())
+    with torch.no_grad():
+        return medians(calls, 5)
+
+
+class TimedTrainer(Trainer):
+    """Writes down the seconds of every step, so that a run stopped and resumed knows all of them."""
+
+    @property
+    def times(self) -> Path:
+        return self.folder / "step_seconds.txt"
+
+    def _update(self, batch: Sample) -> dict[str, float]:
+        began = time.perf_counter()
+        losses = super()._update(batch)
+        with self.times.open("a") as file:
+            file.write(f"{time.perf_counter() - began:.4f}\n")
+        return losses
+
+
+def train(variant: str, config: TrainConfig, folder: Path) -> Run:
+    """Train and validate, or read what an earlier call found.
+
+    Raises BAD_OPTION where ``folder`` holds a run with other settings.
+    """
+    wanted = json.dumps(config.to_dict(), indent=1)
+    settings, result = folder / "config.json", folder / "result.json"
+    if settings.exists() and settings.read_text() != wanted:
+        raise ReconstructionError(
+            ErrorCode.BAD_OPTION, f"{folder} was begun with other settings: name another folder for the runs"
+        )
+    if not result.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        settings.write_text(wanted)
+        print(f"{variant}, seed {config.seed}: {config.samples:,} objects", flush=True)
+        trainer = TimedTrainer(config, folder, say=lambda line: print("  " + line, flush=True))
+        trainer.run()
+        with (folder / "validation.csv").open() as file:
+            report = {key: float(value) for key, value in list(csv.DictReader(file))[-1].items()}
+        report["step_seconds"] = statistics.fmean(map(float, trainer.times.read_text().split()))
+        result.write_text(json.dumps(report, indent=1))
+    measured: dict[str, float] = json.loads(result.read_text())
+    parameters = sum(p.numel() for p in ArmNetwork(config.model).parameters())
+    return Run(variant, config.seed, parameters, measured)
+
+
+def table(runs: Sequence[Run], forward: dict[str, float]) -> str:
+    """Markdown; means over seeds, with the spread where there are several."""
+    heads = ["variant", "parameters", *(head for head, _, _ in COLUMNS.values()), "forward ms"]
+    lines = ["| " + " | ".join(heads) + " |", "|---|" + "---:|" * (len(heads) - 1)]
+    for variant in dict.fromkeys(run.variant for run in runs):
+        same = [run for run in runs if run.variant == variant]
+        cells = [variant, f"{same[0].parameters / 1e6:.2f} M"]
+        for key, (_, factor, decimals) in COLUMNS.items():
+            values = [factor * run.measured[key] for run in same]
+            spread = f" ± {statistics.stdev(values):.{decimals}f}" if len(values) > 1 else ""
+            cells.append(f"{statistics.fmean(values):.{decimals}f}{spread}")
+        cells.append(f"{1e3 * forward[variant]:.0f}")
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def page(runs: Sequence[Run], forward: dict[str, float], samples: int, changes: Sequence[str]) -> str:
+    """The table with what one must know to read it."""
+    listed = "\n".join(f"- {name}: `{'`, `'.join(VARIANTS[name])}`" for name in VARIANTS if VARIANTS[name])
+    seeds = ", ".join(str(seed) for seed in dict.fromkeys(run.seed for run in runs))
+    steps = runs[0].measured["step"]
+    return f"""# What each choice is worth
+
+Every variant is `config/arm-s.train.yaml` with one thing changed, trained on {samples:,} objects ({steps:.0f} steps;
+seeds: {seeds}{"; for all: " + ", ".join(changes) if changes else ""}) and measured on held-out objects from four views:
+F@5mm and chamfer of the Gaussians' centres against the true surface, PSNR of novel views. So small a budget shows
+which choices learn fast, not where each would end. Times on one machine, {torch.get_num_threads()} threads: a training
+step's mean, and the median of forward passes on four views.
+
+{table(runs, forward)}
+
+What was changed:
+
+{listed}
+
+Made by `python -m benchmarks.ablation`.
+"""
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,317 @@
+"""Where a reconstruction's time goes, and what the parts cost beside each other.
+
+usage: python -m benchmarks.pipeline [CAPTURE] [--runs 5] [--roi-scale 1.4] [--profile docs/images/profile.png]
+
+Reconstructs the views of CAPTURE (a folder with transforms.json) with the network and our own segmentation, warm, as
+often as --runs says, with and without refinement; runs in the same turns the network's forward pass alone and its own
+matrix products alone. Prints a table of median seconds per stage, the ratios with their bars, and the peak memory;
+draws the stages into a picture. Seconds depend on the machine and its load; the ratios much less, since everything
+was timed in turn.
+
+"Its own matrix products" are the very calls of one forward pass to linear and convolution (recorded, with their
+tensors) and nothing else. CAPTURE's own masks and depth are not used. OMP_NUM_THREADS sets the threads.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import re
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from statistics import median
+from typing import Any
+from unittest.mock import patch
+
+import torch
+from torch.overrides import TorchFunctionMode
+
+from benchmarks.captures import region
+from mvgamba_ros.io.capture import read_capture
+from mvgamba_ros.kernels import keep_large_blocks
+from mvgamba_ros.methods import load_method, mvgamba
+from mvgamba_ros.methods.mvgamba import MVGambaMethod
+from mvgamba_ros.model import arm
+from mvgamba_ros.model.interval import CropBatch, Intervals, hull_intervals, photo_consistency
+from mvgamba_ros.options import Options
+from mvgamba_ros.pipeline import STAGES, reconstruct
+from mvgamba_ros.types import Prompts, View
+
+Seconds = dict[str, float]
+
+INSIDE = {
+    "crops": (mvgamba, "make_crops"),
+    "intervals": (mvgamba, "hull_intervals"),
+    "forward": (arm.ArmNetwork, "forward"),
+    "colour sweep": (arm, "photo_consistency"),
+    "fuse": (mvgamba, "fuse_depths"),
+    "mesh": (mvgamba, "field_to_mesh"),
+    "refine": (mvgamba, "refine"),
+}
+"""The parts of the pipeline's stage "method", each with the function that does it; the sweep is inside the forward."""
+
+ROWS = {
+    "check": "check and undistort the views",
+    "segment": "segment",
+    "support": "find the support plane",
+    "hull": "carve the hull",
+    "crops": "crop the views",
+    "intervals": "hull interval of every ray",
+    "colour sweep": "colours along every ray",
+    "layers": "layers of the network",
+    "fuse": "fuse the depths",
+    "mesh": "field to mesh",
+    "paint": "paint the mesh",
+    "cloud": "sample the cloud",
+    "box": "oriented box",
+    "quality": "check against the views",
+    "other": "between these",
+    "refine": "refine (only when asked)",
+}
+NETWORK = ("intervals", "colour sweep", "layers")
+AROUND = ("segment", "support", "hull", "fuse", "mesh", "paint")
+"""Segmentation, hull and surface: what the second bar counts."""
+COLORS = {**dict.fromkeys(NETWORK, "tab:orange"), **dict.fromkeys(AROUND, "tab:blue"), "refine": "tab:green"}
+
+PASSES = 8
+"""Of the network alone in each turn: they are short, so that one interruption must not decide."""
+PRODUCTS_BAR, AROUND_BAR, REFINE_BAR = 1.6, 4.0, 4.0
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("capture", type=Path, nargs="?", default=Path("../shared/captures/mustard"))
+    parser.add_argument("--views", default="transforms.json", help="views file in CAPTURE (%(default)s)")
+    parser.add_argument("--checkpoint", default="", help="weights; by default those of the package")
+    parser.add_argument("--runs", type=int, default=5, help="timed turns after one warm-up (%(default)s)")
+    parser.add_argument(
+        "--roi-scale", type=float, help="tell the region of interest: bounds of CAPTURE/truth.ply times this"
+    )
+    parser.add_argument("--profile", type=Path, default=Path("docs/images/profile.png"), help="picture (%(default)s)")
+    args = parser.parse_args(argv)
+
+    keep_large_blocks()
+    views = [replace(view, mask=None, depth=None) for view in read_capture(args.capture, args.views)]
+    prompts = Prompts(roi=region(args.capture, args.roi_scale))
+    options = Options(method="mvgamba", checkpoint=args.checkpoint, prompts=prompts)
+    method = load_method("mvgamba", args.checkpoint)
+    assert isinstance(method, MVGambaMethod)
+
+    stages, alone, peaks = measure(views, options, method.network, args.runs)
+    size = f"{views[0].camera.width}x{views[0].camera.height}"
+    setting = (
+        f"{args.capture.name}, {len(views)} views of {size}; {processor()}, {torch.get_num_threads()} threads, "
+        f"torch {torch.__version__}; medians of {args.runs} warm runs; load {os.getloadavg()[0]:.1f} on "
+        f"{os.cpu_count()} cores"
+    )
+    print("\n".join([setting, "", *table(stages), "", *verdicts(stages, alone), "", *peaks]), flush=True)
+    draw(stages, setting, args.profile)
+    print(f"\n{args.profile}: the stages as bars")
+
+
+def measure(
+    views: Sequence[View], options: Options, network: arm.ArmNetwork, runs: int
+) -> tuple[Seconds, Seconds, list[str]]:
+    """Median seconds of every row of `ROWS`; of the network and its products alone; and lines on peak memory.
+
+    All are run in turn, after one turn that warms up.
+    """
+    stages, crops = run_pipeline(views, options)
+    peaks = [f"peak memory {peak_bytes() / 1e9:.2f} GB without refinement"]
+    with torch.no_grad():
+        rays = hull_intervals(crops, network.grid)
+        agreement = photo_consistency(crops, rays, network.config.bins)
+
+        def layers() -> None:
+            with patch.object(arm, "photo_consistency", lambda *_: agreement):
+                network(crops, rays)
+
+        calls: dict[str, Callable[[], object]] = {
+            "layers": layers,
+            "without intervals": lambda: network(crops, rays),
+            "with intervals": lambda: network(crops),
+            "products": products(network, crops, rays),
+        }
+        turns: dict[str, list[float]] = defaultdict(list)
+        alone: dict[str, list[float]] = defaultdict(list)
+        for turn in range(runs + 1):
+            with torch.enable_grad():
+                stages, _ = run_pipeline(views, options)
+                refined, _ = run_pipeline(views, replace(options, refine=True))
+            passes = [(name, seconds(call)) for _ in range(PASSES) for name, call in calls.items()]
+            if turn:
+                for name, value in {**stages, "refine": refined["refine"]}.items():
+                    turns[name].append(value)
+                for name, value in passes:
+                    alone[name].append(value)
+    peaks.append(f"peak memory {peak_bytes() / 1e9:.2f} GB with refinement")
+    return {k: median(turns[k]) for k in ROWS}, {k: median(v) for k, v in alone.items()}, peaks
+
+
+def seconds(call: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    call()
+    return time.perf_counter() - began
+
+
+def run_pipeline(views: Sequence[View], options: Options) -> tuple[Seconds, CropBatch]:
+    """Seconds of one reconstruction by the rows of `ROWS`, and the crops that the network saw."""
+    spent: Seconds = dict.fromkeys(INSIDE, 0.0)
+    seen: list[CropBatch] = []
+
+    def keep(result: object) -> None:
+        if isinstance(result, CropBatch):
+            seen.append(result)
+
+    began = time.perf_counter()
+    with timed(spent, keep):
+        told = reconstruct(views, options).seconds
+    whole = time.perf_counter() - began
+    rows = {
+        **{name: told[name] for name in STAGES if name not in ("method", "surface", "undistort")},
+        **{name: value for name, value in spent.items() if name != "forward"},
+        "check": told["check"] + told["undistort"],
+        "paint": told["surface"],
+        "layers": spent["forward"] - spent["colour sweep"],
+    }
+    rows["other"] = whole - sum(rows.values())
+    return rows, seen[0]
+
+
+@contextmanager
+def timed(spent: Seconds, keep: Callable[[object], None]) -> Iterator[None]:
+    """Within this context the functions of `INSIDE` add their seconds to ``spent`` and hand ``keep`` their results."""
+
+    def watch(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def watched(*args: Any, **kwargs: Any) -> Any:
+            began = time.perf_counter()
+            result = function(*args, **kwargs)
+            spent[name] += time.perf_counter() - began
+            keep(result)
+            return result
+
+        return watched
+
+    with ExitStack() as stack:
+        for name, (owner, attribute) in INSIDE.items():
+            stack.enter_context(patch.object(owner, attribute, watch(name, getattr(owner, attribute))))
+        yield
+
+
+def products(network: arm.ArmNetwork, crops: CropBatch, rays: Intervals) -> Callable[[], None]:
+    """A function that runs the matrix products of one forward pass, on the same tensors, and nothing else."""
+    with Products() as recorded:
+        network(crops, rays)
+
+    def run() -> None:
+        for function, args, kwargs in recorded.calls:
+            function(*args, **kwargs)
+
+    return run
+
+
+class Products(TorchFunctionMode):
+    """Records every call to linear and to a convolution; `calls` holds (function, args, kwargs)."""
+
+    KINDS = (torch.nn.functional.linear, torch.conv1d, torch.conv2d)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]] = []
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        if func in self.KINDS:
+            self.calls.append((func, args, kwargs or {}))
+        return func(*args, **(kwargs or {}))
+
+
+def table(stages: Seconds) -> list[str]:
+    without = sum(value for name, value in stages.items() if name != "refine")
+    lines = ["| stage | seconds | share |", "|---|---:|---:|"]
+    for name, label in ROWS.items():
+        share = "" if name == "refine" else f"{stages[name] / without:.0%}"
+        lines.append(f"| {label} | {stages[name]:.3f} | {share} |")
+    lines.append(f"| **images to mesh and cloud** | **{without:.3f}** | |")
+    return lines
+
+
+def verdicts(stages: Seconds, alone: Seconds) -> list[str]:
+    """The ratios with their bars."""
+    products = alone["products"]
+    network = sum(stages[name] for name in NETWORK)
+    rest = sum(value for name, value in stages.items() if name != "refine")
+    rows = [
+        ("layers of the network over their matrix products", alone["layers"], products, PRODUCTS_BAR),
+        ("  and with the colours along every ray", alone["without intervals"], products, PRODUCTS_BAR),
+        ("  and with the hull intervals too", alone["with intervals"], products, PRODUCTS_BAR),
+        ("segmentation, hull and surface over the network", sum(stages[k] for k in AROUND), network, AROUND_BAR),
+        ("refinement over all the rest", stages["refine"], rest, REFINE_BAR),
+    ]
+    lines = ["| ratio | ms | to ms | ratio | at most | |", "|---|---:|---:|---:|---:|---|"]
+    for label, value, yardstick, bar in rows:
+        kept = "kept" if value <= bar * yardstick else "missed"
+        cells = f"{1e3 * value:.1f} | {1e3 * yardstick:.1f} | {value / yardstick:.2f} | {bar:.1f} | {kept}"
+        lines.append(f"| {label} | {cells} |")
+    return lines
+
+
+def processor() -> str:
+    """The processor's name where the system tells it (Linux), else its architecture."""
+    info = Path("/proc/cpuinfo")
+    found = re.search(r"model name\s*:\s*(.+)", info.read_text()) if info.exists() else None
+    return found[1].strip() if found else platform.machine()
+
+
+def peak_bytes() -> int:
+    """Most memory this process has held so far. Linux: getrusage would count what its parent had before it."""
+    found = re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text())
+    assert found is not None
+    return int(found[1]) * 1024
+
+
+def draw(stages: Seconds, setting: str, path: Path) -> None:
+    """Horizontal bars, first stage on top: the network orange, segmentation, hull and surface blue."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+    from matplotlib.patches import Patch
+
+    names = list(ROWS)
+    figure, axes = plt.subplots(figsize=(9, 5.2), layout="constrained")
+    bars = axes.barh(
+        [ROWS[name] for name in names],
+        [stages[name] for name in names],
+        color=[COLORS.get(name, "tab:gray") for name in names],
+    )
+    axes.bar_label(bars, labels=[f"{stages[name]:.3f}" for name in names], padding=3, fontsize=8)
+    axes.invert_yaxis()
+    axes.margins(x=0.12)
+    axes.set_xlabel("seconds")
+    axes.spines[["top", "right"]].set_visible(False)
+    groups = {
+        "segmentation, hull, surface": "tab:blue",
+        "network": "tab:orange",
+        "the rest": "tab:gray",
+        "refinement": "tab:green",
+    }
+    axes.legend(handles=[Patch(color=color, label=label) for label, color in groups.items()], loc="best", fontsize=8)
+    axes.set_title(setting.replace("; medians", ";\nmedians"), fontsize=8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,98 @@
+"""The benchmarks run, and what they print is what they measured."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from rendered import CENTER, SIZE, views
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # benchmarks/ is not installed
+
+from benchmarks import ablation, pipeline
+from mvgamba_ros.errors import ReconstructionError
+from mvgamba_ros.geometry.region import axis_parallel_box
+from mvgamba_ros.model.arm import ArmConfig, ArmNetwork
+from mvgamba_ros.model.checkpoint import save_checkpoint
+from mvgamba_ros.model.interval import CropBatch, hull_intervals
+from mvgamba_ros.options import Options
+from mvgamba_ros.training.data.families import Procedural
+from mvgamba_ros.training.data.place import Rig
+from mvgamba_ros.training.data.shards import Recipe, write_shards
+from mvgamba_ros.types import Prompts
+
+TINY = ("model.width=32", "model.skip=8", "views_per_step=4", "target_views=1", "view_counts={2: 1.0}")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[pipeline.Seconds, CropBatch]:
+    """The stages of one reconstruction with random weights, and what the network saw."""
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
+    save_checkpoint(path, ArmNetwork(ArmConfig(width=32, skip=8, bins=8, orders=("rows", "across"))), {})
+    prompts = Prompts(roi=axis_parallel_box(CENTER - 0.7 * SIZE, CENTER + 0.7 * SIZE), support_height=0.0)
+    options = Options(checkpoint=str(path), segmenter="masks", prompts=prompts, hull_resolution=32)
+    return pipeline.run_pipeline([replace(v, depth=None) for v in views(3)], options)
+
+
+def test_every_stage_of_a_reconstruction_is_timed_and_little_is_left_between_them(
+    run: tuple[pipeline.Seconds, CropBatch],
+) -> None:
+    stages, _ = run
+    assert set(stages) == set(pipeline.ROWS)
+    assert stages["refine"] == 0.0  # nobody asked
+    assert all(stages[name] > 0.0 for name in (*pipeline.NETWORK, *pipeline.AROUND, "crops", "cloud", "quality"))
+    assert 0.0 <= stages["other"] < 0.5 * sum(stages.values())
+
+
+def test_the_products_are_those_of_all_layers_and_only_those(run: tuple[pipeline.Seconds, CropBatch]) -> None:
+    _, crops = run
+    config = ArmConfig(width=32, skip=8, bins=8, orders=("rows", "across"))
+    network = ArmNetwork(config).eval()
+    with torch.no_grad(), pipeline.Products() as recorded:
+        network(crops, hull_intervals(crops, network.grid))
+    used = {id(args[1]) for _, args, _ in recorded.calls}
+    layers = {
+        name: module.weight
+        for name, module in network.named_modules()
+        if isinstance(module, torch.nn.Linear | torch.nn.Conv2d | torch.nn.Conv1d) and not name.endswith("conv1d")
+    }  # the blocks' convolutions are per channel: no matrix product
+    assert used == {id(weight) for weight in layers.values()}
+    assert len(recorded.calls) == len(layers)
+
+
+def test_the_picture_of_the_stages_is_written(run: tuple[pipeline.Seconds, CropBatch], tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    pipeline.draw(run[0], "a test", tmp_path / "images" / "profile.png")
+    assert (tmp_path / "images" / "profile.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_every_variant_of_the_ablation_is_a_network_that_can_be_built() -> None:
+    path = Path(__file__).parents[1] / "config" / "arm-s.train.yaml"
+    base = ablation.configure(path, ablation.BASE, 2000, 0, [])
+    for name in ablation.VARIANTS:
+        config = ablation.configure(path, name, 2000, 0, [])
+        assert (config.samples, config.name) == (2000, name)
+        assert name == ablation.BASE or replace(config, name=base.name) != base
+        ArmNetwork(config.model)
+
+
+def test_the_ablation_trains_measures_keeps_and_tells(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    recipe = Recipe("procedural", seed=5, count=2, per_shard=2, rig=Rig())
+    write_shards(tmp_path / "data", Procedural(5, 2), recipe, say=lambda line: None)
+    data = [f"data={tmp_path / 'data'}", f"validation={tmp_path / 'data'}"]
+    settings = [part for change in (*data, *TINY) for part in ("--set", change)]
+    config = Path(__file__).parents[1] / "config" / "arm-s.train.yaml"
+    command = [str(tmp_path / "runs"), "--config", str(config), "--table", str(tmp_path / "table.md"), *settings]
+    command += ["--only", "arm-s", "no blocks"]
+    ablation.main([*command, "--samples", "4"])
+    first = (tmp_path / "table.md").read_text()
+    assert "2 steps" in first and "| arm-s |" in first and "| no blocks |" in first
+    capsys.readouterr()
+    ablation.main([*command, "--samples", "4"])
+    assert "objects" not in capsys.readouterr().out  # nothing was trained again
+    with pytest.raises(ReconstructionError, match="other settings"):
+        ablation.main([*command, "--samples", "6"])
