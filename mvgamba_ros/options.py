@@ -8,7 +8,7 @@ from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.types import Prompts
 
 METHODS = ("hull", "mvgamba")
-DEFAULT_METHOD = "hull"
+DEFAULT_METHOD = "mvgamba"
 SEGMENTERS = ("classical", "sam", "masks")
 
 
