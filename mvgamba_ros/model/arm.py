@@ -212,13 +212,17 @@ class ArmNetwork(nn.Module):
     def _scan(self, x: Tensor, keep: Tensor, ranks: Tensor) -> Tensor:
         """Run the blocks over the kept tokens of (B, V * T * T, width), each in its own order."""
         length = max(int(keep.sum(1).max()), 1)
-        x = torch.where(keep[..., None], x, 0)
+        B, N, width = x.shape
+        x = torch.where(keep[..., None], x, 0).flatten(0, 1)
+        scene = N * torch.arange(B, device=x.device)[:, None]
+        # padding sits at the end of every order, after all real tokens of a causal scan
+        rows = {name: self._order(name, keep, ranks)[:, :length] + scene for name in set(self.config.orders)}
         for block, order in zip(self.blocks, self.config.orders, strict=True):
-            index = self._order(order, keep, ranks)[:, :length, None].expand(-1, -1, x.shape[-1])
-            # padding sits at the end of every order, after all real tokens of a causal scan
-            y = block(x.gather(1, index)) - x.gather(1, index)
-            x = x.scatter_add(1, index, y)
-        return torch.where(keep[..., None], x, 0)
+            # whole rows by one index each: an index for every element costs several times as much
+            index = rows[order].flatten()
+            y = block(x.index_select(0, index).view(B, length, width))
+            x = x.index_copy(0, index, y.flatten(0, 1))
+        return torch.where(keep[..., None], x.view(B, N, width), 0)
 
     def _order(self, name: str, keep: Tensor, ranks: Tensor) -> Tensor:
         """Indices of all tokens, kept ones first, in the named order. (B, V * T * T)"""
