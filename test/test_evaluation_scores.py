@@ -84,10 +84,13 @@ def test_a_folder_without_left_out_views_is_refused(tmp_path: Path):
 
 @pytest.mark.slow
 def test_eval_scores_the_hull_of_a_capture_as_score_py_does(captures: Path, tmp_path: Path):
-    shutil.copytree(captures / "ketchup", tmp_path / "set" / "ketchup")
+    """And one capture that can't be done, having no masks, costs the other nothing but the exit status."""
+    for name in ("ketchup", "temple"):
+        shutil.copytree(captures / name, tmp_path / "set" / name)
     out = tmp_path / "out"
-    assert main(["eval", str(tmp_path / "set"), "-o", str(out), "--masks", "--method", "hull"]) == 0
+    assert main(["eval", str(tmp_path / "set"), "-o", str(out), "--masks", "--method", "hull"]) == 1
     scores = json.loads((out / "scores.json").read_text())
+    assert "BAD_MASK" in scores["failed"]["temple 4"]
     ketchup = scores["captures"]["4"]["ketchup"]
     # the tool's own hull, from the true masks: 1.68 mm, 0.95
     assert ketchup["chamfer_mm"] == pytest.approx(1.68, abs=0.25)

@@ -64,6 +64,7 @@ def run(args: argparse.Namespace) -> int:
     import cv2
     import numpy as np
 
+    from mvgamba_ros.errors import ReconstructionError
     from mvgamba_ros.evaluation.captures import evaluate, find_captures, mean_scores, read_case
     from mvgamba_ros.evaluation.picture import contact_sheet
     from mvgamba_ros.geometry.region import axis_parallel_box
@@ -85,22 +86,28 @@ def run(args: argparse.Namespace) -> int:
     folders = find_captures(Path(args.captures))
     scores: dict[str, dict[str, dict[str, float]]] = {str(count): {} for count in args.counts}
     print(_row("", "views", *COLUMNS.values()))
+    failed: dict[str, str] = {}
     for folder in folders:
         case = read_case(folder, options, roi_from_truth=roi is None and segmenter != "masks")
         for count in args.counts:
-            outcome = evaluate(case, count)
+            try:
+                outcome = evaluate(case, count)
+            except ReconstructionError as error:  # one capture that can't be done must not cost the others' figures
+                failed[f"{case.name} {count}"] = f"{error.code.name}: {error.message}"
+                print(_row(case.name, count, f"  {failed[f'{case.name} {count}']}"), flush=True)
+                continue
             scores[str(count)][case.name] = outcome.scores
             print(_row(case.name, count, *_cells(outcome.scores)), flush=True)
             sheet = out / f"{case.name}_{count}.png"
             cv2.imwrite(str(sheet), contact_sheet(case, outcome)[..., ::-1])
-    means = {count: mean_scores(list(by_name.values())) for count, by_name in scores.items()}
+    means = {count: mean_scores(list(by_name.values())) for count, by_name in scores.items() if by_name}
     for count, mean in means.items():
         print(_row("MEAN", count, *_cells(mean)))
     settings = {name: value for name, value in vars(args).items() if name not in ("run", "command")}
-    report = {"options": settings, "captures": scores, "mean": means}
+    report = {"options": settings, "captures": scores, "failed": failed, "mean": means}
     (out / "scores.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     print(f"wrote {out / 'scores.json'} and {sum(len(v) for v in scores.values())} pictures")
-    return 0
+    return 1 if failed else 0
 
 
 def _cells(scores: dict[str, float]) -> list[str]:
