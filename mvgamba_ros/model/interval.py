@@ -35,12 +35,6 @@ class CropBatch:
     T_cube_camera: Tensor
     floor: Tensor
 
-    def take(self, views: list[int]) -> CropBatch:
-        """The named views, in that order, of every scene."""
-        return CropBatch(
-            self.rgb[:, views], self.alpha[:, views], self.K[:, views], self.T_cube_camera[:, views], self.floor
-        )
-
 
 @dataclass(frozen=True)
 class Intervals:

@@ -55,7 +55,7 @@ class Steps(Dataset[Sample]):
 
 
 class Trainer:
-    """One run in a folder: ``state.pt`` (everything), ``log.csv``-like TensorBoard curves, validation reports."""
+    """One run in a folder: ``state.pt`` (everything), TensorBoard curves, ``validation.csv``."""
 
     def __init__(self, config: TrainConfig, folder: Path, say: Callable[[str], None] = print) -> None:
         self.config, self.folder, self.say = config, folder, say
