@@ -174,6 +174,7 @@ def test_a_run_is_exported_with_its_recipe(data: Path, tmp_path: Path) -> None:
     _, recipe = load_checkpoint(tmp_path / "w.safetensors")
     assert recipe["step"] == 1
     assert recipe["training"]["seed"] == 0
+    assert recipe["training"]["data"] == data.name
     assert recipe["data"]["data"]["recipe"]["seed"] == 5
     assert recipe["metrics"]["f5"] >= 0
 

@@ -30,7 +30,8 @@ def export(run: Path, out: Path) -> dict[str, Any]:
     network = ArmNetwork(config.model)
     network.load_state_dict(state["ema"])
     recipe = {
-        "training": state["config"],
+        # the folders' names: where they lay on this machine is nobody's business
+        "training": {**state["config"], "data": Path(config.data).name, "validation": Path(config.validation).name},
         "step": state["step"],
         "samples": state["samples"],
         "data": {name: _manifest(Path(getattr(config, name))) for name in ("data", "validation")},
