@@ -14,8 +14,8 @@ from torch.nn import functional as F
 
 from mvgamba_ros.model.interval import CropBatch
 from mvgamba_ros.training.data.augment import Augmentation, augment, mirror, recolor
+from mvgamba_ros.training.data.render import DEPTH_UNIT
 
-DEPTH_UNIT = 0.05e-3  # metres per step of the stored depth
 INPUT_VIEWS = 8  # the first views of an object are as an arm would take them; the others only supervise
 
 

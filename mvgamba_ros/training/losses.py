@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mvgamba_ros.kernels.rasterize import rasterize
+from mvgamba_ros.kernels.rasterize import Rendered, rasterize
 from mvgamba_ros.model.arm import ArmOutput
 from mvgamba_ros.training.batch import Sample
+from mvgamba_ros.types import Gaussians
 
 
 @dataclass(frozen=True)
@@ -62,14 +63,9 @@ def render_losses(output: ArmOutput, sample: Sample) -> dict[str, Tensor]:
     """Render every scene into its target views on white: squared error of ``color`` and ``mask``, absolute error of
     ``rendered_depth`` where both are solid, and ``opacity``, the mean of o (1 - o), which asks for a decision."""
     color, mask, depth, opacity = [], [], [], []
-    size = sample.target_alpha.shape[-1]
-    white = torch.ones(3)
     for b in range(len(sample.half)):
         g = output.gaussians(b)
-        T_camera_cube = torch.linalg.inv(sample.target_T_cube_camera[b])
-        r = rasterize(
-            g.means, g.quats, g.scales, g.opacities, g.colors, T_camera_cube, sample.target_K[b], size, size, white
-        )
+        r = render_targets(g, sample, b)
         color.append(F.mse_loss(r.color, sample.target_rgb[b]))
         mask.append(F.mse_loss(r.alpha, sample.target_alpha[b]))
         solid = torch.isfinite(sample.target_depth[b]) & (r.alpha.detach() > 0.5)
@@ -79,6 +75,14 @@ def render_losses(output: ArmOutput, sample: Sample) -> dict[str, Tensor]:
         opacity.append((g.opacities * (1 - g.opacities)).sum() / max(len(g.opacities), 1))
     means = {"color": color, "mask": mask, "rendered_depth": depth, "opacity": opacity}
     return {name: torch.stack(values).mean() for name, values in means.items()}
+
+
+def render_targets(g: Gaussians, sample: Sample, scene: int) -> Rendered:
+    """``g`` (unit cube) seen from the target views of one scene, on white."""
+    size = sample.target_alpha.shape[-1]
+    T_camera_cube = torch.linalg.inv(sample.target_T_cube_camera[scene])
+    K = sample.target_K[scene]
+    return rasterize(g.means, g.quats, g.scales, g.opacities, g.colors, T_camera_cube, K, size, size, torch.ones(3))
 
 
 def total(losses: dict[str, Tensor], weights: LossWeights) -> Tensor:

@@ -9,12 +9,11 @@ import torch
 
 from mvgamba_ros.evaluation.image import psnr, ssim
 from mvgamba_ros.evaluation.shape import shape_errors
-from mvgamba_ros.kernels.rasterize import rasterize
 from mvgamba_ros.model.arm import ArmNetwork, ArmOutput
 from mvgamba_ros.training.batch import Sample, collate, make_sample
 from mvgamba_ros.training.config import TrainConfig
 from mvgamba_ros.training.data.shards import Shards
-from mvgamba_ros.training.losses import depth_losses
+from mvgamba_ros.training.losses import depth_losses, render_targets
 
 
 def validate(
@@ -53,12 +52,7 @@ def shape_scores(output: ArmOutput, sample: Sample) -> dict[str, float]:
 
 
 def picture_scores(output: ArmOutput, sample: Sample) -> dict[str, float]:
-    g = output.gaussians(0)
-    size = sample.target_alpha.shape[-1]
-    T_camera_cube = torch.linalg.inv(sample.target_T_cube_camera[0])
-    pictures = rasterize(
-        g.means, g.quats, g.scales, g.opacities, g.colors, T_camera_cube, sample.target_K[0], size, size, torch.ones(3)
-    ).color.clamp(0, 1)
+    pictures = render_targets(output.gaussians(0), sample, 0).color.clamp(0, 1)
     pairs = list(zip(pictures.numpy(), sample.target_rgb[0].numpy(), strict=True))
     return {
         "psnr": float(np.mean([psnr(found, truth) for found, truth in pairs])),
