@@ -56,6 +56,14 @@ def test_half_of_a_wider_tensor_is_read_in_place():
     torch.testing.assert_close(causal_conv1d(half, weight), causal_conv1d(half.contiguous(), weight), rtol=0, atol=0)
 
 
+def test_inside_autocast_half_precision_becomes_float32():
+    x, weight = torch.randn(2, 9, 16).bfloat16(), torch.randn(16, 4)
+    with torch.autocast("cpu", torch.bfloat16):
+        y = causal_conv1d(x, weight, silu=True)
+    assert y.dtype == torch.float32
+    assert torch.equal(y, causal_conv1d(x.float(), weight, silu=True))
+
+
 @pytest.mark.parametrize(
     ("x", "weight", "bias", "says"),
     [

@@ -226,3 +226,19 @@ def test_mamba_ssm_agrees_with_the_reference():
     args = {k: v.cuda().float() for k, v in draw(2, 32, 50, 16, 7).items()}
     dy = torch.randn(2, 32, 50, device="cuda")
     assert_close(run(args, dy, backend="cuda"), run(args, dy, backend="reference"), 1e-3)
+
+
+def test_inside_autocast_half_precision_becomes_float32():
+    """As the products of a mixed-precision block hand it over; gradients come back in the type that came."""
+    args = draw(2, 16, 9, 4, seed=3, dtype=torch.float32)
+    half = {k: v.bfloat16() if k in ("u", "delta", "B", "C", "z") else v for k, v in args.items()}
+    expected = selective_scan(**{k: v.float() for k, v in half.items()}, delta_softplus=True)
+    leaf = half["u"].requires_grad_()
+    with torch.autocast("cpu", torch.bfloat16):
+        y = selective_scan(**half, delta_softplus=True)
+    assert y.dtype == torch.float32
+    assert torch.equal(y, expected)
+    y.sum().backward()
+    assert leaf.grad.dtype == torch.bfloat16
+    with pytest.raises(ValueError, match="bfloat16"):
+        selective_scan(**half, delta_softplus=True)

@@ -165,3 +165,19 @@ def test_no_checkpoint_is_an_error_that_names_the_file(tmp_path) -> None:
 def test_the_pose_helper_and_the_network_agree_on_frames() -> None:
     T = look_at(np.array([0.0, -2.0, 1.0]), np.zeros(3), np.array([0.0, 0.0, 1.0]))
     assert (inverse(T) @ [0, 0, 0, 1])[2] == pytest.approx(np.sqrt(5))
+
+
+def test_bfloat16_products_change_the_answer_by_little(network: ArmNetwork) -> None:
+    """Every processor can multiply in bfloat16, though not every one gains by it."""
+    batch = sphere_seen_from(4)
+    with torch.no_grad():
+        exact = network(batch)
+        with torch.autocast("cpu", torch.bfloat16):
+            rounded = network(batch)
+    valid = exact.rays.valid
+    assert torch.equal(valid, rounded.rays.valid)
+    for name in ("depth", "scales", "quats", "opacities", "colors"):
+        a, b = getattr(exact, name)[valid], getattr(rounded, name)[valid]
+        assert b.dtype == torch.float32
+        assert not torch.equal(a, b), f"{name}: no product was rounded"
+        assert float((a - b).abs().mean()) < 0.01 * float(a.abs().max())

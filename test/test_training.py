@@ -42,7 +42,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def config(data: Path, **changes: object) -> TrainConfig:
     base = TrainConfig(
         name="tiny", data=str(data), validation=str(data), model=TINY, samples=64, views_per_step=4, target_views=1,
-        view_counts={2: 1.0}, warmup=0.1, validate_minutes=1e6,
+        view_counts={2: 1.0}, warmup=6, validate_minutes=1e6,
     )  # fmt: skip
     return replace(base, **changes)
 

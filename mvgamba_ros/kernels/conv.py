@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mvgamba_ros.kernels import cuda, native
+from mvgamba_ros.kernels.autocast import promote
 from mvgamba_ros.kernels.conv_cpu import CausalConv1d
 
 
@@ -30,8 +31,10 @@ def causal_conv1d(
         backend: ``"cpu"`` (native, float32), ``"cuda"`` (the causal-conv1d package) or ``"reference"``. By default
             float32 on the CPU is native, CUDA takes the package where it is installed, all else is the reference.
 
-    Returns (batch, length, width). Raises ValueError for shapes, dtypes or devices that do not fit.
+    Inside `torch.autocast` everything becomes float32 first. Returns (batch, length, width). Raises ValueError for
+    shapes, dtypes or devices that do not fit.
     """
+    x, weight, bias = promote(x, weight, bias)
     if x.ndim != 3 or 0 in x.shape:
         raise ValueError(f"x must be (batch, length, width), none of them 0, got {tuple(x.shape)}")
     width = x.shape[2]

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from mvgamba_ros.kernels import cuda, native
+from mvgamba_ros.kernels.autocast import promote
 from mvgamba_ros.kernels.scan_cpu import SelectiveScan
 from mvgamba_ros.kernels.scan_reference import selective_scan_reference
 
@@ -71,11 +72,13 @@ def selective_scan(
 
     Any strides are right. On the CPU, tensors whose channels lie next to each other in memory, that is
     ``x.transpose(1, 2)`` of a (batch, length, width) tensor, are read as they are and others are copied first; the
-    output and the gradients are laid out that way too.
+    output and the gradients are laid out that way too. Inside `torch.autocast` everything becomes float32 first, as in
+    mamba-ssm: a state kept over thousands of steps needs it.
 
     Returns (batch, width, length), differentiable in all tensors. Raises ValueError for a shape, dtype or device that
     does not fit, ImportError where the backend is not built or not installed.
     """
+    u, delta, A, B, C, D, z, delta_bias = promote(u, delta, A, B, C, D, z, delta_bias)
     _check(u, delta, A, B, C, D, z, delta_bias)
     if backend is None:
         backend = "cuda" if u.is_cuda else "cpu" if u.device.type == "cpu" and u.dtype == torch.float32 else "reference"

@@ -11,6 +11,7 @@ import torch
 from mvgamba_ros.errors import ErrorCode, ReconstructionError, stop_if
 from mvgamba_ros.geometry.hull import VisualHull
 from mvgamba_ros.geometry.unit_cube import UnitCube, fit
+from mvgamba_ros.kernels.autocast import has_bfloat16
 from mvgamba_ros.methods.protocol import Shape
 from mvgamba_ros.model.arm import ArmOutput
 from mvgamba_ros.model.checkpoint import SHIPPED, load_checkpoint
@@ -52,7 +53,8 @@ class MVGambaMethod:
                 )
             stop_if(cancelled)
             progress("network", 0.1)
-            output = self.network(batch, rays)
+            with torch.autocast("cpu", torch.bfloat16, enabled=has_bfloat16()):
+                output = self.network(batch, rays)
         stop_if(cancelled)
         progress("network", 0.3 if options.refine else 0.6)
         shaped = fuse_depths(depth_maps(output, views, cube, config.size), hull)

@@ -173,11 +173,14 @@ class ArmNetwork(nn.Module):
             nn.init.zeros_(parameter)
 
     def forward(self, batch: CropBatch, rays: Intervals | None = None) -> ArmOutput:
-        rays = hull_intervals(batch, self.grid) if rays is None else rays
-        at_grid = self._grid_inputs(batch, rays)
+        """Products run in bfloat16 inside `torch.autocast`; geometry, the residual stream and all that is answered
+        stay float32."""
+        with torch.autocast(batch.rgb.device.type, enabled=False):
+            rays = hull_intervals(batch, self.grid) if rays is None else rays
+            at_grid = self._grid_inputs(batch, rays)
         B, V = batch.alpha.shape[:2]
         skip, tokens = self.stem(self._crop_inputs(batch, rays), at_grid)
-        x = tokens.flatten(2).transpose(1, 2).reshape(B, -1, self.config.width)
+        x = tokens.float().flatten(2).transpose(1, 2).reshape(B, -1, self.config.width)
         keep = F.max_pool2d(rays.valid.float(), self.config.patch // self.config.stride).flatten(1) > 0
         x = self._scan(x, keep, view_ranks(rays))
         up = self.config.patch // self.config.stride
@@ -245,18 +248,20 @@ class ArmNetwork(nn.Module):
         )
         above = points[..., 2:] - _per_ray(batch.floor[:, None].expand(valid.shape[:2]), valid)[:, None, None]
         at_bins = [agreement.transpose(1, 2), points, interval[:, None].expand(-1, c.bins, -1), above.clamp(-2, 2)]
-        logits = self.depth_head(features, torch.cat(at_bins, -1))
+        logits = self.depth_head(features, torch.cat(at_bins, -1)).float()
         p = logits.softmax(-1)
         mean = (p * share).sum(-1)
         spread = (p * (share - mean[..., None]) ** 2).sum(-1).clamp(min=1e-12).sqrt()
         depth = near + interval * mean
-        attributes = self.attribute_head(features).unflatten(-1, (2, 7))
+        attributes = self.attribute_head(features).float().unflatten(-1, (2, 7))
         # a Gaussian's natural size is its share of the image: the grid's pitch at its depth
         focal = batch.K[..., 0, 0, None, None].expand_as(rays.near)[valid][:, None]
         scales = 0.7 * (depth * c.stride / focal)[..., None] * torch.exp(attributes[..., :3].clamp(-2, 1.5))
         own = F.adaptive_avg_pool2d(batch.rgb.flatten(0, 1), self.grid).permute(0, 2, 3, 1)[valid.flatten(0, 1)]
         colors = (own[:, None] + attributes[..., 4:7].tanh()).clamp(0, 1)
-        quats = self.rotation(self.rotation_head(features).unflatten(-1, (2, 32)))
+        turns = self.rotation_head(features).float().unflatten(-1, (2, 32))
+        with torch.autocast(turns.device.type, enabled=False):
+            quats = self.rotation(turns)
 
         def spread_out(x: Tensor) -> Tensor:
             return x.new_zeros(*valid.shape, *x.shape[1:]).index_put((valid,), x)

@@ -21,7 +21,10 @@ class TrainConfig:
     """``views_per_step`` is the budget of input views in a step: 32 are 8 objects of 4 views or 4 of 8.
 
     ``view_counts``: how often each number of input views is drawn. ``render_from``: the step at which rendering losses
-    join; depth alone is several times cheaper and right for the beginning. ``samples``: objects to train on in all.
+    join; depth alone is several times cheaper and right for the beginning. ``samples``: objects to train on in all;
+    the rate rises over the first ``warmup`` of them and falls over the last ``cooldown`` share. In between nothing
+    depends on ``samples``, so it may be changed while a run is not yet cooling down. ``precision``: "no", or "bf16" for
+    products in bfloat16, worth it where the processor or the GPU has them.
     """
 
     name: str
@@ -38,7 +41,8 @@ class TrainConfig:
     view_counts: dict[int, float] = field(default_factory=lambda: {1: 0.05, 2: 0.15, 3: 0.15, 4: 0.4, 6: 0.1, 8: 0.15})
     learning_rate: float = 6e-4
     weight_decay: float = 0.05
-    warmup: float = 0.02
+    warmup: int = 1_000
+    cooldown: float = 0.3
     clip: float = 1.0
     ema: float = 0.999
     render_from: int = 0

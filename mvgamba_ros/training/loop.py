@@ -1,4 +1,4 @@
-"""The training run: AdamW, warm-up and cosine, EMA, clipping, accumulation; saves itself and resumes to the same curve.
+"""The training run: AdamW, warm-up and cool-down, EMA, clipping; saves itself and resumes to the same curve.
 
 Every random draw of step n comes from (seed, n), never from where the process happens to stand, so a resumed run
 continues as if it had not stopped, and several processes share one batch: rank r takes every world-th object of it.
@@ -140,13 +140,13 @@ class Trainer:
         return {k: float(v.detach()) for k, v in losses.items()}
 
     def learning_rate(self) -> float:
-        """Linear warm-up, then a cosine down to 2 % of the peak at the last sample."""
+        """Up linearly over the warm-up, level, then down as one less a square root: as good as a cosine whose length
+        is known beforehand (Haegele et al., "Scaling laws and compute-optimal training beyond fixed training
+        durations", 2024), and the length can be settled while it runs."""
         c = self.config
-        done = self.samples / c.samples
-        if done < c.warmup:
-            return c.learning_rate * (done / c.warmup + 1e-3)
-        share = min((done - c.warmup) / (1 - c.warmup), 1.0)
-        return c.learning_rate * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * share)))
+        up = min(self.samples / max(c.warmup, 1) + 1e-3, 1.0)
+        left = (c.samples - self.samples) / max(c.cooldown * c.samples, 1e-9)
+        return c.learning_rate * up * (1 - math.sqrt(max(1 - left, 0.0)))
 
     def averaged(self) -> ArmNetwork:
         """A copy of the network with the averaged weights, in evaluation mode."""
