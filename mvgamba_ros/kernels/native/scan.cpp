@@ -165,9 +165,13 @@ MVGAMBA_INLINE bool step_sizes(const ScanArgs& s, const Piece<FULL>& piece, cons
     return in_range;
 }
 
+// exp2 of a group's exponents, in place.
 template <bool IN_RANGE>
-MVGAMBA_INLINE Vec decay(Vec exponent) {
-    return IN_RANGE ? exp2_in_range(exponent) : exp2(exponent);
+MVGAMBA_INLINE void decays(Vec (&exponent)[GROUP]) {
+    if (IN_RANGE)
+        exp2_in_range(exponent);
+    else
+        exp2(exponent);
 }
 
 // One group of states through a piece: h is advanced, y is added to.
@@ -179,12 +183,11 @@ __attribute__((noinline)) void advance(int tokens, int64_t padded, const float* 
     for (int n = 0; n < GROUP; n++) h[n] = load(h_memory + n * LANES);
     for (int t = 0; t < tokens; t++, B += padded, C += padded) {
         const Vec step = dt[t], x = dtu[t];
-        Vec out = y[t];
-#pragma GCC unroll 16
-        for (int n = 0; n < GROUP; n++) {
-            h[n] = decay<IN_RANGE>(step * load(a + n * LANES)) * h[n] + x * B[n];
-            out += h[n] * C[n];
-        }
+        Vec decay[GROUP], out = y[t];
+        for (int n = 0; n < GROUP; n++) decay[n] = step * load(a + n * LANES);
+        decays<IN_RANGE>(decay);
+        for (int n = 0; n < GROUP; n++) h[n] = decay[n] * h[n] + x * B[n];
+        for (int n = 0; n < GROUP; n++) out += h[n] * C[n];
         y[t] = out;
     }
     for (int n = 0; n < GROUP; n++) store(h_memory + n * LANES, h[n]);
@@ -281,15 +284,17 @@ __attribute__((noinline)) void reverse(int tokens, int64_t padded, const float* 
         for (int n = 0; n < GROUP; n++) state[n] = h[0][n][v] = load(border + own + n * LANES);
         for (int t = 0; t < tokens; t++) {
             const Vec dt = steps.dt[v][t], x = steps.dtu[v][t];
-            Vec out = p.out[v][t];
-#pragma GCC unroll 16
+            Vec decay[GROUP], out = p.out[v][t];
+            for (int n = 0; n < GROUP; n++) decay[n] = dt * load(a2 + own + n * LANES);
+            decays<IN_RANGE>(decay);
             for (int n = 0; n < GROUP; n++) {
-                a[t][n][v] = decay<IN_RANGE>(dt * load(a2 + own + n * LANES));
-                state[n] = a[t][n][v] * state[n] + x * B[t * padded + n];
-                h[t + 1][n][v] = state[n];
-                if (GATE) out += state[n] * C[t * padded + n];
+                a[t][n][v] = decay[n];
+                h[t + 1][n][v] = state[n] = decay[n] * state[n] + x * B[t * padded + n];
             }
-            if (GATE) p.out[v][t] = out;
+            if (GATE) {
+                for (int n = 0; n < GROUP; n++) out += state[n] * C[t * padded + n];
+                p.out[v][t] = out;
+            }
         }
     }
     Vec g[GROUP][VECTORS], da[GROUP][VECTORS];

@@ -63,43 +63,71 @@ MVGAMBA_INLINE float sum(Vec v) {
 //
 // t = k + f with k a whole number of 2^-FRACTION. Adding 1.5 * 2^(23 - FRACTION) rounds in the current (nearest) mode
 // and leaves k in the low bits, from where a shift moves it into the exponent. 2^f is the polynomial 1 + f q(f) of
-// least relative error. Where one instruction looks up a table of four, it holds 2^0, 2^(1/4), 2^(1/2), 2^(3/4), which
-// shortens f and saves two terms of the polynomial; each entry is less the bits that the shift adds to it.
-#if defined(__AVX2__)
-MVGAMBA_INLINE Vec exp2_in_range(Vec t) {
-    constexpr int FRACTION = 2;
-    const Vec magic = splat(12582912.0f / (1 << FRACTION));
-    const Vec shifted = t + magic;
-    const Vec f = t - (shifted - magic);
-    Vec p = splat(0.05547259f);
-    p = p * f + 0.24035098f;
-    p = p * f + 0.69314772f;
-    p = p * f + 1.0f;
-    const __m128 table = _mm_castsi128_ps(_mm_setr_epi32(0x3f800000, 0x3f7837f0, 0x3f7504f3, 0x3f7744fd));
+// least relative error. Where one instruction looks up a table, it holds 2^0 .. 2^(1 - 2^-FRACTION), which shortens f
+// and saves terms of the polynomial; each entry is less the bits that the shift adds to it.
 #if MVGAMBA_LANES == 16
-    const IVec entry = (IVec)_mm512_permutevar_ps(_mm512_broadcast_f32x4(table), (__m512i)shifted);
-#else
-    const IVec entry = (IVec)_mm256_permutevar_ps(_mm256_set_m128(table, table), (__m256i)shifted);
-#endif
-    return p * (Vec)(entry + ((IVec)shifted << (23 - FRACTION)));
+constexpr int FRACTION = 4;
+MVGAMBA_INLINE IVec power_of_fraction(IVec k) {
+    const __m512i table = _mm512_setr_epi32(  //
+        0x3f800000, 0x3f7daac3, 0x3f7b95c2, 0x3f79c3d3,
+        0x3f7837f0, 0x3f76f532, 0x3f75fed7, 0x3f75583f,
+        0x3f7504f3, 0x3f7508a4, 0x3f75672a, 0x3f76248c,
+        0x3f7744fd, 0x3f78ccdf, 0x3f7ac0c7, 0x3f7d257d);
+    return (IVec)_mm512_permutexvar_epi32((__m512i)k, table);
 }
-#else
-MVGAMBA_INLINE Vec exp2_in_range(Vec t) {
-    const Vec magic = splat(12582912.0f);
-    const Vec shifted = t + magic;
-    const Vec f = t - (shifted - magic);
-    Vec p = splat(1.326472697e-3f);
-    p = p * f + 9.671512759e-3f;
-    p = p * f + 5.550733746e-2f;
-    p = p * f + 2.402224208e-1f;
-    p = p * f + 6.931469776e-1f;
-    p = p * f + 1.0f;
-    return (Vec)((IVec)p + ((IVec)shifted << 23));
+MVGAMBA_INLINE Vec polynomial(Vec f) { return (f * 0.24022651f + 0.69318783f) * f + 1.0f; }
+#elif MVGAMBA_LANES == 8
+constexpr int FRACTION = 2;
+MVGAMBA_INLINE IVec power_of_fraction(IVec k) {
+    const __m128 table = _mm_castsi128_ps(_mm_setr_epi32(0x3f800000, 0x3f7837f0, 0x3f7504f3, 0x3f7744fd));
+    return (IVec)_mm256_permutevar_ps(_mm256_set_m128(table, table), (__m256i)k);
 }
+MVGAMBA_INLINE Vec polynomial(Vec f) { return ((f * 0.05547259f + 0.24035098f) * f + 0.69314772f) * f + 1.0f; }
 #endif
 
+// Of N vectors at once, step by step over all of them: a processor's window of waiting instructions holds only a few
+// such chains, and one chain after the other would leave it idle.
+template <int N>
+MVGAMBA_INLINE void exp2_in_range(Vec (&t)[N]) {
+#if MVGAMBA_LANES >= 8
+    const Vec magic = splat(12582912.0f / (1 << FRACTION));
+    Vec shifted[N];
+    for (int n = 0; n < N; n++) shifted[n] = t[n] + magic;
+    for (int n = 0; n < N; n++) t[n] -= shifted[n] - magic;
+    for (int n = 0; n < N; n++) t[n] = polynomial(t[n]);
+    for (int n = 0; n < N; n++) {
+        const IVec k = (IVec)shifted[n];
+        t[n] *= (Vec)(power_of_fraction(k) + (k << (23 - FRACTION)));
+    }
+#else
+    const Vec magic = splat(12582912.0f);
+    for (int n = 0; n < N; n++) {
+        const Vec shifted = t[n] + magic;
+        const Vec f = t[n] - (shifted - magic);
+        Vec p = splat(1.326472697e-3f);
+        p = p * f + 9.671512759e-3f;
+        p = p * f + 5.550733746e-2f;
+        p = p * f + 2.402224208e-1f;
+        p = p * f + 6.931469776e-1f;
+        p = p * f + 1.0f;
+        t[n] = (Vec)((IVec)p + ((IVec)shifted << 23));
+    }
+#endif
+}
+MVGAMBA_INLINE Vec exp2_in_range(Vec t) {
+    Vec one[1] = {t};
+    exp2_in_range(one);
+    return one[0];
+}
+
 // 2^t for any t; below -126 it stays 2^-126, a zero in every use here, and above 127 it stays 2^127.
-MVGAMBA_INLINE Vec exp2(Vec t) { return exp2_in_range(vmin(vmax(t, splat(-126.0f)), splat(127.0f))); }
+MVGAMBA_INLINE Vec in_exp2_range(Vec t) { return vmin(vmax(t, splat(-126.0f)), splat(127.0f)); }
+template <int N>
+MVGAMBA_INLINE void exp2(Vec (&t)[N]) {
+    for (int n = 0; n < N; n++) t[n] = in_exp2_range(t[n]);
+    exp2_in_range(t);
+}
+MVGAMBA_INLINE Vec exp2(Vec t) { return exp2_in_range(in_exp2_range(t)); }
 MVGAMBA_INLINE Vec exp(Vec x) { return exp2(x * LOG2E); }
 
 MVGAMBA_INLINE Vec sigmoid(Vec x) { return 1.0f / (1.0f + exp(-x)); }
