@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mvgamba_ros.types import F32
+
+if TYPE_CHECKING:
+    from torch.nn import Module
 
 LPIPS_BACKBONE = "vgg16-397923af.pth"
 """torchvision's VGG-16, which LPIPS compares by; looked for in torch's cache, never fetched."""
@@ -32,8 +36,9 @@ def ssim(found: F32, truth: F32) -> float:
 
 
 @cache
-def load_lpips() -> Callable[[F32, F32], float] | None:
-    """LPIPS (Zhang et al., 2018, VGG) of (H, W, 3) pictures in [0, 1]; None without its package and weights."""
+def lpips_network() -> Module | None:
+    """LPIPS (Zhang et al., 2018, VGG), which compares (N, 3, H, W) pictures in [-1, 1]; None without its package and
+    weights."""
     import torch
 
     if not (Path(torch.hub.get_dir()) / "checkpoints" / LPIPS_BACKBONE).is_file():
@@ -42,7 +47,17 @@ def load_lpips() -> Callable[[F32, F32], float] | None:
         import lpips
     except ImportError:
         return None
-    network = lpips.LPIPS(net="vgg", verbose=False).eval()
+    network: Module = lpips.LPIPS(net="vgg", verbose=False).eval()
+    return network.requires_grad_(False)
+
+
+def load_lpips() -> Callable[[F32, F32], float] | None:
+    """LPIPS of (H, W, 3) pictures in [0, 1]; None without its package and weights."""
+    import torch
+
+    network = lpips_network()
+    if network is None:
+        return None
 
     def distance(found: F32, truth: F32) -> float:
         a, b = (torch.from_numpy(x.astype(np.float32)).permute(2, 0, 1)[None] * 2 - 1 for x in (found, truth))

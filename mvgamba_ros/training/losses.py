@@ -1,6 +1,7 @@
 """What the network is asked for: true depths along its rays, and true pictures from elsewhere.
 
-The published losses are colour, silhouette and an opacity regulariser on rendered novel views (MVGamba, section 3.4).
+The published losses are colour, silhouette, LPIPS and an opacity regulariser on rendered novel views (MVGamba,
+section 3.4).
 A small budget needs the depth terms as well: the mesh is known, so every ray's answer is.
 """
 
@@ -15,6 +16,7 @@ from torch.nn import functional as F
 from mvgamba_ros.kernels.rasterize import Rendered, rasterize
 from mvgamba_ros.model.arm import ArmOutput
 from mvgamba_ros.training.batch import Sample
+from mvgamba_ros.training.perceptual import perceptual_loss
 from mvgamba_ros.types import Gaussians
 
 
@@ -25,6 +27,7 @@ class LossWeights:
     back: float = 5.0
     color: float = 1.0
     mask: float = 1.0
+    perceptual: float = 0.6
     rendered_depth: float = 1.0
     opacity: float = 0.01
 
@@ -60,20 +63,28 @@ def _mean(value: Tensor, weight: Tensor) -> Tensor:
 
 
 def render_losses(output: ArmOutput, sample: Sample) -> dict[str, Tensor]:
-    """Render every scene into its target views on white: squared error of ``color`` and ``mask``, absolute error of
-    ``rendered_depth`` where both are solid, and ``opacity``, the mean of o (1 - o), which asks for a decision."""
-    color, mask, depth, opacity = [], [], [], []
+    """Render every scene into its target views on white: squared error of ``color`` and ``mask``, `perceptual_loss`,
+    absolute error of ``rendered_depth`` where both are solid, and ``opacity``, the mean of o (1 - o), which asks for a
+    decision."""
+    color, mask, perceptual, depth, opacity = [], [], [], [], []
     for b in range(len(sample.half)):
         g = output.gaussians(b)
         r = render_targets(g, sample, b)
         color.append(F.mse_loss(r.color, sample.target_rgb[b]))
         mask.append(F.mse_loss(r.alpha, sample.target_alpha[b]))
+        perceptual.append(perceptual_loss(r.color, sample.target_rgb[b]))
         solid = torch.isfinite(sample.target_depth[b]) & (r.alpha.detach() > 0.5)
         error = (r.depth - sample.target_depth[b].nan_to_num(0)).abs().clamp(max=0.5)
         depth.append((error * solid).sum() / solid.sum().clamp(min=1))
         # silhouettes disturbed beyond agreement leave a scene without rays, and a mean of nothing is not a number
         opacity.append((g.opacities * (1 - g.opacities)).sum() / max(len(g.opacities), 1))
-    means = {"color": color, "mask": mask, "rendered_depth": depth, "opacity": opacity}
+    means = {
+        "color": color,
+        "mask": mask,
+        "perceptual": perceptual,
+        "rendered_depth": depth,
+        "opacity": opacity,
+    }
     return {name: torch.stack(values).mean() for name, values in means.items()}
 
 
