@@ -1,6 +1,6 @@
 """Where a reconstruction's time goes, and what the parts cost beside each other.
 
-usage: python -m benchmarks.pipeline [CAPTURE] [--runs 5] [--roi-scale 1.4] [--profile docs/images/profile.png]
+usage: python -m benchmarks.pipeline CAPTURE [--runs 5] [--roi-scale 1.4] [--profile docs/images/profile.png]
 
 Reconstructs the views of CAPTURE (a folder with transforms.json) with the network and our own segmentation, warm, as
 often as --runs says, with and without refinement; runs in the same turns the network's forward pass alone and its own
@@ -85,7 +85,7 @@ PRODUCTS_BAR, AROUND_BAR, REFINE_BAR = 1.6, 4.0, 4.0
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("capture", type=Path, nargs="?", default=Path("../shared/captures/mustard"))
+    parser.add_argument("capture", metavar="CAPTURE", type=Path)
     parser.add_argument("--views", default="transforms.json", help="views file in CAPTURE (%(default)s)")
     parser.add_argument("--checkpoint", default="", help="weights; by default those of the package")
     parser.add_argument("--runs", type=int, default=5, help="timed turns after one warm-up (%(default)s)")

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from dataclasses import asdict, replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,8 @@ import yaml
 from scipy.spatial import cKDTree
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
+from mvgamba_ros.evaluation.image import ssim as image_ssim
+from mvgamba_ros.kernels import keep_large_blocks
 from mvgamba_ros.model.arm import ArmConfig, ArmNetwork, ArmOutput
 from mvgamba_ros.model.checkpoint import load_checkpoint
 from mvgamba_ros.model.interval import hull_intervals, pixel_rays
@@ -25,7 +28,9 @@ from mvgamba_ros.training.data.place import Rig
 from mvgamba_ros.training.data.shards import Recipe, Shards, write_shards
 from mvgamba_ros.training.export import export
 from mvgamba_ros.training.loop import Trainer
-from mvgamba_ros.training.losses import depth_losses, render_losses
+from mvgamba_ros.training.losses import LossWeights, depth_losses, render_losses, total
+from mvgamba_ros.training.perceptual import ssim
+from mvgamba_ros.training.validate import picture_scores
 
 EXACT = Sampling(augmented=0.0, mirrored=0.0)
 TINY = ArmConfig(size=96, width=32, skip=16, bins=8, orders=("rows", "across_reversed"))
@@ -123,6 +128,51 @@ def test_rendering_losses_pull_colours_and_silhouette_towards_the_truth(data: Pa
         at_truth, away = render_losses(truth, batch), render_losses(astray, batch)
     for name in ("color", "mask", "rendered_depth"):
         assert float(at_truth[name]) < 0.7 * float(away[name]), name
+
+
+def test_structural_similarity_is_the_one_that_pictures_are_scored_by() -> None:
+    truth = torch.rand(2, 40, 56, 3, generator=torch.Generator().manual_seed(0))
+    found = (truth + 0.1 * torch.randn(truth.shape, generator=torch.Generator().manual_seed(1))).clamp(0, 1)
+    expected = np.mean([image_ssim(a.numpy(), b.numpy()) for a, b in zip(found, truth, strict=True)])
+    assert float(ssim(found, truth)) == pytest.approx(expected, abs=1e-4)
+    assert float(ssim(truth, truth)) == pytest.approx(1.0, abs=1e-5)
+
+
+@pytest.mark.slow
+def test_one_object_is_learned_by_heart(data: Path) -> None:
+    """To more than 30 dB on its novel views, within a minute: the network can say what the losses ask for."""
+    keep_large_blocks()
+    exact = replace(EXACT, tilt=0.0, shift=0.0)
+    sample = collate([make_sample(Shards(data)[0], 4, 2, 48, exact, np.random.default_rng(1))])
+    torch.manual_seed(0)
+    network = ArmNetwork(ArmConfig(width=64, orders=("rows", "across_reversed")))
+    rays = hull_intervals(sample.inputs(), network.grid)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3, betas=(0.9, 0.95), weight_decay=0.0)
+    weights = LossWeights(color=50.0, mask=5.0)
+    for _ in range(250):
+        output = network(sample.inputs(), rays)
+        total(depth_losses(output, sample) | render_losses(output, sample), weights).backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+    with torch.no_grad():
+        learned = picture_scores(network(sample.inputs(), rays), sample)
+    assert learned["psnr"] > 30.0
+
+
+def test_the_learning_rate_rises_stays_and_falls_and_its_length_can_be_settled_late(data: Path, tmp_path: Path) -> None:
+    def rates(samples: int) -> list[float]:
+        run = Trainer(config(data, samples=samples, warmup=10, cooldown=0.5), tmp_path / "r", lambda line: None)
+        found = []
+        for run.samples in range(0, samples + 1, 10):
+            found.append(run.learning_rate() / run.config.learning_rate)
+        return found
+
+    short, long = rates(100), rates(200)
+    assert short[0] < 0.01
+    assert short[1:6] == long[1:6] == [1.0] * 5  # a run that is not yet cooling down does not know its length
+    assert all(a > b for a, b in pairwise(short[5:]))
+    assert short[-1] == pytest.approx(0.0, abs=1e-9)
 
 
 def test_a_scene_whose_silhouettes_share_nothing_costs_no_nan(data: Path) -> None:
