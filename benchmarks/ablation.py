@@ -35,10 +35,10 @@ from benchmarks.kernels import medians
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.kernels import keep_large_blocks
 from mvgamba_ros.model.arm import ORDERS, ArmConfig, ArmNetwork
-from mvgamba_ros.training.batch import Sample, collate, make_sample
+from mvgamba_ros.training.batch import collate, make_sample
 from mvgamba_ros.training.config import TrainConfig, load
 from mvgamba_ros.training.data.shards import Shards
-from mvgamba_ros.training.loop import Trainer
+from mvgamba_ros.training.loop import Batch, Trainer
 
 BASE = "arm-s"
 NEVER = 1_000_000_000
@@ -152,7 +152,7 @@ class TimedTrainer(Trainer):
     def times(self) -> Path:
         return self.folder / "step_seconds.txt"
 
-    def _update(self, batch: Sample) -> dict[str, float]:
+    def _update(self, batch: Batch) -> dict[str, float]:
         began = time.perf_counter()
         losses = super()._update(batch)
         with self.times.open("a") as file:

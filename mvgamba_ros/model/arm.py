@@ -172,12 +172,16 @@ class ArmNetwork(nn.Module):
         for parameter in self.attribute_head.parameters():
             nn.init.zeros_(parameter)
 
-    def forward(self, batch: CropBatch, rays: Intervals | None = None) -> ArmOutput:
-        """Products run in bfloat16 inside `torch.autocast`; geometry, the residual stream and all that is answered
-        stay float32."""
+    def forward(self, batch: CropBatch, rays: Intervals | None = None, agreement: Tensor | None = None) -> ArmOutput:
+        """``rays`` and ``agreement`` are `hull_intervals` and `photo_consistency` of ``batch`` at the grid, for callers
+        that have them: nothing in them is learned.
+
+        Products run in bfloat16 inside `torch.autocast`; geometry, the residual stream and all that is answered stay
+        float32.
+        """
         with torch.autocast(batch.rgb.device.type, enabled=False):
             rays = hull_intervals(batch, self.grid) if rays is None else rays
-            at_grid = self._grid_inputs(batch, rays)
+            at_grid = self._grid_inputs(batch, rays, agreement)
         B, V = batch.alpha.shape[:2]
         skip, tokens = self.stem(self._crop_inputs(batch, rays), at_grid)
         x = tokens.float().flatten(2).transpose(1, 2).reshape(B, -1, self.config.width)
@@ -197,7 +201,7 @@ class ArmNetwork(nn.Module):
         plucker = F.interpolate(plucker, scale_factor=self.config.stride, mode="bilinear", align_corners=False)
         return torch.cat([batch.rgb.flatten(0, 1), batch.alpha.flatten(0, 1)[:, None], plucker], 1)
 
-    def _grid_inputs(self, batch: CropBatch, rays: Intervals) -> Tensor:
+    def _grid_inputs(self, batch: CropBatch, rays: Intervals, agreement: Tensor | None) -> Tensor:
         """Hull interval relative to the cube's centre, its width, the ray's validity, and colour agreement."""
         c = self.config
         centre = rays.origins.norm(dim=-1)[..., None, None]
@@ -207,9 +211,10 @@ class ArmNetwork(nn.Module):
             interval = torch.stack([rays.near - centre, rays.far - centre, rays.far - rays.near], 2) * valid[:, :, None]
         else:
             interval = rays.near.new_zeros(B, V, 3, G, G)
-        agreement = (
-            photo_consistency(batch, rays, c.bins) if c.use_consistency else rays.near.new_zeros(B, V, 2 * c.bins, G, G)
-        )
+        if not c.use_consistency:
+            agreement = rays.near.new_zeros(B, V, 2 * c.bins, G, G)
+        elif agreement is None:
+            agreement = photo_consistency(batch, rays, c.bins)
         return torch.cat([interval, valid[:, :, None], agreement], 2).flatten(0, 1)
 
     def _scan(self, x: Tensor, keep: Tensor, ranks: Tensor) -> Tensor:

@@ -10,15 +10,18 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from accelerate import Accelerator
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from mvgamba_ros.model.arm import ArmNetwork
+from mvgamba_ros.model.interval import Intervals, hull_intervals, photo_consistency
 from mvgamba_ros.training.batch import Sample, collate, make_sample
 from mvgamba_ros.training.config import TrainConfig
 from mvgamba_ros.training.data.shards import Shards
@@ -26,8 +29,27 @@ from mvgamba_ros.training.losses import depth_losses, render_losses, total
 from mvgamba_ros.training.validate import validate
 
 
-class Steps(Dataset[Sample]):
-    """Item n is this rank's share of the batch of micro-step n."""
+@dataclass(frozen=True)
+class Batch:
+    """What one micro-step takes: the samples, and what their crops say of depth before any learning."""
+
+    sample: Sample
+    rays: Intervals
+    agreement: Tensor | None
+
+    def to(self, device: torch.device) -> Batch:
+        agreement = None if self.agreement is None else self.agreement.to(device)
+        return Batch(_to(self.sample, device), _to(self.rays, device), agreement)
+
+
+def _to(tensors: Any, device: torch.device) -> Any:
+    """A dataclass of tensors on ``device``."""
+    return replace(tensors, **{f.name: getattr(tensors, f.name).to(device) for f in fields(tensors)})
+
+
+class Steps(Dataset[Batch]):
+    """Item n is this rank's share of the batch of micro-step n. The intervals are made here too, so that the loader's
+    process does it while the trainer's learns from the batch before."""
 
     def __init__(self, config: TrainConfig, shards: Shards, rank: int, world: int) -> None:
         self.config, self.shards, self.rank, self.world = config, shards, rank, world
@@ -41,7 +63,7 @@ class Steps(Dataset[Sample]):
         chance = np.array(list(counts.values()), float)
         return int(rng.choice(list(counts), p=chance / chance.sum()))
 
-    def __getitem__(self, step: int) -> Sample:
+    def __getitem__(self, step: int) -> Batch:
         c = self.config
         views = self.views(step)
         objects = range(max(c.views_per_step // views, 1))
@@ -51,7 +73,11 @@ class Steps(Dataset[Sample]):
             rng = np.random.default_rng((c.seed, step, k))
             item = self.shards[int(rng.integers(len(self.shards)))]
             samples.append(make_sample(item, views, c.target_views, grid, c.sampling, rng))
-        return collate(samples)
+        sample = collate(samples)
+        rays = hull_intervals(sample.inputs(), grid)
+        wanted = c.model.use_consistency
+        agreement = photo_consistency(sample.inputs(), rays, c.model.bins) if wanted else None
+        return Batch(sample, rays, agreement)
 
 
 class Trainer:
@@ -77,8 +103,8 @@ class Trainer:
         )
         self.step = 0
         self.samples = 0
-        self.ema = {k: v.detach().clone() for k, v in network.state_dict().items()}
         self.network, self.optimizer = self.accelerator.prepare(network, optimizer)
+        self.ema = {k: v.detach().clone() for k, v in network.state_dict().items()}
         self.state_file = folder / "state.pt"
         if self.state_file.exists():
             self._resume()
@@ -93,8 +119,8 @@ class Trainer:
         for batch in self._batches(steps):
             if self.samples >= c.samples or (until_step is not None and self.step >= until_step):
                 break
-            losses = self._update(batch)
-            self.samples += max(c.views_per_step // batch.rgb.shape[1], 1)
+            losses = self._update(batch.to(acc.device))
+            self.samples += max(c.views_per_step // batch.sample.rgb.shape[1], 1)
             self.step += 1
             now = time.monotonic()
             if now - told > 10 and acc.is_main_process:
@@ -115,19 +141,19 @@ class Trainer:
         self.validate()
         acc.end_training()
 
-    def _batches(self, steps: Steps) -> Iterator[Sample]:
+    def _batches(self, steps: Steps) -> Iterator[Batch]:
         order = range(self.step, self.step + 2**24)
         yield from DataLoader(steps, batch_size=None, sampler=order, num_workers=1, prefetch_factor=3)
 
-    def _update(self, batch: Sample) -> dict[str, float]:
+    def _update(self, batch: Batch) -> dict[str, float]:
         c, acc = self.config, self.accelerator
         with acc.accumulate(self.network):
             for group in self.optimizer.param_groups:
                 group["lr"] = self.learning_rate()
-            output = self.network(batch.inputs())
-            losses = depth_losses(output, batch)
+            output = self.network(batch.sample.inputs(), batch.rays, batch.agreement)
+            losses = depth_losses(output, batch.sample)
             if self.step >= c.render_from:
-                losses |= render_losses(output, batch)
+                losses |= render_losses(output, batch.sample)
             acc.backward(total(losses, c.losses))
             if acc.sync_gradients:
                 acc.clip_grad_norm_(self.network.parameters(), c.clip)
@@ -186,6 +212,6 @@ class Trainer:
         state = torch.load(self.state_file, weights_only=True)
         self.accelerator.unwrap_model(self.network).load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.ema = state["ema"]
+        self.ema = {k: v.to(self.accelerator.device) for k, v in state["ema"].items()}
         self.step, self.samples = state["step"], state["samples"]
         self.say(f"resuming {self.state_file} at step {self.step} ({self.samples:,} objects)")

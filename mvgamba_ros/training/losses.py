@@ -93,7 +93,8 @@ def render_targets(g: Gaussians, sample: Sample, scene: int) -> Rendered:
     size = sample.target_alpha.shape[-1]
     T_camera_cube = torch.linalg.inv(sample.target_T_cube_camera[scene])
     K = sample.target_K[scene]
-    return rasterize(g.means, g.quats, g.scales, g.opacities, g.colors, T_camera_cube, K, size, size, torch.ones(3))
+    white = g.means.new_ones(3)
+    return rasterize(g.means, g.quats, g.scales, g.opacities, g.colors, T_camera_cube, K, size, size, white)
 
 
 def total(losses: dict[str, Tensor], weights: LossWeights) -> Tensor:
