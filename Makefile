@@ -2,6 +2,7 @@
 #   make demo            a simulated arm looks at an object, the node answers its shape
 #   make test            lint, types, tests
 #   make bench-kernels   the kernels' table of times
+#   make asan            the kernels' tests under the address and undefined-behaviour sanitizers
 #   make setup           only the set-up
 # PYTHON=python3.12 picks the interpreter (3.10 to 3.13); without it the first one that fits is taken.
 
@@ -17,7 +18,7 @@ KERNELS := $(shell find mvgamba_ros/kernels/native -type f 2>/dev/null)
 # The wheels' start-up hook marks a process tree as bootstrapped; a mark inherited from another environment misleads it.
 unexport _ROS_WHEELS_BOOTSTRAP_COMPLETE
 
-.PHONY: setup test lint demo bench-kernels clean
+.PHONY: setup test lint demo bench-kernels asan clean
 
 setup: $(STAMPS)/package $(STAMPS)/interfaces
 
@@ -32,6 +33,15 @@ demo: setup
 
 bench-kernels: setup
 	$(RUN) python -m benchmarks.kernels $(BENCH_ARGS)
+
+# Python is not built with the sanitizers, so they are preloaded; its own leaks are not ours.
+asan: setup
+	cmake -S mvgamba_ros/kernels/native -B build/kernels > build/asan.log
+	cmake --build build/kernels --parallel --target mvgamba_kernels_asan >> build/asan.log
+	$(RUN) LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libstdc++.so)" \
+		ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 \
+		MVGAMBA_KERNELS=$(CURDIR)/build/kernels/asan python -m pytest $(PYTEST_ARGS) \
+		$(filter-out %_cuda.py,$(wildcard test/test_kernels_*.py))
 
 clean:
 	rm -rf $(VENV) build install log

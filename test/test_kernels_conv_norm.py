@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -84,6 +86,9 @@ def test_rms_norm_of_a_three_four_vector():
     torch.testing.assert_close(rms_norm(x, torch.tensor([1.0, 2.0]), eps=0.0), expected)
 
 
+@pytest.mark.skipif(
+    "libasan" in os.environ.get("LD_PRELOAD", ""), reason="the sanitizer brings an allocator of its own"
+)
 def test_glibc_takes_the_allocator_call():
     assert keep_large_blocks()
 
