@@ -71,24 +71,20 @@ class ArmOutput:
 
     def gaussians(self, scene: int = 0) -> Gaussians:
         """All Gaussians of one scene on valid rays, front layer first, in the unit cube."""
-        pick = self.rays.valid[scene]
-        means = self.means()[scene]
+        rays, pick = self.rays, self.rays.valid[scene]
+        origins = rays.origins[scene, :, None, None].expand(*pick.shape, 3)[pick]
+        means = origins[:, None] + self.depth[scene][pick][..., None] * rays.directions[scene][pick][:, None]
 
         def layers(x: Tensor) -> Tensor:
-            return x[pick].transpose(0, 1).flatten(0, 1)
+            return x.transpose(0, 1).flatten(0, 1)
 
         return Gaussians(
             layers(means),
-            layers(self.quats[scene]),
-            layers(self.scales[scene]),
-            layers(self.opacities[scene]),
-            layers(self.colors[scene]),
+            layers(self.quats[scene][pick]),
+            layers(self.scales[scene][pick]),
+            layers(self.opacities[scene][pick]),
+            layers(self.colors[scene][pick]),
         )
-
-    def means(self) -> Tensor:
-        """(B, V, G, G, 2, 3)"""
-        rays = self.rays
-        return rays.origins[:, :, None, None, None] + self.depth[..., None] * rays.directions[..., None, :]
 
 
 class Stem(nn.Module):
@@ -133,8 +129,15 @@ class BinHead(nn.Module):
             self.direct.bias.copy_(torch.cat([ramp, -ramp]))
 
     def forward(self, features: Tensor, at_bins: Tensor) -> Tensor:
-        x = self.bin(at_bins) + self.ray(features)[:, None]
-        return self.direct(features).unflatten(-1, (2, -1)) + self.along(x.transpose(1, 2))
+        x = self.bin(at_bins) + self.ray(features)[:, None]  # (R, bins, width)
+        # all rays as the rows of one picture, channels last: the same convolution without turning the tensors around
+        x = x.permute(2, 0, 1)[None]
+        for layer in self.along:
+            if isinstance(layer, nn.Conv1d):
+                x = F.conv2d(x, layer.weight[:, :, None], layer.bias, padding=(0, 1))
+            else:
+                x = layer(x)
+        return self.direct(features).unflatten(-1, (2, -1)) + x[0].transpose(0, 1)
 
 
 def _per_ray(per_view: Tensor, valid: Tensor) -> Tensor:

@@ -66,26 +66,22 @@ def render_losses(output: ArmOutput, sample: Sample) -> dict[str, Tensor]:
     """Render every scene into its target views on white: squared error of ``color`` and ``mask``, `perceptual_loss`,
     absolute error of ``rendered_depth`` where both are solid, and ``opacity``, the mean of o (1 - o), which asks for a
     decision."""
-    color, mask, perceptual, depth, opacity = [], [], [], [], []
+    pictures, color, mask, depth, opacity = [], [], [], [], []
     for b in range(len(sample.half)):
         g = output.gaussians(b)
         r = render_targets(g, sample, b)
+        pictures.append(r.color)
         color.append(F.mse_loss(r.color, sample.target_rgb[b]))
         mask.append(F.mse_loss(r.alpha, sample.target_alpha[b]))
-        perceptual.append(perceptual_loss(r.color, sample.target_rgb[b]))
         solid = torch.isfinite(sample.target_depth[b]) & (r.alpha.detach() > 0.5)
         error = (r.depth - sample.target_depth[b].nan_to_num(0)).abs().clamp(max=0.5)
         depth.append((error * solid).sum() / solid.sum().clamp(min=1))
         # silhouettes disturbed beyond agreement leave a scene without rays, and a mean of nothing is not a number
         opacity.append((g.opacities * (1 - g.opacities)).sum() / max(len(g.opacities), 1))
-    means = {
-        "color": color,
-        "mask": mask,
-        "perceptual": perceptual,
-        "rendered_depth": depth,
-        "opacity": opacity,
-    }
-    return {name: torch.stack(values).mean() for name, values in means.items()}
+    means = {"color": color, "mask": mask, "rendered_depth": depth, "opacity": opacity}
+    losses = {name: torch.stack(values).mean() for name, values in means.items()}
+    losses["perceptual"] = perceptual_loss(torch.cat(pictures), sample.target_rgb.flatten(0, 1))
+    return losses
 
 
 def render_targets(g: Gaussians, sample: Sample, scene: int) -> Rendered:
