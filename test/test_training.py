@@ -197,6 +197,21 @@ def test_a_resumed_run_gives_the_numbers_of_one_that_never_stopped(data: Path, t
 
 
 @pytest.mark.slow
+def test_an_interrupted_run_saves_the_step_it_was_at(data: Path, tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(yaml.safe_dump(_plain(asdict(config(data, samples=100_000)))))
+    train = [sys.executable, "-m", "mvgamba_ros.cli", "train", str(file), "-o", str(tmp_path / "run")]
+    with subprocess.Popen(train, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        while "objects" not in process.stdout.readline():  # the first line of progress
+            assert process.poll() is None
+        process.terminate()
+        assert "stopped at step" in process.communicate(timeout=60)[0]
+    assert process.returncode == 0
+    assert Trainer(config(data), tmp_path / "run", lambda line: None).step > 0
+
+
+@pytest.mark.slow
 def test_two_processes_take_the_step_that_one_takes(data: Path, tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
     file.write_text(yaml.safe_dump(_plain(asdict(config(data)))))

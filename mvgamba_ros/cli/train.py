@@ -1,13 +1,14 @@
 """Train the network on rendered objects, or export a run's weights.
 
-`mvgamba train CONFIG -o RUN` trains until the schedule's end, saves its state in RUN every few minutes and goes on
-from there when it is started again. TensorBoard reads RUN; RUN/validation.csv has the held-out metrics.
+`mvgamba train CONFIG -o RUN` trains until the schedule's end, saves its state in RUN every few minutes and when it is
+interrupted, and goes on from there when it is started again. TensorBoard reads RUN; RUN/validation.csv has the held-out metrics.
 `mvgamba train --export FILE -o RUN` writes the averaged weights of a run as a checkpoint.
 """
 
 from __future__ import annotations
 
 import argparse
+import signal
 from pathlib import Path
 
 EXAMPLES = """examples:
@@ -53,6 +54,12 @@ def run(args: argparse.Namespace) -> int:
     from mvgamba_ros.training.config import load
     from mvgamba_ros.training.loop import Trainer
 
-    config = load(args.config, args.set)
-    Trainer(config, args.out, say=lambda line: print(line, flush=True)).run(args.until_step)
+    trainer = Trainer(load(args.config, args.set), args.out, say=lambda line: print(line, flush=True))
+
+    def stop(*_: object) -> None:
+        trainer.stopping = True
+
+    signal.signal(signal.SIGINT, stop)
+    signal.signal(signal.SIGTERM, stop)
+    trainer.run(args.until_step)
     return 0

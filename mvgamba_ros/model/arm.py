@@ -129,6 +129,9 @@ class BinHead(nn.Module):
             self.direct.bias.copy_(torch.cat([ramp, -ramp]))
 
     def forward(self, features: Tensor, at_bins: Tensor) -> Tensor:
+        direct = self.direct(features).unflatten(-1, (2, -1))
+        if not len(features):  # silhouettes that share nothing: a picture without rows cannot be convolved
+            return direct
         x = self.bin(at_bins) + self.ray(features)[:, None]  # (R, bins, width)
         # all rays as the rows of one picture, channels last: the same convolution without turning the tensors around
         x = x.permute(2, 0, 1)[None]
@@ -137,7 +140,7 @@ class BinHead(nn.Module):
                 x = F.conv2d(x, layer.weight[:, :, None], layer.bias, padding=(0, 1))
             else:
                 x = layer(x)
-        return self.direct(features).unflatten(-1, (2, -1)) + x[0].transpose(0, 1)
+        return direct + x[0].transpose(0, 1)
 
 
 def _per_ray(per_view: Tensor, valid: Tensor) -> Tensor:

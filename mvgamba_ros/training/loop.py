@@ -103,6 +103,8 @@ class Trainer:
         )
         self.step = 0
         self.samples = 0
+        self.stopping = False
+        """Set it from a signal's handler: the step in work is finished, the state saved, and `run` returns."""
         self.network, self.optimizer = self.accelerator.prepare(network, optimizer)
         self.ema = {k: v.detach().clone() for k, v in network.state_dict().items()}
         self.state_file = folder / "state.pt"
@@ -117,6 +119,10 @@ class Trainer:
         saved = validated = told = time.monotonic()
         told_samples = self.samples
         for batch in self._batches(steps):
+            if self.stopping:
+                self.save()
+                self.say(f"stopped at step {self.step}; start again to go on from there")
+                return
             if self.samples >= c.samples or (until_step is not None and self.step >= until_step):
                 break
             losses = self._update(batch.to(acc.device))
