@@ -53,10 +53,12 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     BASE: (),
     "no hull interval": ("model.use_interval=false",),
     "no colour agreement": ("model.use_consistency=false",),
+    "bins across the cube": ("model.bins_in_hull=false",),
     "neither of the two": ("model.use_interval=false", "model.use_consistency=false"),
     "no blocks": (orders(),),
     "4 blocks": (orders(*ORDERS[:4]),),
     "one scan order": (orders(*DEPTH * ["rows"]),),
+    "views as they came": ("model.rank_views=false",),
     "never across views": (orders(*2 * ["rows", "rows_reversed", "columns", "columns_reversed"]),),
     "patches of 16 pixels": ("model.patch=16",),
     "8 bins": ("model.bins=8",),
@@ -127,6 +129,7 @@ def configure(path: Path, variant: str, samples: int, seed: int, changes: Sequen
         f"seed={seed}",
         f"samples={samples}",
         f"render_from={round(base.render_from * samples / base.samples)}",
+        f"warmup={round(base.warmup * samples / base.samples)}",
         f"validate_minutes={NEVER}",  # once, at the end
     ]
     return load(path, [*changes, *schedule, *VARIANTS[variant]])

@@ -54,13 +54,13 @@ def test_the_products_are_those_of_all_layers_and_only_those(run: tuple[pipeline
     network = ArmNetwork(config).eval()
     with torch.no_grad(), pipeline.Products() as recorded:
         network(crops, hull_intervals(crops, network.grid))
-    used = {id(args[1]) for _, args, _ in recorded.calls}
+    used = {args[1].data_ptr() for _, args, _ in recorded.calls}
     layers = {
         name: module.weight
         for name, module in network.named_modules()
         if isinstance(module, torch.nn.Linear | torch.nn.Conv2d | torch.nn.Conv1d) and not name.endswith("conv1d")
     }  # the blocks' convolutions are per channel: no matrix product
-    assert used == {id(weight) for weight in layers.values()}
+    assert used == {weight.data_ptr() for weight in layers.values()}
     assert len(recorded.calls) == len(layers)
 
 

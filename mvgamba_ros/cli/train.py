@@ -1,7 +1,8 @@
 """Train the network on rendered objects, or export a run's weights.
 
 `mvgamba train CONFIG -o RUN` trains until the schedule's end, saves its state in RUN every few minutes and when it is
-interrupted, and goes on from there when it is started again. TensorBoard reads RUN; RUN/validation.csv has the held-out metrics.
+interrupted, and goes on from there when it is started again. TensorBoard reads RUN; RUN/validation.csv has the
+held-out metrics.
 `mvgamba train --export FILE -o RUN` writes the averaged weights of a run as a checkpoint.
 """
 

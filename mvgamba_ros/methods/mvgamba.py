@@ -45,7 +45,7 @@ class MVGambaMethod:
         config = self.network.config
         with torch.no_grad():
             batch = make_crops(views, cube, config.size, options.prompts.support_height)
-            rays = hull_intervals(batch, self.network.grid)
+            rays = hull_intervals(batch, self.network.grid, not config.bins_in_hull)
             if not rays.valid.any():
                 raise ReconstructionError(
                     ErrorCode.SILHOUETTES_DISAGREE,

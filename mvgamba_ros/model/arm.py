@@ -32,7 +32,12 @@ ORDERS = ("rows", "rows_reversed", "across", "across_reversed", "columns", "colu
 @dataclass(frozen=True)
 class ArmConfig:
     """``size``: crop side in pixels; ``patch``: token side; ``stride``: pixels between Gaussians; ``bins``: positions
-    along a ray; ``orders``: the scan order of each block, so their number is the depth."""
+    along a ray; ``orders``: the scan order of each block, so their number is the depth.
+
+    The rest take a choice back, to show what it is worth (docs/ablation.md): ``use_interval``, ``use_consistency``:
+    the hull's near and far depth, and the agreement of colours, as inputs; ``bins_in_hull``: bins lie between near and
+    far, else across the whole cube; ``rank_views``: the sequence begins with the tightest view, else as views came.
+    """
 
     size: int = 96
     patch: int = 8
@@ -44,6 +49,8 @@ class ArmConfig:
     orders: tuple[str, ...] = (*ORDERS[:4], *ORDERS[4:], *ORDERS[2:4])
     use_interval: bool = True
     use_consistency: bool = True
+    bins_in_hull: bool = True
+    rank_views: bool = True
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -186,13 +193,14 @@ class ArmNetwork(nn.Module):
         float32.
         """
         with torch.autocast(batch.rgb.device.type, enabled=False):
-            rays = hull_intervals(batch, self.grid) if rays is None else rays
+            rays = hull_intervals(batch, self.grid, not self.config.bins_in_hull) if rays is None else rays
             at_grid = self._grid_inputs(batch, rays, agreement)
         B, V = batch.alpha.shape[:2]
         skip, tokens = self.stem(self._crop_inputs(batch, rays), at_grid)
         x = tokens.float().flatten(2).transpose(1, 2).reshape(B, -1, self.config.width)
         keep = F.max_pool2d(rays.valid.float(), self.config.patch // self.config.stride).flatten(1) > 0
-        x = self._scan(x, keep, view_ranks(rays))
+        ranks = view_ranks(rays) if self.config.rank_views else torch.arange(V, device=x.device).expand(B, V)
+        x = self._scan(x, keep, ranks)
         up = self.config.patch // self.config.stride
         dense = self.to_grid(self.norm(x)).reshape(B * V, self.tokens, self.tokens, -1).permute(0, 3, 1, 2)
         at_rays = torch.cat([F.pixel_shuffle(dense, up), skip, at_grid], 1).permute(0, 2, 3, 1)

@@ -78,10 +78,11 @@ def _sample(image: Tensor, M: Tensor, o: Tensor, points: Tensor) -> Tensor:
     return F.grid_sample(image[None], uv[None, None], align_corners=False)[0, :, 0]
 
 
-def hull_intervals(batch: CropBatch, grid: int) -> Intervals:
+def hull_intervals(batch: CropBatch, grid: int, whole_cube: bool = False) -> Intervals:
     """March every object ray through the cube and keep where all silhouettes agree.
 
-    The crossing is interpolated between steps from the soft silhouettes, so it is finer than the step (5 % of the
+    ``whole_cube``: rays that meet the hull get the cube's near and far instead, to show what the hull's are worth. The
+    crossing is interpolated between steps from the soft silhouettes, so it is finer than the step (5 % of the
     cube's side). A ray inside its own silhouette that no other view confirms is not valid.
     """
     B, V, S = batch.alpha.shape[0], batch.alpha.shape[1], batch.alpha.shape[-1]
@@ -104,7 +105,11 @@ def hull_intervals(batch: CropBatch, grid: int) -> Intervals:
             for w in range(V):
                 if w != v:
                     inside = torch.minimum(inside, _sample(batch.alpha[b, w][None], M[b, w], o[b, w], points)[0])
-            near[b, v][pick], far[b, v][pick] = _crossings(inside.reshape(-1, STEPS), t)
+            enters, leaves = _crossings(inside.reshape(-1, STEPS), t)
+            if whole_cube:
+                hit = leaves > enters
+                enters, leaves = torch.where(hit, t0, 0), torch.where(hit, t1, 0)
+            near[b, v][pick], far[b, v][pick] = enters, leaves
     return Intervals(near, far, far > near, origins, directions)
 
 

@@ -74,7 +74,7 @@ class Steps(Dataset[Batch]):
             item = self.shards[int(rng.integers(len(self.shards)))]
             samples.append(make_sample(item, views, c.target_views, grid, c.sampling, rng))
         sample = collate(samples)
-        rays = hull_intervals(sample.inputs(), grid)
+        rays = hull_intervals(sample.inputs(), grid, not c.model.bins_in_hull)
         wanted = c.model.use_consistency
         agreement = photo_consistency(sample.inputs(), rays, c.model.bins) if wanted else None
         return Batch(sample, rays, agreement)
