@@ -50,6 +50,7 @@ INSIDE = {
     "forward": (arm.ArmNetwork, "forward"),
     "colour sweep": (arm, "photo_consistency"),
     "fuse": (mvgamba, "fuse_depths"),
+    "reach": (mvgamba, "reach_silhouettes"),
     "mesh": (mvgamba, "field_to_mesh"),
     "refine": (mvgamba, "refine"),
 }
@@ -65,6 +66,7 @@ ROWS = {
     "colour sweep": "colours along every ray",
     "layers": "layers of the network",
     "fuse": "fuse the depths",
+    "reach": "reach the silhouettes",
     "mesh": "field to mesh",
     "paint": "paint the mesh",
     "cloud": "sample the cloud",
@@ -74,7 +76,7 @@ ROWS = {
     "refine": "refine (only when asked)",
 }
 NETWORK = ("intervals", "colour sweep", "layers")
-AROUND = ("segment", "support", "hull", "fuse", "mesh", "paint")
+AROUND = ("segment", "support", "hull", "fuse", "reach", "mesh", "paint")
 """Segmentation, hull and surface: what the second bar counts."""
 COLORS = {**dict.fromkeys(NETWORK, "tab:orange"), **dict.fromkeys(AROUND, "tab:blue"), "refine": "tab:green"}
 

@@ -21,6 +21,7 @@ from mvgamba_ros.options import Options
 from mvgamba_ros.surface.extract import field_to_mesh
 from mvgamba_ros.surface.fuse import DepthMaps, fuse_depths
 from mvgamba_ros.surface.refine import refine
+from mvgamba_ros.surface.silhouettes import reach_silhouettes
 from mvgamba_ros.types import Cancelled, Progress, View
 
 MOST_VIEWS = 16
@@ -58,6 +59,7 @@ class MVGambaMethod:
         stop_if(cancelled)
         progress("network", 0.3 if options.refine else 0.6)
         shaped = fuse_depths(depth_maps(output, views, cube, config.size), hull)
+        shaped = reach_silhouettes(shaped, hull, views)
         stop_if(cancelled)
         mesh = field_to_mesh(shaped, options.max_faces, options.prompts.support_height)
         gaussians = cube.from_unit(output.gaussians())

@@ -1,0 +1,60 @@
+"""What a silhouette shows is there, however thin; and nothing else is added."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from shapes import FOUR_SIDES, cuboid, see
+
+from mvgamba_ros.geometry.hull import VisualHull, carve
+from mvgamba_ros.surface.silhouettes import reach_silhouettes
+from mvgamba_ros.types import Mesh, View
+
+ABOVE = [[0.3, 0.3, 0.4], [-0.3, 0.3, 0.4]]
+
+
+@pytest.fixture(scope="module")
+def seen() -> tuple[list[View], VisualHull]:
+    """A block of 8 cm with a handle of 8 mm, from six sides, and its hull."""
+    block, handle = cuboid([-0.04] * 3, [0.04] * 3), cuboid([0.039, -0.004, -0.004], [0.1, 0.004, 0.004])
+    both = Mesh(
+        np.concatenate([block.vertices, handle.vertices]),
+        np.concatenate([block.faces, handle.faces + 8]),
+        np.concatenate([block.colors, handle.colors]),
+    )
+    views = see(both, [*FOUR_SIDES, *ABOVE], [0.0, 0.0, 0.0])
+    return views, carve(views, resolution=64)
+
+
+def along_x(hull: VisualHull) -> np.ndarray:
+    """World x of every voxel, in the field's shape."""
+    x = hull.origin[0] + hull.voxel * np.arange(hull.field.shape[0])
+    return np.broadcast_to(x[:, None, None], hull.field.shape)
+
+
+def test_a_lost_handle_comes_back(seen: tuple[list[View], VisualHull]) -> None:
+    views, hull = seen
+    lost = np.where(along_x(hull) > 0.05, np.minimum(hull.field, -0.001), hull.field).astype(np.float32)
+    found = reach_silhouettes(VisualHull(lost, hull.origin, hull.voxel), hull, views)
+    handle = (along_x(hull) > 0.06) & (along_x(hull) < 0.09)
+    assert not (lost[handle] > 0).any()
+    reached = np.unique(np.argwhere((found.field > 0) & handle)[:, 0])
+    assert len(reached) == len(np.unique(np.argwhere(handle)[:, 0]))  # all along, without a gap
+    assert (found.field > 0).sum() <= (hull.field > 0).sum()
+    assert np.all(found.field[hull.field <= 0] == lost[hull.field <= 0])  # nothing outside the hull
+
+
+def test_a_surface_that_reaches_its_silhouettes_stays_as_it_is(seen: tuple[list[View], VisualHull]) -> None:
+    views, hull = seen
+    thick = hull.field > 2 * hull.voxel
+    same = reach_silhouettes(hull, hull, views)
+    assert np.array_equal(same.field[thick], hull.field[thick])
+    assert (same.field <= hull.field + 1e-9).all()
+
+
+def test_it_never_takes_away(seen: tuple[list[View], VisualHull]) -> None:
+    views, hull = seen
+    noisy = np.minimum(hull.field, np.random.default_rng(0).normal(0, 0.003, hull.field.shape).astype(np.float32))
+    more = reach_silhouettes(VisualHull(noisy, hull.origin, hull.voxel), hull, views)
+    assert (more.field >= noisy).all()
+    assert (more.field > noisy).any()
