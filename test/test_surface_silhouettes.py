@@ -7,6 +7,7 @@ import pytest
 from shapes import FOUR_SIDES, cuboid, see
 
 from mvgamba_ros.geometry.hull import VisualHull, carve
+from mvgamba_ros.surface.fuse import smooth
 from mvgamba_ros.surface.silhouettes import reach_silhouettes
 from mvgamba_ros.types import Mesh, View
 
@@ -58,3 +59,19 @@ def test_it_never_takes_away(seen: tuple[list[View], VisualHull]) -> None:
     more = reach_silhouettes(VisualHull(noisy, hull.origin, hull.voxel), hull, views)
     assert (more.field >= noisy).all()
     assert (more.field > noisy).any()
+
+
+def test_smoothing_takes_ripple_and_leaves_the_shape_inside_its_hull() -> None:
+    n, voxel, radius = 64, 0.002, 0.045
+    axis = voxel * (np.arange(n) - (n - 1) / 2)
+    distance = radius - np.linalg.norm(np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), -1), axis=-1)
+    origin = np.full(3, axis[0])
+    hull = VisualHull(distance.astype(np.float32), origin, voxel)
+    ripple = np.random.default_rng(0).normal(0.0, 0.002, distance.shape) - 0.003
+    rough = VisualHull((distance + ripple).astype(np.float32), origin, voxel)
+    even = smooth(rough, hull, 5 * voxel)
+    near = np.abs(distance - 0.003) < voxel
+    assert np.std((even.field - distance)[near]) < 0.25 * np.std((rough.field - distance)[near])
+    # a ball of radius r shrinks by the variance over r, half a millimetre here
+    assert np.mean((even.field - distance)[near]) == pytest.approx(-0.003 - (2.5 * voxel) ** 2 / radius, abs=1e-4)
+    assert (even.field <= hull.field).all()

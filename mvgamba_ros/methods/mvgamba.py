@@ -19,12 +19,14 @@ from mvgamba_ros.model.crops import make_crops
 from mvgamba_ros.model.interval import hull_intervals
 from mvgamba_ros.options import Options
 from mvgamba_ros.surface.extract import field_to_mesh
-from mvgamba_ros.surface.fuse import DepthMaps, fuse_depths
+from mvgamba_ros.surface.fuse import DepthMaps, fuse_depths, smooth
 from mvgamba_ros.surface.refine import refine
 from mvgamba_ros.surface.silhouettes import reach_silhouettes
 from mvgamba_ros.types import Cancelled, Progress, View
 
 MOST_VIEWS = 16
+TRUNCATION = 5.0
+"""Of the fused field, voxels: what smoothing it reaches over."""
 
 
 class MVGambaMethod:
@@ -58,11 +60,12 @@ class MVGambaMethod:
                 output = self.network(batch, rays)
         stop_if(cancelled)
         progress("network", 0.3 if options.refine else 0.6)
-        shaped = fuse_depths(depth_maps(output, views, cube, config.size), hull)
-        shaped = reach_silhouettes(shaped, hull, views)
+        truncation = TRUNCATION * hull.voxel
+        shaped = fuse_depths(depth_maps(output, views, cube, config.size), hull, truncation)
+        shaped = reach_silhouettes(smooth(shaped, hull, truncation), hull, views)
         stop_if(cancelled)
         mesh = field_to_mesh(shaped, options.max_faces, options.prompts.support_height)
-        gaussians = cube.from_unit(output.gaussians())
+        gaussians = cube.from_unit(output.gaussians(blurred=True))
         if options.refine:
             progress("surface", 0.4)
             gaussians = refine(

@@ -29,6 +29,10 @@ ORDERS = ("rows", "rows_reversed", "across", "across_reversed", "columns", "colu
 """Scan orders over the kept tokens: view by view along rows or columns, or patch by patch across the views."""
 
 
+LOW_PASS = 0.3
+"""What the rasteriser adds to a projected variance, square pixels."""
+
+
 @dataclass(frozen=True)
 class ArmConfig:
     """``size``: crop side in pixels; ``patch``: token side; ``stride``: pixels between Gaussians; ``bins``: positions
@@ -76,11 +80,21 @@ class ArmOutput:
     colors: Tensor
     K: Tensor
 
-    def gaussians(self, scene: int = 0) -> Gaussians:
-        """All Gaussians of one scene on valid rays, front layer first, in the unit cube."""
+    def gaussians(self, scene: int = 0, blurred: bool = False) -> Gaussians:
+        """All Gaussians of one scene on valid rays, front layer first, in the unit cube.
+
+        ``blurred``: with the low-pass of the pictures that they were trained in, whose pixels were about as wide as the
+        crops'. Without it finer pictures show gaps between them (Yu et al., "Mip-Splatting", 2024).
+        """
         rays, pick = self.rays, self.rays.valid[scene]
         origins = rays.origins[scene, :, None, None].expand(*pick.shape, 3)[pick]
         means = origins[:, None] + self.depth[scene][pick][..., None] * rays.directions[scene][pick][:, None]
+
+        scales = self.scales[scene][pick]
+        if blurred:
+            focal = self.K[scene, :, 0, 0, None, None].expand(pick.shape)[pick]
+            pixel = self.depth[scene][pick] / focal[:, None]
+            scales = (scales.square() + LOW_PASS * pixel.square()[..., None]).sqrt()
 
         def layers(x: Tensor) -> Tensor:
             return x.transpose(0, 1).flatten(0, 1)
@@ -88,7 +102,7 @@ class ArmOutput:
         return Gaussians(
             layers(means),
             layers(self.quats[scene][pick]),
-            layers(self.scales[scene][pick]),
+            layers(scales),
             layers(self.opacities[scene][pick]),
             layers(self.colors[scene][pick]),
         )

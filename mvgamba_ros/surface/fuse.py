@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy.ndimage import gaussian_filter
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -26,6 +27,8 @@ DOUBT = 3.0
 """A depth of standard deviation s is heard up to so many s behind it."""
 MOST_DOUBT = 30.0
 """... and to so many truncations at most."""
+SMOOTHING = 2.5
+"""Standard deviation of `smooth`, voxels; chosen on held-out procedural objects, where 2 to 3 do about as well."""
 MIN_COSINE = 0.15
 """Surfaces seen more obliquely than this are weighted, and their distances corrected, as if at this cosine."""
 
@@ -69,6 +72,15 @@ def fuse_depths(maps: DepthMaps, hull: VisualHull, truncation: float | None = No
     index = np.argwhere(near)
     field[near] = _mean(looks, hull, index, truncation, np.minimum(hull.field[near], truncation))
     return VisualHull(np.minimum(field, hull.field), hull.origin, hull.voxel)
+
+
+def smooth(shape: VisualHull, hull: VisualHull, truncation: float) -> VisualHull:
+    """``shape`` without the ripple that single depths leave, still inside ``hull`` (on the same grid).
+
+    A Gaussian over the field, cut off at ``truncation`` metres outside so that what is far away does not pull.
+    """
+    field = gaussian_filter(np.maximum(shape.field, -truncation), SMOOTHING, truncate=3.0)
+    return VisualHull(np.minimum(field, hull.field), shape.origin, shape.voxel)
 
 
 def _mean(looks: list[_Look], hull: VisualHull, index: np.ndarray, truncation: float, otherwise: F32) -> F32:
