@@ -196,6 +196,14 @@ def test_a_resumed_run_gives_the_numbers_of_one_that_never_stopped(data: Path, t
     torch.testing.assert_close(weights(resumed), weights(whole), atol=1e-6, rtol=1e-5)
 
 
+def test_runs_of_different_precision_can_follow_each_other_in_one_process(data: Path, tmp_path: Path) -> None:
+    for precision in ("bf16", "no"):
+        run = Trainer(config(data, precision=precision), tmp_path / precision, lambda line: None)
+        assert run.accelerator.mixed_precision == precision
+        run.run(until_step=1)
+        assert torch.isfinite(weights(run)).all()
+
+
 @pytest.mark.slow
 def test_an_interrupted_run_saves_the_step_it_was_at(data: Path, tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"

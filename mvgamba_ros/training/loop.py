@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -85,6 +86,7 @@ class Trainer:
 
     def __init__(self, config: TrainConfig, folder: Path, say: Callable[[str], None] = print) -> None:
         self.config, self.folder, self.say = config, folder, say
+        AcceleratorState._reset_state()  # else the precision of a process's first run is that of all its runs
         self.accelerator = Accelerator(
             mixed_precision=config.precision,
             gradient_accumulation_steps=config.accumulate,
