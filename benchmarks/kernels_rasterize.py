@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +19,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from benchmarks.kernels import medians
 from mvgamba_ros.kernels import keep_large_blocks, native
 from mvgamba_ros.kernels.rasterize import rasterize
 from mvgamba_ros.kernels.rasterize_reference import ALPHA_MAX, ALPHA_MIN, project
@@ -156,18 +156,6 @@ def seen_pairs(scene: dict[str, Any]) -> int:
     return round(total)
 
 
-def seconds(calls: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
-    """The median time of each call, taken in turn; the first round is not counted."""
-    times: dict[str, list[float]] = {name: [] for name in calls}
-    for round_ in range(repeats + 1):
-        for name, call in calls.items():
-            start = time.perf_counter()
-            call()
-            if round_:
-                times[name].append(time.perf_counter() - start)
-    return {name: statistics.median(taken) for name, taken in times.items()}
-
-
 def backward(draw: Callable[..., Any], scene: dict[str, Any], weights: Tensor, **options: Any) -> None:
     """Both passes, with the gradients of everything that is learned."""
     names = ["means", "quats", "scales", "opacities", "colors"]
@@ -200,7 +188,7 @@ def measure(N: int, pixels: int, repeats: int) -> Row:
         backward(rasterize_tiled_torch, one, weights[:1], tile=t)
         tried[t] = time.perf_counter() - start
     tile = min(tried, key=lambda t: tried[t])
-    times = seconds(
+    times = medians(
         {
             "forward": lambda: forward(rasterize, scene),
             "forward_backward": lambda: backward(rasterize, scene, weights),
@@ -235,7 +223,7 @@ def cost_plot(repeats: int, path: Path) -> None:
         pairs, passes = [], []
         for scene in drawn:
             weights = torch.ones(VIEWS, scene["height"], scene["width"], 4)
-            t = seconds(
+            t = medians(
                 {"f": lambda s=scene: forward(rasterize, s), "b": lambda s=scene, w=weights: backward(rasterize, s, w)},
                 repeats,
             )

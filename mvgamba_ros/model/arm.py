@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mvgamba_ros.kernels.rasterize_reference import LOW_PASS
 from mvgamba_ros.model.interval import CropBatch, Intervals, hull_intervals, photo_consistency, view_ranks
 from mvgamba_ros.model.mamba import Block, RMSNorm, init_residual_scale
 from mvgamba_ros.model.rotnet import RotNet
@@ -27,10 +28,6 @@ from mvgamba_ros.types import Gaussians
 
 ORDERS = ("rows", "rows_reversed", "across", "across_reversed", "columns", "columns_reversed")
 """Scan orders over the kept tokens: view by view along rows or columns, or patch by patch across the views."""
-
-
-LOW_PASS = 0.3
-"""What the rasteriser adds to a projected variance, square pixels."""
 
 
 @dataclass(frozen=True)
