@@ -111,9 +111,9 @@ class Stem(nn.Module):
     def __init__(self, config: ArmConfig, channels: int, grid_channels: int) -> None:
         super().__init__()
         s = config.skip
-        self.to_grid = nn.Sequential(nn.Conv2d(channels, s, 4, config.stride, 1), nn.ReLU())
-        self.mix = nn.Sequential(nn.Conv2d(s + grid_channels, s, 3, padding=1), nn.ReLU())
-        self.halve = nn.Sequential(nn.Conv2d(s, 2 * s, 4, 2, 1), nn.ReLU())
+        self.to_grid = nn.Sequential(nn.Conv2d(channels, s, 4, config.stride, 1), nn.ReLU(inplace=True))
+        self.mix = nn.Sequential(nn.Conv2d(s + grid_channels, s, 3, padding=1), nn.ReLU(inplace=True))
+        self.halve = nn.Sequential(nn.Conv2d(s, 2 * s, 4, 2, 1), nn.ReLU(inplace=True))
         rest = config.patch // (2 * config.stride)
         self.to_tokens = nn.Conv2d(2 * s, config.width, rest, rest)
 
@@ -139,7 +139,10 @@ class BinHead(nn.Module):
         self.direct = nn.Linear(features, 2 * bins)
         self.bin = nn.Linear(self.AT_BIN, width)
         self.along = nn.Sequential(
-            nn.ReLU(), nn.Conv1d(width, width, 3, padding=1), nn.ReLU(), nn.Conv1d(width, 2, 3, padding=1)
+            nn.ReLU(inplace=True),
+            nn.Conv1d(width, width, 3, padding=1),
+            nn.ReLU(inplace=True),
+            nn.Conv1d(width, 2, 3, padding=1),
         )
         # begin as the visual hull: first surface near, last one far
         ramp = torch.linspace(2, -2, bins)
@@ -150,20 +153,13 @@ class BinHead(nn.Module):
         direct = self.direct(features).unflatten(-1, (2, -1))
         if not len(features):  # silhouettes that share nothing: a picture without rows cannot be convolved
             return direct
-        x = self.bin(at_bins) + self.ray(features)[:, None]  # (R, bins, width)
-        # all rays as the rows of one picture, channels last: the same convolution without turning the tensors around
-        x = x.permute(2, 0, 1)[None]
-        for layer in self.along:
-            if isinstance(layer, nn.Conv1d):
-                x = F.conv2d(x, layer.weight[:, :, None], layer.bias, padding=(0, 1))
-            else:
-                x = layer(x)
-        return direct + x[0].transpose(0, 1)
+        x = self.bin(at_bins).add_(self.ray(features)[:, None])  # (R, bins, width)
+        return direct + self.along(x.transpose(1, 2))
 
 
-def _per_ray(per_view: Tensor, valid: Tensor) -> Tensor:
-    """(B, V, ...) repeated for each valid ray (R, ...)."""
-    return per_view[:, :, None, None].expand(*valid.shape, *per_view.shape[2:])[valid]
+def _rows(pictures: Tensor) -> Tensor:
+    """(N, C, H, W) -> (N * H * W, C), without a copy where the channels lie next to each other."""
+    return pictures.permute(0, 2, 3, 1).reshape(-1, pictures.shape[1])
 
 
 class ArmNetwork(nn.Module):
@@ -186,7 +182,10 @@ class ArmNetwork(nn.Module):
         # the decoder works ray by ray, on the object's rays only: all context has come through the tokens and the stem
         self.to_grid = nn.Linear(c.width, up * up * s)
         self.decoder = nn.Sequential(
-            nn.Linear(2 * s + grid_channels, 3 * s), nn.ReLU(), nn.Linear(3 * s, 3 * s), nn.ReLU()
+            nn.Linear(2 * s + grid_channels, 3 * s),
+            nn.ReLU(inplace=True),
+            nn.Linear(3 * s, 3 * s),
+            nn.ReLU(inplace=True),
         )
         self.depth_head = BinHead(3 * s, c.bins)
         self.rotation_head = nn.Linear(3 * s, 2 * 32)
@@ -208,23 +207,37 @@ class ArmNetwork(nn.Module):
             at_grid = self._grid_inputs(batch, rays, agreement)
         B, V = batch.alpha.shape[:2]
         skip, tokens = self.stem(self._crop_inputs(batch, rays), at_grid)
-        x = tokens.float().flatten(2).transpose(1, 2).reshape(B, -1, self.config.width)
+        x = _rows(tokens.float()).view(B, -1, self.config.width)
         keep = F.max_pool2d(rays.valid.float(), self.config.patch // self.config.stride).flatten(1) > 0
         ranks = view_ranks(rays) if self.config.rank_views else torch.arange(V, device=x.device).expand(B, V)
         x = self._scan(x, keep, ranks)
-        up = self.config.patch // self.config.stride
-        dense = self.to_grid(self.norm(x)).reshape(B * V, self.tokens, self.tokens, -1).permute(0, 3, 1, 2)
-        at_rays = torch.cat([F.pixel_shuffle(dense, up), skip, at_grid], 1).permute(0, 2, 3, 1)
-        agreement = at_grid[:, 4:].permute(0, 2, 3, 1)[rays.valid.flatten(0, 1)].unflatten(-1, (2, -1))
-        return self._decode(self.decoder(at_rays[rays.valid.flatten(0, 1)]), agreement, batch, rays)
+        # from here on row by row, of the valid rays alone
+        picked = rays.valid.flatten().nonzero()[:, 0]
+        from_grid = _rows(at_grid).index_select(0, picked)
+        dense = self._at_rays(self.to_grid(self.norm(x)), picked)
+        features = self.decoder(torch.cat([dense, _rows(skip).index_select(0, picked), from_grid], 1))
+        return self._decode(features, from_grid[:, 4:].unflatten(1, (2, -1)), picked, batch, rays)
+
+    def _at_rays(self, dense: Tensor, picked: Tensor) -> Tensor:
+        """What the tokens say to each of their rays, ``dense`` (B, N, skip * up * up), to the ``picked`` ones (R,):
+        `F.pixel_shuffle` and a choice of pixels, in one."""
+        G, T, up = self.grid, self.tokens, self.config.patch // self.config.stride
+        view, y, x = picked // (G * G), picked // G % G, picked % G
+        token, inner = (view * T + y // up) * T + x // up, y % up * up + x % up
+        rows = dense.view(-1, self.config.skip, up * up).transpose(1, 2).reshape(-1, self.config.skip)
+        return rows.index_select(0, token * up * up + inner)
 
     def _crop_inputs(self, batch: CropBatch, rays: Intervals) -> Tensor:
         """RGB, silhouette and Pluecker rays (o x d, d) at full crop resolution."""
-        d = F.normalize(rays.directions, dim=-1)
-        moment = torch.linalg.cross(rays.origins[:, :, None, None].expand_as(d), d)
-        plucker = torch.cat([moment, d], -1).flatten(0, 1).permute(0, 3, 1, 2)
+        d = F.normalize(rays.directions, dim=-1).flatten(0, 1).flatten(1, 2).transpose(1, 2)  # (B * V, 3, G * G)
+        x, y, z = rays.origins.flatten(0, 1).unbind(1)
+        zero, one = torch.zeros_like(x), torch.ones_like(x)
+        cross = [zero, -z, y, z, zero, -x, -y, x, zero]  # what o x d is as a matrix; below it the identity
+        same = [one, zero, zero, zero, one, zero, zero, zero, one]
+        plucker = (torch.stack([*cross, *same], 1).view(-1, 6, 3) @ d).unflatten(2, (self.grid, self.grid))
         plucker = F.interpolate(plucker, scale_factor=self.config.stride, mode="bilinear", align_corners=False)
-        return torch.cat([batch.rgb.flatten(0, 1), batch.alpha.flatten(0, 1)[:, None], plucker], 1)
+        crops = torch.cat([batch.rgb.flatten(0, 1), batch.alpha.flatten(0, 1)[:, None], plucker], 1)
+        return crops.contiguous(memory_format=torch.channels_last)  # convolutions are faster so, and rows are views
 
     def _grid_inputs(self, batch: CropBatch, rays: Intervals, agreement: Tensor | None) -> Tensor:
         """Hull interval relative to the cube's centre, its width, the ray's validity, and colour agreement."""
@@ -240,43 +253,59 @@ class ArmNetwork(nn.Module):
             agreement = rays.near.new_zeros(B, V, 2 * c.bins, G, G)
         elif agreement is None:
             agreement = photo_consistency(batch, rays, c.bins)
-        return torch.cat([interval, valid[:, :, None], agreement], 2).flatten(0, 1)
+        at_grid = torch.cat([interval, valid[:, :, None], agreement], 2).flatten(0, 1)
+        return at_grid.contiguous(memory_format=torch.channels_last)
 
     def _scan(self, x: Tensor, keep: Tensor, ranks: Tensor) -> Tensor:
         """Run the blocks over the kept tokens of (B, V * T * T, width), each in its own order."""
-        length = max(int(keep.sum(1).max()), 1)
         B, N, width = x.shape
-        x = torch.where(keep[..., None], x, 0).flatten(0, 1)
-        scene = N * torch.arange(B, device=x.device)[:, None]
-        # padding sits at the end of every order, after all real tokens of a causal scan
-        rows = {name: self._order(name, keep, ranks)[:, :length] + scene for name in set(self.config.orders)}
-        for block, order in zip(self.blocks, self.config.orders, strict=True):
-            # whole rows by one index each: an index for every element costs several times as much
-            index = rows[order].flatten()
-            y = block(x.index_select(0, index).view(B, length, width))
-            x = x.index_copy(0, index, y.flatten(0, 1))
-        return torch.where(keep[..., None], x.view(B, N, width), 0)
+        length = max(int(keep.sum(1).max()), 1)
+        kept = (~keep).byte().argsort(dim=1, stable=True)[:, :length]  # padding at the end, where a scene keeps fewer
+        first = N * torch.arange(B, device=x.device)[:, None]
+        rows = (kept + first).flatten()
+        padding = ~keep.flatten()[rows, None]
+        x = x.flatten(0, 1).index_select(0, rows).masked_fill(padding, 0)
 
-    def _order(self, name: str, keep: Tensor, ranks: Tensor) -> Tensor:
-        """Indices of all tokens, kept ones first, in the named order. (B, V * T * T)"""
+        orders = {name: self._order(name, kept, keep, ranks) for name in set(self.config.orders)}
+        places = {name: order.argsort(1) for name, order in orders.items()}
+        here = torch.arange(length, device=x.device).expand(B, length)
+        start = length * torch.arange(B, device=x.device)[:, None]
+        for block, name in zip(self.blocks, self.config.orders, strict=True):
+            # from the order before to this one: whole rows by one index each, one for every element costs more
+            x = x.index_select(0, (here.gather(1, orders[name]) + start).flatten())
+            x = block(x.view(B, length, width)).flatten(0, 1)
+            here = places[name]
+        x = x.index_select(0, (here + start).flatten()).masked_fill(padding, 0)
+        return x.new_zeros(B * N, width).index_copy(0, rows, x).view(B, N, width)
+
+    def _order(self, name: str, kept: Tensor, keep: Tensor, ranks: Tensor) -> Tensor:
+        """(B, L): which of the tokens ``kept`` (B, L) comes first, second, ... in the named order; padding, which is
+        not in ``keep`` (B, V * T * T), last, after all real tokens of a causal scan."""
         T, views = self.tokens, ranks.shape[1]
-        y, x = torch.meshgrid(*2 * [torch.arange(T, device=keep.device)], indexing="ij")
-        v = ranks[:, :, None, None]
+        v, y, x = ranks.gather(1, kept // (T * T)), kept // T % T, kept % T
         base, _, reverse = name.partition("_")
         key = {"rows": (v * T + y) * T + x, "columns": (v * T + x) * T + y, "across": (y * T + x) * views + v}[base]
         key = -key if reverse else key
-        return torch.where(keep, key.flatten(1), views * T * T).argsort(1)
+        return torch.where(keep.gather(1, kept), key, views * T * T).argsort(1)
 
-    def _decode(self, features: Tensor, agreement: Tensor, batch: CropBatch, rays: Intervals) -> ArmOutput:
-        """``features`` (R, C) and ``agreement`` (R, 2, bins) of the valid rays, in their order in ``rays.valid``."""
-        c, valid = self.config, rays.valid
+    def _decode(
+        self, features: Tensor, agreement: Tensor, picked: Tensor, batch: CropBatch, rays: Intervals
+    ) -> ArmOutput:
+        """``features`` (R, C) and ``agreement`` (R, 2, bins) of the rays ``picked`` (R,) of all (B * V * G * G)."""
+        c = self.config
+        view = picked // self.grid**2
+
+        def of_ray(per_ray: Tensor) -> Tensor:
+            return per_ray.flatten(0, 3).index_select(0, picked)
+
+        def of_view(per_view: Tensor) -> Tensor:
+            return per_view.flatten(0, 1).index_select(0, view)
+
         share = (torch.arange(c.bins, device=features.device) + 0.5) / c.bins
-        near, interval = rays.near[valid][:, None], (rays.far - rays.near)[valid][:, None]
-        points = (
-            _per_ray(rays.origins, valid)[:, None]
-            + (near + interval * share)[..., None] * (rays.directions[valid][:, None])
-        )
-        above = points[..., 2:] - _per_ray(batch.floor[:, None].expand(valid.shape[:2]), valid)[:, None, None]
+        near, interval = of_ray(rays.near)[:, None], of_ray(rays.far - rays.near)[:, None]
+        z = (near + interval * share)[..., None]
+        points = of_view(rays.origins)[:, None] + z * of_ray(rays.directions)[:, None]
+        above = points[..., 2:] - of_view(batch.floor[:, None].expand(rays.near.shape[:2]))[:, None, None]
         at_bins = [agreement.transpose(1, 2), points, interval[:, None].expand(-1, c.bins, -1), above.clamp(-2, 2)]
         logits = self.depth_head(features, torch.cat(at_bins, -1)).float()
         p = logits.softmax(-1)
@@ -285,16 +314,17 @@ class ArmNetwork(nn.Module):
         depth = near + interval * mean
         attributes = self.attribute_head(features).float().unflatten(-1, (2, 7))
         # a Gaussian's natural size is its share of the image: the grid's pitch at its depth
-        focal = batch.K[..., 0, 0, None, None].expand_as(rays.near)[valid][:, None]
+        focal = of_view(batch.K[..., 0, 0])[:, None]
         scales = 0.7 * (depth * c.stride / focal)[..., None] * torch.exp(attributes[..., :3].clamp(-2, 1.5))
-        own = F.adaptive_avg_pool2d(batch.rgb.flatten(0, 1), self.grid).permute(0, 2, 3, 1)[valid.flatten(0, 1)]
+        own = _rows(F.avg_pool2d(batch.rgb.flatten(0, 1), c.stride)).index_select(0, picked)
         colors = (own[:, None] + attributes[..., 4:7].tanh()).clamp(0, 1)
         turns = self.rotation_head(features).float().unflatten(-1, (2, 32))
         with torch.autocast(turns.device.type, enabled=False):
             quats = self.rotation(turns)
 
         def spread_out(x: Tensor) -> Tensor:
-            return x.new_zeros(*valid.shape, *x.shape[1:]).index_put((valid,), x)
+            rows = x.new_zeros(rays.near.numel(), *x.shape[1:]).index_copy(0, picked, x)
+            return rows.unflatten(0, rays.near.shape)
 
         return ArmOutput(
             rays=rays,
