@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import asdict, replace
@@ -209,14 +210,36 @@ def test_an_interrupted_run_saves_the_step_it_was_at(data: Path, tmp_path: Path)
     file = tmp_path / "config.yaml"
     file.write_text(yaml.safe_dump(_plain(asdict(config(data, samples=100_000)))))
     train = [sys.executable, "-m", "mvgamba_ros.cli", "train", str(file), "-o", str(tmp_path / "run")]
-    with subprocess.Popen(train, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(train, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
         assert process.stdout is not None
         while "objects" not in process.stdout.readline():  # the first line of progress
             assert process.poll() is None
-        process.terminate()
+        os.killpg(process.pid, signal.SIGTERM)  # as a terminal or a supervisor does: the loader's process gets it too
         assert "stopped at step" in process.communicate(timeout=60)[0]
     assert process.returncode == 0
     assert Trainer(config(data), tmp_path / "run", lambda line: None).step > 0
+
+
+@pytest.mark.slow
+def test_one_interrupted_process_stops_its_fellow(data: Path, tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(yaml.safe_dump(_plain(asdict(config(data, samples=100_000)))))
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "29518"]
+    train = ["-m", "mvgamba_ros.cli", "train", str(file), "-o", str(tmp_path / "run")]
+    env = {**os.environ, "ACCELERATE_USE_CPU": "true"}
+    with subprocess.Popen([*launch, *train], stdout=subprocess.PIPE, text=True, env=env) as process:
+        assert process.stdout is not None
+        while "objects" not in process.stdout.readline():
+            assert process.poll() is None
+        first, *_ = children(process.pid)
+        os.kill(first, signal.SIGTERM)
+        assert "stopped at step" in process.communicate(timeout=60)[0]
+    assert process.returncode == 0
+
+
+def children(pid: int) -> list[int]:
+    """Process ids of the children of ``pid``."""
+    return [int(p) for task in Path(f"/proc/{pid}/task").iterdir() for p in (task / "children").read_text().split()]
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ Processes, devices and mixed precision are Hugging Face Accelerate's.
 from __future__ import annotations
 
 import math
+import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
@@ -81,6 +82,13 @@ class Steps(Dataset[Batch]):
         return Batch(sample, rays, agreement)
 
 
+def _leave_signals(_: int) -> None:
+    """A terminal's or a supervisor's signal goes to all processes of the run: the trainer answers it, and its loader
+    must live until it has."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
 class Trainer:
     """One run in a folder: ``state.pt`` (everything), TensorBoard curves, ``validation.csv``."""
 
@@ -121,9 +129,10 @@ class Trainer:
         saved = validated = told = time.monotonic()
         told_samples = self.samples
         for batch in self._batches(steps):
-            if self.stopping:
+            if self._asked_to_stop():
                 self.save()
                 self.say(f"stopped at step {self.step}; start again to go on from there")
+                acc.end_training()
                 return
             if self.samples >= c.samples or (until_step is not None and self.step >= until_step):
                 break
@@ -149,9 +158,18 @@ class Trainer:
         self.validate()
         acc.end_training()
 
+    def _asked_to_stop(self) -> bool:
+        """Whether any of the run's processes was: they stop together, or the others would wait for it for ever."""
+        if self.accelerator.num_processes == 1:
+            return self.stopping
+        asked = torch.tensor(float(self.stopping), device=self.accelerator.device)
+        return float(self.accelerator.reduce(asked)) > 0
+
     def _batches(self, steps: Steps) -> Iterator[Batch]:
         order = range(self.step, self.step + 2**24)
-        yield from DataLoader(steps, batch_size=None, sampler=order, num_workers=1, prefetch_factor=3)
+        yield from DataLoader(
+            steps, batch_size=None, sampler=order, num_workers=1, prefetch_factor=3, worker_init_fn=_leave_signals
+        )
 
     def _update(self, batch: Batch) -> dict[str, float]:
         c, acc = self.config, self.accelerator
