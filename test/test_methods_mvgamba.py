@@ -10,17 +10,18 @@ import numpy as np
 import pytest
 import torch
 from rendered import CENTER, SIZE, views
+from scipy.spatial.transform import Rotation
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
-from mvgamba_ros.geometry.hull import carve
-from mvgamba_ros.methods.mvgamba import MOST_VIEWS, MVGambaMethod
+from mvgamba_ros.geometry.hull import VisualHull, carve
+from mvgamba_ros.methods.mvgamba import MOST_VIEWS, MVGambaMethod, look_closer
 from mvgamba_ros.methods.protocol import Shape
 from mvgamba_ros.model.arm import ORDERS, ArmConfig, ArmNetwork
 from mvgamba_ros.model.checkpoint import SHIPPED, save_checkpoint
 from mvgamba_ros.options import Options
 from mvgamba_ros.pipeline import reconstruct
 from mvgamba_ros.surface.refine import silhouette_iou
-from mvgamba_ros.types import Prompts, View
+from mvgamba_ros.types import Box, Prompts, View
 
 RESOLUTION = 48
 
@@ -79,6 +80,38 @@ def test_refining_brings_the_gaussians_nearer_to_the_silhouettes_and_leaves_the_
     assert silhouette_iou(refined.gaussians, seen, hull) > silhouette_iou(plain.gaussians, seen, hull)
     np.testing.assert_array_equal(refined.mesh.vertices, plain.mesh.vertices)
     assert fractions == sorted(fractions) and fractions[-1] == 1.0
+
+
+def ball_in(hull: VisualHull, radius: float = 0.03) -> VisualHull:
+    """A ball around the object's centre, on the hull's grid and inside it."""
+    points = hull.origin + hull.voxel * np.stack(np.meshgrid(*map(np.arange, hull.field.shape), indexing="ij"), -1)
+    ball = radius - np.linalg.norm(points - CENTER, axis=-1)
+    return replace(hull, field=np.minimum(hull.field, ball).astype(np.float32))
+
+
+def test_a_hull_that_reaches_far_beyond_what_was_found_is_carved_again_around_that() -> None:
+    seen = views(8)[:2]  # 45 degrees apart: the hull is a long wedge
+    hull, options = carve(seen, None, RESOLUTION, 0.0), Options(hull_resolution=RESOLUTION)
+    found = ball_in(hull)
+    closer = look_closer(found, hull, seen, options)
+    assert closer is not None
+    before, after, ball = np.ptp(hull.bounds(), axis=0), np.ptp(closer.bounds(), axis=0), np.ptp(found.bounds(), axis=0)
+    assert before.max() > 1.5 * ball.max()
+    assert (after < ball + 0.25 * ball.max()).all()
+    assert look_closer(ball_in(closer, 0.04), closer, seen, options) is None
+
+
+def test_what_is_carved_again_stays_inside_a_turned_region_of_interest() -> None:
+    seen, half = views(8)[:2], 0.05
+    T = np.eye(4)
+    T[:3, :3], T[:3, 3] = Rotation.from_euler("z", 30, degrees=True).as_matrix(), CENTER
+    roi = Box(T, np.array([4 * half, 2 * half, 0.12]))
+    hull = carve(seen, roi, RESOLUTION, 0.0)
+    options = Options(hull_resolution=RESOLUTION, prompts=Prompts(roi=roi))
+    closer = look_closer(ball_in(hull), hull, seen, options)
+    assert closer is not None
+    inside = closer.origin + closer.voxel * np.argwhere(closer.inside)
+    assert np.abs(((inside - CENTER) @ T[:3, :3])[:, 1]).max() <= half + 1e-9
 
 
 def test_more_views_than_the_network_takes_are_refused_by_number(method: MVGambaMethod) -> None:

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError, stop_if
-from mvgamba_ros.geometry.hull import VisualHull
+from mvgamba_ros.geometry.hull import VisualHull, carve
+from mvgamba_ros.geometry.se3 import inverse, transform
 from mvgamba_ros.geometry.unit_cube import UnitCube, fit
 from mvgamba_ros.kernels.autocast import has_bfloat16
 from mvgamba_ros.methods.protocol import Shape
@@ -18,19 +19,24 @@ from mvgamba_ros.model.checkpoint import SHIPPED, load_checkpoint
 from mvgamba_ros.model.crops import make_crops
 from mvgamba_ros.model.interval import hull_intervals
 from mvgamba_ros.options import Options
-from mvgamba_ros.surface.extract import field_to_mesh
+from mvgamba_ros.surface.extract import field_to_mesh, solid
 from mvgamba_ros.surface.fuse import DepthMaps, fuse_depths, smooth
 from mvgamba_ros.surface.refine import refine
 from mvgamba_ros.surface.silhouettes import reach_silhouettes
-from mvgamba_ros.types import Cancelled, Progress, View
+from mvgamba_ros.types import F64, Box, Cancelled, Progress, View
 
 MOST_VIEWS = 16
 TRUNCATION = 5.0
 """Of the fused field, voxels: what smoothing it reaches over."""
+OPEN = 1.25
+"""A hull that is longer than what was found in it by this factor, along any axis, is looked into again."""
+ROOM = 0.1
+"""How far beyond what was found the hull may reach then, of its longest side."""
+MOST_LOOKS = 4
 
 
 class MVGambaMethod:
-    """Loads its weights when made (BAD_CHECKPOINT where that fails); each call is one forward pass."""
+    """Loads its weights when made (BAD_CHECKPOINT where that fails); each call is one forward pass, or a few."""
 
     name = "mvgamba"
 
@@ -44,26 +50,17 @@ class MVGambaMethod:
             raise ReconstructionError(
                 ErrorCode.TOO_MANY_VIEWS, f"{len(views)} views: mvgamba takes at most {MOST_VIEWS}; leave some out"
             )
-        cube = fit(*hull.bounds())
-        config = self.network.config
-        with torch.no_grad():
-            batch = make_crops(views, cube, config.size, options.prompts.support_height)
-            rays = hull_intervals(batch, self.network.grid, not config.bins_in_hull)
-            if not rays.valid.any():
-                raise ReconstructionError(
-                    ErrorCode.SILHOUETTES_DISAGREE,
-                    "no ray of any view meets the silhouettes of the others; check the poses and the masks",
-                )
+        looks = 0
+        while True:
+            cube = fit(*hull.bounds())
+            output, shaped = self._look(views, hull, cube, options)
+            looks += 1
             stop_if(cancelled)
-            progress("network", 0.1)
-            with torch.autocast("cpu", torch.bfloat16, enabled=has_bfloat16()):
-                output = self.network(batch, rays)
-        stop_if(cancelled)
-        progress("network", 0.3 if options.refine else 0.6)
-        truncation = TRUNCATION * hull.voxel
-        shaped = fuse_depths(depth_maps(output, views, cube, config.size), hull, truncation)
-        shaped = reach_silhouettes(smooth(shaped, hull, truncation), hull, views)
-        stop_if(cancelled)
+            progress("network", (0.3 if options.refine else 0.6) * looks / MOST_LOOKS)
+            closer = None if looks == MOST_LOOKS else look_closer(shaped, hull, views, options)
+            if closer is None:
+                break
+            hull = closer
         mesh = field_to_mesh(shaped, options.max_faces, options.prompts.support_height)
         gaussians = cube.from_unit(output.gaussians(blurred=True))
         if options.refine:
@@ -77,6 +74,52 @@ class MVGambaMethod:
             )
         progress("surface", 1.0)
         return Shape(mesh, gaussians)
+
+    def _look(
+        self, views: Sequence[View], hull: VisualHull, cube: UnitCube, options: Options
+    ) -> tuple[ArmOutput, VisualHull]:
+        """One forward pass in ``cube``, and the field on the hull's grid that its depths make."""
+        config = self.network.config
+        with torch.no_grad():
+            batch = make_crops(views, cube, config.size, options.prompts.support_height)
+            rays = hull_intervals(batch, self.network.grid, not config.bins_in_hull)
+            if not rays.valid.any():
+                raise ReconstructionError(
+                    ErrorCode.SILHOUETTES_DISAGREE,
+                    "no ray of any view meets the silhouettes of the others; check the poses and the masks",
+                )
+            with torch.autocast("cpu", torch.bfloat16, enabled=has_bfloat16()):
+                output = self.network(batch, rays)
+        truncation = TRUNCATION * hull.voxel
+        shaped = fuse_depths(depth_maps(output, views, cube, config.size), hull, truncation)
+        return output, reach_silhouettes(smooth(shaped, hull, truncation), hull, views)
+
+
+def look_closer(shape: VisualHull, hull: VisualHull, views: Sequence[View], options: Options) -> VisualHull | None:
+    """The hull carved again around ``shape`` where it reaches much further than that; None where it does not.
+
+    Few views, or views from above alone, leave the hull open on a side. The network's depths are shares of the hull's
+    intervals and its cube is the hull's: both are coarse there, and finer around what was found the first time.
+    """
+    roi = options.prompts.roi
+    if len(views) == 1 and roi is None:
+        return None  # the hull's depth is a guess from the silhouette's width, and no other view can better it
+    T = np.eye(4) if roi is None else roi.T_world_box  # a box stays inside the region of interest along its axes
+    clean = VisualHull(solid(shape.field, shape.voxel), shape.origin - shape.voxel, shape.voxel)
+    found, before = _extent(clean, T), _extent(hull, T)
+    size = found[1] - found[0]
+    if (before[1] - before[0] <= OPEN * size).all():
+        return None
+    low, high = np.maximum(found[0] - ROOM * size.max(), before[0]), np.minimum(found[1] + ROOM * size.max(), before[1])
+    placed = T.copy()
+    placed[:3, 3] = transform(T, 0.5 * (low + high))
+    return carve(views, Box(placed, high - low), options.hull_resolution, options.prompts.support_height)
+
+
+def _extent(shape: VisualHull, T_world_box: F64) -> F64:
+    """(2, 3): lowest and highest corner, along the axes of ``T_world_box``, of the voxels inside."""
+    points = transform(inverse(T_world_box), shape.origin + shape.voxel * np.argwhere(shape.inside))
+    return np.stack([points.min(0) - 0.5 * shape.voxel, points.max(0) + 0.5 * shape.voxel])
 
 
 def depth_maps(output: ArmOutput, views: Sequence[View], cube: UnitCube, size: int) -> DepthMaps:
