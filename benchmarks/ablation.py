@@ -22,7 +22,6 @@ import argparse
 import csv
 import json
 import statistics
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -38,7 +37,8 @@ from mvgamba_ros.model.arm import ORDERS, ArmConfig, ArmNetwork
 from mvgamba_ros.training.batch import collate, make_sample
 from mvgamba_ros.training.config import TrainConfig, load
 from mvgamba_ros.training.data.shards import Shards
-from mvgamba_ros.training.loop import Batch, Trainer
+from mvgamba_ros.training.loop import Batch, Steps, Trainer
+from mvgamba_ros.training.losses import depth_losses, render_losses, total
 
 BASE = "arm-s"
 NEVER = 1_000_000_000
@@ -74,14 +74,13 @@ COLUMNS = {
     "f5": ("F@5mm", 1.0, 3),
     "chamfer_mm": ("chamfer mm", 1.0, 2),
     "psnr": ("PSNR dB", 1.0, 2),
-    "step_seconds": ("training step ms", 1e3, 0),
 }
 """Measured value -> heading, factor and decimals in the table."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """One variant and seed, finished: the validation report, with the mean ``step_seconds``."""
+    """One variant and seed, finished: the validation report."""
 
     variant: str
     seed: int
@@ -112,13 +111,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     keep_large_blocks()
     names = args.only or list(VARIANTS)
     configs = {(n, seed): configure(args.config, n, args.samples, seed, args.set) for seed in args.seeds for n in names}
-    forward = forward_seconds({n: configs[n, args.seeds[0]] for n in names})
+    each = {n: configs[n, args.seeds[0]] for n in names}
+    seconds = {"step ms": step_seconds(each), "forward ms": forward_seconds(each)}
     finished: list[Run] = []
     for (name, seed), config in configs.items():
         finished.append(train(name, config, args.runs / f"{name.replace(' ', '-')}-{seed}"))
         args.table.parent.mkdir(parents=True, exist_ok=True)
-        args.table.write_text(page(finished, forward, args.samples, args.set))
-    print(f"\n{table(finished, forward)}\n\n{args.table}")
+        args.table.write_text(page(finished, seconds, args.samples, args.set))
+    print(f"\n{table(finished, seconds)}\n\n{args.table}")
 
 
 def configure(path: Path, variant: str, samples: int, seed: int, changes: Sequence[str]) -> TrainConfig:
@@ -148,19 +148,23 @@ def forward_seconds(configs: dict[str, TrainConfig]) -> dict[str, float]:
         return medians(calls, 5)
 
 
-class TimedTrainer(Trainer):
-    """Writes down the seconds of every step, so that a run stopped and resumed knows all of them."""
+def step_seconds(configs: dict[str, TrainConfig]) -> dict[str, float]:
+    """Median seconds of each variant's step, all run in turn: forward, losses and gradients of one batch of four views
+    an object, without the loader, which works beside it, and the optimiser."""
 
-    @property
-    def times(self) -> Path:
-        return self.folder / "step_seconds.txt"
+    def step(network: ArmNetwork, batch: Batch, config: TrainConfig) -> None:
+        with torch.autocast("cpu", torch.bfloat16, enabled=config.precision == "bf16"):
+            output = network(batch.sample.inputs(), batch.rays, batch.agreement)
+        losses = depth_losses(output, batch.sample)
+        if config.render_from < NEVER:
+            losses |= render_losses(output, batch.sample)
+        total(losses, config.losses).backward()
 
-    def _update(self, batch: Batch) -> dict[str, float]:
-        began = time.perf_counter()
-        losses = super()._update(batch)
-        with self.times.open("a") as file:
-            file.write(f"{time.perf_counter() - began:.4f}\n")
-        return losses
+    calls: dict[str, Callable[[], object]] = {}
+    for name, config in configs.items():
+        four = replace(config, view_counts={4: 1.0})
+        calls[name] = partial(step, ArmNetwork(config.model), Steps(four, Shards(Path(config.data)), 0, 1)[0], config)
+    return medians(calls, 3)
 
 
 def train(variant: str, config: TrainConfig, folder: Path) -> Run:
@@ -178,20 +182,18 @@ def train(variant: str, config: TrainConfig, folder: Path) -> Run:
         folder.mkdir(parents=True, exist_ok=True)
         settings.write_text(wanted)
         print(f"{variant}, seed {config.seed}: {config.samples:,} objects", flush=True)
-        trainer = TimedTrainer(config, folder, say=lambda line: print("  " + line, flush=True))
-        trainer.run()
+        Trainer(config, folder, say=lambda line: print("  " + line, flush=True)).run()
         with (folder / "validation.csv").open() as file:
             report = {key: float(value) for key, value in list(csv.DictReader(file))[-1].items()}
-        report["step_seconds"] = statistics.fmean(map(float, trainer.times.read_text().split()))
         result.write_text(json.dumps(report, indent=1))
     measured: dict[str, float] = json.loads(result.read_text())
     parameters = sum(p.numel() for p in ArmNetwork(config.model).parameters())
     return Run(variant, config.seed, parameters, measured)
 
 
-def table(runs: Sequence[Run], forward: dict[str, float]) -> str:
+def table(runs: Sequence[Run], seconds: dict[str, dict[str, float]]) -> str:
     """Markdown; means over seeds, with the spread where there are several."""
-    heads = ["variant", "parameters", *(head for head, _, _ in COLUMNS.values()), "forward ms"]
+    heads = ["variant", "parameters", *(head for head, _, _ in COLUMNS.values()), *seconds]
     lines = ["| " + " | ".join(heads) + " |", "|---|" + "---:|" * (len(heads) - 1)]
     for variant in dict.fromkeys(run.variant for run in runs):
         same = [run for run in runs if run.variant == variant]
@@ -200,12 +202,12 @@ def table(runs: Sequence[Run], forward: dict[str, float]) -> str:
             values = [factor * run.measured[key] for run in same]
             spread = f" ± {statistics.stdev(values):.{decimals}f}" if len(values) > 1 else ""
             cells.append(f"{statistics.fmean(values):.{decimals}f}{spread}")
-        cells.append(f"{1e3 * forward[variant]:.0f}")
+        cells += [f"{1e3 * of_variant[variant]:.0f}" for of_variant in seconds.values()]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
-def page(runs: Sequence[Run], forward: dict[str, float], samples: int, changes: Sequence[str]) -> str:
+def page(runs: Sequence[Run], seconds: dict[str, dict[str, float]], samples: int, changes: Sequence[str]) -> str:
     """The table with what one must know to read it."""
     listed = "\n".join(f"- {name}: `{'`, `'.join(VARIANTS[name])}`" for name in VARIANTS if VARIANTS[name])
     seeds = ", ".join(str(seed) for seed in dict.fromkeys(run.seed for run in runs))
@@ -215,10 +217,10 @@ def page(runs: Sequence[Run], forward: dict[str, float], samples: int, changes: 
 Every variant is `config/arm-s.train.yaml` with one thing changed, trained on {samples:,} objects ({steps:.0f} steps;
 seeds: {seeds}{"; for all: " + ", ".join(changes) if changes else ""}) and measured on held-out objects from four views:
 F@5mm and chamfer of the Gaussians' centres against the true surface, PSNR of novel views. So small a budget shows
-which choices learn fast, not where each would end. Times on one machine, {torch.get_num_threads()} threads: a training
-step's mean, and the median of forward passes on four views.
+which choices learn fast, not where each would end. Times: medians of all variants run in turn on one machine,
+{torch.get_num_threads()} threads; a training step on one batch (without the loader), a forward pass on four.
 
-{table(runs, forward)}
+{table(runs, seconds)}
 
 What was changed:
 
