@@ -50,7 +50,9 @@ INSIDE = {
     "forward": (arm.ArmNetwork, "forward"),
     "colour sweep": (arm, "photo_consistency"),
     "fuse": (mvgamba, "fuse_depths"),
+    "smooth": (mvgamba, "smooth"),
     "reach": (mvgamba, "reach_silhouettes"),
+    "closer": (mvgamba, "look_closer"),
     "mesh": (mvgamba, "field_to_mesh"),
     "refine": (mvgamba, "refine"),
 }
@@ -66,7 +68,9 @@ ROWS = {
     "colour sweep": "colours along every ray",
     "layers": "layers of the network",
     "fuse": "fuse the depths",
+    "smooth": "smooth the field",
     "reach": "reach the silhouettes",
+    "closer": "look whether to look closer",
     "mesh": "field to mesh",
     "paint": "paint the mesh",
     "cloud": "sample the cloud",
@@ -76,7 +80,7 @@ ROWS = {
     "refine": "refine (only when asked)",
 }
 NETWORK = ("intervals", "colour sweep", "layers")
-AROUND = ("segment", "support", "hull", "fuse", "reach", "mesh", "paint")
+AROUND = ("segment", "support", "hull", "fuse", "smooth", "reach", "closer", "mesh", "paint")
 """Segmentation, hull and surface: what the second bar counts."""
 COLORS = {**dict.fromkeys(NETWORK, "tab:orange"), **dict.fromkeys(AROUND, "tab:blue"), "refine": "tab:green"}
 
