@@ -104,8 +104,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     keep_large_blocks()
     views = [replace(view, mask=None, depth=None) for view in read_capture(args.capture, args.views)]
     prompts = Prompts(roi=region(args.capture, args.roi_scale))
-    options = Options(method="mvgamba", checkpoint=args.checkpoint, prompts=prompts)
-    method = load_method("mvgamba", args.checkpoint)
+    options = Options(method="mvgamba", checkpoint=args.checkpoint, prompts=prompts, device="cpu")
+    method = load_method("mvgamba", args.checkpoint, "cpu")
     assert isinstance(method, MVGambaMethod)
 
     stages, alone, peaks = measure(views, options, method.network, args.runs)

@@ -10,6 +10,7 @@ from mvgamba_ros.types import Prompts
 METHODS = ("hull", "mvgamba")
 DEFAULT_METHOD = "mvgamba"
 SEGMENTERS = ("classical", "sam", "masks")
+DEVICES = ("auto", "cpu", "cuda")
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class Options:
     ``max_faces``: of the mesh; planners slow down far above 5,000. ``convex_hull``: answer the mesh's convex hull.
     ``min_views``: fewer are refused. ``hull_resolution``: voxels along the object's longest side.
     ``checkpoint``, ``sam_checkpoint``: files of weights; empty means the one that ships, or none.
+    ``device``: where the network runs; "auto" is the GPU where torch sees one and mamba-ssm is installed, else the CPU.
     """
 
     method: str = DEFAULT_METHOD
@@ -35,10 +37,12 @@ class Options:
     hull_resolution: int = 128
     checkpoint: str = ""
     sam_checkpoint: str = ""
+    device: str = "auto"
 
     def __post_init__(self) -> None:
         _one_of("method", self.method, METHODS)
         _one_of("segmenter", self.segmenter, SEGMENTERS)
+        _one_of("device", self.device, DEVICES)
         _between("max_faces", self.max_faces, 16, 1_000_000)
         _between("min_views", self.min_views, 1, 64)
         _between("cloud_points", self.cloud_points, 100, 5_000_000)

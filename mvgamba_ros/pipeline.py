@@ -79,7 +79,7 @@ def reconstruct(
             notes.append("one view: the object is taken to be as deep as it is wide")
         hull = carve(views, region, options.hull_resolution, prompts.support_height)
     with stages.run("method") as part:
-        method = load_method(options.method, options.checkpoint)
+        method = load_method(options.method, options.checkpoint, options.device)
         stages.check()
         shape = method(views, hull, replace(options, prompts=prompts), part, stages.cancelled)
     with stages.run("surface"):

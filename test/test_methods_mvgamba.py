@@ -14,7 +14,7 @@ from scipy.spatial.transform import Rotation
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.hull import VisualHull, carve
-from mvgamba_ros.methods.mvgamba import MOST_VIEWS, MVGambaMethod, look_closer
+from mvgamba_ros.methods.mvgamba import MOST_VIEWS, MVGambaMethod, choose_device, look_closer
 from mvgamba_ros.methods.protocol import Shape
 from mvgamba_ros.model.arm import ORDERS, ArmConfig, ArmNetwork
 from mvgamba_ros.model.checkpoint import SHIPPED, save_checkpoint
@@ -127,6 +127,26 @@ def test_cancelling_stops_before_the_network_runs(method: MVGambaMethod) -> None
     with pytest.raises(ReconstructionError) as caught:
         method(seen, carve(seen, None, RESOLUTION), Options(), lambda s, f: None, lambda: True)
     assert caught.value.code is ErrorCode.CANCELLED
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="torch sees a GPU")
+def test_without_a_gpu_auto_is_the_cpu_and_cuda_is_refused_with_the_remedy() -> None:
+    assert choose_device("auto").type == choose_device("cpu").type == "cpu"
+    with pytest.raises(ReconstructionError, match=r"sees no GPU.*choose device cpu") as caught:
+        MVGambaMethod(device="cuda")
+    assert caught.value.code is ErrorCode.MISSING_PACKAGE
+
+
+@pytest.mark.cuda
+def test_a_gpu_gives_the_shape_that_the_cpu_gives() -> None:
+    pytest.importorskip("mamba_ssm")
+    seen = views(4)
+    there = MVGambaMethod(device="cuda")
+    here = MVGambaMethod(device="cpu")
+    assert there.device.type == "cuda"
+    np.testing.assert_allclose(
+        np.ptp(run(there, seen).mesh.vertices, 0), np.ptp(run(here, seen).mesh.vertices, 0), atol=1e-3
+    )
 
 
 @pytest.mark.parametrize("count", [1, 4])

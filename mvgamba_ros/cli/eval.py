@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 
-from mvgamba_ros.options import DEFAULT_METHOD, METHODS, SEGMENTERS
+from mvgamba_ros.options import DEFAULT_METHOD, DEVICES, METHODS, SEGMENTERS
 
 EXAMPLES = """examples:
   mvgamba eval captures -o out
@@ -43,6 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--counts", metavar="N", type=int, nargs="+", default=[4], help="numbers of views to see (4)")
     parser.add_argument("--method", choices=METHODS, default=DEFAULT_METHOD, help="reconstructor (%(default)s)")
     parser.add_argument("--checkpoint", metavar="FILE", default="", help="weights for the method (the ones that ship)")
+    parser.add_argument("--device", choices=DEVICES, default="auto", help="where the network runs (%(default)s)")
     parser.add_argument("--segmenter", choices=SEGMENTERS, default="classical", help="finds the object (%(default)s)")
     parser.add_argument("--masks", action="store_true", help="the same as --segmenter masks")
     parser.add_argument(
@@ -81,6 +82,7 @@ def run(args: argparse.Namespace) -> int:
         refine=args.refine,
         max_faces=args.max_faces,
         checkpoint=args.checkpoint,
+        device=args.device,
     )
     out = check_writable(args.out)
     folders = find_captures(Path(args.captures))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 
-from mvgamba_ros.options import DEFAULT_METHOD, METHODS, SEGMENTERS
+from mvgamba_ros.options import DEFAULT_METHOD, DEVICES, METHODS, SEGMENTERS
 
 EXAMPLES = """examples:
   mvgamba reconstruct capture -o out
@@ -31,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--views", metavar="FILE", default="transforms.json", help="list of views (%(default)s)")
     parser.add_argument("--method", choices=METHODS, default=DEFAULT_METHOD, help="reconstructor (%(default)s)")
     parser.add_argument("--checkpoint", metavar="FILE", default="", help="weights for the method (the ones that ship)")
+    parser.add_argument("--device", choices=DEVICES, default="auto", help="where the network runs (%(default)s)")
     parser.add_argument("--segmenter", choices=SEGMENTERS, default="classical", help="finds the object (%(default)s)")
     parser.add_argument("--sam-checkpoint", metavar="FILE", default="", help="segment-anything weights, ViT-B, L or H")
     parser.add_argument("--masks", action="store_true", help="the same as --segmenter masks")
@@ -68,6 +69,7 @@ def run(args: argparse.Namespace) -> int:
         max_faces=args.max_faces,
         convex_hull=args.convex_hull,
         checkpoint=args.checkpoint,
+        device=args.device,
         sam_checkpoint=args.sam_checkpoint,
     )
     out = check_writable(args.out)

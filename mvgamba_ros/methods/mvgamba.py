@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from mvgamba_ros.methods.protocol import Shape
 from mvgamba_ros.model.arm import ArmOutput
 from mvgamba_ros.model.checkpoint import SHIPPED, load_checkpoint
 from mvgamba_ros.model.crops import make_crops
-from mvgamba_ros.model.interval import hull_intervals
+from mvgamba_ros.model.interval import hull_intervals, to_device
 from mvgamba_ros.options import Options
 from mvgamba_ros.surface.extract import field_to_mesh, solid
 from mvgamba_ros.surface.fuse import DepthMaps, fuse_depths, smooth
@@ -36,12 +37,17 @@ MOST_LOOKS = 4
 
 
 class MVGambaMethod:
-    """Loads its weights when made (BAD_CHECKPOINT where that fails); each call is one forward pass, or a few."""
+    """Loads its weights when made (BAD_CHECKPOINT where that fails) on a device of `choose_device`.
+
+    Each call is one forward pass, or a few where the hull is open.
+    """
 
     name = "mvgamba"
 
-    def __init__(self, checkpoint: str = "") -> None:
-        self.network, self.recipe = load_checkpoint(Path(checkpoint) if checkpoint else SHIPPED)
+    def __init__(self, checkpoint: str = "", device: str = "auto") -> None:
+        self.device = choose_device(device)
+        network, self.recipe = load_checkpoint(Path(checkpoint) if checkpoint else SHIPPED)
+        self.network = network.to(self.device)
 
     def __call__(
         self, views: Sequence[View], hull: VisualHull, options: Options, progress: Progress, cancelled: Cancelled
@@ -81,7 +87,8 @@ class MVGambaMethod:
         """One forward pass in ``cube``, and the field on the hull's grid that its depths make."""
         config = self.network.config
         with torch.no_grad():
-            batch = make_crops(views, cube, config.size, options.prompts.support_height)
+            crops = make_crops(views, cube, config.size, options.prompts.support_height)
+            batch = to_device(crops, self.device)
             rays = hull_intervals(batch, self.network.grid, not config.bins_in_hull)
             if not rays.valid.any():
                 raise ReconstructionError(
@@ -89,10 +96,30 @@ class MVGambaMethod:
                     "no ray of any view meets the silhouettes of the others; check the poses and the masks",
                 )
             with torch.autocast("cpu", torch.bfloat16, enabled=has_bfloat16()):
-                output = self.network(batch, rays)
+                output = to_device(self.network(batch, rays), torch.device("cpu"))
         truncation = TRUNCATION * hull.voxel
         shaped = fuse_depths(depth_maps(output, views, cube, config.size), hull, truncation)
         return output, reach_silhouettes(smooth(shaped, hull, truncation), hull, views)
+
+
+def choose_device(name: str) -> torch.device:
+    """``auto``: the GPU where torch sees one and mamba-ssm, whose kernel the scan takes there, is installed; else the
+    CPU. Raises MISSING_PACKAGE for a ``cuda`` that cannot be."""
+    seen, kernel = torch.cuda.is_available(), find_spec("mamba_ssm") is not None
+    if name == "cpu" or (name == "auto" and not (seen and kernel)):
+        return torch.device("cpu")
+    if not seen:
+        raise ReconstructionError(
+            ErrorCode.MISSING_PACKAGE,
+            f"device cuda: torch {torch.__version__} sees no GPU; install a torch built for CUDA, or choose device cpu",
+        )
+    if not kernel:
+        raise ReconstructionError(
+            ErrorCode.MISSING_PACKAGE,
+            "device cuda: mamba-ssm, whose kernel the scan takes there, is missing; pip install mamba-ssm, or choose "
+            "device cpu",
+        )
+    return torch.device("cuda")
 
 
 def look_closer(shape: VisualHull, hull: VisualHull, views: Sequence[View], options: Options) -> VisualHull | None:

@@ -9,7 +9,8 @@ All in one unit cube [-1, 1]^3 per scene; z-depths in the cube's unit.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -47,6 +48,18 @@ class Intervals:
     valid: Tensor
     origins: Tensor
     directions: Tensor
+
+
+Tensors = TypeVar("Tensors")
+
+
+def to_device(tensors: Tensors, device: torch.device) -> Tensors:
+    """A dataclass whose fields are tensors, None or such dataclasses, all of them on ``device``."""
+
+    def move(value: Any) -> Any:
+        return value if value is None else value.to(device) if isinstance(value, Tensor) else to_device(value, device)
+
+    return replace(tensors, **{f.name: move(getattr(tensors, f.name)) for f in fields(tensors)})  # type: ignore
 
 
 def pixel_rays(K: Tensor, T_cube_camera: Tensor, grid: int, size: int) -> tuple[Tensor, Tensor]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
-from mvgamba_ros.options import DEFAULT_METHOD, METHODS
+from mvgamba_ros.options import DEFAULT_METHOD, DEVICES, METHODS
 
 if TYPE_CHECKING:
     from rclpy.node import Node
@@ -71,6 +71,7 @@ TABLE: tuple[Parameter, ...] = (
     # how it is reconstructed
     Parameter("method", DEFAULT_METHOD, "Reconstructor, where the request names none", choices=METHODS),
     Parameter("checkpoint", "", "Weights for method mvgamba; empty: the ones that ship"),
+    Parameter("device", "auto", "Where the network runs; auto: the GPU if mamba-ssm is there too", choices=DEVICES),
     Parameter("segmenter", "classical", "Finds the object in the images", choices=("classical", "sam")),
     Parameter("sam_checkpoint", "", "Path of a segment-anything checkpoint (ViT-B, L or H), for segmenter sam"),
     Parameter("max_faces", 5000, "Faces of the answered mesh at most", 100, 1000000),
@@ -107,6 +108,7 @@ class Parameters:
     support_height_m: float
     method: str
     checkpoint: str
+    device: str
     segmenter: str
     sam_checkpoint: str
     max_faces: int

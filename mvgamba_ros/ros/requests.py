@@ -78,6 +78,7 @@ def views_and_options(task: Task) -> tuple[list[View], Options]:
     return views, Options(
         method=request.method or parameters.method,
         checkpoint=parameters.checkpoint,
+        device=parameters.device,
         segmenter=parameters.segmenter,
         sam_checkpoint=parameters.sam_checkpoint,
         use_masks=any(view.mask is not None for view in views),

@@ -11,7 +11,7 @@ import math
 import signal
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from mvgamba_ros.model.arm import ArmNetwork
-from mvgamba_ros.model.interval import Intervals, hull_intervals, photo_consistency
+from mvgamba_ros.model.interval import Intervals, hull_intervals, photo_consistency, to_device
 from mvgamba_ros.training.batch import Sample, collate, make_sample
 from mvgamba_ros.training.config import TrainConfig
 from mvgamba_ros.training.data.shards import Shards
@@ -38,15 +38,6 @@ class Batch:
     sample: Sample
     rays: Intervals
     agreement: Tensor | None
-
-    def to(self, device: torch.device) -> Batch:
-        agreement = None if self.agreement is None else self.agreement.to(device)
-        return Batch(_to(self.sample, device), _to(self.rays, device), agreement)
-
-
-def _to(tensors: Any, device: torch.device) -> Any:
-    """A dataclass of tensors on ``device``."""
-    return replace(tensors, **{f.name: getattr(tensors, f.name).to(device) for f in fields(tensors)})
 
 
 class Steps(Dataset[Batch]):
@@ -136,7 +127,7 @@ class Trainer:
                 return
             if self.samples >= c.samples or (until_step is not None and self.step >= until_step):
                 break
-            losses = self._update(batch.to(acc.device))
+            losses = self._update(to_device(batch, acc.device))
             self.samples += max(c.views_per_step // batch.sample.rgb.shape[1], 1)
             self.step += 1
             now = time.monotonic()
