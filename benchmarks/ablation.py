@@ -30,6 +30,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from benchmarks.free_positions import FreePositions, FreeTrainer
 from benchmarks.kernels import medians
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.kernels import keep_large_blocks
@@ -41,6 +42,7 @@ from mvgamba_ros.training.loop import Batch, Steps, Trainer
 from mvgamba_ros.training.losses import depth_losses, render_losses, total
 
 BASE = "arm-s"
+FREE = "free positions"
 NEVER = 1_000_000_000
 
 
@@ -54,6 +56,7 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "no hull interval": ("model.use_interval=false",),
     "no colour agreement": ("model.use_consistency=false",),
     "bins across the cube": ("model.bins_in_hull=false",),
+    FREE: ("losses.bins=0",),
     "neither of the two": ("model.use_interval=false", "model.use_consistency=false"),
     "no blocks": (orders(),),
     "4 blocks": (orders(*ORDERS[:4]),),
@@ -135,12 +138,16 @@ def configure(path: Path, variant: str, samples: int, seed: int, changes: Sequen
     return load(path, [*changes, *schedule, *VARIANTS[variant]])
 
 
+def network_of(variant: str, config: TrainConfig) -> ArmNetwork:
+    return FreePositions(config.model) if variant == FREE else ArmNetwork(config.model)
+
+
 def forward_seconds(configs: dict[str, TrainConfig]) -> dict[str, float]:
     """Median seconds of each variant's forward pass on four views of one held-out object, all run in turn. Weights do
     not change the time, so they are random."""
     calls: dict[str, Callable[[], object]] = {}
     for name, config in configs.items():
-        network, item = ArmNetwork(config.model).eval(), Shards(Path(config.validation))[0]
+        network, item = network_of(name, config).eval(), Shards(Path(config.validation))[0]
         exact = replace(config.sampling, augmented=0.0, mirrored=0.0)
         sample = make_sample(item, 4, 1, network.grid, exact, np.random.default_rng(0))
         calls[name] = partial(network, collate([sample]).inputs())
@@ -163,7 +170,7 @@ def step_seconds(configs: dict[str, TrainConfig]) -> dict[str, float]:
     calls: dict[str, Callable[[], object]] = {}
     for name, config in configs.items():
         four = replace(config, view_counts={4: 1.0})
-        calls[name] = partial(step, ArmNetwork(config.model), Steps(four, Shards(Path(config.data)), 0, 1)[0], config)
+        calls[name] = partial(step, network_of(name, config), Steps(four, Shards(Path(config.data)), 0, 1)[0], config)
     return medians(calls, 3)
 
 
@@ -182,12 +189,13 @@ def train(variant: str, config: TrainConfig, folder: Path) -> Run:
         folder.mkdir(parents=True, exist_ok=True)
         settings.write_text(wanted)
         print(f"{variant}, seed {config.seed}: {config.samples:,} objects", flush=True)
-        Trainer(config, folder, say=lambda line: print("  " + line, flush=True)).run()
+        trainer = FreeTrainer if variant == FREE else Trainer
+        trainer(config, folder, say=lambda line: print("  " + line, flush=True)).run()
         with (folder / "validation.csv").open() as file:
             report = {key: float(value) for key, value in list(csv.DictReader(file))[-1].items()}
         result.write_text(json.dumps(report, indent=1))
     measured: dict[str, float] = json.loads(result.read_text())
-    parameters = sum(p.numel() for p in ArmNetwork(config.model).parameters())
+    parameters = sum(p.numel() for p in network_of(variant, config).parameters())
     return Run(variant, config.seed, parameters, measured)
 
 
@@ -210,6 +218,9 @@ def table(runs: Sequence[Run], seconds: dict[str, dict[str, float]]) -> str:
 def page(runs: Sequence[Run], seconds: dict[str, dict[str, float]], samples: int, changes: Sequence[str]) -> str:
     """The table with what one must know to read it."""
     listed = "\n".join(f"- {name}: `{'`, `'.join(VARIANTS[name])}`" for name in VARIANTS if VARIANTS[name])
+    listed = listed.replace(
+        f"- {FREE}:", f"- {FREE}: each coordinate by bins across the cube (benchmarks/free_positions.py);"
+    )
     seeds = ", ".join(str(seed) for seed in dict.fromkeys(run.seed for run in runs))
     steps = runs[0].measured["step"]
     return f"""# What each choice is worth

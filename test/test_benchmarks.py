@@ -77,7 +77,7 @@ def test_every_variant_of_the_ablation_is_a_network_that_can_be_built() -> None:
         config = ablation.configure(path, name, 2000, 0, [])
         assert (config.samples, config.name) == (2000, name)
         assert name == ablation.BASE or replace(config, name=base.name) != base
-        ArmNetwork(config.model)
+        ablation.network_of(name, config)
 
 
 def test_the_ablation_trains_measures_keeps_and_tells(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -87,10 +87,10 @@ def test_the_ablation_trains_measures_keeps_and_tells(tmp_path: Path, capsys: py
     settings = [part for change in (*data, *TINY) for part in ("--set", change)]
     config = Path(__file__).parents[1] / "config" / "arm-s.train.yaml"
     command = [str(tmp_path / "runs"), "--config", str(config), "--table", str(tmp_path / "table.md"), *settings]
-    command += ["--only", "arm-s", "no blocks"]
+    command += ["--only", "arm-s", "no blocks", ablation.FREE]
     ablation.main([*command, "--samples", "4"])
     first = (tmp_path / "table.md").read_text()
-    assert "2 steps" in first and "| arm-s |" in first and "| no blocks |" in first
+    assert "2 steps" in first and "| arm-s |" in first and "| no blocks |" in first and f"| {ablation.FREE} |" in first
     capsys.readouterr()
     ablation.main([*command, "--samples", "4"])
     assert "objects" not in capsys.readouterr().out  # nothing was trained again

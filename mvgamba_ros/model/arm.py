@@ -77,6 +77,10 @@ class ArmOutput:
     colors: Tensor
     K: Tensor
 
+    def errors(self, truth: Tensor) -> Tensor:
+        """How far each Gaussian lies from z-depth ``truth`` on its ray, both (B, V, G, G, 2)."""
+        return (self.depth - truth).abs()
+
     def gaussians(self, scene: int = 0, blurred: bool = False) -> Gaussians:
         """All Gaussians of one scene on valid rays, front layer first, in the unit cube.
 

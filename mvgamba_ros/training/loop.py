@@ -83,6 +83,8 @@ def _leave_signals(_: int) -> None:
 class Trainer:
     """One run in a folder: ``state.pt`` (everything), TensorBoard curves, ``validation.csv``."""
 
+    network_type = ArmNetwork
+
     def __init__(self, config: TrainConfig, folder: Path, say: Callable[[str], None] = print) -> None:
         self.config, self.folder, self.say = config, folder, say
         AcceleratorState._reset_state()  # else the precision of a process's first run is that of all its runs
@@ -94,7 +96,7 @@ class Trainer:
         )
         folder.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(config.seed)
-        network = ArmNetwork(config.model)
+        network = self.network_type(config.model)
         decay = [p for p in network.parameters() if p.ndim > 1]
         plain = [p for p in network.parameters() if p.ndim <= 1]
         optimizer = torch.optim.AdamW(
@@ -193,7 +195,7 @@ class Trainer:
 
     def averaged(self) -> ArmNetwork:
         """A copy of the network with the averaged weights, in evaluation mode."""
-        network = ArmNetwork(self.config.model)
+        network = self.network_type(self.config.model)
         network.load_state_dict(self.ema)
         return network.eval()
 

@@ -49,7 +49,7 @@ def depth_losses(output: ArmOutput, sample: Sample) -> dict[str, Tensor]:
     )
     # a thin interval leaves nothing to decide: weigh the choice by what is at stake
     weight = known * interval.clamp(max=1)
-    error = (output.depth - truth.nan_to_num(0)).abs()
+    error = output.errors(truth.nan_to_num(0))
     return {
         "bins": _mean(entropy, weight),
         "front": _mean(error[..., 0], known[..., 0]),
