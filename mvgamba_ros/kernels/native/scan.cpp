@@ -20,6 +20,7 @@ constexpr int BLOCK = 16;
 constexpr int VECTORS = BLOCK / LANES;
 constexpr int CHUNK = 16;
 constexpr int GROUP = 4;
+constexpr int64_t LARGE = 2 << 20;  // bytes: a tensor of this size is not read again from a second-level cache
 
 // (batch, token, channel) with channels next to each other; strides in floats.
 struct Tokens {
@@ -86,12 +87,22 @@ struct Shape {
     }
 };
 
+// Whether outputs go past the caches: they are large, and every full block of theirs lies on a border of cache lines.
+template <typename... Pointers>
+bool past_caches(const ScanArgs& s, Pointers... outputs) {
+    const bool aligned = (... && (reinterpret_cast<uintptr_t>(outputs) % (BLOCK * sizeof(float)) == 0));
+    return aligned && s.width % BLOCK == 0 && s.batch * s.length * s.width * int64_t(sizeof(float)) >= LARGE;
+}
+
 // One block of one chunk: `tokens` tokens from `first`, `lanes` channels from `channel`.
 // FULL: all lanes are channels, as in every block but perhaps the last.
 template <bool FULL>
 struct Piece {
     int64_t batch, first, channel;
     int tokens, lanes;
+    bool past;  // see past_caches
+    int64_t next_first, next_channel;  // of the piece that this thread turns to next
+    int next_tokens;
 
     int lanes_of(int v) const { return std::max(0, std::min(lanes - v * LANES, LANES)); }
     Vec load_row(const Tokens& x, int t, int v) const {
@@ -104,14 +115,19 @@ struct Piece {
     }
     void store_row(float* p, const ScanArgs& s, int t, int v, Vec x) const {
         p += (batch * s.length + first + t) * s.width + channel + v * LANES;
-        FULL ? store(p, x) : store_first(p, x, lanes_of(v));
+        if (!FULL)
+            store_first(p, x, lanes_of(v));
+        else if (past)
+            store_past_caches(p, x);
+        else
+            store(p, x);
     }
-    // Rows are often a page apart, which processors do not foresee: ask for the next block's. (always_inline: GCC drops
+    // Rows are often a page apart, which processors do not foresee: ask for the next piece's. (always_inline: GCC drops
     // calls of a function that only prefetches.)
     __attribute__((always_inline)) void prefetch_next(const Tokens& x) const {
         if (FULL && x.data)
-            for (int t = 0; t < tokens; t++)
-                __builtin_prefetch(x.data + batch * x.batch + (first + t) * x.token + channel + BLOCK);
+            for (int t = 0; t < next_tokens; t++)
+                __builtin_prefetch(x.data + batch * x.batch + (next_first + t) * x.token + next_channel);
     }
 };
 
@@ -229,6 +245,7 @@ void forward_blocks(const ScanArgs& s, int64_t begin, int64_t end) {
     const int64_t padded = shape.padded_states, per_block = shape.block_floats();
     const Decay decays(s, shape, begin, end);
     Scratch h((end - begin) * per_block), B(CHUNK * padded), C(CHUNK * padded);
+    const bool past = past_caches(s, s.y, s.checkpoints);
 
     for (int64_t batch = 0; batch < s.batch; batch++) {
         std::fill(h + 0, h + (end - begin) * per_block, 0.0f);
@@ -241,17 +258,24 @@ void forward_blocks(const ScanArgs& s, int64_t begin, int64_t end) {
                 const int64_t channel = block * BLOCK, own = block - begin;
                 const int lanes = static_cast<int>(std::min<int64_t>(BLOCK, s.width - channel));
                 float* state = h + own * per_block;
-                if (s.checkpoints)
-                    memcpy(s.checkpoints + ((batch * shape.chunks + chunk) * shape.blocks + block) * per_block, state,
-                           per_block * sizeof(float));
+                if (s.checkpoints) {
+                    float* border =
+                        s.checkpoints + ((batch * shape.chunks + chunk) * shape.blocks + block) * per_block;
+                    for (int64_t i = 0; i < per_block; i += LANES)
+                        past ? store_past_caches(border + i, load(state + i)) : store(border + i, load(state + i));
+                }
+                const bool last = block + 1 == end;
+                const int64_t next_first = last ? first + CHUNK : first;
+                const int64_t next_channel = last ? begin * BLOCK : channel + BLOCK;
+                const int next_tokens = static_cast<int>(std::min<int64_t>(CHUNK, s.length - next_first));
                 auto run = [&](const auto& piece) {
                     forward_piece(s, piece, padded, decays.a + own * per_block, decays.largest + own * BLOCK, B + 0,
                                   C + 0, state);
                 };
                 if (lanes == BLOCK)
-                    run(Piece<true>{batch, first, channel, tokens, lanes});
+                    run(Piece<true>{batch, first, channel, tokens, lanes, past, next_first, next_channel, next_tokens});
                 else
-                    run(Piece<false>{batch, first, channel, tokens, lanes});
+                    run(Piece<false>{batch, first, channel, tokens, lanes, past, next_first, next_channel, next_tokens});
             }
         }
         if (s.last_state)
@@ -259,6 +283,7 @@ void forward_blocks(const ScanArgs& s, int64_t begin, int64_t end) {
                 for (int64_t n = 0; n < s.states; n++)
                     s.last_state[(batch * s.width + d) * s.states + n] = *(h + shape.at(d, n, begin));
     }
+    stores_done();
 }
 
 // What the backward keeps of one piece while its groups of states pass.
@@ -418,6 +443,7 @@ void backward_blocks(const ScanArgs& s, int64_t thread, int64_t begin, int64_t e
     const int64_t padded = shape.padded_states, per_block = shape.block_floats(), mine = end - begin;
     const Decay decays(s, shape, begin, end);
     Scratch dh(mine * per_block), dA(mine * per_block), dD(mine * BLOCK), dbias(mine * BLOCK);
+    const bool past = past_caches(s, s.du, s.ddelta, s.dz);
     Scratch B(CHUNK * padded), C(CHUNK * padded), dB(CHUNK * padded * LANES), dC(CHUNK * padded * LANES);
     const int64_t partial = thread * s.batch * s.length * s.states;
 
@@ -437,14 +463,18 @@ void backward_blocks(const ScanArgs& s, int64_t thread, int64_t begin, int64_t e
                                           dbias + own * BLOCK};
                 const float* border =
                     s.checkpoints + ((batch * shape.chunks + chunk) * shape.blocks + block) * per_block;
+                const bool last = block + 1 == end;
+                const int64_t next_first = last ? first - CHUNK : first;
+                const int64_t next_channel = last ? begin * BLOCK : channel + BLOCK;
+                const int next_tokens = !last ? tokens : chunk > 0 ? CHUNK : 0;
                 auto run = [&](const auto& piece) {
                     backward_piece(s, piece, padded, decays.a + own * per_block, decays.largest + own * BLOCK, B + 0,
                                    C + 0, border, sums, dB + 0, dC + 0);
                 };
                 if (lanes == BLOCK)
-                    run(Piece<true>{batch, first, channel, tokens, lanes});
+                    run(Piece<true>{batch, first, channel, tokens, lanes, past, next_first, next_channel, next_tokens});
                 else
-                    run(Piece<false>{batch, first, channel, tokens, lanes});
+                    run(Piece<false>{batch, first, channel, tokens, lanes, past, next_first, next_channel, next_tokens});
             }
             sum_lanes(s, dB + 0, batch, first, tokens, padded, s.dB + partial);
             sum_lanes(s, dC + 0, batch, first, tokens, padded, s.dC + partial);
@@ -455,6 +485,7 @@ void backward_blocks(const ScanArgs& s, int64_t thread, int64_t begin, int64_t e
         s.dD[d] = *(dD + (d - begin * BLOCK));
         s.ddelta_bias[d] = *(dbias + (d - begin * BLOCK));
     }
+    stores_done();
 }
 
 }  // namespace

@@ -5,7 +5,7 @@
 #pragma once
 #include <cstdint>
 #include <cstring>
-#if defined(__AVX2__)
+#if defined(__x86_64__)
 #include <immintrin.h>
 #endif
 
@@ -30,6 +30,24 @@ MVGAMBA_INLINE Vec load(const float* p) {
     return v;
 }
 MVGAMBA_INLINE void store(float* p, Vec v) { memcpy(p, &v, sizeof v); }
+// For tensors larger than the caches: written to memory without reading what was there before. `p` lies on a border of
+// vectors; other threads see it after `stores_done`.
+MVGAMBA_INLINE void store_past_caches(float* p, Vec v) {
+#if MVGAMBA_LANES == 16
+    _mm512_stream_ps(p, (__m512)v);
+#elif MVGAMBA_LANES == 8
+    _mm256_stream_ps(p, (__m256)v);
+#elif defined(__x86_64__)
+    _mm_stream_ps(p, (__m128)v);
+#else
+    store(p, v);
+#endif
+}
+MVGAMBA_INLINE void stores_done() {
+#if defined(__x86_64__)
+    _mm_sfence();
+#endif
+}
 MVGAMBA_INLINE Vec splat(float x) { return Vec{} + x; }
 // A NaN in `a` stays a NaN (so clamps do not hide one), a NaN in `b` does not. The compiler does not make one
 // instruction of the comparison, where the instruction set has it.
