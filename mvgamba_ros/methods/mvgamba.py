@@ -145,7 +145,12 @@ def look_closer(shape: VisualHull, hull: VisualHull, views: Sequence[View], opti
 
 def _extent(shape: VisualHull, T_world_box: F64) -> F64:
     """(2, 3): lowest and highest corner, along the axes of ``T_world_box``, of the voxels inside."""
-    points = transform(inverse(T_world_box), shape.origin + shape.voxel * np.argwhere(shape.inside))
+    columns = shape.inside.any(axis=2)  # a column reaches furthest, along any axis, with its first or last voxel
+    first = shape.inside.argmax(axis=2)[columns]
+    last = shape.inside.shape[2] - 1 - shape.inside[:, :, ::-1].argmax(axis=2)[columns]
+    at = np.argwhere(columns)
+    ends = np.concatenate([np.column_stack([at, first]), np.column_stack([at, last])])
+    points = transform(inverse(T_world_box), shape.origin + shape.voxel * ends)
     return np.stack([points.min(0) - 0.5 * shape.voxel, points.max(0) + 0.5 * shape.voxel])
 
 
