@@ -184,13 +184,16 @@ def test_bfloat16_products_change_the_answer_by_little(network: ArmNetwork) -> N
         assert float((a - b).abs().mean()) < 0.01 * float(a.abs().max())
 
 
-def test_blurred_gaussians_are_wider_by_the_low_pass_of_their_own_pixels(network: ArmNetwork) -> None:
+@pytest.mark.parametrize(("views", "share"), [(2, 1.0), (4, 1.0), (8, 0.5)])
+def test_blurred_gaussians_are_wider_by_the_low_pass_of_their_own_pixels(
+    network: ArmNetwork, views: int, share: float
+) -> None:
     with torch.no_grad():
-        output = network(sphere_seen_from(4))
+        output = network(sphere_seen_from(views))
     crisp, blurred = output.gaussians(), output.gaussians(blurred=True)
     added = blurred.scales.square() - crisp.scales.square()
     # all views look from the same distance with the same focal length: depths of the sphere over that
     focal = float(output.K[0, 0, 0, 0])
-    expected = 0.3 * (output.depth[0][output.rays.valid[0]] / focal).square().T.flatten()
+    expected = share * 0.3 * (output.depth[0][output.rays.valid[0]] / focal).square().T.flatten()
     torch.testing.assert_close(added, expected[:, None].expand_as(added), rtol=1e-3, atol=1e-8)
     assert torch.equal(blurred.means, crisp.means)
