@@ -215,8 +215,9 @@ class ArmNetwork(nn.Module):
         with torch.autocast(batch.rgb.device.type, enabled=False):
             rays = hull_intervals(batch, self.grid, not self.config.bins_in_hull) if rays is None else rays
             at_grid = self._grid_inputs(batch, rays, agreement)
+            crops = self._crop_inputs(batch, rays)
         B, V = batch.alpha.shape[:2]
-        skip, tokens = self.stem(self._crop_inputs(batch, rays), at_grid)
+        skip, tokens = self.stem(crops, at_grid)
         x = _rows(tokens.float()).view(B, -1, self.config.width)
         keep = F.max_pool2d(rays.valid.float(), self.config.patch // self.config.stride).flatten(1) > 0
         ranks = view_ranks(rays) if self.config.rank_views else torch.arange(V, device=x.device).expand(B, V)
