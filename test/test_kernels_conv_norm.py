@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -91,6 +93,19 @@ def test_rms_norm_of_a_three_four_vector():
 )
 def test_glibc_takes_the_allocator_call():
     assert keep_large_blocks()
+
+
+def test_a_prepared_process_leaves_the_cores_to_torch():
+    script = """
+import torch, threadpoolctl
+from mvgamba_ros.kernels import prepare_process
+before = torch.get_num_threads()
+prepare_process()
+blas = [i["num_threads"] for i in threadpoolctl.threadpool_info() if i["prefix"] == "libscipy_openblas"]
+assert set(blas) <= {1}, blas
+assert torch.get_num_threads() == before
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=120)
 
 
 def test_a_missing_library_says_how_to_build_it(monkeypatch, tmp_path):

@@ -12,9 +12,9 @@ def keep_large_blocks() -> bool:
     """Have glibc keep freed blocks of up to 1 GiB instead of returning them to the system.
 
     By default every large tensor is fresh pages from the system, which zeroes each at first touch: that can cost more
-    than the arithmetic. Call once when a process starts, before the first large tensor; the command, training and the
-    node do. The price is that memory once used stays with the process. Answers whether the C library took it (False
-    where it is not glibc, where nothing changes).
+    than the arithmetic. Call once when a process starts, before the first large tensor (`prepare_process` does). The
+    price is that memory once used stays with the process. Answers whether the C library took it (False where it is not
+    glibc, where nothing changes).
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is None:
