@@ -122,7 +122,8 @@ def test_more_views_than_the_network_takes_are_refused_by_number(method: MVGamba
     assert MOST_VIEWS == 16
 
 
-def test_cancelling_stops_before_the_network_runs(method: MVGambaMethod) -> None:
+def test_cancelling_stops_before_the_network_runs(method: MVGambaMethod, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(method, "_look", lambda *_: pytest.fail("the network ran"))
     seen = views(3)
     with pytest.raises(ReconstructionError) as caught:
         method(seen, carve(seen, None, RESOLUTION), Options(), lambda s, f: None, lambda: True)

@@ -56,17 +56,16 @@ class MVGambaMethod:
             raise ReconstructionError(
                 ErrorCode.TOO_MANY_VIEWS, f"{len(views)} views: mvgamba takes at most {MOST_VIEWS}; leave some out"
             )
-        looks = 0
-        while True:
+        for look in range(1, MOST_LOOKS + 1):
+            stop_if(cancelled)
             cube = fit(*hull.bounds())
             output, shaped = self._look(views, hull, cube, options)
-            looks += 1
-            stop_if(cancelled)
-            progress("network", (0.3 if options.refine else 0.6) * looks / MOST_LOOKS)
-            closer = None if looks == MOST_LOOKS else look_closer(shaped, hull, views, options)
+            progress("network", (0.3 if options.refine else 0.6) * look / MOST_LOOKS)
+            closer = look_closer(shaped, hull, views, options) if look < MOST_LOOKS else None
             if closer is None:
                 break
             hull = closer
+        stop_if(cancelled)
         mesh = field_to_mesh(shaped, options.max_faces, options.prompts.support_height)
         gaussians = cube.from_unit(output.gaussians(blurred=True))
         if options.refine:
