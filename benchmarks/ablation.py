@@ -30,7 +30,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from benchmarks.free_positions import FreePositions, FreeTrainer
+from benchmarks.free_positions import FreeTrainer
 from benchmarks.kernels import medians
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.kernels import keep_large_blocks
@@ -138,8 +138,12 @@ def configure(path: Path, variant: str, samples: int, seed: int, changes: Sequen
     return load(path, [*changes, *schedule, *VARIANTS[variant]])
 
 
+def trainer_of(variant: str) -> type[Trainer]:
+    return FreeTrainer if variant == FREE else Trainer
+
+
 def network_of(variant: str, config: TrainConfig) -> ArmNetwork:
-    return FreePositions(config.model) if variant == FREE else ArmNetwork(config.model)
+    return trainer_of(variant).network_type(config.model)
 
 
 def forward_seconds(configs: dict[str, TrainConfig]) -> dict[str, float]:
@@ -189,8 +193,7 @@ def train(variant: str, config: TrainConfig, folder: Path) -> Run:
         folder.mkdir(parents=True, exist_ok=True)
         settings.write_text(wanted)
         print(f"{variant}, seed {config.seed}: {config.samples:,} objects", flush=True)
-        trainer = FreeTrainer if variant == FREE else Trainer
-        trainer(config, folder, say=lambda line: print("  " + line, flush=True)).run()
+        trainer_of(variant)(config, folder, say=lambda line: print("  " + line, flush=True)).run()
         with (folder / "validation.csv").open() as file:
             report = {key: float(value) for key, value in list(csv.DictReader(file))[-1].items()}
         result.write_text(json.dumps(report, indent=1))

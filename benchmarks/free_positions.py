@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mvgamba_ros.model.arm import ArmConfig, ArmNetwork, ArmOutput
+from mvgamba_ros.model.arm import ArmConfig, ArmNetwork, ArmOutput, on_grid
 from mvgamba_ros.model.interval import CropBatch, Intervals
 from mvgamba_ros.training.loop import Trainer
 from mvgamba_ros.types import Gaussians
@@ -45,9 +45,8 @@ class FreePositions(ArmNetwork):
         bins = self.config.bins
         centres = (torch.arange(bins, device=features.device) + 0.5) * (2 / bins) - 1
         p = self.position_head(features).float().unflatten(-1, (2, 3, bins)).softmax(-1)
-        rows = tied.depth.new_zeros(rays.near.numel(), 2, 3).index_copy(0, picked, (p * centres).sum(-1))
         values: dict[str, Any] = {f.name: getattr(tied, f.name) for f in fields(tied)}
-        return FreeOutput(**values, positions=rows.unflatten(0, rays.near.shape))
+        return FreeOutput(**values, positions=on_grid((p * centres).sum(-1), picked, rays))
 
 
 class FreeTrainer(Trainer):

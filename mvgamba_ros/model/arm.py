@@ -172,6 +172,12 @@ def _rows(pictures: Tensor) -> Tensor:
     return pictures.permute(0, 2, 3, 1).reshape(-1, pictures.shape[1])
 
 
+def on_grid(rows: Tensor, picked: Tensor, rays: Intervals) -> Tensor:
+    """``rows`` (R, ...) of the rays ``picked`` (R,) of all (B * V * G * G) -> (B, V, G, G, ...), zero elsewhere."""
+    every = rows.new_zeros(rays.near.numel(), *rows.shape[1:]).index_copy(0, picked, rows)
+    return every.unflatten(0, rays.near.shape)
+
+
 class ArmNetwork(nn.Module):
     """`CropBatch` -> `ArmOutput`. Any number of views; scenes of one batch share it."""
 
@@ -334,8 +340,7 @@ class ArmNetwork(nn.Module):
             quats = self.rotation(turns)
 
         def spread_out(x: Tensor) -> Tensor:
-            rows = x.new_zeros(rays.near.numel(), *x.shape[1:]).index_copy(0, picked, x)
-            return rows.unflatten(0, rays.near.shape)
+            return on_grid(x, picked, rays)
 
         return ArmOutput(
             rays=rays,
