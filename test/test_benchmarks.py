@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 import torch
 from rendered import CENTER, SIZE, views
+from shapes import cuboid
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # benchmarks/ is not installed
 
-from benchmarks import ablation, pipeline
+from benchmarks import ablation, held_out, pipeline
 from mvgamba_ros.errors import ReconstructionError
 from mvgamba_ros.geometry.region import axis_parallel_box
 from mvgamba_ros.model.arm import ArmConfig, ArmNetwork
@@ -80,10 +81,33 @@ def test_every_variant_of_the_ablation_is_a_network_that_can_be_built() -> None:
         ablation.network_of(name, config)
 
 
-def test_the_ablation_trains_measures_keeps_and_tells(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.fixture(scope="module")
+def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder of two objects."""
+    folder = tmp_path_factory.mktemp("data")
     recipe = Recipe("procedural", seed=5, count=2, per_shard=2, rig=Rig())
-    write_shards(tmp_path / "data", Procedural(5, 2), recipe, say=lambda line: None)
-    data = [f"data={tmp_path / 'data'}", f"validation={tmp_path / 'data'}"]
+    write_shards(folder, Procedural(5, 2), recipe, say=lambda line: None)
+    return folder
+
+
+def test_held_out_meshes_are_scored_one_by_one_and_in_all(rendered: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    held_out.main([str(rendered), "--method", "hull", "--views", "8"])
+    lines = capsys.readouterr().out.splitlines()
+    chamfer, f5, *_, psnr, _, _ = map(float, lines[-1].split()[-6:])
+    assert lines[-1].startswith("all (2 of 2)")
+    assert 0 < chamfer < 10 and f5 > 0.5 and psnr > 15  # eight views around: the hull is near, and painted
+    held_out.main([str(rendered), "--method", "hull", "--views", "2"])
+    assert float(capsys.readouterr().out.splitlines()[-1].split()[-6]) > chamfer
+
+
+def test_roughness_of_a_cube_is_the_mean_over_its_edges_and_diagonals() -> None:
+    assert held_out.roughness(cuboid([0, 0, 0], [1, 1, 1])) == pytest.approx(12 * 90 / (12 + 6 * 2**0.5))
+
+
+def test_the_ablation_trains_measures_keeps_and_tells(
+    rendered: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = [f"data={rendered}", f"validation={rendered}"]
     settings = [part for change in (*data, *TINY) for part in ("--set", change)]
     config = Path(__file__).parents[1] / "config" / "arm-s.train.yaml"
     command = [str(tmp_path / "runs"), "--config", str(config), "--table", str(tmp_path / "table.md"), *settings]
