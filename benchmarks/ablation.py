@@ -33,7 +33,6 @@ import torch
 from benchmarks.free_positions import FreeTrainer
 from benchmarks.kernels import medians
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
-from mvgamba_ros.kernels import keep_large_blocks
 from mvgamba_ros.model.arm import ORDERS, ArmConfig, ArmNetwork
 from mvgamba_ros.training.batch import collate, make_sample
 from mvgamba_ros.training.config import TrainConfig, load
@@ -111,7 +110,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.runs is None:
         parser.error("RUNS is missing: the folder where the runs are kept")
 
-    keep_large_blocks()
     names = args.only or list(VARIANTS)
     configs = {(n, seed): configure(args.config, n, args.samples, seed, args.set) for seed in args.seeds for n in names}
     each = {n: configs[n, args.seeds[0]] for n in names}

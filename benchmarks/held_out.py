@@ -27,7 +27,6 @@ from mvgamba_ros.errors import ReconstructionError
 from mvgamba_ros.evaluation.captures import mean_scores
 from mvgamba_ros.evaluation.novel_view import cut_target, picture_scores, show_gaussians, show_mesh
 from mvgamba_ros.evaluation.shape import shape_errors, surface_points
-from mvgamba_ros.kernels import prepare_process
 from mvgamba_ros.options import DEFAULT_METHOD, METHODS, Options
 from mvgamba_ros.pipeline import reconstruct
 from mvgamba_ros.surface.raycast import Raycaster
@@ -47,7 +46,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--checkpoint", default="", help="weights of mvgamba; those in the package when not given")
     parser.add_argument("--refine", action="store_true")
     args = parser.parse_args(argv)
-    prepare_process()
 
     options = Options(method=args.method, checkpoint=args.checkpoint, segmenter="masks", refine=args.refine)
     shards = Shards(args.data)

@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mvgamba_ros.kernels import keep_large_blocks, native, selective_scan
+from mvgamba_ros.kernels import native, selective_scan
 from mvgamba_ros.model.mamba import Mamba
 
 STATES = 16
@@ -210,7 +210,6 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--plot", type=Path, default=Path("docs/kernels_cost.png"))
     arguments = parser.parse_args()
-    keep_large_blocks()
     scan_table(SCANS[:1] if arguments.quick else SCANS, arguments.repeats)
     block_table(BLOCKS[:3] if arguments.quick else BLOCKS, arguments.repeats)
     if not arguments.quick:

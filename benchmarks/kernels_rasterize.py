@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.kernels import medians
-from mvgamba_ros.kernels import keep_large_blocks, native
+from mvgamba_ros.kernels import native
 from mvgamba_ros.kernels.rasterize import rasterize
 from mvgamba_ros.kernels.rasterize_reference import ALPHA_MAX, ALPHA_MIN, project
 
@@ -266,7 +266,6 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--plot", type=Path, default=Path("docs/rasterizer_cost.png"))
     arguments = parser.parse_args()
-    keep_large_blocks()
     print(f"\nRasteriser, {native.instruction_set()}, {torch.get_num_threads()} threads, {VIEWS} views per call")
     print(HEAD)
     for N, pixels in SIZES:

@@ -33,7 +33,6 @@ from torch.overrides import TorchFunctionMode
 
 from benchmarks.captures import region
 from mvgamba_ros.io.capture import read_capture
-from mvgamba_ros.kernels import prepare_process
 from mvgamba_ros.methods import load_method, mvgamba
 from mvgamba_ros.methods.mvgamba import MVGambaMethod
 from mvgamba_ros.model import arm
@@ -101,7 +100,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--profile", type=Path, default=Path("docs/images/profile.png"), help="picture (%(default)s)")
     args = parser.parse_args(argv)
 
-    prepare_process()
     views = [replace(view, mask=None, depth=None) for view in read_capture(args.capture, args.views)]
     prompts = Prompts(roi=region(args.capture, args.roi_scale))
     options = Options(method="mvgamba", checkpoint=args.checkpoint, prompts=prompts, device="cpu")

@@ -1,6 +1,6 @@
 """How well the default segmenter finds known silhouettes in posed captures.
 
-usage: python benchmarks/segmentation.py CAPTURES [--views transforms.json]
+usage: python -m benchmarks.segmentation CAPTURES [--views transforms.json]
 
 CAPTURES/<name>/ holds posed images with true masks and truth.ply. Prints a Markdown table: IoU of every mask with a
 region of interest 40 % larger than the object's bounds, and without one; the table height found; process seconds.

@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from mvgamba_ros.process import prepare_process
+
+prepare_process()  # before any test imports torch: nodes, arm and tests share the cores here
+
 
 @pytest.fixture(scope="session")
 def captures() -> Path:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mvgamba_ros.kernels import causal_conv1d, keep_large_blocks, native, rms_norm
+from mvgamba_ros.kernels import causal_conv1d, native, rms_norm
 
 
 @settings(max_examples=25, deadline=None)
@@ -86,26 +82,6 @@ def test_rms_norm_of_a_three_four_vector():
     x = torch.tensor([[3.0, 4.0]])
     expected = x / (12.5**0.5) * torch.tensor([1.0, 2.0])
     torch.testing.assert_close(rms_norm(x, torch.tensor([1.0, 2.0]), eps=0.0), expected)
-
-
-@pytest.mark.skipif(
-    "libasan" in os.environ.get("LD_PRELOAD", ""), reason="the sanitizer brings an allocator of its own"
-)
-def test_glibc_takes_the_allocator_call():
-    assert keep_large_blocks()
-
-
-def test_a_prepared_process_leaves_the_cores_to_torch():
-    script = """
-import torch, threadpoolctl
-from mvgamba_ros.kernels import prepare_process
-before = torch.get_num_threads()
-prepare_process()
-blas = [i["num_threads"] for i in threadpoolctl.threadpool_info() if i["prefix"] == "libscipy_openblas"]
-assert set(blas) <= {1}, blas
-assert torch.get_num_threads() == before
-"""
-    subprocess.run([sys.executable, "-c", script], check=True, timeout=120)
 
 
 def test_a_missing_library_says_how_to_build_it(monkeypatch, tmp_path):

@@ -18,7 +18,6 @@ from scipy.spatial import cKDTree
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.evaluation.image import ssim as image_ssim
-from mvgamba_ros.kernels import keep_large_blocks
 from mvgamba_ros.model.arm import ArmConfig, ArmNetwork, ArmOutput
 from mvgamba_ros.model.checkpoint import load_checkpoint
 from mvgamba_ros.model.interval import hull_intervals, pixel_rays
@@ -142,7 +141,6 @@ def test_structural_similarity_is_the_one_that_pictures_are_scored_by() -> None:
 @pytest.mark.slow
 def test_one_object_is_learned_by_heart(data: Path) -> None:
     """To more than 30 dB on its novel views, within a minute: the network can say what the losses ask for."""
-    keep_large_blocks()
     exact = replace(EXACT, tilt=0.0, shift=0.0)
     sample = collate([make_sample(Shards(data)[0], 4, 2, 48, exact, np.random.default_rng(1))])
     torch.manual_seed(0)

@@ -59,6 +59,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from mvgamba_ros.process import prepare_process
+
+    prepare_process()
     import json
     from pathlib import Path
 
@@ -70,11 +73,9 @@ def run(args: argparse.Namespace) -> int:
     from mvgamba_ros.evaluation.picture import contact_sheet
     from mvgamba_ros.geometry.region import axis_parallel_box
     from mvgamba_ros.io.results import check_writable
-    from mvgamba_ros.kernels import prepare_process
     from mvgamba_ros.options import Options
     from mvgamba_ros.types import Prompts
 
-    prepare_process()
     roi = None if args.roi is None else axis_parallel_box(np.array(args.roi[:3]), np.array(args.roi[3:]))
     segmenter = "masks" if args.masks else args.segmenter
     options = Options(

@@ -49,19 +49,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from mvgamba_ros.process import prepare_process
+
+    prepare_process()
     import numpy as np
 
     from mvgamba_ros.cli._progress import ProgressLine
     from mvgamba_ros.geometry.region import axis_parallel_box
     from mvgamba_ros.io.capture import read_capture
     from mvgamba_ros.io.results import check_writable, write_results
-    from mvgamba_ros.kernels import prepare_process
     from mvgamba_ros.options import Options
     from mvgamba_ros.pipeline import reconstruct
     from mvgamba_ros.preview import preview
     from mvgamba_ros.types import Prompts
 
-    prepare_process()
     roi = None if args.roi is None else axis_parallel_box(np.array(args.roi[:3]), np.array(args.roi[3:]))
     options = Options(
         method=args.method,

@@ -49,9 +49,9 @@ def run(args: argparse.Namespace) -> int:
         return 0
     if args.config is None:
         raise ReconstructionError(ErrorCode.BAD_OPTION, "CONFIG is missing; try config/arm-s.train.yaml")
-    from mvgamba_ros.kernels import prepare_process
+    from mvgamba_ros.process import prepare_process
 
-    prepare_process()  # before torch's first big tensor
+    prepare_process()
     from mvgamba_ros.training.config import load
     from mvgamba_ros.training.loop import Trainer
 

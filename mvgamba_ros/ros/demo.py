@@ -108,7 +108,7 @@ def run(options: argparse.Namespace, output: Path, stack: ExitStack) -> None:
         stack.enter_context(
             _process(
                 "reconstructor",
-                ["mvgamba_ros.ros.node"],
+                ["mvgamba_ros.ros"],
                 {"method": options.method, "use_depth": options.depth, **PATIENCE},
                 output,
             )

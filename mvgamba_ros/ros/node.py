@@ -28,7 +28,6 @@ from std_srvs.srv import Trigger
 from mvgamba_ros.action import ReconstructObject
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.camera import undistort
-from mvgamba_ros.kernels import prepare_process
 from mvgamba_ros.msg import ReconstructedObject
 from mvgamba_ros.pipeline import load_segmenter, reconstruct
 from mvgamba_ros.ros.capture import Capture, poses_of
@@ -286,7 +285,6 @@ class Reconstructor(Node):
 def main(args: list[str] | None = None) -> int:
     """Runs the node until SIGINT or SIGTERM; whoever waits for an answer then gets SHUTTING_DOWN."""
     stop = threading.Event()
-    prepare_process()
     rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
@@ -313,7 +311,3 @@ def main(args: list[str] | None = None) -> int:
         node.close()
         rclpy.try_shutdown()
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

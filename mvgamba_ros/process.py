@@ -1,0 +1,45 @@
+"""What a process does once, when it starts, so that its kernels run as fast as they can."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+
+SPINS = "2000"
+"""How often a thread of torch's looks for work before it sleeps, some microseconds. GNU OpenMP's own 300,000 pay only
+where every core is ours: beside one busy process on two cores they make a forward pass ten times slower, since the
+thread that waits keeps the core that the one it waits for needs. Fewer than a thousand cost idle machines a tenth."""
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
+_KEEP_BYTES = 1 << 30
+
+
+def prepare_process() -> None:
+    """Call when a process starts, before torch is imported; the command, training and the node do.
+
+    Threads that wait for each other soon sleep (`SPINS`; it is read when torch is imported, and what the environment
+    says of it goes first). Freed memory stays with the process (`keep_large_blocks`). numpy's and scipy's products run
+    in one thread: OpenBLAS keeps its other threads spinning for a tenth of a second after each, and for that long
+    torch's find no free core. The products here are of many points with small matrices, which more threads do not make
+    faster.
+    """
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
+    import scipy.linalg  # noqa: F401  it and numpy: a library that is not loaded yet could not be told
+    from threadpoolctl import ThreadpoolController
+
+    keep_large_blocks()
+    ThreadpoolController().select(prefix="libscipy_openblas").limit(limits=1)
+
+
+def keep_large_blocks() -> bool:
+    """Have glibc keep freed blocks of up to 1 GiB instead of returning them to the system.
+
+    By default every large tensor is fresh pages from the system, which zeroes each at first touch: that can cost more
+    than the arithmetic. Call once when a process starts, before the first large tensor (`prepare_process` does). The
+    price is that memory once used stays with the process. Answers whether the C library took it (False where it is not
+    glibc, where nothing changes).
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is None:
+        return False
+    return bool(mallopt(_M_MMAP_THRESHOLD, _KEEP_BYTES)) and bool(mallopt(_M_TRIM_THRESHOLD, _KEEP_BYTES))

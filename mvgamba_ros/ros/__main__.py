@@ -1,0 +1,18 @@
+"""`python -m mvgamba_ros.ros`, and what `ros2 run mvgamba_ros reconstructor` starts: the node."""
+
+from __future__ import annotations
+
+import sys
+
+from mvgamba_ros.process import prepare_process
+
+
+def main() -> int:
+    prepare_process()  # before the node's imports bring torch
+    from mvgamba_ros.ros import node
+
+    return node.main()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

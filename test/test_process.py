@@ -1,0 +1,69 @@
+"""A prepared process leaves the cores to who works, and keeps its memory."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+
+from mvgamba_ros.process import SPINS, keep_large_blocks
+
+
+@pytest.mark.skipif(
+    "libasan" in os.environ.get("LD_PRELOAD", ""), reason="the sanitizer brings an allocator of its own"
+)
+def test_glibc_takes_the_allocator_call():
+    assert keep_large_blocks()
+
+
+def spins(arguments: list[str], **environment: str) -> str:
+    """What OpenMP itself says, once it is loaded, of how long its threads spin."""
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("OMP_", "GOMP_"))}
+    ran = subprocess.run(
+        [sys.executable, *arguments],
+        env={**clean, "OMP_DISPLAY_ENV": "verbose", **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    found = re.findall(r"GOMP_SPINCOUNT = '(\w+)'", ran.stderr)
+    if not found and "OPENMP" not in ran.stderr.upper():
+        pytest.fail(f"OpenMP was never loaded:\n{ran.stderr}")
+    if not found:
+        pytest.skip("torch's OpenMP is not GNU's here")
+    return found[0]
+
+
+COMMAND = ["-m", "mvgamba_ros.cli", "reconstruct", "/nowhere", "-o", "/nowhere"]
+
+
+def test_the_commands_threads_soon_sleep():
+    assert spins(COMMAND) == SPINS
+
+
+def test_what_the_environment_says_of_waiting_goes_first():
+    assert spins(COMMAND, GOMP_SPINCOUNT="77") == "77"
+    assert spins(COMMAND, OMP_WAIT_POLICY="passive") == "0"
+
+
+@pytest.mark.ros
+def test_the_nodes_threads_soon_sleep():
+    pytest.importorskip("rclpy")
+    bad_parameter = ["--ros-args", "-p", "min_views:=9", "-p", "max_views:=4"]  # so that it ends by itself
+    assert spins(["-m", "mvgamba_ros.ros", *bad_parameter]) == SPINS
+
+
+def test_a_prepared_process_leaves_the_cores_to_torch():
+    script = """
+from mvgamba_ros.process import prepare_process
+prepare_process()
+import torch, threadpoolctl
+blas = [i["num_threads"] for i in threadpoolctl.threadpool_info() if i["prefix"] == "libscipy_openblas"]
+assert set(blas) == {1}, blas
+assert torch.get_num_threads() == len(__import__("os").sched_getaffinity(0))
+"""
+    clean = {k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS"}
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=120, env=clean)
