@@ -41,6 +41,9 @@ SHADOW_TRUST = 0.02
 """What a pixel that may be shadow counts when the object's colours are learned."""
 SHADOW = 0.3
 """How common darker versions of the surroundings' colours are taken to be: the object's shadow, seen or not."""
+SEEN_THROUGH = -2.2
+"""A hole of which more than a tenth has log-odds above this is a print in the surroundings' colours: through a true
+hole nothing but the surroundings is seen."""
 DEPTH_ODDS = 2.5
 """Log-odds that a depth reading gives."""
 DEPTH_NOISE = 0.004
@@ -312,10 +315,9 @@ def _without_specks(state: _State) -> Bool:
         inside = blobs == blob
         x, y, w, h, pixels = stats[blob]
         enclosed = x > 0 and y > 0 and x + w < labels.shape[1] and y + h < labels.shape[0]
-        if (
-            enclosed
-            and (pixels < 0.004 * size or state.odds[inside].mean() > -1.5)
-            and not state.window.off[inside].any()
-        ):
+        if not enclosed or state.window.off[inside].any():
+            continue
+        # a print taken for a hole would cut a tunnel through the object
+        if pixels < 0.004 * size or np.percentile(state.odds[inside], 90) > SEEN_THROUGH:
             labels[inside] = True
     return labels
