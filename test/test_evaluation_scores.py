@@ -72,6 +72,17 @@ def test_a_mesh_shown_in_its_own_photo_matches_it():
     assert small["iou"] == pytest.approx(0.64, abs=0.03)
 
 
+@pytest.mark.parametrize("eye", [[0.3, 0.1, 0.2], [0.06, 0.0, 0.0], [0.01, 0.0, 0.0]])  # far, at the surface, inside
+def test_a_picture_cut_from_a_larger_one_is_the_smaller_cameras_picture(eye):
+    caster, T = Raycaster(sphere_mesh()), look_at(np.array(eye), np.array([0.0, 0.05, 0.0]))
+    large = caster.picture(Camera(np.array([[300.0, 0, 160], [0, 300, 120], [0, 0, 1]]), 320, 240), T)
+    small = caster.picture(Camera(np.array([[300.0, 0, 20], [0, 300, 50], [0, 0, 1]]), 120, 90), T)
+    cut = np.s_[70:160, 140:260]
+    assert large.mask[cut].any()
+    np.testing.assert_allclose(small.depth, large.depth[cut], atol=1e-6)
+    assert (small.color == large.color[cut]).all() and (small.mask == large.mask[cut]).all()
+
+
 def test_means_are_over_the_captures_that_have_the_score():
     assert mean_scores([{"a": 1.0, "b": 4.0}, {"a": 3.0}]) == {"a": 2.0, "b": 4.0}
 

@@ -16,9 +16,10 @@ from scipy.ndimage import uniform_filter
 
 from mvgamba_ros.geometry.camera import project
 from mvgamba_ros.geometry.rays import rays
+from mvgamba_ros.geometry.se3 import inverse
 from mvgamba_ros.segmentation.colors import CELLS, cells
 from mvgamba_ros.segmentation.region import Window
-from mvgamba_ros.types import F32, Bool, Box
+from mvgamba_ros.types import F32, F64, Bool, Box
 
 TOLERANCE = 7.0
 """Two colours match within this distance in L*a*b*, after a shift of up to a pixel."""
@@ -107,9 +108,13 @@ def _chance(lab: F32, other: F32, lower: F32, upper: F32) -> F32:
     counts = np.bincount(cells(other).ravel(), minlength=int(np.prod(CELLS))).astype(np.float32).reshape(CELLS)
     share = (27.0 / other[..., 0].size) * uniform_filter(counts, 3, mode="constant").ravel()
     beside = np.zeros(lab.shape[:2], np.float32)
+    height, width = lab.shape[:2]
+    far = max(JITTER)
+    low, high = (np.pad(x, ((far, far), (far, far), (0, 0)), mode="wrap") for x in (lower, upper))
     steps = [(dy * k, dx * k) for k in JITTER for dy, dx in ((0, 1), (0, -1), (1, 0), (-1, 0))]
-    for step in steps:
-        beside += _matches(lab, np.roll(lower, step, (0, 1)), np.roll(upper, step, (0, 1)))
+    for dy, dx in steps:
+        moved = np.s_[far + dy : far + dy + height, far + dx : far + dx + width]
+        beside += _matches(lab, low[moved], high[moved])
     return np.maximum(share[cells(lab)], beside / len(steps))
 
 
@@ -159,11 +164,14 @@ def estimate_height(windows: Sequence[Window], region: Box, anywhere: bool = Fal
         return None, 0.0
     shown = [np.full(window.shape, anywhere) | ~window.allowed for window in windows]
     labs = [cv2.GaussianBlur(window.lab, (0, 0), 0.7) * WEIGHT for window in windows]
+    # what a look-up in a window answers: the colour there, and how far it is shown at all
+    pictures = [np.dstack([lab, visible.astype(np.float32)]) for lab, visible in zip(labs, shown, strict=True)]
     radius = 0.75 * float(np.linalg.norm(region.size))
     line = np.linspace(-radius, radius, 64)
     grid = np.stack(np.meshgrid(line + center[0], line + center[1]), axis=-1).reshape(-1, 2)
+    planes = [_Plane.of(window, picture, grid) for window, picture in zip(windows, pictures, strict=True)]
     heights = np.arange(low, high + step, step)
-    scores = np.array([_agreement(windows, shown, labs, grid, height) for height in heights])
+    scores = np.array([_agreement(planes, height) for height in heights])
     share = scores[:, 0] / np.maximum(scores[:, 1], 1.0)
     enough = scores[:, 1] >= max(400.0, 0.25 * float(scores[:, 1].max()))
     excess = np.zeros(len(heights))
@@ -179,24 +187,40 @@ def estimate_height(windows: Sequence[Window], region: Box, anywhere: bool = Fal
     while step > FINEST:
         step /= 2.0
         around = height + step * np.arange(-1, 2)
-        height = float(around[np.argmax([_agreement(windows, shown, labs, grid, h)[0] for h in around])])
+        height = float(around[np.argmax([_agreement(planes, h)[0] for h in around])])
     return height, clarity
 
 
-def _agreement(
-    windows: Sequence[Window], shown: Sequence[Bool], labs: Sequence[F32], grid: np.ndarray, height: float
-) -> tuple[float, float]:
+@dataclass(frozen=True)
+class _Plane:
+    """A grid of points on the plane z = 0 in one window's homogeneous pixels, (3, N), and what one metre up adds, (3,).
+    ``picture`` (h, w, 4): colour, and 1 where the window counts."""
+
+    picture: F32
+    flat: F64
+    up: F64
+
+    @classmethod
+    def of(cls, window: Window, picture: F32, grid: F64) -> _Plane:
+        M = window.camera.K @ inverse(window.T_world_camera)[:3]
+        return cls(picture, M[:, :2] @ grid.T + M[:, 3:], M[:, 2])
+
+    def at(self, height: float) -> tuple[F32, Bool]:
+        """Colours (N, 3) of the grid's points at ``height``, and which of them the window shows, (N,)."""
+        x, y, z = self.flat + height * self.up[:, None]
+        ahead = z > 0.0
+        z = np.where(ahead, z, 1.0)
+        columns = np.clip(x / z - 0.5, -1e4, 1e4).astype(np.float32)
+        rows = np.clip(y / z - 0.5, -1e4, 1e4).astype(np.float32)
+        inside = ahead & (columns > 0) & (rows > 0)
+        inside &= (columns < self.picture.shape[1] - 1) & (rows < self.picture.shape[0] - 1)
+        seen = _sample(self.picture, columns[None], rows[None])[0]
+        return seen[:, :3], inside & (seen[:, 3] > 0.5)
+
+
+def _agreement(planes: Sequence[_Plane], height: float) -> tuple[float, float]:
     """How many points of the plane look alike in a pair of views, each counted up to 1, and how many were compared."""
-    points = np.column_stack([grid, np.full(len(grid), height)])
-    colors, valid = [], []
-    for window, visible, lab in zip(windows, shown, labs, strict=True):
-        pixels, _ = project(window.camera, window.T_world_camera, points)
-        at = np.clip(np.nan_to_num(pixels - 0.5, nan=-1e4), -1e4, 1e4).astype(np.float32)
-        columns, rows = at[None, :, 0], at[None, :, 1]
-        inside = (columns > 0) & (rows > 0) & (columns < window.shape[1] - 1) & (rows < window.shape[0] - 1)
-        inside &= _sample(visible.astype(np.float32), columns, rows) > 0.5
-        colors.append(_sample(lab, columns, rows)[0])
-        valid.append(inside[0])
+    colors, valid = zip(*(each.at(height) for each in planes), strict=True)
     alike, compared = 0.0, 0.0
     for i in range(len(colors)):
         for j in range(i):
@@ -205,7 +229,7 @@ def _agreement(
                 continue
             difference = colors[i][both] - colors[j][both]
             difference -= np.median(difference, axis=0)  # the views may expose differently
-            distance = np.linalg.norm(difference, axis=-1)
+            distance = np.sqrt(np.einsum("nc,nc->n", difference, difference))
             alike += float(np.maximum(1.0 - distance / (1.5 * TOLERANCE), 0.0).sum())
             compared += float(both.sum())
     return alike, compared

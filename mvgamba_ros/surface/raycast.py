@@ -50,23 +50,34 @@ class Raycaster:
     def picture(self, camera: Camera, T_world_camera: F64) -> Picture:
         """Render with colours interpolated between vertices, without shading; ``camera`` undistorted."""
         height, width = camera.height, camera.width
-        x = (np.arange(width) + 0.5 - camera.K[0, 2]) / camera.K[0, 0]
-        y = (np.arange(height) + 0.5 - camera.K[1, 2]) / camera.K[1, 1]
+        part = self._window(camera, T_world_camera)
+        x = ((np.arange(width) + 0.5 - camera.K[0, 2]) / camera.K[0, 0])[part[1]]
+        y = ((np.arange(height) + 0.5 - camera.K[1, 2]) / camera.K[1, 1])[part[0]]
         in_camera = np.stack(np.broadcast_arrays(x[None, :], y[:, None], 1.0), axis=-1)
-        rays = np.empty((height, width, 6), np.float32)
+        rays = np.empty((len(y), len(x), 6), np.float32)
         rays[..., :3] = T_world_camera[:3, 3]
         rays[..., 3:] = in_camera @ T_world_camera[:3, :3].T  # z component 1 in the camera: t_hit is the z-depth
         cast = self._scene.cast_rays(self._tensor(rays))
-        depth = cast["t_hit"].numpy()
-        hit = np.isfinite(depth)
-        corners = self.mesh.faces[cast["primitive_ids"].numpy()[hit]]
-        uv = cast["primitive_uvs"].numpy()[hit]
+        hits = cast["t_hit"].numpy()
+        met = np.isfinite(hits)
+        corners = self.mesh.faces[cast["primitive_ids"].numpy()[met]]
+        uv = cast["primitive_uvs"].numpy()[met]
         barycentric = np.stack([1.0 - uv.sum(axis=1), uv[:, 0], uv[:, 1]], axis=1)
-        color = np.zeros((height, width, 3), np.uint8)
-        color[hit] = np.einsum("nk,nkc->nc", barycentric, self.mesh.colors[corners].astype(np.float32)).round()
-        normals = np.zeros((height, width, 3), np.float32)
-        normals[hit] = cast["primitive_normals"].numpy()[hit]
-        return Picture(np.where(hit, depth, 0.0).astype(np.float32), color, normals)
+        depth = np.zeros((height, width), np.float32)
+        color, normals = np.zeros((height, width, 3), np.uint8), np.zeros((height, width, 3), np.float32)
+        depth[part][met] = hits[met]
+        color[part][met] = np.einsum("nk,nkc->nc", barycentric, self.mesh.colors[corners].astype(np.float32)).round()
+        normals[part][met] = cast["primitive_normals"].numpy()[met]
+        return Picture(depth, color, normals)
+
+    def _window(self, camera: Camera, T_world_camera: F64) -> tuple[slice, slice]:
+        """Rows and columns outside of which ``camera`` sees nothing of the mesh."""
+        pixels, z = project(camera, T_world_camera, self.mesh.vertices)
+        if not (z > 0.0).all():  # some of it beside or behind the camera, which has no place in the picture
+            return np.s_[:, :]
+        size = [camera.width, camera.height]
+        (x0, y0), (x1, y1) = (np.clip(end, 0, size).astype(int) for end in (pixels.min(0) - 1, pixels.max(0) + 2))
+        return np.s_[y0:y1, x0:x1]
 
     def visible(self, points: F64, eye: F64) -> Bool:
         """(N,): nothing of the mesh lies between ``eye`` (3,) and the points (N, 3) on its surface."""
