@@ -12,6 +12,7 @@ from rendered import CENTER, SIZE, views
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.io.capture import read_capture
 from mvgamba_ros.segmentation.classical import ClassicalSegmenter
+from mvgamba_ros.segmentation.holes import without_small_holes
 from mvgamba_ros.segmentation.support import estimate_support_height
 from mvgamba_ros.types import Bool, Box, Prompts, View
 
@@ -65,6 +66,17 @@ def test_letters_in_the_tables_colours_do_not_pierce_a_box() -> None:
         found = ClassicalSegmenter()([replace(view, mask=None) for view in views_], Prompts(support_height=0.0))
         missed = [np.mean(~mask[view.mask]) for view, mask in zip(views_, found, strict=True)]
         assert max(missed) < 0.012, missed
+
+
+def test_small_holes_are_filled_unless_a_pixel_in_them_is_known_to_be_off() -> None:
+    mask = np.zeros((60, 80), bool)
+    mask[10:50, 10:70] = True
+    mask[20:23, 20:23] = mask[30:33, 50:53] = mask[35:45, 20:30] = mask[10:13, 40:43] = False  # the last one is a bite
+    off = np.zeros_like(mask)
+    off[31, 51] = True
+    filled = without_small_holes(mask, off)
+    assert filled[20:23, 20:23].all()
+    assert (filled ^ mask).sum() == 9
 
 
 def test_one_view_is_enough_with_a_pixel_box() -> None:

@@ -20,6 +20,7 @@ from mvgamba_ros.segmentation import plane
 from mvgamba_ros.segmentation.carving import UNSEEN, Carving, check_silhouettes
 from mvgamba_ros.segmentation.colors import FLOOR, cells, histogram
 from mvgamba_ros.segmentation.cut import best_labels, edges
+from mvgamba_ros.segmentation.holes import holes, without_small_holes
 from mvgamba_ros.segmentation.refine import refine
 from mvgamba_ros.segmentation.region import Window, common_region, make_windows
 from mvgamba_ros.segmentation.segmenter import check_cancelled, check_prompts
@@ -309,15 +310,9 @@ def _without_specks(state: _State) -> Bool:
     for blob in range(1, count):
         if area[blob] < 0.03 * area[1:].max() and not state.window.on[blobs == blob].any():
             labels[blobs == blob] = False
-    size = int(labels.sum())
-    count, blobs, stats, _ = cv2.connectedComponentsWithStats((~labels).astype(np.uint8), connectivity=4)
-    for blob in range(1, count):
-        inside = blobs == blob
-        x, y, w, h, pixels = stats[blob]
-        enclosed = x > 0 and y > 0 and x + w < labels.shape[1] and y + h < labels.shape[0]
-        if not enclosed or state.window.off[inside].any():
-            continue
+    labels = without_small_holes(labels, state.window.off)
+    for hole in holes(labels, state.window.off):
         # a print taken for a hole would cut a tunnel through the object
-        if pixels < 0.004 * size or np.percentile(state.odds[inside], 90) > SEEN_THROUGH:
-            labels[inside] = True
+        if np.percentile(state.odds[hole], 90) > SEEN_THROUGH:
+            labels[hole] = True
     return labels

@@ -8,6 +8,7 @@ import numpy as np
 from mvgamba_ros.geometry.camera import crop, resample
 from mvgamba_ros.segmentation.colors import FLOOR, cells, histogram
 from mvgamba_ros.segmentation.cut import best_labels, edges
+from mvgamba_ros.segmentation.holes import without_small_holes
 from mvgamba_ros.segmentation.region import Window
 from mvgamba_ros.types import F32, Bool, View
 
@@ -39,6 +40,8 @@ def refine(view: View, window: Window, labels: Bool, odds: F32) -> Bool:
         color = np.clip(np.log((on[flat] + FLOOR) / (off[flat] + FLOOR)), -3.0, 3.0)
         total = 0.6 * color + 0.3 * cv2.resize(odds, size) + 4.0 * (soft - 0.5)
         labels = best_labels(total.astype(np.float32), edges(lab), ~surely_off, surely_on, SMOOTHNESS)  # type: ignore
+        not_it = cv2.resize(window.off.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
+        labels = without_small_holes(labels, not_it)
     full = np.zeros(view.image.shape[:2], bool)
     full[y0:y1, x0:x1] = cv2.resize(labels.astype(np.float32), (x1 - x0, y1 - y0)) > 0.5
     return full
