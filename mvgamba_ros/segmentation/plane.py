@@ -162,14 +162,10 @@ def estimate_height(windows: Sequence[Window], region: Box, anywhere: bool = Fal
     step = max(2.0 * reach / HEIGHTS, FINEST)
     if high - low < 8 * step:
         return None, 0.0
-    shown = [np.full(window.shape, anywhere) | ~window.allowed for window in windows]
-    labs = [cv2.GaussianBlur(window.lab, (0, 0), 0.7) * WEIGHT for window in windows]
-    # what a look-up in a window answers: the colour there, and how far it is shown at all
-    pictures = [np.dstack([lab, visible.astype(np.float32)]) for lab, visible in zip(labs, shown, strict=True)]
     radius = 0.75 * float(np.linalg.norm(region.size))
     line = np.linspace(-radius, radius, 64)
     grid = np.stack(np.meshgrid(line + center[0], line + center[1]), axis=-1).reshape(-1, 2)
-    planes = [_Plane.of(window, picture, grid) for window, picture in zip(windows, pictures, strict=True)]
+    planes = [_Plane.of(window, grid, anywhere) for window in windows]
     heights = np.arange(low, high + step, step)
     scores = np.array([_agreement(planes, height) for height in heights])
     share = scores[:, 0] / np.maximum(scores[:, 1], 1.0)
@@ -201,7 +197,10 @@ class _Plane:
     up: F64
 
     @classmethod
-    def of(cls, window: Window, picture: F32, grid: F64) -> _Plane:
+    def of(cls, window: Window, grid: F64, anywhere: bool) -> _Plane:
+        lab = cv2.GaussianBlur(window.lab, (0, 0), 0.7) * WEIGHT
+        counts = np.full(window.shape, anywhere) | ~window.allowed
+        picture = np.dstack([lab, counts.astype(np.float32)])
         M = window.camera.K @ inverse(window.T_world_camera)[:3]
         return cls(picture, M[:, :2] @ grid.T + M[:, 3:], M[:, 2])
 

@@ -42,8 +42,9 @@ def reach_silhouettes(shape: VisualHull, hull: VisualHull, views: Sequence[View]
     """
     index = np.nonzero(hull.field > 0.0)
     points = hull.origin + hull.voxel * np.stack(index, axis=1)
-    lacking = [_lacking(view, points, shape.field[index], hull.voxel) for view in views]
-    field, added = shape.field.copy(), np.zeros_like(shape.field)
+    inside = shape.field[index]
+    lacking = [_lacking(view, points, inside, hull.voxel) for view in views]
+    field, added = shape.field, np.zeros_like(shape.field)
     for _ in range(ROUNDS):
         added[index] = _filling(field[index], lacking, hull.voxel)
         field = np.minimum(field + gaussian_filter(added, SMOOTHING, truncate=3.0), hull.field)
