@@ -151,7 +151,7 @@ def forward_seconds(configs: dict[str, TrainConfig]) -> dict[str, float]:
     for name, config in configs.items():
         network, item = network_of(name, config).eval(), Shards(Path(config.validation))[0]
         exact = replace(config.sampling, augmented=0.0, mirrored=0.0)
-        sample = make_sample(item, 4, 1, network.grid, exact, np.random.default_rng(0))
+        sample = make_sample(item, 4, 1, network.config.size, network.grid, exact, np.random.default_rng(0))
         calls[name] = partial(network, collate([sample]).inputs())
     with torch.no_grad():
         return medians(calls, 5)

@@ -60,7 +60,7 @@ def weights(trainer: Trainer) -> torch.Tensor:
 def test_the_true_depths_of_a_sample_lie_on_the_object(data: Path, seed: int) -> None:
     """In the mirror too."""
     sampling = replace(EXACT, mirrored=float(seed % 2))
-    sample = make_sample(Shards(data)[seed % 3], 4, 1, 48, sampling, np.random.default_rng(seed))
+    sample = make_sample(Shards(data)[seed % 3], 4, 1, 96, 48, sampling, np.random.default_rng(seed))
     batch = collate([sample]).inputs()
     origins, directions = pixel_rays(batch.K, batch.T_cube_camera, 48, 96)
     surface = cKDTree(sample.points.numpy())
@@ -72,8 +72,19 @@ def test_the_true_depths_of_a_sample_lie_on_the_object(data: Path, seed: int) ->
         assert np.median(surface.query(points)[0]) < 0.03
 
 
+def test_crops_need_not_be_as_large_as_the_stored_pictures(data: Path) -> None:
+    """The same crop at another size: intrinsics and picture agree, depths and targets are what they were."""
+    small, large = (make_sample(Shards(data)[0], 2, 1, s, 48, EXACT, np.random.default_rng(4)) for s in (96, 128))
+    assert large.rgb.shape == (2, 3, 128, 128)
+    assert torch.allclose(large.K[:, :2] * (96 / 128), small.K[:, :2], rtol=1e-5)
+    shrunk = torch.nn.functional.interpolate(large.alpha[:, None], (96, 96), mode="bilinear")[:, 0]
+    assert float((shrunk - small.alpha).abs().mean()) < 0.01
+    assert torch.equal(large.front.nan_to_num(0), small.front.nan_to_num(0))
+    assert large.target_rgb.shape == small.target_rgb.shape == (1, 96, 96, 3)
+
+
 def test_the_hull_interval_holds_the_true_depths(data: Path) -> None:
-    batch = collate([make_sample(Shards(data)[0], 6, 1, 48, EXACT, np.random.default_rng(1))])
+    batch = collate([make_sample(Shards(data)[0], 6, 1, 96, 48, EXACT, np.random.default_rng(1))])
     rays = hull_intervals(batch.inputs(), 48)
     known = rays.valid & torch.isfinite(batch.front)
     assert ((batch.front - rays.near)[known] > -0.04).float().mean() > 0.98
@@ -108,7 +119,7 @@ def perfect(sample_output: ArmOutput, front: torch.Tensor, back: torch.Tensor) -
 
 
 def test_depth_losses_are_zero_at_the_truth_and_measure_the_error_elsewhere(data: Path) -> None:
-    batch = collate([make_sample(Shards(data)[0], 4, 1, 48, EXACT, np.random.default_rng(2))])
+    batch = collate([make_sample(Shards(data)[0], 4, 1, 96, 48, EXACT, np.random.default_rng(2))])
     with torch.no_grad():
         output = ArmNetwork(TINY)(batch.inputs())
     exact = depth_losses(perfect(output, batch.front, batch.back), batch)
@@ -119,7 +130,7 @@ def test_depth_losses_are_zero_at_the_truth_and_measure_the_error_elsewhere(data
 
 
 def test_rendering_losses_pull_colours_and_silhouette_towards_the_truth(data: Path) -> None:
-    batch = collate([make_sample(Shards(data)[0], 4, 2, 48, EXACT, np.random.default_rng(3))])
+    batch = collate([make_sample(Shards(data)[0], 4, 2, 96, 48, EXACT, np.random.default_rng(3))])
     torch.manual_seed(0)
     output = ArmNetwork(TINY)(batch.inputs())
     truth = perfect(output, batch.front, batch.back)
@@ -142,7 +153,7 @@ def test_structural_similarity_is_the_one_that_pictures_are_scored_by() -> None:
 def test_one_object_is_learned_by_heart(data: Path) -> None:
     """To more than 30 dB on its novel views, within a minute: the network can say what the losses ask for."""
     exact = replace(EXACT, tilt=0.0, shift=0.0)
-    sample = collate([make_sample(Shards(data)[0], 4, 2, 48, exact, np.random.default_rng(1))])
+    sample = collate([make_sample(Shards(data)[0], 4, 2, 96, 48, exact, np.random.default_rng(1))])
     torch.manual_seed(0)
     network = ArmNetwork(ArmConfig(width=64, orders=("rows", "across_reversed")))
     rays = hull_intervals(sample.inputs(), network.grid)
@@ -175,7 +186,7 @@ def test_the_learning_rate_rises_stays_and_falls_and_its_length_can_be_settled_l
 
 
 def test_a_scene_whose_silhouettes_share_nothing_costs_no_nan(data: Path) -> None:
-    batch = collate([make_sample(Shards(data)[0], 2, 1, 48, EXACT, np.random.default_rng(3))])
+    batch = collate([make_sample(Shards(data)[0], 2, 1, 96, 48, EXACT, np.random.default_rng(3))])
     batch = replace(batch, alpha=torch.zeros_like(batch.alpha))
     with torch.no_grad():
         output = ArmNetwork(TINY)(batch.inputs())

@@ -44,11 +44,12 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Sample:
-    """Tensors of one object (or, stacked, of B objects). V input views, W target views, grid G, crop side S.
+    """Tensors of one object (or, stacked, of B objects). V input views, W target views, grid G, crop side S,
+    stored pictures of side T.
 
     Inputs as in `CropBatch`. ``front``, ``back`` (V, G, G) true z-depths in cube units at the grid's rays, NaN where
-    the surface is torn or absent. Targets for rendering: ``target_rgb`` (W, S, S, 3) on white, ``target_alpha``
-    (W, S, S), ``target_depth`` (W, S, S) z-depth in cube units, NaN off the object, ``target_K``,
+    the surface is torn or absent. Targets for rendering: ``target_rgb`` (W, T, T, 3) on white, ``target_alpha``
+    (W, T, T), ``target_depth`` (W, T, T) z-depth in cube units, NaN off the object, ``target_K``,
     ``target_T_cube_camera``. ``points`` (P, 3) on the true surface; ``half`` (): metres per cube unit.
     """
 
@@ -76,9 +77,16 @@ def collate(samples: list[Sample]) -> Sample:
 
 
 def make_sample(
-    item: Mapping[str, NDArray[Any]], views: int, targets: int, grid: int, sampling: Sampling, rng: np.random.Generator
+    item: Mapping[str, NDArray[Any]],
+    views: int,
+    targets: int,
+    size: int,
+    grid: int,
+    sampling: Sampling,
+    rng: np.random.Generator,
 ) -> Sample:
-    """``item``: one object as `Shards` gives it. Draws views, cube, crop and orientation from ``rng``."""
+    """``item``: one object as `Shards` gives it, its pictures of any size. ``size``, ``grid``: sides of the input crops
+    and of their depths. Draws views, cube, crop and orientation from ``rng``."""
     if rng.random() < sampling.mirrored:
         item = mirror(item)
     if rng.random() < sampling.mirrored:
@@ -116,7 +124,6 @@ def make_sample(
 
     rgb, alpha = picture(seen["rgb"], seen["alpha"])
     window = crop_windows(alpha, rng.uniform(*sampling.margin, views))
-    size = alpha.shape[-1]
     rgb = recrop(rgb.permute(0, 3, 1, 2), window, size, fill=1.0)
     K = recrop_K(intrinsics(chosen), window, size)
     front, back = (recrop_depth(depth(name, chosen), window, grid) for name in ("depth_front", "depth_back"))

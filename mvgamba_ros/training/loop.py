@@ -65,7 +65,7 @@ class Steps(Dataset[Batch]):
         for k in objects[self.rank :: self.world]:
             rng = np.random.default_rng((c.seed, step, k))
             item = self.shards[int(rng.integers(len(self.shards)))]
-            samples.append(make_sample(item, views, c.target_views, grid, c.sampling, rng))
+            samples.append(make_sample(item, views, c.target_views, c.model.size, grid, c.sampling, rng))
         sample = collate(samples)
         rays = hull_intervals(sample.inputs(), grid, not c.model.bins_in_hull)
         wanted = c.model.use_consistency

@@ -26,7 +26,7 @@ def validate(
     grid = config.model.size // config.model.stride
     for i in range(min(objects, len(shards))):
         rng = np.random.default_rng((10_007, i))
-        sample = collate([make_sample(shards[i], views, config.target_views, grid, exact, rng)])
+        sample = collate([make_sample(shards[i], views, config.target_views, config.model.size, grid, exact, rng)])
         with torch.no_grad():
             output = network(sample.inputs())
             losses = depth_losses(output, sample)
