@@ -10,7 +10,7 @@ import torch
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.se3 import inverse, look_at
-from mvgamba_ros.model.arm import ORDERS, ArmConfig, ArmNetwork
+from mvgamba_ros.model.arm import ORDERS, ArmConfig, ArmNetwork, BinHead
 from mvgamba_ros.model.checkpoint import load_checkpoint, save_checkpoint
 from mvgamba_ros.model.interval import CropBatch, hull_intervals, photo_consistency, pixel_rays
 
@@ -182,6 +182,21 @@ def test_bfloat16_products_change_the_answer_by_little(network: ArmNetwork) -> N
         assert b.dtype == torch.float32
         assert not torch.equal(a, b), f"{name}: no product was rounded"
         assert float((a - b).abs().mean()) < 0.01 * float(a.abs().max())
+
+
+def test_the_bins_convolutions_are_those_of_their_layers() -> None:
+    """Rays are convolved as pictures without a copy; forward and gradients are `nn.Conv1d`'s own."""
+    torch.manual_seed(1)
+    head = BinHead(24, bins=8)
+    features, at_bins = torch.randn(50, 24), torch.randn(50, 8, BinHead.AT_BIN)
+    x = head.bin(at_bins) + head.ray(features)[:, None]
+    plain = head.direct(features).unflatten(-1, (2, -1)) + head.along(x.transpose(1, 2))
+    fast = head(features, at_bins)
+    torch.testing.assert_close(fast, plain)
+    toward = torch.randn_like(plain)
+    gradients = [torch.autograd.grad((y * toward).sum(), list(head.parameters())) for y in (fast, plain)]
+    for a, b in zip(*gradients, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize(("views", "share"), [(2, 1.0), (4, 1.0), (8, 0.5)])

@@ -13,6 +13,7 @@ rotations mix 32 canonical quaternions (RotNet). What it changes, and why:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -164,7 +165,23 @@ class BinHead(nn.Module):
         if not len(features):  # silhouettes that share nothing: a picture without rows cannot be convolved
             return direct
         x = self.bin(at_bins).add_(self.ray(features)[:, None])  # (R, bins, width)
-        return direct + self.along(x.transpose(1, 2))
+        # as pictures one pixel high whose channels lie next to each other, which they do already: conv1d would copy
+        x = x.transpose(1, 2)[:, :, None]
+        for layer in self.along:
+            x = _conv_rows(layer, x) if isinstance(layer, nn.Conv1d) else layer(x)
+        return direct + x[:, :, 0]
+
+
+def _conv_rows(conv: nn.Conv1d, x: Tensor) -> Tensor:
+    """``conv`` along the width of ``x`` (N, C, 1, W), whatever its memory's order; `nn.Conv1d` takes one order only."""
+    weight = conv.weight[:, :, None].contiguous(memory_format=torch.channels_last)
+    return F.conv2d(x, weight, conv.bias, padding=(0, int(conv.padding[0])))
+
+
+def _stacked(channels: Sequence[Tensor]) -> Tensor:
+    """(N, *, H, W) each -> (N, C, H, W), a pixel's channels next to each other: convolutions are faster so, and its
+    `_rows` are a view."""
+    return torch.cat([x.permute(0, 2, 3, 1) for x in channels], -1).permute(0, 3, 1, 2)
 
 
 def _rows(pictures: Tensor) -> Tensor:
@@ -253,8 +270,7 @@ class ArmNetwork(nn.Module):
         same = [one, zero, zero, zero, one, zero, zero, zero, one]
         plucker = (torch.stack([*cross, *same], 1).view(-1, 6, 3) @ d).unflatten(2, (self.grid, self.grid))
         plucker = F.interpolate(plucker, scale_factor=self.config.stride, mode="bilinear", align_corners=False)
-        crops = torch.cat([batch.rgb.flatten(0, 1), batch.alpha.flatten(0, 1)[:, None], plucker], 1)
-        return crops.contiguous(memory_format=torch.channels_last)  # convolutions are faster so, and rows are views
+        return _stacked([batch.rgb.flatten(0, 1), batch.alpha.flatten(0, 1)[:, None], plucker])
 
     def _grid_inputs(self, batch: CropBatch, rays: Intervals, agreement: Tensor | None) -> Tensor:
         """Hull interval relative to the cube's centre, its width, the ray's validity, and colour agreement."""
@@ -270,8 +286,7 @@ class ArmNetwork(nn.Module):
             agreement = rays.near.new_zeros(B, V, 2 * c.bins, G, G)
         elif agreement is None:
             agreement = photo_consistency(batch, rays, c.bins)
-        at_grid = torch.cat([interval, valid[:, :, None], agreement], 2).flatten(0, 1)
-        return at_grid.contiguous(memory_format=torch.channels_last)
+        return _stacked([x.flatten(0, 1) for x in (interval, valid[:, :, None], agreement)])
 
     def _scan(self, x: Tensor, keep: Tensor, ranks: Tensor) -> Tensor:
         """Run the blocks over the kept tokens of (B, V * T * T, width), each in its own order."""

@@ -157,7 +157,7 @@ def photo_consistency(batch: CropBatch, rays: Intervals, bins: int) -> Tensor:
     small = F.adaptive_avg_pool2d(batch.rgb.flatten(0, 1), G).unflatten(0, (B, V))
     cover = F.adaptive_avg_pool2d(batch.alpha, G)
     M, o = _projector(batch)
-    out = torch.zeros(B, V, 2 * bins, G, G, device=rays.near.device)
+    out = torch.zeros(B, V, G, G, 2 * bins, device=rays.near.device)  # a ray's values lie next to each other
     share = (torch.arange(bins, device=rays.near.device) + 0.5) / bins
     for b in range(B):
         planes = torch.cat([small[b], cover[b][:, None]], 1)  # (V, 4, G, G)
@@ -183,8 +183,8 @@ def photo_consistency(batch: CropBatch, rays: Intervals, bins: int) -> Tensor:
                 least = torch.where(known, torch.minimum(least, difference), least)
             mean = torch.where(seen > 0, total / seen.clamp(min=1), 1)
             both = torch.stack([mean.reshape(-1, bins), least.reshape(-1, bins)], 1).flatten(1)  # (P, 2 * bins)
-            out[b, v][:, pick] = both.T
-    return out
+            out[b, v][pick] = both
+    return out.permute(0, 1, 4, 2, 3)
 
 
 def view_ranks(rays: Intervals) -> Tensor:
