@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,11 +32,11 @@ def measure(views: list[View], prompts: Prompts) -> tuple[list[float], float]:
     return [float((m & v.mask).sum() / (m | v.mask).sum()) for m, v in zip(masks, views, strict=True)], seconds
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("captures", type=Path)
     parser.add_argument("--views", default="transforms.json")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(argv)
     print("| object | region: mean | worst | s | no region: mean | worst | s | table height, mm |")
     print("|---|---|---|---|---|---|---|---|")
     totals: list[list[float]] = []

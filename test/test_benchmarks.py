@@ -100,6 +100,19 @@ def test_held_out_meshes_are_scored_one_by_one_and_in_all(rendered: Path, capsys
     assert float(capsys.readouterr().out.splitlines()[-1].split()[-6]) > chamfer
 
 
+def test_simulated_captures_hold_true_masks_and_shapes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """True as another benchmark sees them: our segmentation agrees with the masks."""
+    pytest.importorskip("mvgamba_ros.sim.engine")
+    from benchmarks import segmentation, simulated
+
+    simulated.main([str(tmp_path), "--objects", "milk", "--yaws", "0.4", "--views", "3"])
+    assert capsys.readouterr().out.split() == [str(tmp_path / "milk_0")]
+    segmentation.main([str(tmp_path)])
+    name, mean, worst = capsys.readouterr().out.splitlines()[2].split("|")[1:4]
+    assert name.strip() == "milk_0"
+    assert float(mean) >= float(worst) > 0.95
+
+
 def test_roughness_of_a_cube_is_the_mean_over_its_edges_and_diagonals() -> None:
     assert held_out.roughness(cuboid([0, 0, 0], [1, 1, 1])) == pytest.approx(12 * 90 / (12 + 6 * 2**0.5))
 

@@ -211,3 +211,12 @@ def test_the_shared_captures_are_read_with_masks_and_depth(captures):
     for view in views:
         assert view.mask.any() and view.image.shape == (480, 640, 3)
         assert 0.2 < np.median(view.depth[view.mask]) < 1.0
+
+
+def test_a_folder_may_hold_two_sets_of_views(tmp_path):
+    write_capture(tmp_path, VIEWS)
+    write_capture(tmp_path, VIEWS[1:2], "transforms_test.json")
+    assert len(read_capture(tmp_path)) == len(VIEWS)
+    (left_out,) = read_capture(tmp_path, "transforms_test.json")
+    assert np.array_equal(left_out.image, VIEWS[1].image)
+    assert np.array_equal(read_capture(tmp_path)[0].image, VIEWS[0].image)

@@ -66,27 +66,29 @@ def read_capture(folder: str | Path, views_file: str = "transforms.json") -> lis
     return [_read_frame(path, content, frame, index) for index, frame in enumerate(content["frames"])]
 
 
-def write_capture(folder: str | Path, views: Sequence[View]) -> Path:
+def write_capture(folder: str | Path, views: Sequence[View], views_file: str = "transforms.json") -> Path:
     """Write ``views`` as a capture that nerfstudio, instant-ngp and `read_capture` read; answers the file's path.
 
+    ``views_file``: a folder may hold several sets of views; those of ``transforms_test.json`` lie in ``images_test``.
     Images and masks become PNGs, depth 16-bit millimetres (0 where unknown, and beyond 65.5 m); intrinsics are
     written per frame. Raises CANNOT_WRITE, and BAD_CAPTURE where there are no views.
     """
     folder = Path(folder)
-    path = folder / "transforms.json"
+    path = folder / views_file
+    images = "images" + path.stem.removeprefix("transforms")
     if not views:
         raise _bad(path, "no views to write")
     frames = []
     try:
-        (folder / "images").mkdir(parents=True, exist_ok=True)
+        (folder / images).mkdir(parents=True, exist_ok=True)
         for index, view in enumerate(views):
-            frame: dict[str, Any] = {"file_path": f"images/{index:04d}.png", **_intrinsics(view.camera)}
+            frame: dict[str, Any] = {"file_path": f"{images}/{index:04d}.png", **_intrinsics(view.camera)}
             _write_png(folder / frame["file_path"], view.image[..., ::-1])
             if view.mask is not None:
-                frame["mask_path"] = f"images/{index:04d}_mask.png"
+                frame["mask_path"] = f"{images}/{index:04d}_mask.png"
                 _write_png(folder / frame["mask_path"], view.mask.astype(np.uint8) * 255)
             if view.depth is not None:
-                frame["depth_file_path"] = f"images/{index:04d}_depth.png"
+                frame["depth_file_path"] = f"{images}/{index:04d}_depth.png"
                 millimetres = np.rint(np.nan_to_num(view.depth, nan=0.0, posinf=0.0, neginf=0.0) * 1e3)
                 known = (millimetres > 0) & (millimetres < 65536)
                 _write_png(folder / frame["depth_file_path"], np.where(known, millimetres, 0).astype(np.uint16))
