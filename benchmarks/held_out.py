@@ -6,7 +6,8 @@ usage: mvgamba data render data/held_out --seed 2 --count 128 --size 256
 What settles a choice in the code after the network, where captures of real objects must not. The objects are spread
 over the whole folder and their input views are drawn once for all, so two runs, of two states of the code or two
 checkpoints, differ by nothing else. Pictures are compared in the stored views past the first eight, which are never
-inputs. Roughness is the mean angle between neighbouring faces, by length of edge.
+inputs. Roughness is the mean angle between neighbouring faces, by length of edge; normal the median angle between a
+mesh's normal and the true one nearby.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from typing import Any
 import numpy as np
 import trimesh
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 from mvgamba_ros.errors import ReconstructionError
 from mvgamba_ros.evaluation.captures import mean_scores
@@ -34,7 +36,9 @@ from mvgamba_ros.training.batch import INPUT_VIEWS
 from mvgamba_ros.training.data.shards import Shards
 from mvgamba_ros.types import Camera, Mesh, Prompts, View
 
-COLUMNS = ("chamfer_mm", "F@5mm", "roughness_deg", "psnr_db", "ssim", "seconds")
+COLUMNS = ("chamfer_mm", "F@5mm", "normal_deg", "roughness_deg", "psnr_db", "ssim", "seconds")
+NORMALS = 20_000
+"""So many normals are compared."""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -80,7 +84,9 @@ def score(item: Mapping[str, NDArray[Any]], options: Options, count: int, index:
     began = time.perf_counter()
     result = reconstruct([as_view(item, i) for i in chosen], told)
     scores = {"seconds": time.perf_counter() - began, "roughness_deg": roughness(result.mesh)}
-    scores |= shape_errors(surface_points(result.mesh), np.asarray(item["points"], np.float64))
+    points, normals = (np.asarray(item[name], np.float64) for name in ("points", "normals"))
+    scores |= shape_errors(surface_points(result.mesh), points)
+    scores["normal_deg"] = normal_error(result.mesh, points, normals)
     caster = Raycaster(result.mesh)
     pictures = []
     for target in (cut_target(as_view(item, i)) for i in range(INPUT_VIEWS, len(item["rgb"]))):
@@ -95,6 +101,15 @@ def as_view(item: Mapping[str, NDArray[Any]], i: int) -> View:
     camera = Camera(np.asarray(item["K"][i], np.float64), width, height)
     pose = np.asarray(item["T_world_camera"][i], np.float64)
     return View(np.ascontiguousarray(item["rgb"][i]), camera, pose, mask=item["alpha"][i] > 127)
+
+
+def normal_error(mesh: Mesh, points: NDArray[np.float64], normals: NDArray[np.float64]) -> float:
+    """Median angle in degrees between the mesh's normals, even over its area, and those of the nearest true points."""
+    triangles = trimesh.Trimesh(mesh.vertices, mesh.faces, process=False)
+    found, face = trimesh.sample.sample_surface(triangles, NORMALS, seed=0)
+    nearest = cKDTree(points).query(found)[1]
+    agreement = (triangles.face_normals[face] * normals[nearest]).sum(1)
+    return float(np.degrees(np.median(np.arccos(agreement.clip(-1, 1)))))
 
 
 def roughness(mesh: Mesh) -> float:

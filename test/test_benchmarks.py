@@ -6,6 +6,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from rendered import CENTER, SIZE, views
@@ -93,11 +94,13 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_held_out_meshes_are_scored_one_by_one_and_in_all(rendered: Path, capsys: pytest.CaptureFixture[str]) -> None:
     held_out.main([str(rendered), "--method", "hull", "--views", "8"])
     lines = capsys.readouterr().out.splitlines()
-    chamfer, f5, *_, psnr, _, _ = map(float, lines[-1].split()[-6:])
+    chamfer, f5, normal, *_, psnr, _, _ = map(float, lines[-1].split()[-7:])
     assert lines[-1].startswith("all (2 of 2)")
-    assert 0 < chamfer < 10 and f5 > 0.5 and psnr > 15  # eight views around: the hull is near, and painted
+    assert (
+        0 < chamfer < 10 and f5 > 0.5 and 0 < normal < 45 and psnr > 15
+    )  # eight views around: the hull is near, and painted
     held_out.main([str(rendered), "--method", "hull", "--views", "2"])
-    assert float(capsys.readouterr().out.splitlines()[-1].split()[-6]) > chamfer
+    assert float(capsys.readouterr().out.splitlines()[-1].split()[-7]) > chamfer
 
 
 def test_simulated_captures_hold_true_masks_and_shapes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -115,6 +118,13 @@ def test_simulated_captures_hold_true_masks_and_shapes(tmp_path: Path, capsys: p
 
 def test_roughness_of_a_cube_is_the_mean_over_its_edges_and_diagonals() -> None:
     assert held_out.roughness(cuboid([0, 0, 0], [1, 1, 1])) == pytest.approx(12 * 90 / (12 + 6 * 2**0.5))
+
+
+def test_the_normals_of_the_true_shape_are_right_and_those_of_a_turned_one_are_not() -> None:
+    cube = cuboid([0, 0, 0], [1, 1, 1])
+    middle = np.array([[0.5, 0.5, 1.0], [0.5, 0.5, 0.0], [0, 0.5, 0.5], [1, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 1, 0.5]])
+    assert held_out.normal_error(cube, middle, (middle - 0.5) * 2) == pytest.approx(0, abs=1e-4)
+    assert held_out.normal_error(cube, middle, (0.5 - middle) * 2) == pytest.approx(180, abs=1e-4)
 
 
 def test_the_ablation_trains_measures_keeps_and_tells(

@@ -43,10 +43,10 @@ def test_a_ball_keeps_its_radius_and_faces_outward():
 
 
 @settings(max_examples=10, deadline=None)
-@given(st.integers(0, 10_000), st.floats(1.0, 4.0), st.integers(300, 3000))
-def test_any_field_gives_a_closed_mesh_of_at_most_max_faces(seed: int, smooth: float, max_faces: int):
+@given(st.integers(0, 10_000), st.floats(1.0, 4.0), st.integers(300, 3000), st.booleans())
+def test_any_field_gives_a_closed_mesh_of_at_most_max_faces(seed: int, smooth: float, max_faces: int, denoised: bool):
     field = ndimage.gaussian_filter(np.random.default_rng(seed).normal(size=(24, 24, 24)), smooth)
-    mesh = field_to_mesh(shape(field / np.abs(field).max() * VOXEL), max_faces)
+    mesh = field_to_mesh(shape(field / np.abs(field).max() * VOXEL), max_faces, denoised=denoised)
     assert is_watertight(mesh.faces)
     assert len(mesh.faces) <= max_faces
     assert as_trimesh(mesh).volume > 0
@@ -72,8 +72,9 @@ def test_a_closed_hollow_is_filled():
     assert as_trimesh(mesh).volume == pytest.approx(4 / 3 * np.pi * 0.03**3, rel=0.02)
 
 
-def test_the_mesh_is_cut_flat_at_the_support():
-    mesh = field_to_mesh(shape(ball((0, 0, 0), 0.03)), support_height=-0.0115)
+@pytest.mark.parametrize("denoised", [False, True])
+def test_the_mesh_is_cut_flat_at_the_support(denoised: bool):
+    mesh = field_to_mesh(shape(ball((0, 0, 0), 0.03)), support_height=-0.0115, denoised=denoised)
     assert mesh.vertices[:, 2].min() == pytest.approx(-0.0115, abs=1e-4)
     cap = as_trimesh(mesh).triangles_center[:, 2] < -0.0115 + VOXEL / 4
     radius = np.sqrt(0.03**2 - 0.0115**2)

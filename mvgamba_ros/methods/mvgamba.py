@@ -66,7 +66,7 @@ class MVGambaMethod:
                 break
             hull = closer
         stop_if(cancelled)
-        mesh = field_to_mesh(shaped, options.max_faces, options.prompts.support_height)
+        mesh = field_to_mesh(shaped, options.max_faces, options.prompts.support_height, denoised=True)
         gaussians = cube.from_unit(output.gaussians(blurred=True))
         if options.refine:
             progress("surface", 0.4)

@@ -9,6 +9,7 @@ from scipy import ndimage
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.hull import VisualHull
+from mvgamba_ros.surface.denoise import denoise
 from mvgamba_ros.types import F32, F64, I32, Bool, Mesh
 
 if TYPE_CHECKING:
@@ -19,17 +20,23 @@ LEAST_PART = 0.05
 """Separate parts smaller than this share of the largest one are floaters, not the object."""
 NEGLIGIBLE = 0.25
 """Of a voxel: what a field on a grid says less surely than this costs faces for nothing."""
+DENOISED_FACES = 5000
+"""A mesh is denoised at this many faces: fewer are as long as the shape's own bends, more as short as the wobble."""
 GREY = 160
 
 
 def field_to_mesh(
-    shape: VisualHull, max_faces: int = 5000, support_height: float | None = None, least_part: float = LEAST_PART
+    shape: VisualHull,
+    max_faces: int = 5000,
+    support_height: float | None = None,
+    least_part: float = LEAST_PART,
+    denoised: bool = False,
 ) -> Mesh:
     """The zero surface of ``shape``'s field, grey, watertight, faces counter-clockwise from outside.
 
     ``max_faces``: decimated to at most so many. ``support_height``: nothing lies below this world z; the mesh is
     closed by a flat face there. ``least_part``: connected parts below this share of the largest one's volume go.
-    Hollows without an opening are filled: no view can have seen them.
+    Hollows without an opening are filled: no view can have seen them. ``denoised``: see `denoise`.
 
     Raises EMPTY_SURFACE where nothing is inside, BAD_OPTION where ``max_faces`` is too few for any solid.
     """
@@ -41,6 +48,11 @@ def field_to_mesh(
         field = np.minimum(field, height.astype(np.float32))
     field = solid(field, shape.voxel, least_part)
     vertices, faces = _march(field, shape.origin, shape.voxel)
+    if denoised:
+        vertices, faces = decimate(vertices, faces, max(max_faces, DENOISED_FACES), NEGLIGIBLE * shape.voxel)
+        low = -np.inf if support_height is None else vertices[:, 2].min()
+        vertices = denoise(vertices, faces)
+        vertices[:, 2] = np.maximum(vertices[:, 2], low)
     vertices, faces = decimate(vertices, faces, max_faces, NEGLIGIBLE * shape.voxel)
     return Mesh(vertices, faces, np.full((len(vertices), 3), GREY, np.uint8))
 
