@@ -13,8 +13,8 @@ import signal
 from pathlib import Path
 
 EXAMPLES = """examples:
-  mvgamba data render data/train --seed 1 --count 12000 --workers 2
-  mvgamba data render data/val --seed 2 --count 128
+  mvgamba data render data/train --seed 3 --count 6016 --size 144 --workers 2
+  mvgamba data render data/val --seed 2 --count 128 --size 144
   mvgamba train config/arm-s.train.yaml -o runs/arm-s
       on this machine; stop and start it as you like
   accelerate launch --num_processes 4 -m mvgamba_ros.cli train config/arm-s.train.yaml -o runs/arm-s

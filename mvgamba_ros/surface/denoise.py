@@ -8,7 +8,6 @@ feature-preserving mesh denoising", 2007).
 from __future__ import annotations
 
 import numpy as np
-from scipy import sparse
 
 from mvgamba_ros.types import F64, I32, I64
 
@@ -39,21 +38,21 @@ def _smooth_normals(vertices: F64, faces: I32) -> F64:
     cross = np.cross(triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0])
     area = np.linalg.norm(cross, axis=1)
     normals = cross / np.maximum(area, 1e-20)[:, None]
-    one, other = _neighbours(faces)
-    apart = ((triangles.mean(1)[one] - triangles.mean(1)[other]) ** 2).sum(1)
-    near = area[other] * np.exp(-apart / (2 * REACH**2 * max(apart.mean(), 1e-20)))
-    own = sparse.diags(area)
+    others, centres = _neighbours(faces), triangles.mean(1)
+    apart = ((centres[others] - centres[:, None]) ** 2).sum(2)
+    near = area[others] * np.exp(-apart / (2 * REACH**2 * max(apart.mean(), 1e-20)))
     for _ in range(ROUNDS):
-        agreement = np.exp((np.einsum("nc,nc->n", normals[one], normals[other]) - 1) / EDGE**2)
-        weights = sparse.csr_matrix((near * agreement, (one, other)), (len(faces), len(faces)))
-        normals = weights @ normals + own @ normals
+        around = normals[others]
+        agreement = np.exp((np.einsum("fkc,fc->fk", around, normals) - 1) / EDGE**2)
+        normals = area[:, None] * normals + np.einsum("fk,fkc->fc", near * agreement, around)
         normals /= np.maximum(np.linalg.norm(normals, axis=1), 1e-20)[:, None]
     return normals
 
 
-def _neighbours(faces: I32) -> tuple[I64, I64]:
-    """Every pair of faces that share an edge, both ways round; faces are of a closed mesh, two at each edge."""
+def _neighbours(faces: I32) -> I64:
+    """(F, 3): the faces across each face's edges, of a closed mesh, which has two at each edge."""
     edges = np.sort(faces[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2), axis=1)
-    face = np.lexsort((edges[:, 1], edges[:, 0])) // 3
-    a, b = face[0::2], face[1::2]
-    return np.concatenate([a, b]), np.concatenate([b, a])
+    order = np.lexsort((edges[:, 1], edges[:, 0]))
+    across = np.empty(len(order), np.int64)
+    across[order[0::2]], across[order[1::2]] = order[1::2] // 3, order[0::2] // 3
+    return across.reshape(-1, 3)
