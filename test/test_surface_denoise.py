@@ -10,8 +10,8 @@ from shapes import cuboid
 from mvgamba_ros.surface.denoise import denoise
 from mvgamba_ros.types import F64, I32
 
-NOISE = 0.0004
-"""Metres; on edges of 3 mm that turns faces by some 10 degrees."""
+NOISE = 0.0002
+"""Metres; on edges of 3 mm that turns faces by some 7 degrees."""
 
 
 def fine_box() -> tuple[F64, I32]:

@@ -174,8 +174,7 @@ class BinHead(nn.Module):
 
 def _conv_rows(conv: nn.Conv1d, x: Tensor) -> Tensor:
     """``conv`` along the width of ``x`` (N, C, 1, W), whatever its memory's order; `nn.Conv1d` takes one order only."""
-    weight = conv.weight[:, :, None].contiguous(memory_format=torch.channels_last)
-    return F.conv2d(x, weight, conv.bias, padding=(0, int(conv.padding[0])))
+    return F.conv2d(x, conv.weight[:, :, None], conv.bias, padding=(0, int(conv.padding[0])))
 
 
 def _stacked(channels: Sequence[Tensor]) -> Tensor:
