@@ -16,30 +16,12 @@ from pathlib import Path
 from mvgamba_ros.io.capture import write_capture
 from mvgamba_ros.io.mesh import write_mesh
 from mvgamba_ros.sim.arm import SimulatedArm
-from mvgamba_ros.sim.camera import WristCamera
-from mvgamba_ros.sim.engine import mujoco
+from mvgamba_ros.sim.camera import photograph
 from mvgamba_ros.sim.objects import OBJECTS
 from mvgamba_ros.sim.scene import Scene
-from mvgamba_ros.sim.views import plan_views
-from mvgamba_ros.types import View
 
 LEFT_OUT = 4
 """Views of a second plan, not for input: beside six they look from azimuths of their own, 15 degrees away or more."""
-
-
-def photograph(arm: SimulatedArm, count: int) -> list[View]:
-    """``count`` views with true masks; the arm is put into its view poses, not driven there."""
-    mesh = arm.object_mesh()
-    center = 0.5 * (mesh.vertices.min(0) + mesh.vertices.max(0))
-    camera = WristCamera(arm)
-    joints, views = arm.joint_positions, []
-    for index, T_base_camera in enumerate(plan_views(arm.kinematics, center, count, joints)):
-        joints = arm.kinematics.inverse(T_base_camera, joints)
-        arm.data.qpos[: len(joints)] = joints
-        mujoco.mj_forward(arm.model, arm.data)
-        views.append(camera.view(f"view_{index}", mask=True))
-    camera.close()
-    return views
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -23,7 +23,7 @@ from mvgamba_ros.segmentation.segmenter import Segmenter
 from mvgamba_ros.segmentation.support import estimate_support_height
 from mvgamba_ros.surface.quality import measure_quality
 from mvgamba_ros.surface.raycast import Raycaster, paint, view_weights
-from mvgamba_ros.surface.sample import oriented_box, sample_cloud, vertex_normals
+from mvgamba_ros.surface.sample import area_vectors, oriented_box, sample_cloud, vertex_normals
 from mvgamba_ros.types import Bool, Cancelled, Mesh, Progress, Prompts, Reconstruction, View
 
 __all__ = ["STAGES", "Options", "reconstruct"]
@@ -228,10 +228,9 @@ def _convex(mesh: Mesh) -> Mesh:
     from scipy.spatial import ConvexHull
 
     hull = ConvexHull(mesh.vertices)
-    used, faces = np.unique(hull.simplices, return_inverse=True)
-    faces = faces.reshape(-1, 3)
+    used, index = np.unique(hull.simplices, return_inverse=True)
+    faces = index.reshape(-1, 3).astype(np.int32)
     vertices = mesh.vertices[used]
-    a, b, c = (vertices[faces[:, k]] for k in range(3))
-    inward = (np.cross(b - a, c - a) * hull.equations[:, :3]).sum(axis=1) < 0.0
+    inward = (area_vectors(vertices, faces) * hull.equations[:, :3]).sum(axis=1) < 0.0
     faces[inward] = faces[inward][:, ::-1]
-    return Mesh(vertices, faces.astype(np.int32), mesh.colors[used])
+    return Mesh(vertices, faces, mesh.colors[used])

@@ -48,20 +48,9 @@ def test_without_a_region_the_object_in_the_middle_is_found() -> None:
 def test_letters_in_the_tables_colours_do_not_pierce_a_box() -> None:
     pytest.importorskip("mvgamba_ros.sim.engine")
     from mvgamba_ros.sim.arm import SimulatedArm
-    from mvgamba_ros.sim.camera import WristCamera
-    from mvgamba_ros.sim.engine import mujoco
-    from mvgamba_ros.sim.views import plan_views
+    from mvgamba_ros.sim.camera import photograph
 
-    arm = SimulatedArm()  # a cereal box, its print partly as brown as the wooden table
-    box = arm.object_mesh().vertices
-    camera, joints, truth = WristCamera(arm), arm.joint_positions, []
-    for pose in plan_views(arm.kinematics, (box.min(axis=0) + box.max(axis=0)) / 2, 6, joints):
-        reached = arm.kinematics.inverse(pose, joints)
-        assert reached is not None
-        arm.data.qpos[: len(reached)] = joints = reached
-        mujoco.mj_forward(arm.model, arm.data)
-        truth.append(camera.view(mask=True))
-    camera.close()
+    truth = photograph(SimulatedArm(), 6)  # a cereal box, its print partly as brown as the wooden table
     for views_ in (truth, truth[:2] + truth[3:5]):
         found = ClassicalSegmenter()([replace(view, mask=None) for view in views_], Prompts(support_height=0.0))
         missed = [np.mean(~mask[view.mask]) for view, mask in zip(views_, found, strict=True)]

@@ -58,6 +58,11 @@ class ArmConfig:
     bins_in_hull: bool = True
     rank_views: bool = True
 
+    @property
+    def grid(self) -> int:
+        """Rays along a side of a crop."""
+        return self.size // self.stride
+
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
@@ -201,7 +206,7 @@ class ArmNetwork(nn.Module):
         super().__init__()
         self.config = config
         c, s = config, config.skip
-        self.grid = c.size // c.stride
+        self.grid = c.grid
         self.tokens = c.size // c.patch
         crop_channels = 3 + 1 + 6
         grid_channels = 4 + 2 * c.bins

@@ -11,6 +11,7 @@ import numpy as np
 from mvgamba_ros.sim.arm import SimulatedArm
 from mvgamba_ros.sim.engine import mujoco
 from mvgamba_ros.sim.scene import CAMERA
+from mvgamba_ros.sim.views import plan_views
 from mvgamba_ros.types import F32, U8, Bool, View
 
 
@@ -64,3 +65,22 @@ class WristCamera:
 
     def _update(self) -> None:
         self._renderer.update_scene(self._arm.data, camera=CAMERA)
+
+
+def photograph(arm: SimulatedArm, count: int) -> list[View]:
+    """The object from ``count`` planned views, with true masks; the arm is put into their poses, not driven there.
+
+    Raises BAD_OPTION as `plan_views` does.
+    """
+    vertices = arm.object_mesh().vertices
+    center = (vertices.min(axis=0) + vertices.max(axis=0)) / 2
+    joints, views = arm.joint_positions, []
+    camera = WristCamera(arm)
+    for index, T_base_camera in enumerate(plan_views(arm.kinematics, center, count, joints)):
+        reached = arm.kinematics.inverse(T_base_camera, joints)
+        assert reached is not None, "a planned view can be reached from the one before"
+        arm.data.qpos[: len(reached)] = joints = reached
+        mujoco.mj_forward(arm.model, arm.data)
+        views.append(camera.view(f"view_{index}", mask=True))
+    camera.close()
+    return views

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from mvgamba_ros.surface.sample import area_vectors
 from mvgamba_ros.types import F64, I32, I64
 
 EDGE = 0.2
@@ -35,11 +36,10 @@ def denoise(vertices: F64, faces: I32) -> F64:
 
 def _smooth_normals(vertices: F64, faces: I32) -> F64:
     """(F, 3) unit normals, each smoothed over neighbours that it nearly agrees with."""
-    triangles = vertices[faces]
-    cross = np.cross(triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0])
-    area = np.linalg.norm(cross, axis=1)
-    normals = cross / np.maximum(area, 1e-20)[:, None]
-    others, centres = _neighbours(faces), triangles.mean(1)
+    normals = area_vectors(vertices, faces)
+    area = np.linalg.norm(normals, axis=1)
+    normals /= np.maximum(area, 1e-20)[:, None]
+    others, centres = _neighbours(faces), vertices[faces].mean(1)
     apart = ((centres[others] - centres[:, None]) ** 2).sum(2)
     near = area[others] * np.exp(-apart / (2 * REACH**2 * max(apart.mean(), 1e-20)))
     for _ in range(ROUNDS):

@@ -21,7 +21,7 @@ LEAST_PART = 0.05
 NEGLIGIBLE = 0.25
 """Of a voxel: what a field on a grid says less surely than this costs faces for nothing."""
 DENOISED_FACES = 5000
-"""A mesh is denoised at this many faces: fewer are as long as the shape's own bends, more as short as the wobble."""
+"""A mesh is denoised at no fewer faces than this: fewer are as long as the shape's own bends."""
 GREY = 160
 
 

@@ -5,13 +5,18 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from mvgamba_ros.types import F64, Box, Mesh, PointCloud
+from mvgamba_ros.types import F64, I32, Box, Mesh, PointCloud
+
+
+def area_vectors(vertices: F64, faces: I32) -> F64:
+    """Outward normals (F, 3), each twice as long as its face's area."""
+    a, b, c = (vertices[faces[:, k]] for k in range(3))
+    return np.cross(b - a, c - a)
 
 
 def vertex_normals(mesh: Mesh) -> F64:
     """Outward unit normals (V, 3), the area-weighted mean over each vertex's faces."""
-    a, b, c = (mesh.vertices[mesh.faces[:, k]] for k in range(3))
-    face = np.cross(b - a, c - a)  # twice the area long
+    face = area_vectors(mesh.vertices, mesh.faces)
     normals = np.zeros_like(mesh.vertices)
     for k in range(3):
         np.add.at(normals, mesh.faces[:, k], face)
@@ -25,8 +30,7 @@ def sample_cloud(mesh: Mesh, count: int, seed: int = 0) -> PointCloud:
     points.
     """
     rng = np.random.default_rng(seed)
-    a, b, c = (mesh.vertices[mesh.faces[:, k]] for k in range(3))
-    cross = np.cross(b - a, c - a)
+    cross = area_vectors(mesh.vertices, mesh.faces)
     doubled = np.linalg.norm(cross, axis=1)
     summed = np.cumsum(doubled)
     at = (np.arange(count) + rng.random(count)) / count * summed[-1]

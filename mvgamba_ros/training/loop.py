@@ -60,7 +60,7 @@ class Steps(Dataset[Batch]):
         c = self.config
         views = self.views(step)
         objects = range(max(c.views_per_step // views, 1))
-        grid = c.model.size // c.model.stride
+        grid = c.model.grid
         samples = []
         for k in objects[self.rank :: self.world]:
             rng = np.random.default_rng((c.seed, step, k))

@@ -23,10 +23,11 @@ def validate(
     surface, PSNR in dB and SSIM of novel views."""
     exact = replace(config.sampling, augmented=0.0, mirrored=0.0)
     rows: list[dict[str, float]] = []
-    grid = config.model.size // config.model.stride
     for i in range(min(objects, len(shards))):
         rng = np.random.default_rng((10_007, i))
-        sample = collate([make_sample(shards[i], views, config.target_views, config.model.size, grid, exact, rng)])
+        sample = collate(
+            [make_sample(shards[i], views, config.target_views, config.model.size, config.model.grid, exact, rng)]
+        )
         with torch.no_grad():
             output = network(sample.inputs())
             losses = depth_losses(output, sample)
