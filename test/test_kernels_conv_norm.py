@@ -101,6 +101,6 @@ def test_every_instruction_set_that_runs_here_gives_the_same_scan(instructions):
     A, B, C = -torch.rand(40, 16) * 4, torch.randn(1, 16, 50), torch.randn(1, 16, 50)
     D, bias = torch.randn(40), torch.randn(40)
     arguments = (u, delta, A, B, C, D, z, bias)
-    y, _ = SelectiveScan.apply(*arguments, True, native.library(instructions))
+    y, _ = SelectiveScan.apply(*arguments, True, True, native.library(instructions))
     expected, _ = selective_scan_reference(*(x.double() for x in arguments), delta_softplus=True)
     torch.testing.assert_close(y.double(), expected, rtol=1e-4, atol=1e-5 * float(expected.abs().max()))

@@ -85,7 +85,9 @@ def selective_scan(
     if backend == "cpu":
         if u.device.type != "cpu" or u.dtype != torch.float32:
             raise ValueError(f"the cpu backend takes float32 tensors on the CPU, not {u.dtype} on {u.device}")
-        y, last_state = SelectiveScan.apply(u, delta, A, B, C, D, z, delta_bias, delta_softplus, native.library())
+        y, last_state = SelectiveScan.apply(
+            u, delta, A, B, C, D, z, delta_bias, delta_softplus, return_last_state, native.library()
+        )
     elif backend == "reference":
         y, last_state = selective_scan_reference(u, delta, A, B, C, D, z, delta_bias, delta_softplus)
         last_state = last_state.detach()

@@ -54,24 +54,27 @@ def _empty_token_major(like: Tensor) -> Tensor:
 
 
 class SelectiveScan(torch.autograd.Function):
-    """`apply(u, delta, A, B, C, D, z, delta_bias, delta_softplus, library)` -> output and last state.
+    """`apply(u, delta, A, B, C, D, z, delta_bias, delta_softplus, return_last_state, library)` -> output, last state.
 
     Shapes as `selective_scan`, all float32 on the CPU. ``library`` is a `native.library()`. The output is a
-    (batch, width, length) view of token-major memory. The last state carries no gradient.
+    (batch, width, length) view of token-major memory. The last state carries no gradient; None where it is not asked.
     """
 
     @staticmethod
-    def forward(ctx, u, delta, A, B, C, D, z, delta_bias, delta_softplus, library):
+    def forward(ctx, u, delta, A, B, C, D, z, delta_bias, delta_softplus, return_last_state, library):
         u, delta = _token_major(u), _token_major(delta)
         z = None if z is None else _token_major(z)
         A = A.contiguous()
         D = None if D is None else D.contiguous()
         delta_bias = None if delta_bias is None else delta_bias.contiguous()
         y = _empty_token_major(u)
-        last_state = u.new_empty(*u.shape[:2], A.shape[1])
-
         args = _arguments(u, delta, A, B, C, D, z, delta_bias, delta_softplus)
-        args.y, args.last_state = y.data_ptr(), last_state.data_ptr()
+        args.y = y.data_ptr()
+        last_state = None
+        if return_last_state:
+            last_state = u.new_empty(*u.shape[:2], A.shape[1])
+            args.last_state = last_state.data_ptr()
+            ctx.mark_non_differentiable(last_state)
         checkpoints = None
         if any(ctx.needs_input_grad):
             library.mvgamba_scan_checkpoint_floats.restype = _LONG
@@ -81,7 +84,6 @@ class SelectiveScan(torch.autograd.Function):
 
         ctx.save_for_backward(u, delta, A, B, C, D, z, delta_bias, checkpoints)
         ctx.delta_softplus, ctx.library = delta_softplus, library
-        ctx.mark_non_differentiable(last_state)
         ctx.set_materialize_grads(False)
         return y, last_state
 
@@ -89,7 +91,7 @@ class SelectiveScan(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, dy, _):
         if dy is None:
-            return (None,) * 10
+            return (None,) * 11
         u, delta, A, B, C, D, z, delta_bias, checkpoints = ctx.saved_tensors
         dy = _token_major(dy)
         batch, width, length = u.shape
@@ -117,6 +119,7 @@ class SelectiveScan(torch.autograd.Function):
             None if D is None else dD,
             dz,
             None if delta_bias is None else ddelta_bias,
+            None,
             None,
             None,
         )

@@ -11,6 +11,7 @@
 // borders; the backward walks the chunks last to first, recomputes each from its border and runs it in reverse.
 #include <cstdlib>
 #include <algorithm>
+#include <type_traits>
 #include "abi.h"
 #include "vecmath.h"
 
@@ -20,6 +21,10 @@ constexpr int BLOCK = 16;
 constexpr int VECTORS = BLOCK / LANES;
 constexpr int CHUNK = 16;
 constexpr int GROUP = 4;
+// Tokens that take each step of a chain of instructions side by side (see exp2_in_range): of softplus and gate, and of
+// a group's decays, as many as the registers hold.
+constexpr int ABREAST = 4, ABREAST_DECAYS = LANES == 16 ? 2 : 1;
+constexpr int AHEAD = 2;  // pieces
 constexpr int64_t LARGE = 2 << 20;  // bytes: a tensor of this size is not read again from a second-level cache
 
 // (batch, token, channel) with channels next to each other; strides in floats.
@@ -95,15 +100,16 @@ bool past_caches(const ScanArgs& s, Pointers... outputs) {
 }
 
 // One block of one chunk: `tokens` tokens from `first`, `lanes` channels from `channel`.
-// FULL: all lanes are channels, as in every block but perhaps the last.
+// FULL: all lanes are channels and all tokens of the chunk are there, as in all pieces but those at the ends.
 template <bool FULL>
 struct Piece {
     int64_t batch, first, channel;
     int tokens, lanes;
     bool past;  // see past_caches
-    int64_t next_first, next_channel;  // of the piece that this thread turns to next
-    int next_tokens;
+    int64_t coming_first, coming_channel;  // of the piece that this thread turns to AHEAD pieces from now
+    int coming_tokens;
 
+    int count() const { return FULL ? CHUNK : tokens; }
     int lanes_of(int v) const { return std::max(0, std::min(lanes - v * LANES, LANES)); }
     Vec load_row(const Tokens& x, int t, int v) const {
         const float* p = x.data + batch * x.batch + (first + t) * x.token + channel + v * LANES;
@@ -122,12 +128,12 @@ struct Piece {
         else
             store(p, x);
     }
-    // Rows are often a page apart, which processors do not foresee: ask for the next piece's. (always_inline: GCC drops
+    // Rows are often a page apart, which processors do not foresee: ask for a coming piece's. (always_inline: GCC drops
     // calls of a function that only prefetches.)
-    __attribute__((always_inline)) void prefetch_next(const Tokens& x) const {
-        if (FULL && x.data)
-            for (int t = 0; t < next_tokens; t++)
-                __builtin_prefetch(x.data + batch * x.batch + (next_first + t) * x.token + next_channel);
+    __attribute__((always_inline)) void prefetch(const Tokens& x, int from = 0, int to = CHUNK) const {
+        if (!FULL || !x.data) return;
+        const float* p = x.data + batch * x.batch + (coming_first + from) * x.token + coming_channel;
+        for (int t = from; t < std::min(to, coming_tokens); t++, p += x.token) __builtin_prefetch(p);
     }
 };
 
@@ -154,6 +160,14 @@ void gather(const States& x, int64_t batch, int64_t first, int tokens, int64_t s
     }
 }
 
+// `each(t, count)` over all tokens, N at a time, the rest one by one; `count` is a constant.
+template <int N, typename Each>
+MVGAMBA_INLINE void by_tokens(int tokens, const Each& each) {
+    int t = 0;
+    for (; t + N <= tokens; t += N) each(t, std::integral_constant<int, N>{});
+    for (; t < tokens; t++) each(t, std::integral_constant<int, 1>{});
+}
+
 // Per token of a piece: u, the step size dt and dt * u. Answers whether every exponent dt * A of the piece is in the
 // range of exp2_in_range (NaN is not).
 struct Steps {
@@ -163,16 +177,21 @@ template <bool FULL>
 MVGAMBA_INLINE bool step_sizes(const ScanArgs& s, const Piece<FULL>& piece, const float* largest, Steps& steps) {
     Vec bias[VECTORS], longest[VECTORS] = {};
     for (int v = 0; v < VECTORS; v++) bias[v] = piece.load_channels(s.delta_bias, v);
-    for (int t = 0; t < piece.tokens; t++)
+    by_tokens<ABREAST>(piece.count(), [&](int first, auto count) {
+        constexpr int T = count;
         for (int v = 0; v < VECTORS; v++) {
-            Vec dt = piece.load_row(s.delta, t, v) + bias[v];
-            if (s.softplus) dt = softplus(dt);
-            const Vec u = piece.load_row(s.u, t, v);
-            steps.u[v][t] = u;
-            steps.dt[v][t] = dt;
-            steps.dtu[v][t] = dt * u;
-            longest[v] = vmax(dt < 0.0f ? -dt : dt, longest[v]);
+            Vec dt[T];
+            for (int i = 0; i < T; i++) dt[i] = piece.load_row(s.delta, first + i, v) + bias[v];
+            if (s.softplus) softplus(dt);
+            for (int i = 0; i < T; i++) {
+                const Vec u = piece.load_row(s.u, first + i, v);
+                steps.u[v][first + i] = u;
+                steps.dt[v][first + i] = dt[i];
+                steps.dtu[v][first + i] = dt[i] * u;
+                longest[v] = vmax(absolute(dt[i]), longest[v]);
+            }
         }
+    });
     bool in_range = true;
     for (int v = 0; v < VECTORS; v++) {
         const Vec exponent = longest[v] * load(largest + v * LANES);
@@ -181,9 +200,9 @@ MVGAMBA_INLINE bool step_sizes(const ScanArgs& s, const Piece<FULL>& piece, cons
     return in_range;
 }
 
-// exp2 of a group's exponents, in place.
-template <bool IN_RANGE>
-MVGAMBA_INLINE void decays(Vec (&exponent)[GROUP]) {
+// exp2 of exponents, in place.
+template <bool IN_RANGE, int N>
+MVGAMBA_INLINE void decays(Vec (&exponent)[N]) {
     if (IN_RANGE)
         exp2_in_range(exponent);
     else
@@ -197,15 +216,21 @@ __attribute__((noinline)) void advance(int tokens, int64_t padded, const float* 
                             const Vec* dtu, float* h_memory, Vec* y) {
     Vec h[GROUP];
     for (int n = 0; n < GROUP; n++) h[n] = load(h_memory + n * LANES);
-    for (int t = 0; t < tokens; t++, B += padded, C += padded) {
-        const Vec step = dt[t], x = dtu[t];
-        Vec decay[GROUP], out = y[t];
-        for (int n = 0; n < GROUP; n++) decay[n] = step * load(a + n * LANES);
+    by_tokens<ABREAST_DECAYS>(tokens, [&](int first, auto count) {
+        constexpr int T = count;
+        Vec decay[T * GROUP];
+        for (int i = 0; i < T; i++)
+            for (int n = 0; n < GROUP; n++) decay[i * GROUP + n] = dt[first + i] * load(a + n * LANES);
         decays<IN_RANGE>(decay);
-        for (int n = 0; n < GROUP; n++) h[n] = decay[n] * h[n] + x * B[n];
-        for (int n = 0; n < GROUP; n++) out += h[n] * C[n];
-        y[t] = out;
-    }
+        for (int i = 0; i < T; i++) {
+            const float *b = B + (first + i) * padded, *c = C + (first + i) * padded;
+            const Vec x = dtu[first + i];
+            Vec out = y[first + i];
+            for (int n = 0; n < GROUP; n++) h[n] = decay[i * GROUP + n] * h[n] + x * b[n];
+            for (int n = 0; n < GROUP; n++) out += h[n] * c[n];
+            y[first + i] = out;
+        }
+    });
     for (int n = 0; n < GROUP; n++) store(h_memory + n * LANES, h[n]);
 }
 
@@ -216,39 +241,46 @@ void forward_piece(const ScanArgs& s, const Piece<FULL>& piece, int64_t padded, 
     Steps steps;
     Vec y[VECTORS][CHUNK];
     const bool in_range = step_sizes(s, piece, largest, steps);
-    piece.prefetch_next(s.u);
-    piece.prefetch_next(s.delta);
-    piece.prefetch_next(s.z);
+    // a few rows with every group of states: asked for all at once they would wait for each other
+    const int64_t groups = VECTORS * padded / GROUP;
+    const int rows = static_cast<int>(ceil_div(CHUNK, groups));
+    int asked = 0;
     for (int v = 0; v < VECTORS; v++) {
         const Vec skip = piece.load_channels(s.D, v);
-        for (int t = 0; t < piece.tokens; t++) y[v][t] = skip * steps.u[v][t];
+        for (int t = 0; t < piece.count(); t++) y[v][t] = skip * steps.u[v][t];
         for (int64_t n = 0; n < padded; n += GROUP) {
+            for (const Tokens& x : {s.u, s.delta, s.z}) piece.prefetch(x, asked, asked + rows);
+            asked += rows;
             const int64_t at = (v * padded + n) * LANES;
             if (in_range)
-                advance<true>(piece.tokens, padded, a + at, B + n, C + n, steps.dt[v], steps.dtu[v], h + at, y[v]);
+                advance<true>(piece.count(), padded, a + at, B + n, C + n, steps.dt[v], steps.dtu[v], h + at, y[v]);
             else
-                advance<false>(piece.tokens, padded, a + at, B + n, C + n, steps.dt[v], steps.dtu[v], h + at, y[v]);
+                advance<false>(piece.count(), padded, a + at, B + n, C + n, steps.dt[v], steps.dtu[v], h + at, y[v]);
         }
     }
-    for (int t = 0; t < piece.tokens; t++)
+    by_tokens<ABREAST>(piece.count(), [&](int first, auto count) {
+        constexpr int T = count;
         for (int v = 0; v < VECTORS; v++) {
             if (s.z.data) {
-                const Vec z = piece.load_row(s.z, t, v);
-                y[v][t] *= z * sigmoid(z);
+                Vec gate[T];
+                for (int i = 0; i < T; i++) gate[i] = piece.load_row(s.z, first + i, v);
+                silu(gate);
+                for (int i = 0; i < T; i++) y[v][first + i] *= gate[i];
             }
-            piece.store_row(s.y, s, t, v, y[v][t]);
+            for (int i = 0; i < T; i++) piece.store_row(s.y, s, first + i, v, y[v][first + i]);
         }
+    });
 }
 
 void forward_blocks(const ScanArgs& s, int64_t begin, int64_t end) {
     const Shape shape(s);
-    const int64_t padded = shape.padded_states, per_block = shape.block_floats();
+    const int64_t padded = shape.padded_states, per_block = shape.block_floats(), mine = end - begin;
     const Decay decays(s, shape, begin, end);
-    Scratch h((end - begin) * per_block), B(CHUNK * padded), C(CHUNK * padded);
+    Scratch h(mine * per_block), B(CHUNK * padded), C(CHUNK * padded);
     const bool past = past_caches(s, s.y, s.checkpoints);
 
     for (int64_t batch = 0; batch < s.batch; batch++) {
-        std::fill(h + 0, h + (end - begin) * per_block, 0.0f);
+        std::fill(h + 0, h + mine * per_block, 0.0f);
         for (int64_t chunk = 0; chunk < shape.chunks; chunk++) {
             const int64_t first = chunk * CHUNK;
             const int tokens = static_cast<int>(std::min<int64_t>(CHUNK, s.length - first));
@@ -264,18 +296,18 @@ void forward_blocks(const ScanArgs& s, int64_t begin, int64_t end) {
                     for (int64_t i = 0; i < per_block; i += LANES)
                         past ? store_past_caches(border + i, load(state + i)) : store(border + i, load(state + i));
                 }
-                const bool last = block + 1 == end;
-                const int64_t next_first = last ? first + CHUNK : first;
-                const int64_t next_channel = last ? begin * BLOCK : channel + BLOCK;
-                const int next_tokens = static_cast<int>(std::min<int64_t>(CHUNK, s.length - next_first));
+                const int64_t coming = own + AHEAD;
+                const int64_t coming_first = first + coming / mine * CHUNK;
+                const int64_t coming_channel = (begin + coming % mine) * BLOCK;
+                const int coming_tokens = static_cast<int>(std::min<int64_t>(CHUNK, s.length - coming_first));
                 auto run = [&](const auto& piece) {
                     forward_piece(s, piece, padded, decays.a + own * per_block, decays.largest + own * BLOCK, B + 0,
                                   C + 0, state);
                 };
-                if (lanes == BLOCK)
-                    run(Piece<true>{batch, first, channel, tokens, lanes, past, next_first, next_channel, next_tokens});
+                if (lanes == BLOCK && tokens == CHUNK)
+                    run(Piece<true>{batch, first, channel, tokens, lanes, past, coming_first, coming_channel, coming_tokens});
                 else
-                    run(Piece<false>{batch, first, channel, tokens, lanes, past, next_first, next_channel, next_tokens});
+                    run(Piece<false>{batch, first, channel, tokens, lanes, past, coming_first, coming_channel, coming_tokens});
             }
         }
         if (s.last_state)
@@ -380,10 +412,10 @@ void backward_piece(const ScanArgs& s, const Piece<FULL>& piece, int64_t padded,
                     float* dC) {
     Steps steps;
     PieceGradients p;
-    const int tokens = piece.tokens;
+    const int tokens = piece.count();
     const bool in_range = step_sizes(s, piece, largest, steps);
-    piece.prefetch_next(s.u);
-    piece.prefetch_next(s.delta);
+    piece.prefetch(s.u);
+    piece.prefetch(s.delta);
     Vec skip[VECTORS], dD[VECTORS], dbias[VECTORS], dy[VECTORS][CHUNK], z[VECTORS][CHUNK], gate[VECTORS][CHUNK];
     for (int v = 0; v < VECTORS; v++) {
         skip[v] = piece.load_channels(s.D, v);
@@ -404,8 +436,8 @@ void backward_piece(const ScanArgs& s, const Piece<FULL>& piece, int64_t padded,
             p.ddtu[v][t] = p.dexponent[v][t] = Vec{};
             dD[v] += dout * steps.u[v][t];
         }
-    piece.prefetch_next(s.dy);
-    piece.prefetch_next(s.z);
+    piece.prefetch(s.dy);
+    piece.prefetch(s.z);
 
     for (int64_t n = 0; n < padded; n += GROUP) {
         const int64_t at = n * LANES;
@@ -463,18 +495,18 @@ void backward_blocks(const ScanArgs& s, int64_t thread, int64_t begin, int64_t e
                                           dbias + own * BLOCK};
                 const float* border =
                     s.checkpoints + ((batch * shape.chunks + chunk) * shape.blocks + block) * per_block;
-                const bool last = block + 1 == end;
-                const int64_t next_first = last ? first - CHUNK : first;
-                const int64_t next_channel = last ? begin * BLOCK : channel + BLOCK;
-                const int next_tokens = !last ? tokens : chunk > 0 ? CHUNK : 0;
+                const int64_t coming = own + AHEAD;
+                const int64_t coming_first = first - coming / mine * CHUNK;
+                const int64_t coming_channel = (begin + coming % mine) * BLOCK;
+                const int coming_tokens = coming < mine ? tokens : coming_first >= 0 ? CHUNK : 0;
                 auto run = [&](const auto& piece) {
                     backward_piece(s, piece, padded, decays.a + own * per_block, decays.largest + own * BLOCK, B + 0,
                                    C + 0, border, sums, dB + 0, dC + 0);
                 };
-                if (lanes == BLOCK)
-                    run(Piece<true>{batch, first, channel, tokens, lanes, past, next_first, next_channel, next_tokens});
+                if (lanes == BLOCK && tokens == CHUNK)
+                    run(Piece<true>{batch, first, channel, tokens, lanes, past, coming_first, coming_channel, coming_tokens});
                 else
-                    run(Piece<false>{batch, first, channel, tokens, lanes, past, next_first, next_channel, next_tokens});
+                    run(Piece<false>{batch, first, channel, tokens, lanes, past, coming_first, coming_channel, coming_tokens});
             }
             sum_lanes(s, dB + 0, batch, first, tokens, padded, s.dB + partial);
             sum_lanes(s, dC + 0, batch, first, tokens, padded, s.dC + partial);

@@ -62,13 +62,24 @@ MVGAMBA_INLINE Vec vmax(Vec a, Vec b) { return b > a ? b : a; }
 MVGAMBA_INLINE Vec vmin(Vec a, Vec b) { return b < a ? b : a; }
 #endif
 
+MVGAMBA_INLINE Vec absolute(Vec x) { return (Vec)((IVec)x & 0x7fffffff); }
+
 // The first `count` lanes from memory, the rest zero; and back.
+#if MVGAMBA_LANES == 16
+MVGAMBA_INLINE Vec load_first(const float* p, int count) {
+    return (Vec)_mm512_maskz_loadu_ps((__mmask16)((1u << count) - 1), p);
+}
+MVGAMBA_INLINE void store_first(float* p, Vec v, int count) {
+    _mm512_mask_storeu_ps(p, (__mmask16)((1u << count) - 1), (__m512)v);
+}
+#else
 MVGAMBA_INLINE Vec load_first(const float* p, int count) {
     Vec v{};
     memcpy(&v, p, sizeof(float) * count);
     return v;
 }
 MVGAMBA_INLINE void store_first(float* p, Vec v, int count) { memcpy(p, &v, sizeof(float) * count); }
+#endif
 
 MVGAMBA_INLINE float sum(Vec v) {
     float s = 0;
@@ -150,17 +161,28 @@ MVGAMBA_INLINE Vec exp(Vec x) { return exp2(x * LOG2E); }
 
 MVGAMBA_INLINE Vec sigmoid(Vec x) { return 1.0f / (1.0f + exp(-x)); }
 
-// log(1 + e^x) without overflow: max(x, 0) + log1p(e^-|x|), where log1p(e) = 2 artanh(e / (2 + e)) by its odd series
-// in s = e / (2 + e) <= 1/3, minimax coefficients.
-MVGAMBA_INLINE Vec softplus(Vec x) {
-    const Vec e = exp(x < 0.0f ? x : -x);
-    const Vec s = e / (2.0f + e);
-    const Vec w = s * s;
-    Vec q = w * 1.408916769e-1f + 1.398030132e-1f;
-    q = q * w + 2.001245514e-1f;
-    q = q * w + 3.333315734e-1f;
-    q = q * w + 1.000000004f;
-    return vmax(x, splat(0.0f)) + 2.0f * s * q;
+// x sigmoid(x), in place, of N vectors abreast.
+template <int N>
+MVGAMBA_INLINE void silu(Vec (&x)[N]) {
+    Vec e[N];
+    for (int n = 0; n < N; n++) e[n] = x[n] * -LOG2E;
+    exp2(e);
+    for (int n = 0; n < N; n++) x[n] /= 1.0f + e[n];
+}
+
+// log(1 + e^x) without overflow, in place, of N vectors abreast: max(x, 0) + log1p(e^-|x|), where
+// log1p(e) = 2 artanh(e / (2 + e)) by its odd series in s = e / (2 + e) <= 1/3, minimax coefficients.
+template <int N>
+MVGAMBA_INLINE void softplus(Vec (&x)[N]) {
+    Vec s[N], q[N];
+    for (int n = 0; n < N; n++) s[n] = vmax(absolute(x[n]) * -LOG2E, splat(-126.0f));
+    exp2_in_range(s);
+    for (int n = 0; n < N; n++) s[n] /= 2.0f + s[n];
+    for (int n = 0; n < N; n++) q[n] = s[n] * s[n] * 1.408916769e-1f + 1.398030132e-1f;
+    for (int n = 0; n < N; n++) q[n] = q[n] * (s[n] * s[n]) + 2.001245514e-1f;
+    for (int n = 0; n < N; n++) q[n] = q[n] * (s[n] * s[n]) + 3.333315734e-1f;
+    for (int n = 0; n < N; n++) q[n] = q[n] * (s[n] * s[n]) + 1.000000004f;
+    for (int n = 0; n < N; n++) x[n] = vmax(x[n], splat(0.0f)) + 2.0f * s[n] * q[n];
 }
 
 }  // namespace mvgamba
