@@ -19,7 +19,7 @@ from scipy.spatial import cKDTree
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.evaluation.image import ssim as image_ssim
 from mvgamba_ros.model.arm import ArmConfig, ArmNetwork, ArmOutput
-from mvgamba_ros.model.checkpoint import load_checkpoint
+from mvgamba_ros.model.checkpoint import load_checkpoint, save_checkpoint
 from mvgamba_ros.model.interval import hull_intervals, pixel_rays
 from mvgamba_ros.training.batch import Sampling, collate, crop_windows, make_sample, recrop, recrop_depth, recrop_K
 from mvgamba_ros.training.config import TrainConfig, from_dict, load
@@ -206,6 +206,30 @@ def test_a_resumed_run_gives_the_numbers_of_one_that_never_stopped(data: Path, t
     torch.testing.assert_close(weights(resumed), weights(whole), atol=1e-6, rtol=1e-5)
 
 
+def test_a_run_may_begin_with_a_trained_network_and_more_blocks(data: Path, tmp_path: Path) -> None:
+    """It then answers as that one did, and its new blocks learn."""
+    trained = ArmNetwork(TINY).eval()
+    save_checkpoint(tmp_path / "trained.safetensors", trained, {})
+    deeper = replace(TINY, orders=(*TINY.orders, "across_reversed", "rows"))
+    run = Trainer(config(data, model=deeper, start=str(tmp_path / "trained.safetensors")), tmp_path / "run", print)
+    batch = collate([make_sample(Shards(data)[0], 3, 1, 96, 48, EXACT, np.random.default_rng(0))]).inputs()
+    with torch.no_grad():
+        torch.testing.assert_close(run.averaged()(batch).depth, trained(batch).depth, atol=1e-5, rtol=1e-5)
+    new = run.network.blocks[3].mixer.out_proj.weight
+    assert not new.any()
+    run.run(until_step=2)
+    assert new.any()
+
+
+def test_a_start_that_does_not_fit_is_refused_by_name(data: Path, tmp_path: Path) -> None:
+    save_checkpoint(tmp_path / "trained.safetensors", ArmNetwork(TINY), {})
+    for change in ({"orders": ("across", "rows")}, {"orders": (*TINY.orders, "columns")}, {"width": 48}):
+        wrong = config(data, model=replace(TINY, **change), start=str(tmp_path / "trained.safetensors"))
+        with pytest.raises(ReconstructionError, match=r"trained\.safetensors") as error:
+            Trainer(wrong, tmp_path / "run", print)
+        assert error.value.code == ErrorCode.BAD_CHECKPOINT
+
+
 def test_runs_of_different_precision_can_follow_each_other_in_one_process(data: Path, tmp_path: Path) -> None:
     for precision in ("bf16", "no"):
         run = Trainer(config(data, precision=precision), tmp_path / precision, lambda line: None)
@@ -295,6 +319,6 @@ def test_an_unknown_setting_is_named(tmp_path: Path) -> None:
 def test_settings_change_from_the_command_line(tmp_path: Path) -> None:
     file = tmp_path / "c.yaml"
     file.write_text("name: x\ndata: d\nvalidation: v\n")
-    changed = load(file, ["learning_rate=1.0e-2", "model.width=64", "sampling.augmentation.jitter=0.5"])
+    changed = load(file, ["learning_rate=1e-2", "model.width=64", "sampling.augmentation.jitter=0.5"])
     assert (changed.model.width, changed.sampling.augmentation.jitter) == (64, 0.5)
     assert changed.learning_rate == 0.01

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -16,6 +17,13 @@ from mvgamba_ros.training.data.augment import Augmentation
 from mvgamba_ros.training.losses import LossWeights
 
 
+class _Loader(yaml.SafeLoader):
+    """With YAML 1.2's floats: 4e-4 is one, where YAML 1.1 wants 4.0e-4 and reads a string."""
+
+
+_Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), "-+0123456789")
+
+
 @dataclass(frozen=True)
 class TrainConfig:
     """``views_per_step`` is the budget of input views in a step: 32 are 8 objects of 4 views or 4 of 8.
@@ -23,8 +31,9 @@ class TrainConfig:
     ``view_counts``: how often each number of input views is drawn. ``render_from``: the step at which rendering losses
     join; depth alone is several times cheaper and right for the beginning. ``samples``: objects to train on in all;
     the rate rises over the first ``warmup`` of them and falls over the last ``cooldown`` share. In between nothing
-    depends on ``samples``, so it may be changed while a run is not yet cooling down. ``precision``: "no", or "bf16" for
-    products in bfloat16, worth it where the processor or the GPU has them.
+    depends on ``samples``, so it may be changed while a run is not yet cooling down. ``start``: a checkpoint's file,
+    whose weights the run begins with, in a network as deep or deeper (`training.start`). ``precision``: "no", or "bf16"
+    for products in bfloat16, worth it where the processor or the GPU has them.
     """
 
     name: str
@@ -33,6 +42,7 @@ class TrainConfig:
     model: ArmConfig = field(default_factory=ArmConfig)
     sampling: Sampling = field(default_factory=Sampling)
     losses: LossWeights = field(default_factory=LossWeights)
+    start: str | None = None
     seed: int = 0
     samples: int = 60_000
     views_per_step: int = 32
@@ -75,7 +85,7 @@ def from_dict(values: dict[str, Any]) -> TrainConfig:
 def load(path: Path, changes: Sequence[str] = ()) -> TrainConfig:
     """Read a YAML file and apply ``changes``, each "key=value" or "section.key=value" with a YAML value."""
     try:
-        values = yaml.safe_load(path.read_text())
+        values = yaml.load(path.read_text(), _Loader)
     except (OSError, yaml.YAMLError) as error:
         raise ReconstructionError(ErrorCode.BAD_OPTION, f"training config {path}: {error}") from error
     if not isinstance(values, dict):
@@ -88,5 +98,5 @@ def load(path: Path, changes: Sequence[str] = ()) -> TrainConfig:
         inner = values
         for section in sections:
             inner = inner.setdefault(section, {})
-        inner[last] = yaml.safe_load(value)
+        inner[last] = yaml.load(value, _Loader)
     return from_dict(values)

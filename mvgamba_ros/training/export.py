@@ -31,7 +31,10 @@ def export(run: Path, out: Path) -> dict[str, Any]:
     network.load_state_dict(state["ema"])
     recipe = {
         # the folders' names: where they lay on this machine is nobody's business
-        "training": {**state["config"], "data": Path(config.data).name, "validation": Path(config.validation).name},
+        "training": {
+            **state["config"],
+            **{k: Path(v).name for k in ("data", "validation", "start") if (v := getattr(config, k)) is not None},
+        },
         "step": state["step"],
         "samples": state["samples"],
         "data": {name: _manifest(Path(getattr(config, name))) for name in ("data", "validation")},

@@ -28,6 +28,7 @@ from mvgamba_ros.training.batch import Sample, collate, make_sample
 from mvgamba_ros.training.config import TrainConfig
 from mvgamba_ros.training.data.shards import Shards
 from mvgamba_ros.training.losses import depth_losses, render_losses, total
+from mvgamba_ros.training.start import start_from
 from mvgamba_ros.training.validate import validate
 
 
@@ -97,6 +98,8 @@ class Trainer:
         folder.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(config.seed)
         network = self.network_type(config.model)
+        if config.start is not None:
+            start_from(network, Path(config.start))
         decay = [p for p in network.parameters() if p.ndim > 1]
         plain = [p for p in network.parameters() if p.ndim <= 1]
         optimizer = torch.optim.AdamW(

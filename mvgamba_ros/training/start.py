@@ -1,0 +1,40 @@
+"""Weights to begin a run with: a trained network's, in a network as deep or deeper."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from mvgamba_ros.errors import ErrorCode, ReconstructionError
+from mvgamba_ros.model.arm import ArmNetwork
+from mvgamba_ros.model.checkpoint import load_checkpoint
+
+
+def start_from(network: ArmNetwork, file: Path) -> None:
+    """Give ``network`` the weights of the checkpoint ``file``, so that it answers as that one does.
+
+    Blocks beyond the checkpoint's begin as copies of its last block of the same scan order whose output is zero: at
+    first they add nothing, and what they add is learned from blocks that already look at the right things (as in Wu
+    et al., "LLaMA Pro: Progressive LLaMA with Block Expansion", 2024). Raises BAD_CHECKPOINT where the two networks
+    differ in more than their depth and the size of their crops.
+    """
+    trained, _ = load_checkpoint(file)
+    have, want = trained.config.orders, network.config.orders
+    if want[: len(have)] != have or not set(want) <= set(have):
+        raise ReconstructionError(
+            ErrorCode.BAD_CHECKPOINT,
+            f"{file}: its blocks' orders are {', '.join(have)}; model.orders must begin with these and may go on with "
+            f"any of them, not {', '.join(want)}",
+        )
+    state = trained.state_dict()
+    for i in range(len(have), len(want)):
+        twin = len(have) - 1 - have[::-1].index(want[i])
+        for name, value in trained.blocks[twin].state_dict().items():
+            state[f"blocks.{i}.{name}"] = torch.zeros_like(value) if name == "mixer.out_proj.weight" else value
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        raise ReconstructionError(
+            ErrorCode.BAD_CHECKPOINT, f"{file} does not fit this config's model: {error}"
+        ) from error
