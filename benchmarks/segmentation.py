@@ -9,6 +9,7 @@ region of interest 40 % larger than the object's bounds, and without one; the ta
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import trimesh
 
+from mvgamba_ros.errors import ReconstructionError
 from mvgamba_ros.io.capture import read_capture
 from mvgamba_ros.segmentation.classical import ClassicalSegmenter
 from mvgamba_ros.segmentation.support import estimate_support_height
@@ -24,10 +26,14 @@ from mvgamba_ros.types import Box, Prompts, View
 
 
 def measure(views: list[View], prompts: Prompts) -> tuple[list[float], float]:
-    """IoU per view and process seconds; the segmenter sees colour and poses alone."""
+    """IoU per view, 0 where the segmenter refuses, and process seconds; it sees colour and poses alone."""
     bare = [replace(view, mask=None, depth=None) for view in views]
     began = time.process_time()
-    masks = ClassicalSegmenter()(bare, prompts)
+    try:
+        masks = ClassicalSegmenter()(bare, prompts)
+    except ReconstructionError as error:
+        print(f"refused: {error.message}", file=sys.stderr)
+        masks = [np.zeros(view.image.shape[:2], bool) for view in views]
     seconds = time.process_time() - began
     return [float((m & v.mask).sum() / (m | v.mask).sum()) for m, v in zip(masks, views, strict=True)], seconds
 

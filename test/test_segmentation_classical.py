@@ -57,6 +57,27 @@ def test_letters_in_the_tables_colours_do_not_pierce_a_box() -> None:
         assert max(missed) < 0.012, missed
 
 
+def test_a_region_that_fills_the_images_still_gives_the_silhouettes() -> None:
+    """Nothing is left outside of it to learn the surroundings from: the object is taken to stand in its middle."""
+    wide = box(np.asarray(CENTER), 4.0 * np.asarray(SIZE))
+    assert min(iou(ClassicalSegmenter()(PLAIN, Prompts(roi=wide)), SCENE)) > 0.85
+
+
+def test_dark_sides_of_an_object_are_not_taken_for_its_shadow(tmp_path: Path) -> None:
+    """A printed can on a brown table, half of it away from the light."""
+    pytest.importorskip("mvgamba_ros.sim.engine")
+    from benchmarks.simulated import plain_mesh
+    from mvgamba_ros.sim.arm import SimulatedArm
+    from mvgamba_ros.sim.camera import photograph
+    from mvgamba_ros.sim.scene import Scene
+    from mvgamba_ros.training.data.families import Procedural
+
+    plain_mesh(Procedural(5, 3)[2], 0.12).export(tmp_path / "can.glb")
+    truth = photograph(SimulatedArm(Scene(object_name=str(tmp_path / "can.glb"), object_yaw=0.7)), 4)
+    found = ClassicalSegmenter()([replace(view, mask=None) for view in truth], Prompts())
+    assert min(iou(found, truth)) > 0.97
+
+
 def test_small_holes_are_filled_unless_a_pixel_in_them_is_known_to_be_off() -> None:
     mask = np.zeros((60, 80), bool)
     mask[10:50, 10:70] = True

@@ -34,9 +34,11 @@ SEARCH_SIDE = 160
 """The same while the object is looked for without a region of interest."""
 SMOOTHNESS = 1.6
 """Cost of a border through flat colour, log-odds per pixel."""
+FEW_SURROUNDINGS = 0.15
+"""A region that leaves a smaller share of the windows outside tells too little of the surroundings."""
 NOVEL = 1e-4
 """Density that the object gives to colours never seen: what the surroundings do not have is likely the object."""
-SHADY = 0.02
+SHADY = 0.06
 """A colour may be a shadow where the density of shadow colours is above this share of its peak."""
 SHADOW_TRUST = 0.02
 """What a pixel that may be shadow counts when the object's colours are learned."""
@@ -45,6 +47,10 @@ SHADOW = 0.3
 SEEN_THROUGH = -2.2
 """A hole of which more than a tenth has log-odds above this is a print in the surroundings' colours: through a true
 hole nothing but the surroundings is seen."""
+SHADE = 0.6
+"""How common darker versions of the object's own colours are taken to be: its sides away from the light."""
+OUT_OF_SIGHT = -1.0
+"""Log-odds, while labels are sought, of a cell that a view does not show: mostly all views show the object whole."""
 DEPTH_ODDS = 2.5
 """Log-odds that a depth reading gives."""
 DEPTH_NOISE = 0.004
@@ -62,6 +68,7 @@ class _State:
     labels: Bool
     trust: F32  # how much a labelled pixel teaches the object's colours
     odds: F32  # own log-odds, without the other views' silhouettes
+    reach: F32  # log-odds that the other views allow the object on the pixel's ray
 
 
 class ClassicalSegmenter:
@@ -112,8 +119,9 @@ def _label(
     cancelled: Cancelled | None,
 ) -> tuple[list[_State], Carving]:
     """Labels every window of ``region``. ``searching``: the region is far larger than the object, which stands
-    somewhere near its middle."""
+    somewhere near its middle. So it is taken to stand, too, where the region fills the images."""
     windows = make_windows(views, region, prompts, side)
+    searching = searching or float(np.mean([1.0 - window.allowed.mean() for window in windows])) < FEW_SURROUNDINGS
     height = prompts.support_height
     if height is None:
         height, _ = support_height(windows, region, anywhere=searching)
@@ -153,8 +161,17 @@ def _floor(region: Box, height: float | None) -> float | None:
 
 
 def _begin(window: Window, region: Box, height: float | None) -> _State:
-    labels, fixed = window.allowed.copy(), _depth_odds(window, region, height)
-    return _State(window, cells(window.lab), edges(window.lab), fixed, labels, np.ones(window.shape, np.float32), fixed)
+    fixed = _depth_odds(window, region, height)
+    return _State(
+        window=window,
+        cells=cells(window.lab),
+        borders=edges(window.lab),
+        fixed=fixed,
+        labels=window.allowed.copy(),
+        trust=np.ones(window.shape, np.float32),
+        odds=fixed,
+        reach=np.full(window.shape, -4.0, np.float32),
+    )
 
 
 def _depth_odds(window: Window, region: Box, height: float | None) -> F32:
@@ -177,14 +194,13 @@ def _background(states: Sequence[_State], outside: Sequence[Bool]) -> list[F32]:
     """Density of the surroundings' colours for each window: half its own, half everyone's."""
     counts = [histogram(state.cells, mask.astype(np.float32)) for state, mask in zip(states, outside, strict=True)]
     shared = np.mean(counts, axis=0)
-    answer = [0.5 * own + 0.5 * shared for own in counts]
     darker = _darker(states, outside)
-    return [density + SHADOW * darker for density in answer]
+    return [0.5 * own + 0.5 * shared + SHADOW * darker for own in counts]
 
 
-def _darker(states: Sequence[_State], outside: Sequence[Bool]) -> F32:
-    """Density of the colours that the surroundings have in a shadow: hue kept, lightness and chroma scaled down."""
-    lit = np.concatenate([s.window.lab[mask][::7] for s, mask in zip(states, outside, strict=True)])
+def _darker(states: Sequence[_State], where: Sequence[Bool]) -> F32:
+    """Density of the colours that what is seen there has in less light: hue kept, lightness and chroma scaled down."""
+    lit = np.concatenate([s.window.lab[mask][::7] for s, mask in zip(states, where, strict=True)])
     shares = np.arange(0.25, 0.96, 0.1)
     return histogram(cells(np.concatenate([share * lit for share in shares]).astype(np.float32)))
 
@@ -205,7 +221,7 @@ def _first_guess(states: Sequence[_State], pairs: Sequence[Sequence[plane.PlaneP
     shady = _darker(states, outside)
     shadows = [shady[state.cells] > SHADY * shady.max() for state in states]
     lit = sum(float(((odds > 0) & ~shadow).sum()) for odds, shadow in zip(first, shadows, strict=True))
-    if lit > 0.25 * sum(float((odds > 0).sum()) for odds in first):
+    if lit > 0.5 * sum(float((odds > 0).sum()) for odds in first):
         # the object has colours of its own, so what looks like a shadow is taken for one until learned otherwise
         first = [np.where(shadow, np.minimum(o, -2.0), o) for o, shadow in zip(first, shadows, strict=True)]
         for state, shadow in zip(states, shadows, strict=True):
@@ -250,14 +266,17 @@ def _learn(states: Sequence[_State], pairs: Sequence[Sequence[plane.PlanePair]])
     """New log-odds from the labels: colours of object and surroundings, and the plane with known occlusions."""
     windows = [state.window for state in states]
     kernel = np.ones((5, 5), np.uint8)
-    surely_off = [cv2.dilate(state.labels.astype(np.uint8), kernel) == 0 for state in states]
+    # what all other views take for the object teaches nothing of the surroundings: a dark side once taken for a shadow
+    # would be one for good
+    surely_off = [(cv2.dilate(state.labels.astype(np.uint8), kernel) == 0) & (state.reach < 0.0) for state in states]
     background = _background(states, surely_off)
     inside = [histogram(state.cells, state.labels * state.trust) for state in states]
     weights = np.array([float(state.labels.sum()) + 1.0 for state in states])
     shared = np.average(inside, axis=0, weights=weights)
     hidden: list[F32] = [cv2.GaussianBlur(state.labels.astype(np.float32), (0, 0), 1.0) for state in states]  # type: ignore[misc]
+    shaded = _darker(states, [state.labels & (state.trust == 1.0) for state in states])
     for index, state in enumerate(states):
-        on = 0.5 * inside[index] + 0.5 * shared + NOVEL
+        on = 0.5 * inside[index] + 0.5 * shared + NOVEL + SHADE * shaded
         color = np.log((on[state.cells] + FLOOR) / (background[index][state.cells] + FLOOR))
         total = np.clip(color, -4.0, 4.0) + state.fixed + plane.evidence(pairs[index], state.window, windows, hidden)
         state.odds = np.where(state.window.allowed, total, -6.0).astype(np.float32)
@@ -276,9 +295,9 @@ def _agree(states: Sequence[_State], carving: Carving, certain: float) -> None:
         total = state.odds
         if votes is not None:
             others = np.delete(votes, index, axis=0)
-            worst = others.min(axis=0)
-            reachable = carving.full(index, carving.render(index, worst, -4.0))
-            total = total + np.clip(reachable, -4.0, 1.0)
+            worst = np.where(others == UNSEEN, OUT_OF_SIGHT, others).min(axis=0).astype(np.float32)
+            state.reach = carving.full(index, carving.render(index, worst, -4.0))
+            total = total + np.clip(state.reach, -4.0, 1.0)
         state.labels = best_labels(
             total,
             state.borders,
