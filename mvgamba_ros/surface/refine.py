@@ -22,11 +22,11 @@ from mvgamba_ros.model.crops import make_crops
 from mvgamba_ros.model.interval import CropBatch
 from mvgamba_ros.types import Cancelled, Gaussians, Progress, View
 
-STEPS = 40
+STEPS = 16
 SIZE = 112
 """Side of the crops in pixels."""
-RATES = {"means": 3e-4, "quats": 5e-3, "scales": 2e-2, "opacities": 3e-2, "colors": 6e-2}
-"""Adam's, in the unit cube; scales are logarithms, opacities and colours logits."""
+RATES = {"means": 6e-4, "quats": 1e-2, "scales": 3e-2, "opacities": 5e-2, "colors": 0.1}
+"""Adam's, in the unit cube; scales are logarithms, opacities and colours logits. Chosen on held-out objects."""
 FLOOR, CEILING = 0.004, 0.996
 """Opacities and colours start inside these, where their logits can still move."""
 
