@@ -47,6 +47,8 @@ SHADOW = 0.3
 SEEN_THROUGH = -2.2
 """A hole of which more than a tenth has log-odds above this is a print in the surroundings' colours: through a true
 hole nothing but the surroundings is seen."""
+DARKEST_SHADOW, DARKEST_SIDE = 0.25, 0.45
+"""Lightness in shadow, and of sides away from the light, beside what is lit."""
 SHADE = 0.6
 """How common darker versions of the object's own colours are taken to be: its sides away from the light."""
 OUT_OF_SIGHT = -1.0
@@ -194,14 +196,15 @@ def _background(states: Sequence[_State], outside: Sequence[Bool]) -> list[F32]:
     """Density of the surroundings' colours for each window: half its own, half everyone's."""
     counts = [histogram(state.cells, mask.astype(np.float32)) for state, mask in zip(states, outside, strict=True)]
     shared = np.mean(counts, axis=0)
-    darker = _darker(states, outside)
+    darker = _darker(states, outside, DARKEST_SHADOW)
     return [0.5 * own + 0.5 * shared + SHADOW * darker for own in counts]
 
 
-def _darker(states: Sequence[_State], where: Sequence[Bool]) -> F32:
-    """Density of the colours that what is seen there has in less light: hue kept, lightness and chroma scaled down."""
+def _darker(states: Sequence[_State], where: Sequence[Bool], least: float) -> F32:
+    """Density of the colours that what is seen there has in less light, down to a share of ``least``: hue kept,
+    lightness and chroma scaled down."""
     lit = np.concatenate([s.window.lab[mask][::7] for s, mask in zip(states, where, strict=True)])
-    shares = np.arange(0.25, 0.96, 0.1)
+    shares = np.arange(least, 0.96, 0.1)
     return histogram(cells(np.concatenate([share * lit for share in shares]).astype(np.float32)))
 
 
@@ -218,7 +221,7 @@ def _first_guess(states: Sequence[_State], pairs: Sequence[Sequence[plane.PlaneP
         # colours that the middle has more of than the rim
         odds = 2.0 * np.log((within[state.cells] + FLOOR) / (density[state.cells] + FLOOR)) - 1.0
         first.append(np.where(state.window.allowed, np.clip(odds, -2.0, 2.0), -4.0).astype(np.float32))
-    shady = _darker(states, outside)
+    shady = _darker(states, outside, DARKEST_SHADOW)
     shadows = [shady[state.cells] > SHADY * shady.max() for state in states]
     lit = sum(float(((odds > 0) & ~shadow).sum()) for odds, shadow in zip(first, shadows, strict=True))
     if lit > 0.5 * sum(float((odds > 0).sum()) for odds in first):
@@ -274,7 +277,7 @@ def _learn(states: Sequence[_State], pairs: Sequence[Sequence[plane.PlanePair]])
     weights = np.array([float(state.labels.sum()) + 1.0 for state in states])
     shared = np.average(inside, axis=0, weights=weights)
     hidden: list[F32] = [cv2.GaussianBlur(state.labels.astype(np.float32), (0, 0), 1.0) for state in states]  # type: ignore[misc]
-    shaded = _darker(states, [state.labels & (state.trust == 1.0) for state in states])
+    shaded = _darker(states, [state.labels & (state.trust == 1.0) for state in states], DARKEST_SIDE)
     for index, state in enumerate(states):
         on = 0.5 * inside[index] + 0.5 * shared + NOVEL + SHADE * shaded
         color = np.log((on[state.cells] + FLOOR) / (background[index][state.cells] + FLOOR))
