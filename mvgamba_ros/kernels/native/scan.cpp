@@ -300,14 +300,16 @@ void forward_blocks(const ScanArgs& s, int64_t begin, int64_t end) {
                 const int64_t coming_first = first + coming / mine * CHUNK;
                 const int64_t coming_channel = (begin + coming % mine) * BLOCK;
                 const int coming_tokens = static_cast<int>(std::min<int64_t>(CHUNK, s.length - coming_first));
-                auto run = [&](const auto& piece) {
+                auto run = [&](auto full) {
+                    const Piece<full> piece{batch, first,        channel,        tokens,       lanes,
+                                            past,  coming_first, coming_channel, coming_tokens};
                     forward_piece(s, piece, padded, decays.a + own * per_block, decays.largest + own * BLOCK, B + 0,
                                   C + 0, state);
                 };
                 if (lanes == BLOCK && tokens == CHUNK)
-                    run(Piece<true>{batch, first, channel, tokens, lanes, past, coming_first, coming_channel, coming_tokens});
+                    run(std::true_type{});
                 else
-                    run(Piece<false>{batch, first, channel, tokens, lanes, past, coming_first, coming_channel, coming_tokens});
+                    run(std::false_type{});
             }
         }
         if (s.last_state)
@@ -499,14 +501,16 @@ void backward_blocks(const ScanArgs& s, int64_t thread, int64_t begin, int64_t e
                 const int64_t coming_first = first - coming / mine * CHUNK;
                 const int64_t coming_channel = (begin + coming % mine) * BLOCK;
                 const int coming_tokens = coming < mine ? tokens : coming_first >= 0 ? CHUNK : 0;
-                auto run = [&](const auto& piece) {
+                auto run = [&](auto full) {
+                    const Piece<full> piece{batch, first,        channel,        tokens,       lanes,
+                                            past,  coming_first, coming_channel, coming_tokens};
                     backward_piece(s, piece, padded, decays.a + own * per_block, decays.largest + own * BLOCK, B + 0,
                                    C + 0, border, sums, dB + 0, dC + 0);
                 };
                 if (lanes == BLOCK && tokens == CHUNK)
-                    run(Piece<true>{batch, first, channel, tokens, lanes, past, coming_first, coming_channel, coming_tokens});
+                    run(std::true_type{});
                 else
-                    run(Piece<false>{batch, first, channel, tokens, lanes, past, coming_first, coming_channel, coming_tokens});
+                    run(std::false_type{});
             }
             sum_lanes(s, dB + 0, batch, first, tokens, padded, s.dB + partial);
             sum_lanes(s, dC + 0, batch, first, tokens, padded, s.dC + partial);
