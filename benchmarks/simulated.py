@@ -18,7 +18,7 @@ import numpy as np
 import trimesh
 from PIL import Image
 
-from mvgamba_ros.errors import ReconstructionError
+from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.io.capture import write_capture
 from mvgamba_ros.io.mesh import write_mesh
 from mvgamba_ros.sim.arm import SimulatedArm
@@ -49,7 +49,10 @@ def main(argv: Sequence[str] | None = None) -> None:
             folder = args.out / f"{Path(name).stem}_{k}"
             try:
                 arm = SimulatedArm(Scene(object_name=name, object_yaw=yaw))
-            except ReconstructionError as error:  # a ball rolls
+            except ReconstructionError as error:
+                if not args.procedural or error.code is not ErrorCode.BAD_OPTION:
+                    raise
+                # a ball rolls
                 print(f"{folder}: left out: {error.message}", flush=True)
                 continue
             folder.mkdir(parents=True, exist_ok=True)
