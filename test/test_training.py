@@ -209,7 +209,7 @@ def test_a_resumed_run_gives_the_numbers_of_one_that_never_stopped(data: Path, t
 def test_a_run_may_begin_with_a_trained_network_and_more_blocks(data: Path, tmp_path: Path) -> None:
     """It then answers as that one did, and its new blocks learn."""
     trained = ArmNetwork(TINY).eval()
-    save_checkpoint(tmp_path / "trained.safetensors", trained, {})
+    save_checkpoint(tmp_path / "trained.safetensors", trained, {"seed": 3})
     deeper = replace(TINY, orders=(*TINY.orders, "across_reversed", "rows"))
     run = Trainer(config(data, model=deeper, start=str(tmp_path / "trained.safetensors")), tmp_path / "run", print)
     batch = collate([make_sample(Shards(data)[0], 3, 1, 96, 48, EXACT, np.random.default_rng(0))]).inputs()
@@ -219,6 +219,10 @@ def test_a_run_may_begin_with_a_trained_network_and_more_blocks(data: Path, tmp_
     assert not new.any()
     run.run(until_step=2)
     assert new.any()
+    (tmp_path / "trained.safetensors").unlink()  # a run has what it needs to go on
+    assert Trainer(run.config, tmp_path / "run", print).step == 2
+    export(tmp_path / "run", tmp_path / "deeper.safetensors")
+    assert load_checkpoint(tmp_path / "deeper.safetensors")[1]["started_from"] == {"seed": 3}
 
 
 def test_a_start_that_does_not_fit_is_refused_by_name(data: Path, tmp_path: Path) -> None:

@@ -20,7 +20,8 @@ def export(run: Path, out: Path) -> dict[str, Any]:
     """Write ``out`` (safetensors) from the state of the run in ``run``; answers the recipe that went into it.
 
     The recipe holds the training config, steps and objects seen, what the data folders say of themselves, the last
-    held-out metrics and the code's commit. Raises BAD_CHECKPOINT where the run has no state yet.
+    held-out metrics, the code's commit and the recipe of the weights that the run started from. Raises BAD_CHECKPOINT
+    where the run has no state yet.
     """
     file = run / "state.pt"
     if not file.is_file():
@@ -35,6 +36,7 @@ def export(run: Path, out: Path) -> dict[str, Any]:
             **state["config"],
             **{k: Path(v).name for k in ("data", "validation", "start") if (v := getattr(config, k)) is not None},
         },
+        "started_from": state["started_from"],
         "step": state["step"],
         "samples": state["samples"],
         "data": {name: _manifest(Path(getattr(config, name))) for name in ("data", "validation")},

@@ -98,8 +98,11 @@ class Trainer:
         folder.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(config.seed)
         network = self.network_type(config.model)
-        if config.start is not None:
-            start_from(network, Path(config.start))
+        self.state_file = folder / "state.pt"
+        self.started_from: dict[str, Any] | None = None
+        """The recipe of the checkpoint whose weights the run began with, if any."""
+        if config.start is not None and not self.state_file.exists():
+            self.started_from = start_from(network, Path(config.start))
         decay = [p for p in network.parameters() if p.ndim > 1]
         plain = [p for p in network.parameters() if p.ndim <= 1]
         optimizer = torch.optim.AdamW(
@@ -113,7 +116,6 @@ class Trainer:
         """Set it from a signal's handler: the step in work is finished, the state saved, and `run` returns."""
         self.network, self.optimizer = self.accelerator.prepare(network, optimizer)
         self.ema = {k: v.detach().clone() for k, v in network.state_dict().items()}
-        self.state_file = folder / "state.pt"
         if self.state_file.exists():
             self._resume()
 
@@ -225,6 +227,7 @@ class Trainer:
             "optimizer": self.optimizer.state_dict(),
             "step": self.step,
             "samples": self.samples,
+            "started_from": self.started_from,
         }
         part = self.state_file.with_suffix(".part")
         torch.save(state, part)
@@ -235,5 +238,5 @@ class Trainer:
         self.accelerator.unwrap_model(self.network).load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.ema = {k: v.to(self.accelerator.device) for k, v in state["ema"].items()}
-        self.step, self.samples = state["step"], state["samples"]
+        self.step, self.samples, self.started_from = state["step"], state["samples"], state["started_from"]
         self.say(f"resuming {self.state_file} at step {self.step} ({self.samples:,} objects)")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -11,15 +12,16 @@ from mvgamba_ros.model.arm import ArmNetwork
 from mvgamba_ros.model.checkpoint import load_checkpoint
 
 
-def start_from(network: ArmNetwork, file: Path) -> None:
-    """Give ``network`` the weights of the checkpoint ``file``, so that it answers as that one does.
+def start_from(network: ArmNetwork, file: Path) -> dict[str, Any]:
+    """Give ``network`` the weights of the checkpoint ``file``, so that it answers as that one does, and return the
+    checkpoint's recipe.
 
     Blocks beyond the checkpoint's begin as copies of its last block of the same scan order whose output is zero: at
     first they add nothing, and what they add is learned from blocks that already look at the right things (as in Wu
     et al., "LLaMA Pro: Progressive LLaMA with Block Expansion", 2024). Raises BAD_CHECKPOINT where the two networks
     differ in more than their depth and the size of their crops.
     """
-    trained, _ = load_checkpoint(file)
+    trained, recipe = load_checkpoint(file)
     have, want = trained.config.orders, network.config.orders
     if want[: len(have)] != have or not set(want) <= set(have):
         raise ReconstructionError(
@@ -38,3 +40,4 @@ def start_from(network: ArmNetwork, file: Path) -> None:
         raise ReconstructionError(
             ErrorCode.BAD_CHECKPOINT, f"{file} does not fit this config's model: {error}"
         ) from error
+    return recipe
