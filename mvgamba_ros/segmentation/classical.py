@@ -51,6 +51,9 @@ DARKEST_SHADOW, DARKEST_SIDE = 0.25, 0.45
 """Lightness in shadow, and of sides away from the light, beside what is lit."""
 SHADE = 0.6
 """How common darker versions of the object's own colours are taken to be: its sides away from the light."""
+SHADE_OVER_SHADOW = 4.0
+"""How far they may outdo the surroundings' shadow. They answer that explanation of a dark colour and no other: where
+the surroundings themselves show the colour, a brown cloth behind a yellow stone, it stays theirs."""
 OUT_OF_SIGHT = -1.0
 """Log-odds, while labels are sought, of a cell that a view does not show: mostly all views show the object whole."""
 DEPTH_ODDS = 2.5
@@ -192,12 +195,11 @@ def _depth_odds(window: Window, region: Box, height: float | None) -> F32:
     return odds
 
 
-def _background(states: Sequence[_State], outside: Sequence[Bool]) -> list[F32]:
-    """Density of the surroundings' colours for each window: half its own, half everyone's."""
+def _background(states: Sequence[_State], outside: Sequence[Bool], shadow: F32) -> list[F32]:
+    """Density of the surroundings' colours for each window: half its own, half everyone's, and their ``shadow``."""
     counts = [histogram(state.cells, mask.astype(np.float32)) for state, mask in zip(states, outside, strict=True)]
     shared = np.mean(counts, axis=0)
-    darker = _darker(states, outside, DARKEST_SHADOW)
-    return [0.5 * own + 0.5 * shared + SHADOW * darker for own in counts]
+    return [0.5 * own + 0.5 * shared + shadow for own in counts]
 
 
 def _darker(states: Sequence[_State], where: Sequence[Bool], least: float) -> F32:
@@ -211,7 +213,8 @@ def _darker(states: Sequence[_State], where: Sequence[Bool], least: float) -> F3
 def _first_guess(states: Sequence[_State], pairs: Sequence[Sequence[plane.PlanePair]], searching: bool) -> None:
     """Log-odds before anything is known of the object: what the surroundings and the plane do not explain."""
     outside = [_rim(state) if searching else ~state.window.allowed for state in states]
-    background = _background(states, outside)
+    shady = _darker(states, outside, DARKEST_SHADOW)
+    background = _background(states, outside, SHADOW * shady)
     inside = [state.window.allowed & ~mask for state, mask in zip(states, outside, strict=True)]
     within = np.mean(
         [histogram(s.cells, mask.astype(np.float32)) for s, mask in zip(states, inside, strict=True)], axis=0
@@ -221,7 +224,6 @@ def _first_guess(states: Sequence[_State], pairs: Sequence[Sequence[plane.PlaneP
         # colours that the middle has more of than the rim
         odds = 2.0 * np.log((within[state.cells] + FLOOR) / (density[state.cells] + FLOOR)) - 1.0
         first.append(np.where(state.window.allowed, np.clip(odds, -2.0, 2.0), -4.0).astype(np.float32))
-    shady = _darker(states, outside, DARKEST_SHADOW)
     shadows = [shady[state.cells] > SHADY * shady.max() for state in states]
     lit = sum(float(((odds > 0) & ~shadow).sum()) for odds, shadow in zip(first, shadows, strict=True))
     if lit > 0.5 * sum(float((odds > 0).sum()) for odds in first):
@@ -272,14 +274,16 @@ def _learn(states: Sequence[_State], pairs: Sequence[Sequence[plane.PlanePair]])
     # what all other views take for the object teaches nothing of the surroundings: a dark side once taken for a shadow
     # would be one for good
     surely_off = [(cv2.dilate(state.labels.astype(np.uint8), kernel) == 0) & (state.reach < 0.0) for state in states]
-    background = _background(states, surely_off)
+    shadow = SHADOW * _darker(states, surely_off, DARKEST_SHADOW)
+    background = _background(states, surely_off, shadow)
     inside = [histogram(state.cells, state.labels * state.trust) for state in states]
     weights = np.array([float(state.labels.sum()) + 1.0 for state in states])
     shared = np.average(inside, axis=0, weights=weights)
     hidden: list[F32] = [cv2.GaussianBlur(state.labels.astype(np.float32), (0, 0), 1.0) for state in states]  # type: ignore[misc]
-    shaded = _darker(states, [state.labels & (state.trust == 1.0) for state in states], DARKEST_SIDE)
+    shaded = SHADE * _darker(states, [state.labels & (state.trust == 1.0) for state in states], DARKEST_SIDE)
+    shaded = np.minimum(shaded, SHADE_OVER_SHADOW * shadow)
     for index, state in enumerate(states):
-        on = 0.5 * inside[index] + 0.5 * shared + NOVEL + SHADE * shaded
+        on = 0.5 * inside[index] + 0.5 * shared + NOVEL + shaded
         color = np.log((on[state.cells] + FLOOR) / (background[index][state.cells] + FLOOR))
         total = np.clip(color, -4.0, 4.0) + state.fixed + plane.evidence(pairs[index], state.window, windows, hidden)
         state.odds = np.where(state.window.allowed, total, -6.0).astype(np.float32)
