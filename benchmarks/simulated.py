@@ -1,16 +1,18 @@
 """Captures of the simulated arm's objects, with true masks and shapes, for the other benchmarks.
 
 usage: python -m benchmarks.simulated OUT [--objects cereal ~/scans/mug.glb] [--yaws 0.4 1.7 3.2] [--views 6]
-       python -m benchmarks.simulated OUT --procedural 24 [--seed 5] [--yaws 0.7]
+       python -m benchmarks.simulated OUT --procedural 24 [--seed 5] [--yaws 0.7] [--tables light-wood gray-felt]
 
 Writes OUT/<object>_<k>/: posed images from the view poses that the demo's arm would drive to, the object turned by the
-k-th yaw (radians), views from between those to be left out, true masks of both, and truth.ply. `benchmarks.segmentation
-OUT` scores masks on them, `mvgamba eval OUT -o RESULTS` reconstructs them, scores shapes and pictures and draws them.
+k-th yaw (radians), tables taken by turns, views from between those to be left out, true masks of both, and truth.ply.
+`benchmarks.segmentation OUT` scores masks on them, `mvgamba eval OUT -o RESULTS` reconstructs them, scores shapes and
+pictures and draws them.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,7 +26,7 @@ from mvgamba_ros.io.mesh import write_mesh
 from mvgamba_ros.sim.arm import SimulatedArm
 from mvgamba_ros.sim.camera import photograph
 from mvgamba_ros.sim.objects import OBJECTS
-from mvgamba_ros.sim.scene import Scene
+from mvgamba_ros.sim.scene import Scene, tables
 from mvgamba_ros.training.data.families import Procedural
 from mvgamba_ros.training.data.mesh import TexturedMesh
 
@@ -42,13 +44,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--views", type=int, default=6, help="of each (%(default)s)")
     parser.add_argument("--procedural", metavar="N", type=int, default=0, help="N procedural objects instead")
     parser.add_argument("--seed", type=int, default=5, help="of the procedural objects (%(default)s)")
+    parser.add_argument("--tables", nargs="+", default=["light-wood"], help=", ".join(tables()))
     args = parser.parse_args(argv)
+    table = itertools.cycle(args.tables)
     names = procedural(args.out, args.procedural, args.seed) if args.procedural else args.objects
     for name in names:
         for k, yaw in enumerate(args.yaws):
             folder = args.out / f"{Path(name).stem}_{k}"
             try:
-                arm = SimulatedArm(Scene(object_name=name, object_yaw=yaw))
+                arm = SimulatedArm(Scene(object_name=name, object_yaw=yaw, table=next(table)))
             except ReconstructionError as error:
                 if not args.procedural or error.code is not ErrorCode.BAD_OPTION:
                     raise

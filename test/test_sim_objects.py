@@ -102,6 +102,18 @@ def test_an_unknown_object_is_refused_with_the_known_ones_named(name):
     assert caught.value.code is ErrorCode.BAD_OPTION
 
 
+def test_the_table_is_what_was_asked_for_or_refused_with_the_others_named():
+    from mvgamba_ros.sim.camera import photograph
+
+    wood, felt = (photograph(SimulatedArm(Scene(table=table)), 1)[0] for table in ("light-wood", "gray-felt"))
+    assert wood.mask is not None and felt.mask is not None
+    brown, grey = (np.ptp(view.image[~view.mask].mean(axis=0)) for view in (wood, felt))
+    assert brown > 30 and grey < 15
+    with pytest.raises(ReconstructionError, match="gray-felt") as caught:
+        SimulatedArm(Scene(table="ice"))
+    assert caught.value.code is ErrorCode.BAD_OPTION
+
+
 def test_a_file_that_is_no_mesh_is_refused(tmp_path: Path):
     path = tmp_path / "notes.ply"
     path.write_text("not a mesh")

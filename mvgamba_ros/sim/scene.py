@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.sim.engine import mujoco
 from mvgamba_ros.sim.objects import assets, object_spec
 
@@ -34,19 +35,29 @@ VISIBLE, HIDDEN = 1, 3
 @dataclass(frozen=True)
 class Scene:
     """What stands where. ``object_name``: see `objects.object_spec`. ``object_xy`` metres on the table, ``object_yaw``
-    radians. ``width``, ``height``, ``fovy`` (radians, vertical): the camera."""
+    radians. ``table``: the texture of its top, one of `tables`. ``width``, ``height``, ``fovy`` (radians, vertical):
+    the camera."""
 
     object_name: str = "cereal"
     object_xy: tuple[float, float] = (0.45, 0.0)
     object_yaw: float = 0.4
+    table: str = "light-wood"
     width: int = 640
     height: int = 480
     fovy: float = float(np.deg2rad(42.0))
 
 
+def tables() -> list[str]:
+    """What a table's top may be made of."""
+    return sorted(path.stem for path in (assets() / "textures").glob("*.png"))
+
+
 def build(scene: Scene) -> mujoco.MjModel:
     """The compiled model: bodies ``link0`` .. ``link7``, ``right_hand``, ``object``; camera ``wrist_camera``; one free
-    joint for the object, one position servo for each of the arm's joints and fingers."""
+    joint for the object, one position servo for each of the arm's joints and fingers. Raises BAD_OPTION for a table
+    that there is not."""
+    if scene.table not in tables():
+        raise ReconstructionError(ErrorCode.BAD_OPTION, f"table {scene.table!r}: choose one of {', '.join(tables())}")
     spec = mujoco.MjSpec.from_file(str(assets() / "robots" / "panda" / "robot.xml"))
     spec.option.timestep = 0.002
     spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
@@ -59,7 +70,7 @@ def build(scene: Scene) -> mujoco.MjModel:
         geom.group = VISIBLE if geom.contype == 0 else HIDDEN
     _servos(spec)
     _wrist_camera(spec, scene)
-    _surroundings(spec)
+    _surroundings(spec, scene)
     _object(spec, scene)
     for body in spec.body("base").find_all("body"):
         body.gravcomp = 1.0
@@ -102,7 +113,7 @@ def _wrist_camera(spec: mujoco.MjSpec, scene: Scene) -> None:
     )
 
 
-def _surroundings(spec: mujoco.MjSpec) -> None:
+def _surroundings(spec: mujoco.MjSpec, scene: Scene) -> None:
     def material(name: str, file: str, repeat: tuple[float, float], reflectance: float = 0.0) -> str:
         spec.add_texture(name=name, type=mujoco.mjtTexture.mjTEXTURE_2D, file=str(assets() / "textures" / file))
         made = spec.add_material(name=name, texrepeat=list(repeat), specular=0.1, reflectance=reflectance)
@@ -115,7 +126,7 @@ def _surroundings(spec: mujoco.MjSpec) -> None:
         type=mujoco.mjtGeom.mjGEOM_BOX,
         size=[side / 2 for side in TABLE_SIZE],
         pos=[*TABLE_CENTER, -TABLE_SIZE[2] / 2],
-        material=material("table", "light-wood.png", (2.0, 2.0)),
+        material=material("table", f"{scene.table}.png", (2.0, 2.0)),
         friction=[1.0, 0.3, 0.1],
     )
     for x in (-1, 1):
