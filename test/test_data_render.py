@@ -22,7 +22,7 @@ from mvgamba_ros.training.data.mesh import (
     twist,
 )
 from mvgamba_ros.training.data.place import Rig, resting
-from mvgamba_ros.training.data.render import DEPTH_UNIT, Light, Painter, Rays, _surround, exterior, render
+from mvgamba_ros.training.data.render import DEPTH_UNIT, Light, Painter, Rays, exterior, render, surround
 
 RIG = Rig(views=4, inputs=3, size=64)
 
@@ -155,7 +155,7 @@ def test_the_lamp_casts_a_shadow_and_the_plane_keeps_light_from_below_away():
     under, beside = np.array([[0, 0, 0.005]], np.float32), np.array([[0.12, 0.12, 0.005]], np.float32)
     up = np.array([[0, 0, 1]], np.float32)
     many = np.concatenate([np.repeat(under, 200, 0), np.repeat(beside, 200, 0)])
-    light = _surround(rays, many, np.repeat(up, 400, 0), lamp, float("nan"), 0.2, np.random.default_rng(0))
+    light = surround(rays, many, np.repeat(up, 400, 0), lamp, float("nan"), 0.2, np.random.default_rng(0))
     dark, lit = light[:200].mean(0), light[200:].mean(0)
     assert dark[3] < 0.02 and lit[3] > 0.98
     assert dark[0] < 0.8 * lit[0]
@@ -166,7 +166,7 @@ def test_the_lamp_casts_a_shadow_and_the_plane_keeps_light_from_below_away():
     assert (in_shade < 0.6 * in_light).all()
     # a face turned down, near the plane, gets less than one far above it
     down, at = np.repeat(-up, 200, 0), np.repeat(np.array([[0.12, 0.12, -0.005]], np.float32), 200, 0)
-    near, far = (_surround(rays, at, down, lamp, z, 0.2, np.random.default_rng(0))[:, 0].mean() for z in (-0.01, -2.0))
+    near, far = (surround(rays, at, down, lamp, z, 0.2, np.random.default_rng(0))[:, 0].mean() for z in (-0.01, -2.0))
     assert near < 0.5 * far
 
 

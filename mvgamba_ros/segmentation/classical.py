@@ -1,9 +1,9 @@
-"""The default segmenter: no weights, only what the robot knows. Poses, the support plane, colours, and agreement.
+"""The default segmenter: what the robot knows, poses, the support plane, colours, agreement, and a small network.
 
-Every pixel of a window gets log-odds of being on the object from four witnesses: colour (histograms of object and
-surroundings, learned over all views), the support plane's texture (`plane`), depth where there is any, and the other
-views' silhouettes (`carving`). A minimum cut turns the sum into labels, the labels teach colours and silhouettes, and
-after a few rounds the borders are cut once more at full resolution.
+Every pixel of a window gets log-odds of being on the object from five witnesses: colour (histograms of object and
+surroundings, learned over all views), the support plane's texture (`plane`), its looks (`objectness`), depth where
+there is any, and the other views' silhouettes (`carving`). A minimum cut turns the sum into labels, the labels teach
+colours and silhouettes, and after a few rounds the borders are cut once more at full resolution.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.se3 import inverse, transform
-from mvgamba_ros.segmentation import plane
+from mvgamba_ros.segmentation import objectness, plane
 from mvgamba_ros.segmentation.carving import UNSEEN, Carving, check_silhouettes
 from mvgamba_ros.segmentation.colors import FLOOR, cells, histogram
 from mvgamba_ros.segmentation.cut import best_labels, edges
@@ -56,6 +56,8 @@ SHADE_OVER_SHADOW = 4.0
 the surroundings themselves show the colour, a brown cloth behind a yellow stone, it stays theirs."""
 OUT_OF_SIGHT = -1.0
 """Log-odds, while labels are sought, of a cell that a view does not show: mostly all views show the object whole."""
+LOOKS, MOST_LOOKS = 0.35, 4.0
+"""What the network's log-odds count, and where they are cut off before: it sees coarsely, and has not seen all."""
 DEPTH_ODDS = 2.5
 """Log-odds that a depth reading gives."""
 DEPTH_NOISE = 0.004
@@ -69,7 +71,7 @@ class _State:
     window: Window
     cells: np.ndarray
     borders: np.ndarray
-    fixed: F32  # log-odds that do not change: depth
+    fixed: F32  # log-odds that do not change: depth and looks
     labels: Bool
     trust: F32  # how much a labelled pixel teaches the object's colours
     odds: F32  # own log-odds, without the other views' silhouettes
@@ -77,12 +79,16 @@ class _State:
 
 
 class ClassicalSegmenter:
-    """Silhouettes from poses, support plane, colour and agreement; needs no weights.
+    """Silhouettes from poses, support plane, colour, looks and agreement. Works on undistorted views.
 
-    Without a region of interest the object is taken to stand in the middle of all views. Works on undistorted views.
+    Without a region of interest the object is taken to stand in the middle of all views. Loads the network's weights,
+    which come with the package, when made; BAD_CHECKPOINT where that fails.
     """
 
     name = "classical"
+
+    def __init__(self) -> None:
+        self.network = objectness.load()
 
     def __call__(
         self,
@@ -100,11 +106,12 @@ class ClassicalSegmenter:
         report(0.0)
         region = prompts.roi
         if region is None:
-            coarse, carving = _label(views, prompts, common_region(views, prompts), SEARCH_SIDE, True, cancelled)
+            region = common_region(views, prompts)
+            coarse, carving = _label(self.network, views, prompts, region, SEARCH_SIDE, True, cancelled)
             check_silhouettes(views, [state.labels for state in coarse], carving)
-            region = _bounds(coarse, carving) if len(views) > 1 else common_region(views, prompts)
+            region = _bounds(coarse, carving) if len(views) > 1 else region
             report(0.4)
-        states, carving = _label(views, prompts, region, SIDE, False, cancelled)
+        states, carving = _label(self.network, views, prompts, region, SIDE, False, cancelled)
         check_silhouettes(views, [state.labels for state in states], carving)
         masks = []
         for index, view in enumerate(views):
@@ -116,6 +123,7 @@ class ClassicalSegmenter:
 
 
 def _label(
+    network: objectness.Objectness,
     views: Sequence[View],
     prompts: Prompts,
     region: Box,
@@ -133,6 +141,8 @@ def _label(
     states = [_begin(window, region, height) for window in windows]
     carving = Carving(windows, region, _floor(region, height))
     pairs = plane.compare(windows, height) if height is not None and len(views) > 1 else [[] for _ in views]
+    for state, odds in zip(states, objectness.log_odds(network, windows, pairs), strict=True):
+        state.fixed = state.fixed + LOOKS * np.clip(odds, -MOST_LOOKS, MOST_LOOKS)
     _first_guess(states, pairs, searching)
     for turn in range(ROUNDS):
         check_cancelled(cancelled)

@@ -104,7 +104,7 @@ def draw_light(rng: Rng) -> Light:
     )
 
 
-def _unit(v: F32) -> F32:
+def unit(v: F32) -> F32:
     return v / np.maximum(np.sqrt(np.einsum("nc,nc->n", v, v))[:, None], 1e-20)
 
 
@@ -115,7 +115,7 @@ def _power(x: F32, exponent: F32 | np.float32) -> F32:
 
 def _ball(n: int, rng: Rng) -> F32:
     """Points (n, 3) on the unit sphere."""
-    return _unit(rng.standard_normal((n, 3), np.float32))
+    return unit(rng.standard_normal((n, 3), np.float32))
 
 
 class Painter:
@@ -139,7 +139,7 @@ class Painter:
         light = self.light
         weights = np.concatenate([1 - bary.sum(1, keepdims=True), bary], 1)
         blend = np.matmul(weights[:, None], self.corners[face])[:, 0]
-        n, uv = _unit(blend[:, :3]), blend[:, 3:]
+        n, uv = unit(blend[:, :3]), blend[:, 3:]
         facing = np.einsum("nc,nc->n", n, view)
         # a shading normal may lean away from the camera at a silhouette; the far side of thin walls never shows
         n += view * np.maximum(0.02 - facing, 0)[:, None]
@@ -151,12 +151,12 @@ class Painter:
         toward = n @ light.key
         key = np.maximum(toward, 0) * lit
         diffuse = ambient + key[:, None] * light.key_color
-        half = _unit(view + light.key)
+        half = unit(view + light.key)
         shine = _power(np.einsum("nc,nc->n", n, half), shininess) * lit * (toward > 0)
         gleam = (shine * (shininess + 8) / 16)[:, None] * light.key_color
         for d, c in zip(light.fills, light.fill_colors, strict=True):
             diffuse = diffuse + np.maximum(n @ d, 0)[:, None] * c
-            half = _unit(view + d)
+            half = unit(view + d)
             gleam = gleam + (_power(np.einsum("nc,nc->n", n, half), shininess) * 0.5)[:, None] * c
         # the room mirrored: sky above, floor below, more at grazing angles
         facing = np.clip(np.einsum("nc,nc->n", n, view), 0, 1)
@@ -170,7 +170,7 @@ class Painter:
         return albedo * (1 - metal * 0.85) * diffuse + tint * (gleam * specular[:, None] * 0.35 + mirrored)
 
 
-def _surround(rays: Rays, points: F32, normals: F32, light: Light, floor: float, radius: float, rng: Rng) -> F32:
+def surround(rays: Rays, points: F32, normals: F32, light: Light, floor: float, radius: float, rng: Rng) -> F32:
     """(N, 4): ambient RGB and the share of the key light at surface points, from one shadow ray and a few over the
     hemisphere each; noisy, to be smoothed over the picture. ``floor``: height of the support plane or NaN."""
     n = len(points)
@@ -179,7 +179,7 @@ def _surround(rays: Rays, points: F32, normals: F32, light: Light, floor: float,
     towards = light.key + light.softness * _ball(n, rng)
     out[:, 3] = ~rays.blocked(origin, towards)
     for _ in range(_AMBIENT_RAYS):
-        d = _unit(normals + 0.999 * _ball(n, rng))
+        d = unit(normals + 0.999 * _ball(n, rng))
         hit = rays.blocked(origin, d)
         up = d[:, 2:] * 0.5 + 0.5
         color = light.sky * up + light.ground * (1 - up)
@@ -193,7 +193,7 @@ def _surround(rays: Rays, points: F32, normals: F32, light: Light, floor: float,
     return out
 
 
-def _develop(linear: F32, light: Light, gain: float) -> F32:
+def develop(linear: F32, light: Light, gain: float) -> F32:
     """Linear light to sRGB in [0, 255], highlights rolled off as a camera does."""
     x = linear * np.float32(light.exposure * gain)
     x = np.where(x > 0.8, 0.8 + 0.2 * (1 - np.exp(-(x - 0.8) / 0.2)), x)
@@ -266,7 +266,7 @@ def _picture(
     flat = painter.flat[face[hit]]
     flat = flat * -np.sign(np.einsum("nc,nc->n", flat, ahead))[:, None]
     around = np.zeros((h * w, 5), np.float32)
-    around[hit, :4] = _surround(rays, eye + ahead * t[hit, None], flat, light, floor, radius, rng)
+    around[hit, :4] = surround(rays, eye + ahead * t[hit, None], flat, light, floor, radius, rng)
     around[hit, 4] = 1
     smooth = np.asarray(cv2.GaussianBlur(around.reshape(h, w, 5), (5, 5), 1.0), np.float32).reshape(-1, 5)
     reaching = smooth[:, :4] / np.maximum(smooth[:, 4:], np.float32(1e-6))
@@ -281,14 +281,14 @@ def _picture(
     t, face, bary = rays.cast(np.broadcast_to(eye, direction.shape), direction)
     hit = np.flatnonzero(np.isfinite(t))
     where = pixel[hit]
-    color = painter.shade(face[hit], bary[hit], _unit(-direction[hit]), reaching[where, :3], reaching[where, 3])
+    color = painter.shade(face[hit], bary[hit], unit(-direction[hit]), reaching[where, :3], reaching[where, 3])
     color = np.minimum(color, 4.0)
     total = np.stack([np.bincount(where, color[:, k], minlength=h * w) for k in range(3)], 1)
     covered = np.bincount(where, minlength=h * w)[:, None]
     gain = 2.0 ** rng.normal(0, 0.06)
     rgb, alpha = np.full((h * w, 3), 255.0), covered / np.maximum(samples, 1)[:, None]
     on = np.flatnonzero(covered)
-    seen = _develop((total[on] / covered[on]).astype(np.float32), light, gain)
+    seen = develop((total[on] / covered[on]).astype(np.float32), light, gain)
     rgb[on] += (seen - 255) * alpha[on]
 
     def whole(part: NDArray[Any], background: int, dtype: type) -> NDArray[Any]:
@@ -318,7 +318,7 @@ def render(mesh: TexturedMesh, rig: Rig, rng: Rng, points: int = POINTS) -> Arra
     K, T = cameras(centre, radius, rig, rng)
     # Embree works in float32: keep coordinates small, about the object
     local = vertices - centre
-    rays, painter = Rays(local, mesh.faces), Painter(_with_normals(mesh, vertices), local, draw_light(rng))
+    rays, painter = Rays(local, mesh.faces), Painter(with_normals(mesh, vertices), local, draw_light(rng))
     T_local = T.copy()
     T_local[:, :3, 3] -= centre
     views = [
@@ -339,7 +339,7 @@ def render(mesh: TexturedMesh, rig: Rig, rng: Rng, points: int = POINTS) -> Arra
     }
 
 
-def _with_normals(mesh: TexturedMesh, vertices: F64) -> TexturedMesh:
+def with_normals(mesh: TexturedMesh, vertices: F64) -> TexturedMesh:
     """The mesh with its shading normals turned as its vertices were."""
     a, b = mesh.vertices - mesh.vertices.mean(0), vertices - vertices.mean(0)
     u, _, vt = np.linalg.svd(b.T @ a)

@@ -1,0 +1,127 @@
+"""What a picture's parts look like: a small network's log-odds that a pixel is on the object, window by window.
+
+Colour alone fails where an object is as grey as its table; shading, outlines and the shadow beside it still tell them
+apart. The network is a U-Net (Ronneberger et al. 2015) a hundredth the size of a segmenter for everything, trained on
+procedural objects on procedural tables (`training.data.surroundings`); what it says is one witness of several in
+`classical`, which adds poses, plane and agreement between views.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mvgamba_ros.errors import ErrorCode, ReconstructionError
+from mvgamba_ros.segmentation.plane import PlanePair
+from mvgamba_ros.segmentation.region import Window
+from mvgamba_ros.types import F32, U8
+
+SIDE = 128
+"""Longer side of a window as the network sees it."""
+CHANNELS = 8
+"""Colour (3), where the object may be, where there is a picture at all, and of the comparisons through the support
+plane: how many other views show the plane there, how many match, and how many would by chance."""
+SHIPPED = Path(__file__).parent / "weights" / "objectness.safetensors"
+
+
+def inputs(windows: Sequence[Window], pairs: Sequence[Sequence[PlanePair]]) -> U8:
+    """(V, CHANNELS, SIDE, SIDE): windows shrunk or stretched to SIDE, in the upper left corner of zeros."""
+    out = np.zeros((len(windows), CHANNELS, SIDE, SIDE), np.uint8)
+    for picture, window, compared in zip(out, windows, pairs, strict=True):
+        height, width = fitted(window)
+        shrink = cv2.INTER_AREA if max(window.shape) > SIDE else cv2.INTER_LINEAR
+        count = max(len(compared), 1)
+        seen = sum((pair.seen.astype(np.float32) for pair in compared), np.zeros(window.shape, np.float32)) / count
+        match = sum((pair.match.astype(np.float32) for pair in compared), np.zeros(window.shape, np.float32)) / count
+        chance = sum((pair.seen * pair.chance for pair in compared), np.zeros(window.shape, np.float32)) / count
+        told = 255.0 * np.dstack([window.allowed, np.ones_like(seen), seen, match, chance])
+        layers = np.dstack([window.rgb, told]).astype(np.float32)
+        # cv2 shrinks four channels at a time
+        halves = [cv2.resize(half, (width, height), interpolation=shrink) for half in np.split(layers, 2, axis=2)]
+        picture[:, :height, :width] = np.rint(np.dstack(halves)).transpose(2, 0, 1)
+    return out
+
+
+def fitted(window: Window) -> tuple[int, int]:
+    """Height and width of a window as the network sees it."""
+    scale = SIDE / max(window.shape)
+    return max(1, round(window.shape[0] * scale)), max(1, round(window.shape[1] * scale))
+
+
+class Objectness(nn.Module):
+    """(N, CHANNELS, SIDE, SIDE) of `inputs`, as floats in [0, 255] -> log-odds (N, SIDE, SIDE)."""
+
+    def __init__(self, widths: tuple[int, ...] = (24, 40, 64, 96)) -> None:
+        super().__init__()
+        self.widths = widths
+        self.down = nn.ModuleList()
+        before = CHANNELS
+        for width in widths:
+            self.down.append(
+                nn.Sequential(
+                    nn.Conv2d(before, width, 4, 2, 1),
+                    nn.ReLU(inplace=True),
+                    nn.Conv2d(width, width, 3, padding=1),
+                    nn.ReLU(inplace=True),
+                )
+            )
+            before = width
+        # the whole window at once: what do its surroundings look like?
+        self.whole = nn.Linear(before, before)
+        self.inner = nn.Sequential(nn.Conv2d(before, before, 3, padding=1), nn.ReLU(inplace=True))
+        self.up = nn.ModuleList()
+        for width in reversed(widths[:-1]):
+            self.up.append(nn.Sequential(nn.Conv2d(before + width, width, 3, padding=1), nn.ReLU(inplace=True)))
+            before = width
+        self.head = nn.Sequential(nn.Conv2d(before, before, 3, padding=1), nn.ReLU(inplace=True))
+        self.pixels = nn.Conv2d(before, 4, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x / 127.5 - 1.0
+        kept = []
+        for layer in self.down:
+            x = layer(x)
+            kept.append(x)
+        x = self.inner(x + self.whole(x.mean((2, 3)))[..., None, None])
+        for layer, skip in zip(self.up, reversed(kept[:-1]), strict=True):
+            x = layer(torch.cat([F.interpolate(x, scale_factor=2.0, mode="nearest"), skip], 1))
+        return F.pixel_shuffle(self.pixels(self.head(x)), 2)[:, 0]
+
+
+def save(path: Path, network: Objectness, recipe: dict[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tensors = {name: value.detach().float().contiguous() for name, value in network.state_dict().items()}
+    header = {"widths": json.dumps(network.widths), "recipe": json.dumps(recipe)}
+    save_file(tensors, path, metadata=header)
+
+
+def load(path: Path = SHIPPED) -> Objectness:
+    """The network in evaluation mode. Raises BAD_CHECKPOINT naming the file and what is wrong."""
+    try:
+        with safe_open(path, "pt") as f:
+            network = Objectness(tuple(json.loads(f.metadata()["widths"])))
+            network.load_state_dict({name: f.get_tensor(name) for name in f.keys()})  # noqa: SIM118  (not a dict)
+    except (SafetensorError, OSError, RuntimeError, KeyError, TypeError) as error:
+        raise ReconstructionError(ErrorCode.BAD_CHECKPOINT, f"silhouettes' network {path}: {error}") from error
+    return network.eval()
+
+
+@torch.no_grad()
+def log_odds(network: Objectness, windows: Sequence[Window], pairs: Sequence[Sequence[PlanePair]]) -> list[F32]:
+    """(h, w) for each window."""
+    found = network(torch.from_numpy(inputs(windows, pairs)).float()).numpy()
+    answer = []
+    for odds, window in zip(found, windows, strict=True):
+        height, width = fitted(window)
+        answer.append(cv2.resize(odds[:height, :width], window.shape[::-1]))
+    return answer

@@ -1,0 +1,162 @@
+"""Objects where a robot finds them: views with a table, its shadow and a room around them, and true silhouettes.
+
+What the silhouettes' network learns from. The table is anything a table may be made of, as often as not in the object's
+own colours; some objects float before a wall or nothing, as on a gantry.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+
+from mvgamba_ros.training.data.draw import rotation
+from mvgamba_ros.training.data.mesh import Material, TexturedMesh
+from mvgamba_ros.training.data.place import Rig, cameras, place
+from mvgamba_ros.training.data.render import (
+    F32,
+    F64,
+    Light,
+    Painter,
+    Rays,
+    Rng,
+    develop,
+    draw_light,
+    surround,
+    unit,
+    with_normals,
+)
+from mvgamba_ros.training.data.textures import U8, anything, metal, plain, skin, wood
+from mvgamba_ros.types import Bool, Camera, View
+
+RIG = Rig(views=4, inputs=4, size=240, standing=0.85, margin=(0.5, 2.2))
+REACH = 1.5
+"""Half a table's side, metres."""
+TABLES = ((plain, 0.3), (wood, 0.2), (metal, 0.1), (skin, 0.1), (anything, 0.3))
+
+
+def photograph(mesh: TexturedMesh, rng: Rng, rig: Rig = RIG) -> tuple[list[View], F64]:
+    """Views with masks, in a world whose z is up, and the object's lowest and highest corner, (2, 3) metres.
+
+    A wall may hide the object from some views: their masks show what is left of it, if anything.
+    """
+    vertices, floor = place(mesh.vertices, mesh.upright, rig, rng)
+    bounds = np.stack([vertices.min(0), vertices.max(0)])
+    centre = bounds.mean(0)
+    radius = float(np.linalg.norm(vertices - centre, axis=1).max())
+    K, T = cameras(centre, radius, rig, rng)
+    light = draw_light(rng)
+    if rng.random() < 0.4:
+        light = replace(light, softness=0.01)  # a shadow as sharp as an object
+    local = vertices - centre
+    thing = replace(with_normals(mesh, vertices), vertices=local)
+    scene = thing
+    if np.isfinite(floor):
+        scene = _with_sheet(thing, np.array([0.0, 0.0, floor - centre[2]]), np.eye(3), _table_tile(mesh, rng), rng)
+    elif rng.random() < 0.5:
+        # a wall or a cloth behind it, seen by some of the views
+        R = rotation(rng)
+        scene = _with_sheet(thing, -R[:, 2] * radius * rng.uniform(1.1, 3.0), R, _table_tile(mesh, rng), rng)
+    seen, solid = Rays(scene.vertices, scene.faces), Rays(local, mesh.faces)
+    painter = Painter(scene, scene.vertices, light)
+    room = _room(rng, dark=not np.isfinite(floor) and rng.random() < 0.6)
+    noise, blur = rng.uniform(0, 4), rng.uniform(0.45, 1.0)
+    views = []
+    for k, pose in zip(K, T, strict=True):
+        near = pose.copy()
+        near[:3, 3] -= centre
+        image, mask = _picture(
+            seen, solid, painter, len(mesh.faces), k, near, rig.size, floor - centre[2], radius, room, rng
+        )
+        image = cv2.GaussianBlur(image, (0, 0), blur) + noise * rng.standard_normal(image.shape, np.float32)
+        camera = Camera(K=k, width=rig.size, height=rig.size)
+        views.append(View(np.clip(np.rint(image), 0, 255).astype(np.uint8), camera, pose, mask=mask))
+    return views, bounds
+
+
+def _table_tile(mesh: TexturedMesh, rng: Rng) -> U8:
+    draw = TABLES[rng.choice(len(TABLES), p=[share for _, share in TABLES])][0]
+    tile = draw(rng).astype(np.float32)
+    if rng.random() < 0.35:  # greys and browns, as tables are
+        grey = tile.mean(axis=-1, keepdims=True)
+        tile = grey + rng.uniform(0, 0.3) * (tile - grey)
+    if rng.random() < 0.45:
+        # as the object, lighter or darker
+        some = mesh.textures[rng.choice(mesh.tile)].reshape(-1, 3).astype(np.float32)
+        own = some[rng.integers(len(some))] * rng.uniform(0.5, 1.3)
+        tile = (tile - tile.mean((0, 1))) * rng.uniform(0.2, 1.0) + own + rng.normal(0, 12, 3)
+    return np.clip(tile, 0, 255).astype(np.uint8)
+
+
+def _with_sheet(mesh: TexturedMesh, at: F64, R: F64, tile: U8, rng: Rng) -> TexturedMesh:
+    """``mesh`` and a square through ``at`` whose normal is the third column of ``R``, as its last two faces."""
+    corners = REACH * np.array([[-1, -1, 0], [1, -1, 0], [1, 1, 0], [-1, 1, 0]], np.float64)
+    repeats = 2 * REACH / np.exp(rng.uniform(np.log(0.06), np.log(0.7)))
+    uv = (corners[:, :2] / (2 * REACH) + 0.5) * repeats
+    turn = rng.uniform(0, 2 * np.pi)
+    uv = uv @ np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]) + 50.0
+    faces = np.array([[0, 1, 2], [0, 2, 3]], np.int32)
+    return TexturedMesh(
+        vertices=np.concatenate([mesh.vertices, at + corners @ R.T]),
+        faces=np.concatenate([mesh.faces, faces + np.int32(len(mesh.vertices))]),
+        normals=np.concatenate([mesh.normals, np.broadcast_to(R[:, 2], (2, 3, 3))]).astype(np.float32),
+        uv=np.concatenate([mesh.uv, uv[faces]]).astype(np.float32),
+        tile=np.append(mesh.tile, [len(mesh.textures)] * 2).astype(np.int32),
+        textures=np.concatenate([mesh.textures, tile[None]]),
+        material=np.append(mesh.material, [len(mesh.materials)] * 2).astype(np.int32),
+        materials=(*mesh.materials, Material(float(rng.uniform(0, 0.3)), float(rng.uniform(5, 60)))),
+        family=mesh.family,
+    )
+
+
+def _room(rng: Rng, dark: bool) -> F32:
+    """(64, 64, 3) linear colours by direction: azimuth across, elevation down."""
+    picture = cv2.resize(anything(rng), (64, 64), interpolation=cv2.INTER_AREA).astype(np.float32) / 255.0
+    smooth = np.asarray(cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.5, 8.0)), np.float32)
+    return np.asarray(smooth**2.2 * (rng.uniform(0.0, 0.03) if dark else rng.uniform(0.3, 1.0)), np.float32)
+
+
+def _picture(
+    seen: Rays,
+    solid: Rays,
+    painter: Painter,
+    own: int,
+    K: F64,
+    T: F64,
+    size: int,
+    floor: float,
+    radius: float,
+    room: F32,
+    rng: Rng,
+) -> tuple[F32, Bool]:
+    """One view, (size, size, 3) in [0, 255], and where the object is: its ``own`` faces come first."""
+    light: Light = painter.light
+    eye = T[:3, 3].astype(np.float32)
+    at = np.stack(np.meshgrid(np.arange(size), np.arange(size)), -1).reshape(-1, 2) + 0.5
+    rays = np.concatenate([(at - K[:2, 2]) / [K[0, 0], K[1, 1]], np.ones((len(at), 1))], 1)
+    direction = (rays @ T[:3, :3].T).astype(np.float32)
+    t, face, bary = seen.cast(np.broadcast_to(eye, direction.shape), direction)
+    hit = np.isfinite(t)
+    mask = hit & (face < own)
+    color = np.zeros((len(t), 3), np.float32)
+    for part in (mask, hit & ~mask):
+        where = np.flatnonzero(part)
+        if not len(where):
+            continue
+        ahead = direction[where]
+        flat = painter.flat[face[where]]
+        flat = flat * -np.sign(np.einsum("nc,nc->n", flat, ahead))[:, None]
+        around = np.zeros((len(t), 5), np.float32)
+        around[where, :4] = surround(solid, eye + ahead * t[where, None], flat, light, floor, radius, rng)
+        around[where, 4] = 1
+        smooth = np.asarray(cv2.GaussianBlur(around.reshape(size, size, 5), (0, 0), 1.2), np.float32).reshape(-1, 5)
+        reaching = smooth[where, :4] / np.maximum(smooth[where, 4:], np.float32(1e-6))
+        color[where] = painter.shade(face[where], bary[where], unit(-ahead), reaching[:, :3], reaching[:, 3])
+    away = np.flatnonzero(~hit)
+    d = unit(direction[away])
+    u = ((np.arctan2(d[:, 1], d[:, 0]) / (2 * np.pi) + 0.5) * 63.99).astype(int)
+    v = np.clip((0.5 - 0.5 * d[:, 2]) * 64, 0, 63).astype(int)
+    color[away] = room[v, u]
+    developed = develop(np.minimum(color, 4.0), light, 2.0 ** rng.normal(0, 0.06))
+    return developed.reshape(size, size, 3), mask.reshape(size, size)

@@ -1,0 +1,99 @@
+"""Training the silhouettes' network, small."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from mvgamba_ros.segmentation import objectness
+from mvgamba_ros.training.objectness import disturbed, example, held_out, render, sheet, train
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("scenes")
+    render(folder, count=6, seed=3, workers=2, per_shard=3)
+    return folder
+
+
+def test_scenes_are_the_same_for_the_same_seed() -> None:
+    first, again, other = (example(3, index) for index in (0, 0, 1))
+    assert first is not None and again is not None and other is not None
+    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
+    assert not np.array_equal(first[0], other[0])
+
+
+def test_silhouettes_lie_where_there_is_a_picture(data: Path) -> None:
+    for shard in data.glob("*.npz"):
+        x, y = np.load(shard)["x"], np.load(shard)["y"]
+        assert x.shape[1:] == (objectness.CHANNELS, objectness.SIDE, objectness.SIDE) and y.shape == x[:, 0].shape
+        assert (y > 127).any((1, 2)).all() and not y[x[:, 4] == 0].any()
+
+
+def test_rendering_goes_on_where_it_stopped(data: Path) -> None:
+    first, second = sorted(data.glob("*.npz"))
+    before = np.load(second)["x"]
+    kept = first.stat().st_mtime_ns
+    second.unlink()
+    render(data, count=6, seed=3, workers=1, per_shard=3)
+    assert first.stat().st_mtime_ns == kept and np.array_equal(np.load(second)["x"], before)
+
+
+def test_a_mirrored_window_is_mirrored_with_its_silhouette() -> None:
+    x = torch.zeros(64, objectness.CHANNELS, objectness.SIDE, objectness.SIDE)
+    x[:, 3:5, :, :100] = 255.0
+    x[:, :3, 20:40, 10:30] = 200.0
+    y = torch.zeros(64, objectness.SIDE, objectness.SIDE)
+    y[:, 20:40, 10:30] = 1.0
+    pictures, truth = disturbed(x, y, torch.Generator().manual_seed(0))
+    flipped = truth[:, 30, 80] > 0.5
+    assert 10 < flipped.sum() < 54
+    bright = pictures[:, :3].mean(1) > 60
+    there = truth.any(2).any(1)  # all but pictures of nothing
+    assert ((bright & (truth > 0.5)).sum((1, 2))[there] > 350).all()
+    assert not pictures[:, :3, :, 100:].any()
+
+
+def test_a_short_training_learns_what_it_sees(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "small.safetensors"
+    train(data, out, steps=100, batch=8, rate=4e-3, seed=0)
+    shard = np.load(sorted(data.glob("*.npz"))[1])
+    with torch.no_grad():
+        odds = objectness.load(out)(torch.from_numpy(shard["x"]).float()).numpy()
+    allowed, on = shard["x"][:, 3] > 127, shard["y"] > 127
+    assert odds[on].mean() > odds[allowed & ~on].mean() + 0.6
+
+
+def test_the_sheet_shows_the_windows_with_their_outlines(data: Path, tmp_path: Path) -> None:
+    sheet(data, tmp_path / "sheet.png")
+    picture = cv2.imread(str(tmp_path / "sheet.png"))
+    assert picture is not None and picture.shape[1] == 8 * objectness.SIDE
+    assert (picture == (0, 255, 0)).all(-1).any()
+
+
+def test_training_goes_on_from_given_weights(data: Path, tmp_path: Path) -> None:
+    before, after = tmp_path / "before.safetensors", tmp_path / "after.safetensors"
+    objectness.save(before, objectness.Objectness(), {})
+    train(data, after, steps=1, batch=2, rate=1e-6, seed=0, start=before)
+    for old, new in zip(objectness.load(before).parameters(), objectness.load(after).parameters(), strict=True):
+        torch.testing.assert_close(old, new, atol=1e-5, rtol=0)
+
+
+def test_what_is_held_out_is_scored_where_the_object_may_be(data: Path) -> None:
+    assert 0.0 <= held_out(objectness.load(), sorted(data.glob("*.npz"))[0]) <= 1.0
+    assert held_out(objectness.load(), sorted(data.glob("*.npz"))[0]) > 0.6
+
+
+def test_pictures_of_nothing_are_among_what_is_learned() -> None:
+    x = torch.full((400, objectness.CHANNELS, objectness.SIDE, objectness.SIDE), 255.0)
+    x[:, :3, 40:80, 40:80] = 100.0
+    y = torch.zeros(400, objectness.SIDE, objectness.SIDE)
+    y[:, 40:80, 40:80] = 1.0
+    pictures, truth = disturbed(x, y, torch.Generator().manual_seed(1))
+    empty = ~truth.any(2).any(1)
+    assert 4 < empty.sum() < 40
+    assert (pictures[empty, :3].flatten(2).std(2) < 12).all()
