@@ -17,10 +17,10 @@ import numpy as np
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.se3 import inverse, transform
 from mvgamba_ros.segmentation import objectness, plane
+from mvgamba_ros.segmentation.blobs import distance_from_middle, one_object, without_specks
 from mvgamba_ros.segmentation.carving import UNSEEN, Carving, check_silhouettes
 from mvgamba_ros.segmentation.colors import FLOOR, cells, histogram
 from mvgamba_ros.segmentation.cut import best_labels, edges
-from mvgamba_ros.segmentation.holes import holes, without_small_holes
 from mvgamba_ros.segmentation.refine import refine
 from mvgamba_ros.segmentation.region import Window, common_region, make_windows
 from mvgamba_ros.segmentation.segmenter import check_cancelled, check_prompts
@@ -44,9 +44,6 @@ SHADOW_TRUST = 0.02
 """What a pixel that may be shadow counts when the object's colours are learned."""
 SHADOW = 0.3
 """How common darker versions of the surroundings' colours are taken to be: the object's shadow, seen or not."""
-SEEN_THROUGH = -2.2
-"""A hole of which more than a tenth has log-odds above this is a print in the surroundings' colours: through a true
-hole nothing but the surroundings is seen."""
 DARKEST_SHADOW, DARKEST_SIDE = 0.25, 0.45
 """Lightness in shadow, and of sides away from the light, beside what is lit."""
 SHADE = 0.6
@@ -116,7 +113,8 @@ class ClassicalSegmenter:
         masks = []
         for index, view in enumerate(views):
             report(0.8 + 0.2 * index / len(views))
-            masks.append(refine(view, states[index].window, _without_specks(states[index]), states[index].odds))
+            state = states[index]
+            masks.append(refine(view, state.window, without_specks(state.labels, state.window, state.odds), state.odds))
         if progress is not None:
             progress("segment", 1.0)
         return masks
@@ -150,7 +148,8 @@ def _label(
             _learn(states, pairs)
         _agree(states, carving, certain=turn / (ROUNDS - 1))
         if searching:
-            _keep_one_object(states)
+            for state in states:
+                state.labels = one_object(state.labels, state.window)
     return states, carving
 
 
@@ -251,7 +250,7 @@ def _first_guess(states: Sequence[_State], pairs: Sequence[Sequence[plane.PlaneP
         first = [0.5 * old + 0.5 * state.odds for old, state in zip(first, states, strict=True)]
     if searching:
         for state in states:
-            state.odds -= 1.5 * _distance_from_middle(state.window) ** 2
+            state.odds -= 1.5 * distance_from_middle(state.window) ** 2
     for state in states:
         state.labels = (state.odds > 0.0) & state.window.allowed
 
@@ -262,15 +261,6 @@ def _rim(state: _State) -> Bool:
     by, bx = max(2, height // 8), max(2, width // 8)
     rim[by:-by, bx:-bx] = False
     return rim | ~state.window.allowed
-
-
-def _distance_from_middle(window: Window) -> F32:
-    """(h, w): distance from the region's middle, 1 at the edge of the area where the object may be."""
-    rows, columns = np.nonzero(window.allowed)
-    y, x = np.mgrid[: window.shape[0], : window.shape[1]]
-    reach = max(int(np.ptp(rows)), int(np.ptp(columns)), 1) / 2.0
-    middle = (rows.min() + rows.max()) / 2.0, (columns.min() + columns.max()) / 2.0
-    return (np.hypot(y - middle[0], x - middle[1]) / reach).astype(np.float32)
 
 
 def _probability(odds: F32) -> F32:
@@ -322,33 +312,3 @@ def _agree(states: Sequence[_State], carving: Carving, certain: float) -> None:
             state.window.on,
             SMOOTHNESS,
         )
-
-
-def _keep_one_object(states: Sequence[_State]) -> None:
-    """Of several blobs, pieces near each other taken as one, the one that weighs most; far from the middle less."""
-    for state in states:
-        side = max(3, max(state.window.shape) // 20) | 1
-        joined = cv2.dilate(state.labels.astype(np.uint8), np.ones((side, side), np.uint8))
-        count, blobs = cv2.connectedComponents(joined)
-        if count < 3:
-            continue
-        weight = np.exp(-((2.0 * _distance_from_middle(state.window)) ** 2)) * state.labels
-        mass = np.bincount(blobs.ravel(), weight.ravel(), minlength=count)
-        mass[0] = 0.0
-        state.labels = state.labels & (blobs == int(mass.argmax()))
-
-
-def _without_specks(state: _State) -> Bool:
-    """The labels without islands that are small beside the largest, and without holes that little speaks for."""
-    labels = state.labels.copy()
-    count, blobs, stats, _ = cv2.connectedComponentsWithStats(labels.astype(np.uint8), connectivity=4)
-    area = stats[:, cv2.CC_STAT_AREA]
-    for blob in range(1, count):
-        if area[blob] < 0.03 * area[1:].max() and not state.window.on[blobs == blob].any():
-            labels[blobs == blob] = False
-    labels = without_small_holes(labels, state.window.off)
-    for hole in holes(labels, state.window.off):
-        # a print taken for a hole would cut a tunnel through the object
-        if np.percentile(state.odds[hole], 90) > SEEN_THROUGH:
-            labels[hole] = True
-    return labels

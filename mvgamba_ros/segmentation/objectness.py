@@ -99,6 +99,7 @@ class Objectness(nn.Module):
 
 
 def save(path: Path, network: Objectness, recipe: dict[str, Any]) -> None:
+    """``recipe``: what a reader should know of how these weights came to be; JSON-serialisable."""
     path.parent.mkdir(parents=True, exist_ok=True)
     tensors = {name: value.detach().float().contiguous() for name, value in network.state_dict().items()}
     header = {"widths": json.dumps(network.widths), "recipe": json.dumps(recipe)}

@@ -1,0 +1,52 @@
+"""Of a window's labels, what belongs together: one object, without specks, without holes that are prints."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from mvgamba_ros.segmentation.holes import holes, without_small_holes
+from mvgamba_ros.segmentation.region import Window
+from mvgamba_ros.types import F32, Bool
+
+SEEN_THROUGH = -2.2
+"""A hole of which more than a tenth has log-odds above this is a print in the surroundings' colours: through a true
+hole nothing but the surroundings is seen."""
+
+
+def distance_from_middle(window: Window) -> F32:
+    """(h, w): distance from the region's middle, 1 at the edge of the area where the object may be."""
+    rows, columns = np.nonzero(window.allowed)
+    y, x = np.mgrid[: window.shape[0], : window.shape[1]]
+    reach = max(int(np.ptp(rows)), int(np.ptp(columns)), 1) / 2.0
+    middle = (rows.min() + rows.max()) / 2.0, (columns.min() + columns.max()) / 2.0
+    return (np.hypot(y - middle[0], x - middle[1]) / reach).astype(np.float32)
+
+
+def one_object(labels: Bool, window: Window) -> Bool:
+    """Of several blobs, pieces near each other taken as one, the one that weighs most; far from the middle less."""
+    side = max(3, max(window.shape) // 20) | 1
+    joined = cv2.dilate(labels.astype(np.uint8), np.ones((side, side), np.uint8))
+    count, blobs = cv2.connectedComponents(joined)
+    if count < 3:
+        return labels
+    weight = np.exp(-((2.0 * distance_from_middle(window)) ** 2)) * labels
+    mass = np.bincount(blobs.ravel(), weight.ravel(), minlength=count)
+    mass[0] = 0.0
+    return labels & (blobs == int(mass.argmax()))
+
+
+def without_specks(labels: Bool, window: Window, odds: F32) -> Bool:
+    """The labels without islands that are small beside the largest, and without holes that little speaks for."""
+    labels = labels.copy()
+    count, blobs, stats, _ = cv2.connectedComponentsWithStats(labels.astype(np.uint8), connectivity=4)
+    area = stats[:, cv2.CC_STAT_AREA]
+    for blob in range(1, count):
+        if area[blob] < 0.03 * area[1:].max() and not window.on[blobs == blob].any():
+            labels[blobs == blob] = False
+    labels = without_small_holes(labels, window.off)
+    for hole in holes(labels, window.off):
+        # a print taken for a hole would cut a tunnel through the object
+        if np.percentile(odds[hole], 90) > SEEN_THROUGH:
+            labels[hole] = True
+    return labels
