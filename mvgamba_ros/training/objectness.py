@@ -51,7 +51,7 @@ def example(seed: int, index: int) -> tuple[U8, U8] | None:
     told = Prompts(roi=region)
     try:
         windows = make_windows(views, region, told, WINDOW)
-    except ReconstructionError:
+    except ReconstructionError:  # the region reaches behind a camera
         return None
     height = support_height(windows, region, anywhere=searching)[0] if rng.random() < 0.8 else None
     pairs = plane.compare(windows, height) if height is not None else [[] for _ in views]
