@@ -25,12 +25,12 @@ from mvgamba_ros.segmentation.support import estimate_support_height
 from mvgamba_ros.types import Box, Prompts, View
 
 
-def measure(views: list[View], prompts: Prompts) -> tuple[list[float], float]:
+def measure(segmenter: ClassicalSegmenter, views: list[View], prompts: Prompts) -> tuple[list[float], float]:
     """IoU per view, 0 where the segmenter refuses, and process seconds; it sees colour and poses alone."""
     bare = [replace(view, mask=None, depth=None) for view in views]
     began = time.process_time()
     try:
-        masks = ClassicalSegmenter()(bare, prompts)
+        masks = segmenter(bare, prompts)
     except ReconstructionError as error:
         print(f"refused: {error.message}", file=sys.stderr)
         masks = [np.zeros(view.image.shape[:2], bool) for view in views]
@@ -45,6 +45,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
     print("| object | region: mean | worst | s | no region: mean | worst | s | table height, mm |")
     print("|---|---|---|---|---|---|---|---|")
+    segmenter = ClassicalSegmenter()
     totals: list[list[float]] = []
     for truth in sorted(arguments.captures.glob("*/truth.ply")):
         views = read_capture(truth.parent, arguments.views)
@@ -54,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         roi = Box(T, 1.4 * (high - low))
         row: list[float] = []
         for prompts in (Prompts(roi=roi), Prompts()):
-            ious, seconds = measure(views, prompts)
+            ious, seconds = measure(segmenter, views, prompts)
             row += [float(np.mean(ious)), min(ious), seconds]
         bare = [replace(view, mask=None, depth=None) for view in views]
         height, _ = estimate_support_height(bare, Prompts(roi=roi))

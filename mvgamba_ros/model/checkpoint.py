@@ -12,6 +12,7 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from torch import Tensor, nn
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.model.arm import ArmConfig, ArmNetwork
@@ -22,10 +23,8 @@ FORMAT = "mvgamba_ros arm 1"
 
 def save_checkpoint(path: Path, network: ArmNetwork, recipe: dict[str, Any]) -> None:
     """``recipe``: what a reader should know of how these weights came to be; JSON-serialisable."""
-    header = {"format": FORMAT, "config": json.dumps(network.config.to_dict()), "recipe": json.dumps(recipe)}
-    tensors = {name: value.detach().cpu().float().contiguous() for name, value in network.state_dict().items()}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(tensors, path, metadata=header)
+    config = json.dumps(network.config.to_dict())
+    write_weights(path, network, {"format": FORMAT, "config": config, "recipe": json.dumps(recipe)})
 
 
 def load_checkpoint(path: Path = SHIPPED) -> tuple[ArmNetwork, dict[str, Any]]:
@@ -36,12 +35,7 @@ def load_checkpoint(path: Path = SHIPPED) -> tuple[ArmNetwork, dict[str, Any]]:
             f"checkpoint {path}: no such file; leave the checkpoint unset to use the one in the package, "
             "or train one with `mvgamba train`",
         )
-    try:
-        with safe_open(path, "pt") as f:
-            header = f.metadata() or {}
-            tensors = {name: f.get_tensor(name) for name in f.keys()}  # noqa: SIM118  (not a dict)
-    except (SafetensorError, OSError) as error:
-        raise ReconstructionError(ErrorCode.BAD_CHECKPOINT, f"checkpoint {path}: not safetensors ({error})") from error
+    tensors, header = read_weights(path)
     if header.get("format") != FORMAT:
         raise ReconstructionError(
             ErrorCode.BAD_CHECKPOINT, f"checkpoint {path}: format {header.get('format')!r}, expected {FORMAT!r}"
@@ -54,3 +48,19 @@ def load_checkpoint(path: Path = SHIPPED) -> tuple[ArmNetwork, dict[str, Any]]:
     except RuntimeError as error:
         raise ReconstructionError(ErrorCode.BAD_CHECKPOINT, f"checkpoint {path}: {error}") from error
     return network.eval(), json.loads(header["recipe"])
+
+
+def write_weights(path: Path, network: nn.Module, header: dict[str, str]) -> None:
+    """Any network's parameters and buffers as float32, with a ``header`` of its own."""
+    tensors = {name: value.detach().cpu().float().contiguous() for name, value in network.state_dict().items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file(tensors, path, metadata=header)
+
+
+def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """What `write_weights` wrote, tensors by name and header. Raises BAD_CHECKPOINT naming the file."""
+    try:
+        with safe_open(path, "pt") as f:
+            return {name: f.get_tensor(name) for name in f.keys()}, f.metadata() or {}  # noqa: SIM118  (not a dict)
+    except (SafetensorError, OSError) as error:
+        raise ReconstructionError(ErrorCode.BAD_CHECKPOINT, f"checkpoint {path}: not safetensors ({error})") from error

@@ -106,7 +106,8 @@ class ClassicalSegmenter:
             region = common_region(views, prompts)
             coarse, carving = _label(self.network, views, prompts, region, SEARCH_SIDE, True, cancelled)
             check_silhouettes(views, [state.labels for state in coarse], carving)
-            region = _bounds(coarse, carving) if len(views) > 1 else region
+            if len(views) > 1:
+                region = _bounds(coarse, carving)
             report(0.4)
         states, carving = _label(self.network, views, prompts, region, SIDE, False, cancelled)
         check_silhouettes(views, [state.labels for state in states], carving)

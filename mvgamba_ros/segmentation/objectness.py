@@ -16,12 +16,11 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
+from mvgamba_ros.model.checkpoint import read_weights, write_weights
 from mvgamba_ros.segmentation.plane import PlanePair
 from mvgamba_ros.segmentation.region import Window
 from mvgamba_ros.types import F32, U8
@@ -40,12 +39,11 @@ def inputs(windows: Sequence[Window], pairs: Sequence[Sequence[PlanePair]]) -> U
     for picture, window, compared in zip(out, windows, pairs, strict=True):
         height, width = fitted(window)
         shrink = cv2.INTER_AREA if max(window.shape) > SIDE else cv2.INTER_LINEAR
-        count = max(len(compared), 1)
-        seen = sum((pair.seen.astype(np.float32) for pair in compared), np.zeros(window.shape, np.float32)) / count
-        match = sum((pair.match.astype(np.float32) for pair in compared), np.zeros(window.shape, np.float32)) / count
-        chance = sum((pair.seen * pair.chance for pair in compared), np.zeros(window.shape, np.float32)) / count
-        told = 255.0 * np.dstack([window.allowed, np.ones_like(seen), seen, match, chance])
-        layers = np.dstack([window.rgb, told]).astype(np.float32)
+        told = np.zeros((*window.shape, 3))
+        for pair in compared:
+            told += np.dstack([pair.seen, pair.match, pair.seen * pair.chance]) / len(compared)
+        known = 255.0 * np.dstack([window.allowed, np.ones(window.shape), told])
+        layers = np.dstack([window.rgb, known]).astype(np.float32)
         # cv2 shrinks four channels at a time
         halves = [cv2.resize(half, (width, height), interpolation=shrink) for half in np.split(layers, 2, axis=2)]
         picture[:, :height, :width] = np.rint(np.dstack(halves)).transpose(2, 0, 1)
@@ -100,19 +98,16 @@ class Objectness(nn.Module):
 
 def save(path: Path, network: Objectness, recipe: dict[str, Any]) -> None:
     """``recipe``: what a reader should know of how these weights came to be; JSON-serialisable."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    tensors = {name: value.detach().float().contiguous() for name, value in network.state_dict().items()}
-    header = {"widths": json.dumps(network.widths), "recipe": json.dumps(recipe)}
-    save_file(tensors, path, metadata=header)
+    write_weights(path, network, {"widths": json.dumps(network.widths), "recipe": json.dumps(recipe)})
 
 
 def load(path: Path = SHIPPED) -> Objectness:
     """The network in evaluation mode. Raises BAD_CHECKPOINT naming the file and what is wrong."""
+    tensors, header = read_weights(path)
     try:
-        with safe_open(path, "pt") as f:
-            network = Objectness(tuple(json.loads(f.metadata()["widths"])))
-            network.load_state_dict({name: f.get_tensor(name) for name in f.keys()})  # noqa: SIM118  (not a dict)
-    except (SafetensorError, OSError, RuntimeError, KeyError, TypeError) as error:
+        network = Objectness(tuple(json.loads(header["widths"])))
+        network.load_state_dict(tensors)
+    except (RuntimeError, KeyError) as error:
         raise ReconstructionError(ErrorCode.BAD_CHECKPOINT, f"silhouettes' network {path}: {error}") from error
     return network.eval()
 

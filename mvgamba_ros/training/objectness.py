@@ -135,7 +135,7 @@ def train(folder: Path, out: Path, steps: int, batch: int, rate: float, seed: in
         optimizer.step()
         schedule.step()
         average.update_parameters(network)
-        usual += (float(loss.detach()) - usual) / min(step, 100)
+        usual += (loss.item() - usual) / min(step, 100)
         if step % 100 == 0 or step == steps:
             left = (time.monotonic() - began) / step * (steps - step) / 60
             print(f"step {step}/{steps}  loss {usual:.4f}  ETA {left:.0f} min", flush=True)
@@ -151,7 +151,8 @@ def train(folder: Path, out: Path, steps: int, batch: int, rate: float, seed: in
 @torch.no_grad()
 def held_out(network: objectness.Objectness, shard: Path) -> float:
     """Mean IoU over the windows of a shard, each where the object may be."""
-    x, truth = torch.from_numpy(np.load(shard)["x"]), torch.from_numpy(np.load(shard)["y"]) > 127
+    with np.load(shard) as data:
+        x, truth = torch.from_numpy(data["x"]), torch.from_numpy(data["y"]) > 127
     odds = torch.cat([network(part.float()) for part in x.split(32)])
     on = (odds > 0) & (x[:, 3] > 127)
     return float(((on & truth).sum((1, 2)) / (on | truth).sum((1, 2)).clamp(min=1)).mean())

@@ -104,7 +104,7 @@ def draw_light(rng: Rng) -> Light:
     )
 
 
-def unit(v: F32) -> F32:
+def _unit(v: F32) -> F32:
     return v / np.maximum(np.sqrt(np.einsum("nc,nc->n", v, v))[:, None], 1e-20)
 
 
@@ -115,7 +115,7 @@ def _power(x: F32, exponent: F32 | np.float32) -> F32:
 
 def _ball(n: int, rng: Rng) -> F32:
     """Points (n, 3) on the unit sphere."""
-    return unit(rng.standard_normal((n, 3), np.float32))
+    return _unit(rng.standard_normal((n, 3), np.float32))
 
 
 class Painter:
@@ -133,13 +133,18 @@ class Painter:
         self.light = light
         self.linear = ((np.arange(256) / 255.0) ** 2.2).astype(np.float32)
 
+    def facing(self, face: NDArray[np.int64], ahead: F32) -> F32:
+        """Flat normals (N, 3) of hits by rays along ``ahead`` (N, 3), turned towards where the rays come from."""
+        flat = self.flat[face]
+        return flat * -np.sign(np.einsum("nc,nc->n", flat, ahead))[:, None]
+
     def shade(self, face: NDArray[np.int64], bary: F32, view: F32, ambient: F32, lit: F32) -> F32:
         """Linear RGB (N, 3) leaving hits towards ``view`` (N, 3, unit) under ambient (N, 3) and the key's share
         ``lit`` (N,)."""
         light = self.light
         weights = np.concatenate([1 - bary.sum(1, keepdims=True), bary], 1)
         blend = np.matmul(weights[:, None], self.corners[face])[:, 0]
-        n, uv = unit(blend[:, :3]), blend[:, 3:]
+        n, uv = _unit(blend[:, :3]), blend[:, 3:]
         facing = np.einsum("nc,nc->n", n, view)
         # a shading normal may lean away from the camera at a silhouette; the far side of thin walls never shows
         n += view * np.maximum(0.02 - facing, 0)[:, None]
@@ -151,12 +156,12 @@ class Painter:
         toward = n @ light.key
         key = np.maximum(toward, 0) * lit
         diffuse = ambient + key[:, None] * light.key_color
-        half = unit(view + light.key)
+        half = _unit(view + light.key)
         shine = _power(np.einsum("nc,nc->n", n, half), shininess) * lit * (toward > 0)
         gleam = (shine * (shininess + 8) / 16)[:, None] * light.key_color
         for d, c in zip(light.fills, light.fill_colors, strict=True):
             diffuse = diffuse + np.maximum(n @ d, 0)[:, None] * c
-            half = unit(view + d)
+            half = _unit(view + d)
             gleam = gleam + (_power(np.einsum("nc,nc->n", n, half), shininess) * 0.5)[:, None] * c
         # the room mirrored: sky above, floor below, more at grazing angles
         facing = np.clip(np.einsum("nc,nc->n", n, view), 0, 1)
@@ -179,7 +184,7 @@ def surround(rays: Rays, points: F32, normals: F32, light: Light, floor: float, 
     towards = light.key + light.softness * _ball(n, rng)
     out[:, 3] = ~rays.blocked(origin, towards)
     for _ in range(_AMBIENT_RAYS):
-        d = unit(normals + 0.999 * _ball(n, rng))
+        d = _unit(normals + 0.999 * _ball(n, rng))
         hit = rays.blocked(origin, d)
         up = d[:, 2:] * 0.5 + 0.5
         color = light.sky * up + light.ground * (1 - up)
@@ -191,6 +196,15 @@ def surround(rays: Rays, points: F32, normals: F32, light: Light, floor: float, 
         color[hit] *= 0.25
         out[:, :3] += color / _AMBIENT_RAYS
     return out
+
+
+def smoothed(around: F32, where: NDArray[np.intp], shape: tuple[int, int], side: int, sigma: float) -> F32:
+    """`surround` of a picture's pixels ``where`` (N,), smoothed among them by a Gaussian ``side`` pixels wide (0: as
+    wide as it needs): (h * w, 4)."""
+    light = np.zeros((shape[0] * shape[1], 5), np.float32)
+    light[where, :4], light[where, 4] = around, 1
+    smooth = np.asarray(cv2.GaussianBlur(light.reshape(*shape, 5), (side, side), sigma), np.float32).reshape(-1, 5)
+    return smooth[:, :4] / np.maximum(smooth[:, 4:], np.float32(1e-6))
 
 
 def develop(linear: F32, light: Light, gain: float) -> F32:
@@ -263,13 +277,8 @@ def _picture(
     back, _, _ = rays.cast(eye + ahead * far, -ahead)
     depth = np.zeros((2, h * w), np.uint16)
     depth[:, hit] = np.rint(np.stack([t[hit], np.maximum(far - back, t[hit])]) / DEPTH_UNIT)
-    flat = painter.flat[face[hit]]
-    flat = flat * -np.sign(np.einsum("nc,nc->n", flat, ahead))[:, None]
-    around = np.zeros((h * w, 5), np.float32)
-    around[hit, :4] = surround(rays, eye + ahead * t[hit, None], flat, light, floor, radius, rng)
-    around[hit, 4] = 1
-    smooth = np.asarray(cv2.GaussianBlur(around.reshape(h, w, 5), (5, 5), 1.0), np.float32).reshape(-1, 5)
-    reaching = smooth[:, :4] / np.maximum(smooth[:, 4:], np.float32(1e-6))
+    around = surround(rays, eye + ahead * t[hit, None], painter.facing(face[hit], ahead), light, floor, radius, rng)
+    reaching = smoothed(around, hit, (h, w), 5, 1.0)
 
     # colour and coverage: four samples in each pixel that an outline may cross, two where the object fills it
     solid = np.isfinite(t).astype(np.uint8).reshape(h, w)
@@ -281,7 +290,7 @@ def _picture(
     t, face, bary = rays.cast(np.broadcast_to(eye, direction.shape), direction)
     hit = np.flatnonzero(np.isfinite(t))
     where = pixel[hit]
-    color = painter.shade(face[hit], bary[hit], unit(-direction[hit]), reaching[where, :3], reaching[where, 3])
+    color = painter.shade(face[hit], bary[hit], _unit(-direction[hit]), reaching[where, :3], reaching[where, 3])
     color = np.minimum(color, 4.0)
     total = np.stack([np.bincount(where, color[:, k], minlength=h * w) for k in range(3)], 1)
     covered = np.bincount(where, minlength=h * w)[:, None]

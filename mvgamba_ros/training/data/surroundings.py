@@ -1,30 +1,30 @@
 """Objects where a robot finds them: views with a table, its shadow and a room around them, and true silhouettes.
 
-What the silhouettes' network learns from. The table is anything a table may be made of, as often as not in the object's
-own colours; some objects float before a wall or nothing, as on a gantry.
+What the silhouettes' network learns from. The table is anything a table may be made of, nearly half of the time in the
+object's own colours; some objects float before a wall or nothing, as on a gantry.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 
+from mvgamba_ros.geometry.rays import rays
 from mvgamba_ros.training.data.draw import rotation
 from mvgamba_ros.training.data.mesh import Material, TexturedMesh
 from mvgamba_ros.training.data.place import Rig, cameras, place
 from mvgamba_ros.training.data.render import (
     F32,
     F64,
-    Light,
     Painter,
     Rays,
     Rng,
     develop,
     draw_light,
+    smoothed,
     surround,
-    unit,
     with_normals,
 )
 from mvgamba_ros.training.data.textures import U8, anything, metal, plain, skin, wood
@@ -34,6 +34,20 @@ RIG = Rig(views=4, inputs=4, size=240, standing=0.85, margin=(0.5, 2.2))
 REACH = 1.5
 """Half a table's side, metres."""
 TABLES = ((plain, 0.3), (wood, 0.2), (metal, 0.1), (skin, 0.1), (anything, 0.3))
+
+
+@dataclass(frozen=True)
+class _Stage:
+    """One scene about its object: what rays see (the object's ``own`` faces come first) and what casts shadows, the
+    ``room`` around it, the table's height ``floor`` (NaN when afloat) and the object's ``radius``, metres."""
+
+    seen: Rays
+    solid: Rays
+    own: int
+    painter: Painter
+    room: F32
+    floor: float
+    radius: float
 
 
 def photograph(mesh: TexturedMesh, rng: Rng, rig: Rig = RIG) -> tuple[list[View], F64]:
@@ -61,16 +75,15 @@ def photograph(mesh: TexturedMesh, rng: Rng, rig: Rig = RIG) -> tuple[list[View]
     seen, solid = Rays(scene.vertices, scene.faces), Rays(local, mesh.faces)
     painter = Painter(scene, scene.vertices, light)
     room = _room(rng, dark=not np.isfinite(floor) and rng.random() < 0.6)
+    stage = _Stage(seen, solid, len(mesh.faces), painter, room, floor - centre[2], radius)
     noise, blur = rng.uniform(0, 4), rng.uniform(0.45, 1.0)
     views = []
     for k, pose in zip(K, T, strict=True):
         near = pose.copy()
         near[:3, 3] -= centre
-        image, mask = _picture(
-            seen, solid, painter, len(mesh.faces), k, near, rig.size, floor - centre[2], radius, room, rng
-        )
-        image = cv2.GaussianBlur(image, (0, 0), blur) + noise * rng.standard_normal(image.shape, np.float32)
         camera = Camera(K=k, width=rig.size, height=rig.size)
+        image, mask = _picture(stage, camera, near, rng)
+        image = cv2.GaussianBlur(image, (0, 0), blur) + noise * rng.standard_normal(image.shape, np.float32)
         views.append(View(np.clip(np.rint(image), 0, 255).astype(np.uint8), camera, pose, mask=mask))
     return views, bounds
 
@@ -117,46 +130,28 @@ def _room(rng: Rng, dark: bool) -> F32:
     return np.asarray(smooth**2.2 * (rng.uniform(0.0, 0.03) if dark else rng.uniform(0.3, 1.0)), np.float32)
 
 
-def _picture(
-    seen: Rays,
-    solid: Rays,
-    painter: Painter,
-    own: int,
-    K: F64,
-    T: F64,
-    size: int,
-    floor: float,
-    radius: float,
-    room: F32,
-    rng: Rng,
-) -> tuple[F32, Bool]:
-    """One view, (size, size, 3) in [0, 255], and where the object is: its ``own`` faces come first."""
-    light: Light = painter.light
-    eye = T[:3, 3].astype(np.float32)
-    at = np.stack(np.meshgrid(np.arange(size), np.arange(size)), -1).reshape(-1, 2) + 0.5
-    rays = np.concatenate([(at - K[:2, 2]) / [K[0, 0], K[1, 1]], np.ones((len(at), 1))], 1)
-    direction = (rays @ T[:3, :3].T).astype(np.float32)
-    t, face, bary = seen.cast(np.broadcast_to(eye, direction.shape), direction)
+def _picture(stage: _Stage, camera: Camera, T: F64, rng: Rng) -> tuple[F32, Bool]:
+    """One view, (H, W, 3) in [0, 255], and where the object is."""
+    light, shape = stage.painter.light, (camera.height, camera.width)
+    origin, directions = rays(camera, T)
+    eye, direction = origin.astype(np.float32), directions.reshape(-1, 3).astype(np.float32)
+    t, face, bary = stage.seen.cast(np.broadcast_to(eye, direction.shape), direction)
     hit = np.isfinite(t)
-    mask = hit & (face < own)
+    mask = hit & (face < stage.own)
     color = np.zeros((len(t), 3), np.float32)
     for part in (mask, hit & ~mask):
         where = np.flatnonzero(part)
         if not len(where):
             continue
         ahead = direction[where]
-        flat = painter.flat[face[where]]
-        flat = flat * -np.sign(np.einsum("nc,nc->n", flat, ahead))[:, None]
-        around = np.zeros((len(t), 5), np.float32)
-        around[where, :4] = surround(solid, eye + ahead * t[where, None], flat, light, floor, radius, rng)
-        around[where, 4] = 1
-        smooth = np.asarray(cv2.GaussianBlur(around.reshape(size, size, 5), (0, 0), 1.2), np.float32).reshape(-1, 5)
-        reaching = smooth[where, :4] / np.maximum(smooth[where, 4:], np.float32(1e-6))
-        color[where] = painter.shade(face[where], bary[where], unit(-ahead), reaching[:, :3], reaching[:, 3])
+        normals = stage.painter.facing(face[where], ahead)
+        around = surround(stage.solid, eye + ahead * t[where, None], normals, light, stage.floor, stage.radius, rng)
+        reaching = smoothed(around, where, shape, 0, 1.2)[where]
+        color[where] = stage.painter.shade(face[where], bary[where], -ahead, reaching[:, :3], reaching[:, 3])
     away = np.flatnonzero(~hit)
-    d = unit(direction[away])
+    d = direction[away]
     u = ((np.arctan2(d[:, 1], d[:, 0]) / (2 * np.pi) + 0.5) * 63.99).astype(int)
     v = np.clip((0.5 - 0.5 * d[:, 2]) * 64, 0, 63).astype(int)
-    color[away] = room[v, u]
+    color[away] = stage.room[v, u]
     developed = develop(np.minimum(color, 4.0), light, 2.0 ** rng.normal(0, 0.06))
-    return developed.reshape(size, size, 3), mask.reshape(size, size)
+    return developed.reshape(*shape, 3), mask.reshape(shape)
