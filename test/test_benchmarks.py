@@ -6,6 +6,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -14,9 +15,11 @@ from shapes import cuboid
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # benchmarks/ is not installed
 
-from benchmarks import ablation, held_out, pipeline
+from benchmarks import ablation, held_out, middlebury, pipeline
 from mvgamba_ros.errors import ReconstructionError
 from mvgamba_ros.geometry.region import axis_parallel_box
+from mvgamba_ros.geometry.se3 import inverse
+from mvgamba_ros.io.capture import read_capture
 from mvgamba_ros.model.arm import ArmConfig, ArmNetwork
 from mvgamba_ros.model.checkpoint import save_checkpoint
 from mvgamba_ros.model.interval import CropBatch, hull_intervals
@@ -36,7 +39,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[pipeline.Seconds, Cro
     path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
     save_checkpoint(path, ArmNetwork(ArmConfig(width=32, skip=8, bins=8, orders=("rows", "across"))), {})
     prompts = Prompts(roi=axis_parallel_box(CENTER - 0.7 * SIZE, CENTER + 0.7 * SIZE), support_height=0.0)
-    options = Options(checkpoint=str(path), segmenter="masks", prompts=prompts, hull_resolution=32)
+    options = Options(checkpoint=str(path), segmenter="masks", prompts=prompts, refine=False, hull_resolution=32)
     return pipeline.run_pipeline([replace(v, depth=None) for v in views(3)], options)
 
 
@@ -143,3 +146,19 @@ def test_the_ablation_trains_measures_keeps_and_tells(
     assert "objects" not in capsys.readouterr().out  # nothing was trained again
     with pytest.raises(ReconstructionError, match="other settings"):
         ablation.main([*command, "--samples", "6"])
+
+
+def test_a_middlebury_folder_becomes_a_capture_of_the_same_cameras(tmp_path: Path) -> None:
+    taken, lines = views(4), ["4"]
+    for k, view in enumerate(taken):
+        T = inverse(view.T_world_camera)
+        numbers = [*view.camera.K.ravel(), *T[:3, :3].ravel(), *T[:3, 3]]
+        lines.append(f"photo{k}.png " + " ".join(map(repr, map(float, numbers))))
+        cv2.imwrite(str(tmp_path / f"photo{k}.png"), view.image[..., ::-1])
+    (tmp_path / "photo_par.txt").write_text("\n".join(lines) + "\n")
+    middlebury.main([str(tmp_path), str(tmp_path / "out")])
+    inputs, left_out = (read_capture(tmp_path / "out", name) for name in ("transforms.json", "transforms_test.json"))
+    for truth, view in zip([*taken[0::2], *taken[1::2]], [*inputs, *left_out], strict=True):
+        np.testing.assert_array_equal(view.image, truth.image)
+        np.testing.assert_allclose(view.T_world_camera, truth.T_world_camera, atol=1e-9)
+        np.testing.assert_allclose(view.camera.K, truth.camera.K)
