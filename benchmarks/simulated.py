@@ -1,7 +1,7 @@
 """Captures of the simulated arm's objects, with true masks and shapes, for the other benchmarks.
 
 usage: python -m benchmarks.simulated OUT [--objects cereal ~/scans/mug.glb] [--yaws 0.4 1.7 3.2] [--views 6]
-       python -m benchmarks.simulated OUT --procedural 24 [--seed 5] [--yaws 0.7] [--tables light-wood gray-felt]
+       python -m benchmarks.simulated OUT --procedural 24 [--seed 5] [--yaws 0.7] [--tables light-wood metal] [--mats]
 
 Writes OUT/<object>_<k>/: posed images from the view poses that the demo's arm would drive to, the object turned by the
 k-th yaw (radians), tables taken by turns, views from between those to be left out, true masks of both, and truth.ply.
@@ -29,6 +29,7 @@ from mvgamba_ros.sim.objects import OBJECTS
 from mvgamba_ros.sim.scene import Scene, tables
 from mvgamba_ros.training.data.families import Procedural
 from mvgamba_ros.training.data.mesh import TexturedMesh
+from mvgamba_ros.training.data.textures import fiducials
 
 SIZES = 0.06, 0.17
 """Longest sides of procedural objects, metres."""
@@ -45,14 +46,20 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--procedural", metavar="N", type=int, default=0, help="N procedural objects instead")
     parser.add_argument("--seed", type=int, default=5, help="of the procedural objects (%(default)s)")
     parser.add_argument("--tables", nargs="+", default=["light-wood"], help=", ".join(tables()))
+    parser.add_argument("--mats", action="store_true", help="a sheet of fiducial markers under every object")
     args = parser.parse_args(argv)
+    args.out.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(args.seed)
     table = itertools.cycle(args.tables)
     names = procedural(args.out, args.procedural, args.seed) if args.procedural else args.objects
     for name in names:
         for k, yaw in enumerate(args.yaws):
             folder = args.out / f"{Path(name).stem}_{k}"
+            mat = str(args.out / f"{folder.name}_mat.png") if args.mats else ""
+            if mat:
+                Image.fromarray(fiducials(rng)).save(mat)
             try:
-                arm = SimulatedArm(Scene(object_name=name, object_yaw=yaw, table=next(table)))
+                arm = SimulatedArm(Scene(object_name=name, object_yaw=yaw, table=next(table), mat=mat))
             except ReconstructionError as error:
                 if not args.procedural or error.code is not ErrorCode.BAD_OPTION:
                     raise
@@ -68,7 +75,6 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def procedural(out: Path, count: int, seed: int) -> list[str]:
     """Writes the first ``count`` procedural objects of ``seed``, as large as a hand, as OUT/<k>_<family>.glb."""
-    out.mkdir(parents=True, exist_ok=True)
     source, rng = Procedural(seed, count), np.random.default_rng(seed)
     files = []
     for k in range(count):

@@ -7,6 +7,7 @@ import numpy as np
 from mvgamba_ros.geometry.camera import project
 from mvgamba_ros.training.data.families import Procedural
 from mvgamba_ros.training.data.surroundings import photograph
+from mvgamba_ros.training.data.textures import fiducials
 
 
 def test_a_mask_covers_what_the_bounds_can_reach_and_nothing_else() -> None:
@@ -31,3 +32,13 @@ def test_the_surroundings_are_there_and_the_same_seed_gives_the_same_pictures() 
     assert np.array_equal(first.image, again.image)
     assert not np.array_equal(first.image, other.image)
     assert first.mask is not None and first.image[~first.mask].std() > 1.0
+
+
+def test_a_sheet_of_markers_is_paper_and_ink_and_no_two_are_alike() -> None:
+    sheets = [fiducials(np.random.default_rng(seed)) for seed in range(6)]
+    for sheet in sheets:
+        grey = (sheet / sheet.max((0, 1))).mean(-1)
+        assert (grey < 0.35).mean() > 0.1 and (grey > 0.65).mean() > 0.2
+        assert ((grey > 0.35) & (grey < 0.65)).mean() < 0.25
+        assert (grey[:2] > 0.65).all() and (grey[-2:] > 0.65).all()  # a margin all around
+    assert not any(np.array_equal(sheets[0], other) for other in sheets[1:])

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import trimesh
+from PIL import Image
 
 pytest.importorskip("mvgamba_ros.sim.engine")
 
@@ -112,6 +113,20 @@ def test_the_table_is_what_was_asked_for_or_refused_with_the_others_named():
     with pytest.raises(ReconstructionError, match="gray-felt") as caught:
         SimulatedArm(Scene(table="ice"))
     assert caught.value.code is ErrorCode.BAD_OPTION
+
+
+def test_a_mat_shows_its_picture_under_the_object_and_a_missing_one_is_named(tmp_path):
+    from mvgamba_ros.sim.camera import photograph
+
+    blue = np.zeros((64, 64, 3), np.uint8)
+    blue[..., 2] = 255
+    Image.fromarray(blue).save(tmp_path / "blue.png")
+    (view,) = photograph(SimulatedArm(Scene(mat=str(tmp_path / "blue.png"))), 1)
+    seen = view.image[~view.mask].astype(float)
+    share = (seen[:, 2] > 2 * seen[:, :2].max(1)).mean()
+    assert 0.05 < share < 0.9, share
+    with pytest.raises(ReconstructionError, match=r"nowhere\.png"):
+        SimulatedArm(Scene(mat="nowhere.png"))
 
 
 def test_a_file_that_is_no_mesh_is_refused(tmp_path: Path):

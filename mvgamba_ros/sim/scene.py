@@ -8,6 +8,7 @@ as under the gravity compensation that the real controller always runs.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -27,6 +28,8 @@ CAMERA_POSITION = (0.07, 0.0, 0.03)  # metres in the hand's frame: on a bracket,
 TABLE_SIZE = (1.3, 1.5, 0.04)  # metres
 TABLE_CENTER = (0.4, 0.0)
 FLOOR_HEIGHT = -0.75
+MAT_SIZE = (0.297, 0.21, 0.0003)
+"""A4, metres. Things do not feel it: it is as thick as they sink in."""
 
 VISIBLE, HIDDEN = 1, 3
 """MuJoCo's groups: what the arm looks like, and the coarser hulls it collides with, which it does not render."""
@@ -35,13 +38,15 @@ VISIBLE, HIDDEN = 1, 3
 @dataclass(frozen=True)
 class Scene:
     """What stands where. ``object_name``: see `objects.object_spec`. ``object_xy`` metres on the table, ``object_yaw``
-    radians. ``table``: the texture of its top, one of `tables`. ``width``, ``height``, ``fovy`` (radians, vertical):
+    radians. ``table``: the texture of its top, one of `tables`. ``mat``: a picture file, printed on a sheet of paper of
+    ``MAT_SIZE`` under the object; none if empty. ``width``, ``height``, ``fovy`` (radians, vertical):
     the camera."""
 
     object_name: str = "cereal"
     object_xy: tuple[float, float] = (0.45, 0.0)
     object_yaw: float = 0.4
     table: str = "light-wood"
+    mat: str = ""
     width: int = 640
     height: int = 480
     fovy: float = float(np.deg2rad(42.0))
@@ -55,7 +60,9 @@ def tables() -> list[str]:
 def build(scene: Scene) -> mujoco.MjModel:
     """The compiled model: bodies ``link0`` .. ``link7``, ``right_hand``, ``object``; camera ``wrist_camera``; one free
     joint for the object, one position servo for each of the arm's joints and fingers. Raises BAD_OPTION for a table
-    that there is not."""
+    or mat that there is not."""
+    if scene.mat and not Path(scene.mat).is_file():
+        raise ReconstructionError(ErrorCode.BAD_OPTION, f"mat {scene.mat!r}: there is no such picture file")
     if scene.table not in tables():
         raise ReconstructionError(ErrorCode.BAD_OPTION, f"table {scene.table!r}: choose one of {', '.join(tables())}")
     spec = mujoco.MjSpec.from_file(str(assets() / "robots" / "panda" / "robot.xml"))
@@ -115,7 +122,8 @@ def _wrist_camera(spec: mujoco.MjSpec, scene: Scene) -> None:
 
 def _surroundings(spec: mujoco.MjSpec, scene: Scene) -> None:
     def material(name: str, file: str, repeat: tuple[float, float], reflectance: float = 0.0) -> str:
-        spec.add_texture(name=name, type=mujoco.mjtTexture.mjTEXTURE_2D, file=str(assets() / "textures" / file))
+        path = str(assets() / "textures" / file)  # an absolute ``file`` stays as it is
+        spec.add_texture(name=name, type=mujoco.mjtTexture.mjTEXTURE_2D, file=path)
         made = spec.add_material(name=name, texrepeat=list(repeat), specular=0.1, reflectance=reflectance)
         made.textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = name
         return name
@@ -129,6 +137,16 @@ def _surroundings(spec: mujoco.MjSpec, scene: Scene) -> None:
         material=material("table", f"{scene.table}.png", (2.0, 2.0)),
         friction=[1.0, 0.3, 0.1],
     )
+    if scene.mat:
+        world.add_geom(
+            name="mat",
+            type=mujoco.mjtGeom.mjGEOM_BOX,
+            size=[side / 2 for side in MAT_SIZE],
+            pos=[*scene.object_xy, MAT_SIZE[2] / 2],
+            material=material("mat", str(Path(scene.mat).resolve()), (1.0, 1.0)),
+            contype=0,
+            conaffinity=0,
+        )
     for x in (-1, 1):
         for y in (-1, 1):
             world.add_geom(

@@ -258,3 +258,24 @@ def anything(rng: Rng) -> U8:
     """A tile of any kind."""
     weights = np.array([w for _, w in _ANY])
     return _ANY[rng.choice(len(_ANY), p=weights / weights.sum())][0](rng)
+
+
+def fiducials(rng: Rng) -> U8:
+    """A sheet of square codes, as boards for finding a camera's pose have: all over, or around a free middle."""
+    rows, columns, bits = int(rng.integers(3, 8)), int(rng.integers(3, 8)), int(rng.integers(4, 8))
+    cell = TILE // (max(rows, columns) * (bits + 3))
+    paper = np.asarray(color(rng) if rng.random() < 0.2 else color(rng, (0.0, 0.08), (0.75, 1.0)), np.float32)
+    free = rng.random() < 0.5
+    sheet = np.ones((rows * (bits + 3), columns * (bits + 3)), np.float32)
+    for row in range(rows):
+        for column in range(columns):
+            if free and 0 < row < rows - 1 and 0 < column < columns - 1:
+                continue
+            y, x = row * (bits + 3), column * (bits + 3)
+            sheet[y : y + bits + 2, x : x + bits + 2] = 0.0
+            sheet[y + 1 : y + bits + 1, x + 1 : x + bits + 1] = rng.integers(0, 2, (bits, bits))
+    sheet = np.pad(sheet, 2, constant_values=1.0)
+    large = cv2.resize(sheet, None, fx=max(cell, 1), fy=max(cell, 1), interpolation=cv2.INTER_NEAREST)
+    picture = np.asarray(cv2.resize(large, (TILE, TILE), interpolation=cv2.INTER_AREA), np.float32)[..., None]
+    ink = rng.uniform(0.05, 0.2)
+    return _finish(paper * (ink + (1.0 - ink) * picture))
