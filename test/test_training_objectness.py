@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import cv2
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from mvgamba_ros.errors import ReconstructionError
 from mvgamba_ros.segmentation import objectness
 from mvgamba_ros.training.objectness import disturbed, example, held_out, render, sheet, train
 
@@ -41,6 +43,21 @@ def test_rendering_goes_on_where_it_stopped(data: Path) -> None:
     second.unlink()
     render(data, count=6, seed=3, workers=1, per_shard=3)
     assert first.stat().st_mtime_ns == kept and np.array_equal(np.load(second)["x"], before)
+
+
+def test_scenes_of_another_seed_lie_beside_the_first_and_do_not_pass_for_them(data: Path, tmp_path: Path) -> None:
+    render(tmp_path, count=3, seed=3, workers=1, per_shard=3)
+    render(tmp_path, count=3, seed=4, workers=1, per_shard=3)
+    first, second = sorted(tmp_path.glob("*.npz"))
+    assert np.array_equal(np.load(first)["x"], np.load(min(data.glob("*.npz")))["x"])
+    assert not np.array_equal(np.load(first)["x"], np.load(second)["x"])
+
+
+def test_one_shard_is_too_little_to_train_on(data: Path, tmp_path: Path) -> None:
+    shutil.copy(min(data.glob("*.npz")), tmp_path)
+    for folder in (tmp_path, tmp_path / "nothing"):
+        with pytest.raises(ReconstructionError, match="fewer than two shards"):
+            train(folder, tmp_path / "out.safetensors", steps=1, batch=1, rate=1e-3, seed=0)
 
 
 def test_a_mirrored_window_is_mirrored_with_its_silhouette() -> None:

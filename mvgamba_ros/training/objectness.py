@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mvgamba_ros.errors import ReconstructionError
+from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.camera import resample
 from mvgamba_ros.kernels.autocast import has_bfloat16
 from mvgamba_ros.segmentation import objectness, plane
@@ -54,7 +54,7 @@ def example(seed: int, index: int) -> tuple[U8, U8] | None:
     except ReconstructionError:  # the region reaches behind a camera
         return None
     height = support_height(windows, region, anywhere=searching)[0] if rng.random() < 0.8 else None
-    pairs = plane.compare(windows, height) if height is not None else [[] for _ in views]
+    pairs = plane.compare(windows, height, searching) if height is not None else [[] for _ in views]
     x = objectness.inputs(windows, pairs)
     y = np.zeros((len(views), objectness.SIDE, objectness.SIDE), np.uint8)
     for truth, view, window in zip(y, views, windows, strict=True):
@@ -68,9 +68,9 @@ def example(seed: int, index: int) -> tuple[U8, U8] | None:
 def _region(bounds: np.ndarray, rng: Rng) -> tuple[Box, bool]:
     """A region of interest as a person gives it, or the wide one in which an object is searched."""
     size, T = np.ptp(bounds, axis=0), np.eye(4)
-    searching = bool(rng.random() < 0.3)
+    searching = bool(rng.random() < 0.4)
     if searching:
-        size = np.full(3, size.max() * rng.uniform(1.5, 3.0))
+        size = np.full(3, size.max() * rng.uniform(1.5, 4.5))
         T[:3, 3] = bounds.mean(0) + rng.uniform(-0.15, 0.15, 3) * size
     else:
         size = np.maximum(size * rng.uniform(1.05, 2.0), 0.02)
@@ -82,22 +82,26 @@ def _shard(job: tuple[Path, int, int, int]) -> int:
     folder, seed, first, last = job
     made = [example(seed, i) for i in range(first, last)]
     kept = [pair for pair in made if pair is not None]
-    path = _path(folder, first)
+    path = _path(folder, seed, first)
     partial = path.with_name(f".{path.name}")
-    np.savez(partial, x=np.concatenate([x for x, _ in kept]), y=np.concatenate([y for _, y in kept]))
+    side = objectness.SIDE
+    x = [np.zeros((0, objectness.CHANNELS, side, side), np.uint8)] + [x for x, _ in kept]
+    y = [np.zeros((0, side, side), np.uint8)] + [y for _, y in kept]
+    np.savez(partial, x=np.concatenate(x), y=np.concatenate(y))
     partial.rename(path)
     return len(kept)
 
 
-def _path(folder: Path, first: int) -> Path:
-    return folder / f"{first:07d}.npz"
+def _path(folder: Path, seed: int, first: int) -> Path:
+    return folder / f"{seed:04d}-{first:07d}.npz"
 
 
 def render(folder: Path, count: int, seed: int, workers: int, per_shard: int = 100) -> None:
-    """Fills ``folder`` with shards: windows x (N, CHANNELS, SIDE, SIDE) and silhouettes y (N, SIDE, SIDE), uint8."""
+    """Fills ``folder`` with shards: windows x (N, CHANNELS, SIDE, SIDE) and silhouettes y (N, SIDE, SIDE), uint8.
+    Shards of another seed may lie beside them."""
     folder.mkdir(parents=True, exist_ok=True)
     jobs = [(folder, seed, k, min(k + per_shard, count)) for k in range(0, count, per_shard)]
-    jobs = [job for job in jobs if not _path(folder, job[2]).exists()]
+    jobs = [job for job in jobs if not _path(folder, seed, job[2]).exists()]
     start = time.monotonic()
     with multiprocessing.get_context("spawn").Pool(workers) as pool:
         for done, _ in enumerate(pool.imap_unordered(_shard, jobs), 1):
@@ -112,8 +116,12 @@ def _mean_of_last(mean: Tensor, new: Tensor, count: Tensor | int) -> Tensor:
 
 def train(folder: Path, out: Path, steps: int, batch: int, rate: float, seed: int, start: Path | None = None) -> float:
     """Trains on all shards but the first, writes the mean of the last weights to ``out``, and answers the mean IoU on
-    the first. ``start``: weights to begin with."""
-    held, *files = sorted(folder.glob("[0-9]*.npz"))
+    the first. ``start``: weights to begin with. Raises BAD_OPTION for a folder of fewer than two shards."""
+    held, *files = sorted(folder.glob("[0-9]*.npz")) or [folder]
+    if not files:
+        raise ReconstructionError(
+            ErrorCode.BAD_OPTION, f"{folder} holds fewer than two shards: `render` more scenes, one shard is held out"
+        )
     x, y = (torch.cat([torch.from_numpy(np.load(f)[name]) for f in files]) for name in "xy")
     generator = torch.Generator().manual_seed(seed)
     torch.manual_seed(seed)

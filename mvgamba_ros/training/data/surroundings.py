@@ -1,7 +1,8 @@
 """Objects where a robot finds them: views with a table, its shadow and a room around them, and true silhouettes.
 
 What the silhouettes' network learns from. The table is anything a table may be made of, nearly half of the time in the
-object's own colours; some objects float before a wall or nothing, as on a gantry.
+object's own colours; on it there may be mats and sheets of paper, blank, printed or with fiducial markers, under the
+object or beside it. Some objects float before a wall or nothing, as on a gantry.
 """
 
 from __future__ import annotations
@@ -27,12 +28,18 @@ from mvgamba_ros.training.data.render import (
     surround,
     with_normals,
 )
-from mvgamba_ros.training.data.textures import U8, anything, metal, plain, skin, wood
+from mvgamba_ros.training.data.textures import U8, anything, fiducials, metal, plain, printed, skin, wood
 from mvgamba_ros.types import Bool, Camera, View
 
 RIG = Rig(views=4, inputs=4, size=240, standing=0.85, margin=(0.5, 2.2))
-REACH = 1.5
-"""Half a table's side, metres."""
+CORNERS = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]], np.float64)
+FAR = np.array([1.5, 1.5])
+"""Half a table's sides, metres."""
+MATS = ((fiducials, 0.35), (plain, 0.3), (printed, 0.15), (anything, 0.2))
+MAT, ANOTHER = 0.4, 0.3
+"""How often there is a mat under the object, and another one about, on the table or on the first."""
+THICKNESS = 3e-4
+"""Of a mat, metres."""
 TABLES = ((plain, 0.3), (wood, 0.2), (metal, 0.1), (skin, 0.1), (anything, 0.3))
 
 
@@ -67,11 +74,12 @@ def photograph(mesh: TexturedMesh, rng: Rng, rig: Rig = RIG) -> tuple[list[View]
     thing = replace(with_normals(mesh, vertices), vertices=local)
     scene = thing
     if np.isfinite(floor):
-        scene = _with_sheet(thing, np.array([0.0, 0.0, floor - centre[2]]), np.eye(3), _table_tile(mesh, rng), rng)
+        scene = _on_table(thing, floor - centre[2], radius, rng)
     elif rng.random() < 0.5:
         # a wall or a cloth behind it, seen by some of the views
         R = rotation(rng)
-        scene = _with_sheet(thing, -R[:, 2] * radius * rng.uniform(1.1, 3.0), R, _table_tile(mesh, rng), rng)
+        at = -R[:, 2] * radius * rng.uniform(1.1, 3.0)
+        scene = _with_sheet(thing, at, R, FAR, _repeats(rng), _table_tile(mesh, rng), rng)
     seen, solid = Rays(scene.vertices, scene.faces), Rays(local, mesh.faces)
     painter = Painter(scene, scene.vertices, light)
     room = _room(rng, dark=not np.isfinite(floor) and rng.random() < 0.6)
@@ -102,13 +110,38 @@ def _table_tile(mesh: TexturedMesh, rng: Rng) -> U8:
     return np.clip(tile, 0, 255).astype(np.uint8)
 
 
-def _with_sheet(mesh: TexturedMesh, at: F64, R: F64, tile: U8, rng: Rng) -> TexturedMesh:
-    """``mesh`` and a square through ``at`` whose normal is the third column of ``R``, as its last two faces."""
-    corners = REACH * np.array([[-1, -1, 0], [1, -1, 0], [1, 1, 0], [-1, 1, 0]], np.float64)
-    repeats = 2 * REACH / np.exp(rng.uniform(np.log(0.06), np.log(0.7)))
-    uv = (corners[:, :2] / (2 * REACH) + 0.5) * repeats
+def _on_table(thing: TexturedMesh, floor: float, radius: float, rng: Rng) -> TexturedMesh:
+    """``thing`` on a table and perhaps on mats, whose top one it touches."""
+    mats = []
+    if rng.random() < MAT:
+        mats.append(rng.uniform(-0.4, 0.4, 2))
+    if rng.random() < ANOTHER:
+        mats.append(rng.uniform(-2.0, 2.0, 2))
+    scene, at = thing, np.array([0.0, 0.0, floor - len(mats) * THICKNESS])
+    scene = _with_sheet(scene, at, np.eye(3), FAR, _repeats(rng), _table_tile(thing, rng), rng)
+    for offset in mats:
+        half = radius * np.exp(rng.uniform(np.log(0.8), np.log(4.0))) * rng.uniform(0.6, 1.0, 2)
+        turn = rng.uniform(0, 2 * np.pi)
+        R = np.eye(3)
+        R[:2, :2] = [[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]
+        at = at + np.array([0.0, 0.0, THICKNESS])
+        draw = MATS[rng.choice(len(MATS), p=[share for _, share in MATS])][0]
+        middle = at + R @ np.array([*(offset * half), 0.0])
+        scene = _with_sheet(scene, middle, R, half, CORNERS / 2 + 0.5, draw(rng), rng)
+    return scene
+
+
+def _repeats(rng: Rng) -> F64:
+    """(4, 2) texture coordinates of a table's corners: its tile again and again, turned somehow."""
+    uv = (CORNERS / 2 + 0.5) * (2 * FAR / np.exp(rng.uniform(np.log(0.06), np.log(0.7))))
     turn = rng.uniform(0, 2 * np.pi)
-    uv = uv @ np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]) + 50.0
+    return uv @ np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]) + 50.0
+
+
+def _with_sheet(mesh: TexturedMesh, at: F64, R: F64, half: F64, uv: F64, tile: U8, rng: Rng) -> TexturedMesh:
+    """``mesh`` and, as its last two faces, a rectangle around ``at``, of ``half`` sides along the first two columns of
+    ``R``, its corners at ``uv`` (4, 2) of a ``tile``."""
+    corners = np.column_stack([CORNERS * half, np.zeros(4)])
     faces = np.array([[0, 1, 2], [0, 2, 3]], np.int32)
     return TexturedMesh(
         vertices=np.concatenate([mesh.vertices, at + corners @ R.T]),
