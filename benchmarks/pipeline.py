@@ -102,7 +102,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     views = [replace(view, mask=None, depth=None) for view in read_capture(args.capture, args.views)]
     prompts = Prompts(roi=region(args.capture, args.roi_scale))
-    options = Options(method="mvgamba", checkpoint=args.checkpoint, prompts=prompts, device="cpu")
+    options = Options(method="mvgamba", checkpoint=args.checkpoint, prompts=prompts, refine=False, device="cpu")
     method = load_method("mvgamba", args.checkpoint, "cpu")
     assert isinstance(method, MVGambaMethod)
 

@@ -70,7 +70,7 @@ def test_the_mesh_stays_inside_the_visual_hull(method: MVGambaMethod) -> None:
 def test_refining_brings_the_gaussians_nearer_to_the_silhouettes_and_leaves_the_mesh(method: MVGambaMethod) -> None:
     seen = views(3)
     hull = carve(seen, None, RESOLUTION, 0.0)
-    options = Options(prompts=Prompts(support_height=0.0))
+    options = Options(refine=False, prompts=Prompts(support_height=0.0))
     fractions: list[float] = []
     plain = method(seen, hull, options, lambda stage, fraction: None, lambda: False)
     refined = method(

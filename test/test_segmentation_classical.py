@@ -5,17 +5,20 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from rendered import CENTER, SIZE, views
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
+from mvgamba_ros.geometry.camera import project
 from mvgamba_ros.geometry.rays import rays
 from mvgamba_ros.io.capture import read_capture
 from mvgamba_ros.segmentation.classical import ClassicalSegmenter
 from mvgamba_ros.segmentation.holes import without_small_holes
+from mvgamba_ros.segmentation.region import common_region
 from mvgamba_ros.segmentation.support import estimate_support_height
-from mvgamba_ros.types import Bool, Box, Prompts, View
+from mvgamba_ros.types import Bool, Box, Camera, Prompts, View
 
 SCENE = views(4)
 PLAIN = [replace(view, mask=None, depth=None) for view in SCENE]
@@ -132,6 +135,42 @@ def test_the_table_of_fine_grain_has_its_height_and_a_plain_one_has_none() -> No
     flat = [replace(view, image=np.full_like(view.image, 128)) for view in PLAIN]
     assert estimate_support_height(flat, Prompts(roi=ROI))[0] is None
     assert 0.0 <= clarity <= 1.0
+
+
+def on_a_sheet(folder: Path, name: str) -> list[View]:
+    """Four views of one of the simulated arm's objects on a white table, a sheet of fiducial markers under it."""
+    pytest.importorskip("mvgamba_ros.sim.engine")
+    from mvgamba_ros.sim.arm import SimulatedArm
+    from mvgamba_ros.sim.camera import photograph
+    from mvgamba_ros.sim.scene import Scene
+    from mvgamba_ros.training.data.textures import fiducials
+
+    mat = folder / "mat.png"
+    cv2.imwrite(str(mat), fiducials(np.random.default_rng(21)))
+    return photograph(SimulatedArm(Scene(object_name=name, table="white-plaster", mat=str(mat))), 4)
+
+
+def test_a_sheet_of_markers_gives_the_height_though_the_table_is_plain(tmp_path: Path) -> None:
+    height, _ = estimate_support_height(on_a_sheet(tmp_path, "milk"), Prompts())
+    assert height is not None and abs(height) < 0.004
+
+
+def test_the_object_on_a_sheet_of_markers_is_found_and_not_the_sheet(tmp_path: Path) -> None:
+    truth = on_a_sheet(tmp_path, "can")
+    assert min(iou(ClassicalSegmenter()(truth, Prompts()), truth)) > 0.9
+
+
+def test_pictures_cut_from_larger_ones_have_their_own_middle() -> None:
+    """Where an object is looked for without a region; their optical axes are far from their middles."""
+    middle = CENTER + np.array([0.06, 0.03, 0.0])
+    cut = []
+    for view in SCENE:
+        pixels, _ = project(view.camera, view.T_world_camera, middle[None])
+        x, y = np.round(pixels[0]).astype(int) - [70, 60]
+        K = view.camera.K - np.array([[0, 0, x], [0, 0, y], [0, 0, 0]])
+        cut.append(View(view.image[y : y + 120, x : x + 140], Camera(K, 140, 120), view.T_world_camera))
+    found = common_region(cut, Prompts()).T_world_box[:3, 3]
+    assert np.linalg.norm(found - middle) < 0.002, found
 
 
 def test_depth_gives_the_tables_height_within_two_millimetres() -> None:

@@ -100,6 +100,16 @@ def test_training_goes_on_from_given_weights(data: Path, tmp_path: Path) -> None
         torch.testing.assert_close(old, new, atol=1e-5, rtol=0)
 
 
+def test_a_share_of_the_weights_it_began_with_is_kept(data: Path, tmp_path: Path) -> None:
+    before, kept, half = (tmp_path / f"{name}.safetensors" for name in ("before", "kept", "half"))
+    objectness.save(before, objectness.Objectness(), {})
+    for out, keep in ((kept, 1.0), (half, 0.5)):
+        train(data, out, steps=3, batch=2, rate=1e-2, seed=0, start=before, keep=keep)
+    old, same, mixed = (list(objectness.load(path).parameters()) for path in (before, kept, half))
+    assert all(torch.equal(a, b) for a, b in zip(old, same, strict=True))
+    assert not all(torch.allclose(a, b, atol=1e-4) for a, b in zip(old, mixed, strict=True))
+
+
 def test_what_is_held_out_is_scored_where_the_object_may_be(data: Path) -> None:
     assert 0.0 <= held_out(objectness.load(), sorted(data.glob("*.npz"))[0]) <= 1.0
     assert held_out(objectness.load(), sorted(data.glob("*.npz"))[0]) > 0.6

@@ -55,7 +55,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--support-height", type=float, metavar="Z", help="height of the plane it stands on, metres")
     parser.add_argument("--max-faces", type=int, metavar="N", default=5000, help="faces of the mesh (%(default)s)")
-    parser.add_argument("--refine", action="store_true", help="fit the Gaussians to the views; slower, sharper")
+    parser.add_argument(
+        "--refine",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="fit the Gaussians to the views once more: sharper, a little slower (done unless told not to)",
+    )
 
 
 def run(args: argparse.Namespace) -> int:

@@ -6,21 +6,12 @@ import cv2
 import numpy as np
 
 from mvgamba_ros.segmentation.holes import holes, without_small_holes
-from mvgamba_ros.segmentation.region import Window
+from mvgamba_ros.segmentation.region import Window, distance_from_middle
 from mvgamba_ros.types import F32, Bool
 
 SEEN_THROUGH = -2.2
 """A hole of which more than a tenth has log-odds above this is a print in the surroundings' colours: through a true
 hole nothing but the surroundings is seen."""
-
-
-def distance_from_middle(window: Window) -> F32:
-    """(h, w): distance from the region's middle, 1 at the edge of the area where the object may be."""
-    rows, columns = np.nonzero(window.allowed)
-    y, x = np.mgrid[: window.shape[0], : window.shape[1]]
-    reach = max(int(np.ptp(rows)), int(np.ptp(columns)), 1) / 2.0
-    middle = (rows.min() + rows.max()) / 2.0, (columns.min() + columns.max()) / 2.0
-    return (np.hypot(y - middle[0], x - middle[1]) / reach).astype(np.float32)
 
 
 def one_object(labels: Bool, window: Window) -> Bool:

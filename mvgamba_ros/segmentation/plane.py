@@ -18,21 +18,27 @@ from mvgamba_ros.geometry.camera import project
 from mvgamba_ros.geometry.rays import rays
 from mvgamba_ros.geometry.se3 import inverse
 from mvgamba_ros.segmentation.colors import CELLS, cells
-from mvgamba_ros.segmentation.region import Window
+from mvgamba_ros.segmentation.region import Window, distance_from_middle
 from mvgamba_ros.types import F32, F64, Bool, Box
 
 TOLERANCE = 7.0
 """Two colours match within this distance in L*a*b*, after a shift of up to a pixel."""
 WEIGHT = np.array([0.7, 1.0, 1.0], np.float32)
 """Lightness counts less than hue: exposure differs between views."""
-JITTER = (8, 20)
-"""Pixels beside its partner at which a pixel must not match as well, for its match to mean something."""
+BESIDE, BESIDE_WIDE = (6, 20), (4, 8, 20)
+"""Pixels beside its partner at which a pixel must not match as well, for its match to mean something: in a window
+around the object, and in one wide enough to search it in, where it may be small."""
 FINEST = 0.0005
 """Heights are told apart no finer than this, metres."""
-HEIGHTS = 32
+HEIGHTS = 64
 """Heights tried over the region's own."""
-CLEAR = 0.25
+CLEAR = 0.1
 """A plane of less clarity than this is not believed."""
+RIVAL = 0.5
+"""Nor is one where a height elsewhere has more than this share of its clarity."""
+MIDDLE = 0.5
+"""An object that may be anywhere is taken to be nearer to the middle than this, where 1 is its region's edge: its own
+flat top is a plane too."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +55,10 @@ class PlanePair:
     columns: F32
     rows: F32
     chance: F32
+
+    def on(self, labels: Bool) -> Bool:
+        """(h, w): the plane point is on what is labelled in window j."""
+        return self.seen & (_sample(labels.astype(np.float32), self.columns, self.rows) > 0.5)
 
 
 def plane_points(window: Window, height: float) -> tuple[np.ndarray, Bool]:
@@ -70,8 +80,12 @@ def _sample(image: F32, columns: F32, rows: F32) -> F32:
     return cv2.remap(image, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # type: ignore
 
 
-def compare(windows: Sequence[Window], height: float, neighbours: int = 6) -> list[list[PlanePair]]:
-    """For each window its comparisons with the (at most ``neighbours``) windows nearest to it in direction."""
+def compare(
+    windows: Sequence[Window], height: float, searching: bool = False, neighbours: int = 6
+) -> list[list[PlanePair]]:
+    """For each window its comparisons with the (at most ``neighbours``) windows nearest to it in direction.
+    ``searching``: the object may be small in its windows."""
+    steps = BESIDE_WIDE if searching else BESIDE
     labs = [cv2.GaussianBlur(window.lab, (0, 0), 0.7) * WEIGHT for window in windows]
     envelopes = [_envelope(lab) for lab in labs]
     axes = np.array([window.T_world_camera[:3, 2] for window in windows])
@@ -95,27 +109,29 @@ def compare(windows: Sequence[Window], height: float, neighbours: int = 6) -> li
                 gain = np.median(labs[i][outside] - (0.5 * (lower + upper))[outside], axis=0).astype(np.float32)
             lower, upper = lower + gain, upper + gain
             match = seen & _matches(labs[i], lower, upper)
-            chance = _chance(labs[i], labs[j] + gain, lower, upper)
+            chance = _chance(labs[i], labs[j] + gain, lower, upper, steps)
             pairs.append(PlanePair(int(j), seen, match, columns, rows, chance))
         answer.append(pairs)
     return answer
 
 
-def _chance(lab: F32, other: F32, lower: F32, upper: F32) -> F32:
+def _chance(lab: F32, other: F32, lower: F32, upper: F32, steps: Sequence[int]) -> F32:
     """(h, w): how often each colour of ``lab`` would match without a plane: the share of all pixels of the ``other``
-    image that it matches, or of those a little beside its partner (``lower``, ``upper``), whichever is higher. An
+    image that it matches, or of those ``steps`` beside its partner (``lower``, ``upper``), whichever is higher. An
     object of one colour matches itself, whatever the plane."""
     counts = np.bincount(cells(other).ravel(), minlength=int(np.prod(CELLS))).astype(np.float32).reshape(CELLS)
     share = (27.0 / other[..., 0].size) * uniform_filter(counts, 3, mode="constant").ravel()
-    beside = np.zeros(lab.shape[:2], np.float32)
     height, width = lab.shape[:2]
-    far = max(JITTER)
+    far = max(steps)
     low, high = (np.pad(x, ((far, far), (far, far), (0, 0)), mode="wrap") for x in (lower, upper))
-    steps = [(dy * k, dx * k) for k in JITTER for dy, dx in ((0, 1), (0, -1), (1, 0), (-1, 0))]
-    for dy, dx in steps:
-        moved = np.s_[far + dy : far + dy + height, far + dx : far + dx + width]
-        beside += _matches(lab, low[moved], high[moved])
-    return np.maximum(share[cells(lab)], beside / len(steps))
+    chance = share[cells(lab)]
+    for k in steps:
+        beside = np.zeros((height, width), np.float32)
+        for dy, dx in ((0, k), (0, -k), (k, 0), (-k, 0)):
+            moved = np.s_[far + dy : far + dy + height, far + dx : far + dx + width]
+            beside += 0.25 * _matches(lab, low[moved], high[moved])
+        chance = np.maximum(chance, beside)
+    return chance
 
 
 def _matches(lab: F32, lower: F32, upper: F32) -> Bool:
@@ -127,7 +143,7 @@ def _matches(lab: F32, lower: F32, upper: F32) -> Bool:
 def evidence(pairs: Sequence[PlanePair], window: Window, windows: Sequence[Window], object_odds: Sequence[F32]) -> F32:
     """(h, w) log-odds that a pixel is not on the plane. ``object_odds``: (h, w) probability per window that a pixel
     is on the object, which hides the plane behind it."""
-    total = np.zeros(window.shape, np.float32)
+    total, compared, matching = (np.zeros(window.shape, np.float32) for _ in range(3))
     for pair in pairs:
         hidden = _sample(object_odds[pair.j], pair.columns, pair.rows)
         chance = np.clip(pair.chance, 0.03, 0.95)
@@ -138,13 +154,17 @@ def evidence(pairs: Sequence[PlanePair], window: Window, windows: Sequence[Windo
         )
         if outside.sum() < 100:
             continue
+        compared += outside
+        matching += outside & pair.match
         # how well table matches table, where both surely see it; no better than chance if the height is wrong
         reliable = float(np.clip(pair.match[outside].mean(), 0.05, 0.97))
         on_plane = (1.0 - hidden) * reliable + hidden * chance
         matched = np.log(chance / np.maximum(on_plane, chance))
         unmatched = np.maximum(np.log((1.0 - chance) / np.maximum(1.0 - on_plane, 0.03)), 0.0)
         total += np.where(pair.seen, np.where(pair.match, matched, unmatched), 0.0).astype(np.float32)
-    return np.clip(0.8 * total, -4.0, 4.0)
+    # surroundings that are not on the plane, a wall or a cloth, do not match either: no more than their share allows
+    table = float((matching >= 0.5 * compared)[compared > 0].mean()) if compared.any() else 0.0
+    return np.clip(0.8 * total, -4.0, min(4.0, -np.log(max(1.0 - table, 0.02))))
 
 
 def estimate_height(windows: Sequence[Window], region: Box, anywhere: bool = False) -> tuple[float | None, float]:
@@ -152,13 +172,13 @@ def estimate_height(windows: Sequence[Window], region: Box, anywhere: bool = Fal
 
     The clarity is the share of the plane's points, beyond those that agree by chance at nearby heights, on which the
     views agree. The height is None where that is too small to trust: never a guess. The region itself, where the
-    object hides the plane, is left out unless it may be ``anywhere`` in the images.
+    object hides the plane, is left out; of one that the object may be ``anywhere`` in, the middle.
     """
     if len(windows) < 2 or not all(window.T_world_camera[2, 2] < -0.1 for window in windows):
         return None, 0.0  # a table is looked down at
     center, reach = region.T_world_box[:3, 3], float(np.abs(region.T_world_box[2, :3]) @ region.size) / 2
     low = center[2] - 1.25 * reach
-    high = min(center[2] + 0.5 * reach, min(window.T_world_camera[2, 3] for window in windows) - 0.02)
+    high = min(center[2] + 0.25 * reach, min(window.T_world_camera[2, 3] for window in windows) - 0.02)
     step = max(2.0 * reach / HEIGHTS, FINEST)
     if high - low < 8 * step:
         return None, 0.0
@@ -178,7 +198,8 @@ def estimate_height(windows: Sequence[Window], region: Box, anywhere: bool = Fal
             excess[k] = (share[k] - usual) / max(1.0 - usual, 1e-3)
     best = int(excess.argmax())
     clarity, height = float(np.clip(excess[best], 0.0, 1.0)), float(heights[best])
-    if clarity < CLEAR:
+    rival = float(excess[np.abs(np.arange(len(heights)) - best) > 3].max())
+    if clarity < CLEAR or rival > RIVAL * clarity:
         return None, clarity
     while step > FINEST:
         step /= 2.0
@@ -199,7 +220,7 @@ class _Plane:
     @classmethod
     def of(cls, window: Window, grid: F64, anywhere: bool) -> _Plane:
         lab = cv2.GaussianBlur(window.lab, (0, 0), 0.7) * WEIGHT
-        counts = np.full(window.shape, anywhere) | ~window.allowed
+        counts = distance_from_middle(window) > MIDDLE if anywhere else ~window.allowed
         picture = np.dstack([lab, counts.astype(np.float32)])
         M = window.camera.K @ inverse(window.T_world_camera)[:3]
         return cls(picture, M[:, :2] @ grid.T + M[:, 3:], M[:, 2])

@@ -112,8 +112,8 @@ def _aim(view: View, index: int, prompts: Prompts) -> F64:
         rows = np.asarray(prompts.points[index], dtype=np.float64)
         if (rows[:, 2] == 1).any():
             pixel = rows[rows[:, 2] == 1, :2].mean(axis=0)
-    if pixel is None:
-        return view.T_world_camera[:3, 2]
+    if pixel is None:  # not the optical axis: a picture may be a part of the sensor's
+        pixel = np.array([view.camera.width, view.camera.height]) / 2.0
     ray = view.T_world_camera[:3, :3] @ [*((pixel - K[:2, 2]) / [K[0, 0], K[1, 1]]), 1.0]
     return ray / np.linalg.norm(ray)
 
@@ -217,3 +217,12 @@ def _window(view: View, edge: F64, rect: tuple[int, int, int, int], index: int, 
         off=off,
         depth=None if view.depth is None else np.nan_to_num(resample(view.depth, view.camera, small)),
     )
+
+
+def distance_from_middle(window: Window) -> F32:
+    """(h, w): distance from the region's middle, 1 at the edge of the area where the object may be."""
+    rows, columns = np.nonzero(window.allowed)
+    y, x = np.mgrid[: window.shape[0], : window.shape[1]]
+    reach = max(int(np.ptp(rows)), int(np.ptp(columns)), 1) / 2.0
+    middle = (rows.min() + rows.max()) / 2.0, (columns.min() + columns.max()) / 2.0
+    return (np.hypot(y - middle[0], x - middle[1]) / reach).astype(np.float32)

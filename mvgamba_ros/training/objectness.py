@@ -2,7 +2,7 @@
 
 usage: python -m mvgamba_ros.training.objectness render DATA --count 7000 --seed 1 [--workers 2]
        python -m mvgamba_ros.training.objectness sheet DATA -o sheet.png
-       python -m mvgamba_ros.training.objectness train DATA -o objectness.safetensors [--steps 10000] [--start FILE]
+       python -m mvgamba_ros.training.objectness train DATA -o objectness.safetensors [--start FILE --keep 0.25]
 
 `render` may be stopped and started again; `sheet` draws what it made, silhouettes outlined. `train` holds the first
 shard out, and says how well it is found.
@@ -114,9 +114,22 @@ def _mean_of_last(mean: Tensor, new: Tensor, count: Tensor | int) -> Tensor:
     return mean + (new - mean) / min(int(count) + 1, 200)
 
 
-def train(folder: Path, out: Path, steps: int, batch: int, rate: float, seed: int, start: Path | None = None) -> float:
+def train(
+    folder: Path,
+    out: Path,
+    steps: int,
+    batch: int,
+    rate: float,
+    seed: int,
+    start: Path | None = None,
+    keep: float = 0.0,
+) -> float:
     """Trains on all shards but the first, writes the mean of the last weights to ``out``, and answers the mean IoU on
-    the first. ``start``: weights to begin with. Raises BAD_OPTION for a folder of fewer than two shards."""
+    the first. ``start``: weights to begin with, of which the share ``keep`` is mixed into what is written: what they
+    knew of other scenes is not all forgotten (Wortsman et al. 2022).
+
+    Raises BAD_OPTION for a folder of fewer than two shards.
+    """
     held, *files = sorted(folder.glob("[0-9]*.npz")) or [folder]
     if not files:
         raise ReconstructionError(
@@ -148,12 +161,22 @@ def train(folder: Path, out: Path, steps: int, batch: int, rate: float, seed: in
             left = (time.monotonic() - began) / step * (steps - step) / 60
             print(f"step {step}/{steps}  loss {usual:.4f}  ETA {left:.0f} min", flush=True)
         if step % 1000 == 0 or step == steps:
-            trained: objectness.Objectness = average.module  # type: ignore[assignment]
+            trained = _mixed(average.module, start, keep)  # type: ignore[arg-type]
             recipe = {"windows": len(x), "steps": step, "batch": batch, "rate": rate, "seed": seed}
-            objectness.save(out, trained, {**recipe, "start": None if start is None else start.name})
+            objectness.save(out, trained, {**recipe, "start": None if start is None else start.name, "keep": keep})
             found = held_out(trained, held)
             print(f"held out: mean IoU {found:.4f}", flush=True)
     return found
+
+
+def _mixed(trained: objectness.Objectness, start: Path | None, keep: float) -> objectness.Objectness:
+    """A network whose weights are ``keep`` parts those of ``start``, the rest ``trained``'s."""
+    network = objectness.Objectness(trained.widths)
+    network.load_state_dict(trained.state_dict())
+    if start is not None:
+        first = objectness.load(start).state_dict()
+        network.load_state_dict({k: keep * first[k] + (1.0 - keep) * v for k, v in network.state_dict().items()})
+    return network.eval()
 
 
 @torch.no_grad()
@@ -222,6 +245,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--start", type=Path, help="weights to begin with")
+    parser.add_argument("--keep", type=float, default=0.0, help="their share of the weights written (%(default)s)")
     args = parser.parse_args(argv)
     if args.what == "render":
         render(args.data, args.count, args.seed, args.workers)
@@ -230,7 +254,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     elif args.what == "sheet":
         sheet(args.data, args.out)
     else:
-        train(args.data, args.out, args.steps, args.batch, args.rate, args.seed, args.start)
+        train(args.data, args.out, args.steps, args.batch, args.rate, args.seed, args.start, args.keep)
 
 
 if __name__ == "__main__":
