@@ -160,6 +160,13 @@ def test_the_object_on_a_sheet_of_markers_is_found_and_not_the_sheet(tmp_path: P
     assert min(iou(ClassicalSegmenter()(truth, Prompts()), truth)) > 0.9
 
 
+def test_a_region_as_thin_as_a_coin_still_has_its_table_found(tmp_path: Path) -> None:
+    truth = on_a_sheet(tmp_path, "milk")
+    thin = box(np.array([0.45, 0.0, 0.003]), np.array([0.1, 0.1, 0.006]))
+    height, _ = estimate_support_height(truth, Prompts(roi=thin))
+    assert height is not None and abs(height) < 0.002
+
+
 def test_pictures_cut_from_larger_ones_have_their_own_middle() -> None:
     """Where an object is looked for without a region; their optical axes are far from their middles."""
     middle = CENTER + np.array([0.06, 0.03, 0.0])

@@ -32,6 +32,8 @@ FINEST = 0.0005
 """Heights are told apart no finer than this, metres."""
 HEIGHTS = 64
 """Heights tried over the region's own."""
+LEAST_REACH = 0.02
+"""Heights are tried from below the region's middle to above it by this at least, however thin it is, metres."""
 CLEAR = 0.1
 """A plane of less clarity than this is not believed."""
 RIVAL = 0.5
@@ -176,7 +178,8 @@ def estimate_height(windows: Sequence[Window], region: Box, anywhere: bool = Fal
     """
     if len(windows) < 2 or not all(window.T_world_camera[2, 2] < -0.1 for window in windows):
         return None, 0.0  # a table is looked down at
-    center, reach = region.T_world_box[:3, 3], float(np.abs(region.T_world_box[2, :3]) @ region.size) / 2
+    center = region.T_world_box[:3, 3]
+    reach = max(float(np.abs(region.T_world_box[2, :3]) @ region.size) / 2, LEAST_REACH)
     low = center[2] - 1.25 * reach
     high = min(center[2] + 0.25 * reach, min(window.T_world_camera[2, 3] for window in windows) - 0.02)
     step = max(2.0 * reach / HEIGHTS, FINEST)
