@@ -210,6 +210,11 @@ def test_a_region_around_a_camera_is_refused() -> None:
     assert code == ErrorCode.BAD_ROI
 
 
+def test_a_pixel_box_that_the_other_views_contradict_is_an_error_with_a_code() -> None:
+    code, message = code_of(PLAIN, Prompts(pixel_boxes={0: (0, 0, 5, 5)}))
+    assert code in (ErrorCode.EMPTY_SILHOUETTE, ErrorCode.SILHOUETTES_DISAGREE) and "view 0" in message
+
+
 def test_one_view_without_any_prompt_asks_for_one() -> None:
     code, message = code_of(PLAIN[:1], Prompts())
     assert code == ErrorCode.BAD_ROI

@@ -220,7 +220,10 @@ def _window(view: View, edge: F64, rect: tuple[int, int, int, int], index: int, 
 
 
 def distance_from_middle(window: Window) -> F32:
-    """(h, w): distance from the region's middle, 1 at the edge of the area where the object may be."""
+    """(h, w): distance from the region's middle, 1 at the edge of the area where the object may be; 1 all over where
+    that is nowhere."""
+    if not window.allowed.any():
+        return np.ones(window.shape, np.float32)
     rows, columns = np.nonzero(window.allowed)
     y, x = np.mgrid[: window.shape[0], : window.shape[1]]
     reach = max(int(np.ptp(rows)), int(np.ptp(columns)), 1) / 2.0
