@@ -76,7 +76,7 @@ ROWS = {
     "box": "oriented box",
     "quality": "check against the views",
     "other": "between these",
-    "refine": "refine (only when asked)",
+    "refine": "refine the Gaussians",
 }
 NETWORK = ("intervals", "colour sweep", "layers")
 AROUND = ("segment", "support", "hull", "fuse", "smooth", "reach", "closer", "mesh", "paint")
