@@ -457,7 +457,7 @@ void backward_piece(const ScanArgs& s, const Piece<FULL>& piece, int64_t padded,
     for (int t = 0; t < tokens; t++)
         for (int v = 0; v < VECTORS; v++) {
             Vec ddelta = p.dexponent[v][t] * LN2 + p.ddtu[v][t] * steps.u[v][t];
-            if (s.softplus) ddelta *= 1.0f - exp(-steps.dt[v][t]);  // softplus'(x) = sigmoid(x) = 1 - e^-softplus(x)
+            if (s.softplus) ddelta *= one_minus_exp(steps.dt[v][t]);  // softplus'(x) = sigmoid(x) = 1 - e^-softplus(x)
             dbias[v] += ddelta;
             piece.store_row(s.ddelta, s, t, v, ddelta);
             piece.store_row(s.du, s, t, v, p.ddtu[v][t] * steps.dt[v][t] + p.dout[v][t] * skip[v]);

@@ -161,6 +161,18 @@ MVGAMBA_INLINE Vec exp(Vec x) { return exp2(x * LOG2E); }
 
 MVGAMBA_INLINE Vec sigmoid(Vec x) { return 1.0f / (1.0f + exp(-x)); }
 
+// 1 - e^-t for t >= 0, right to the last digits of a small t as well: e^-t is known to 5e-7, which would be half a
+// thousandth of what is left of it at t = 0.001, a usual step of a state-space model.
+MVGAMBA_INLINE Vec one_minus_exp(Vec t) {
+    Vec series = 1.0f - t * (1.0f / 7);
+    series = 1.0f - t * (1.0f / 6) * series;
+    series = 1.0f - t * (1.0f / 5) * series;
+    series = 1.0f - t * (1.0f / 4) * series;
+    series = 1.0f - t * (1.0f / 3) * series;
+    series = 1.0f - t * (1.0f / 2) * series;
+    return t < 0.5f ? t * series : 1.0f - exp(-t);
+}
+
 // x sigmoid(x), in place, of N vectors abreast.
 template <int N>
 MVGAMBA_INLINE void silu(Vec (&x)[N]) {
