@@ -15,8 +15,7 @@ from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.segmentation import objectness
 from mvgamba_ros.segmentation.blobs import without_specks
 from mvgamba_ros.segmentation.carving import UNSEEN, Carving, check_silhouettes
-from mvgamba_ros.segmentation.colors import histogram
-from mvgamba_ros.segmentation.labels import State, label
+from mvgamba_ros.segmentation.labels import State, densities, label
 from mvgamba_ros.segmentation.plane import PlanePair
 from mvgamba_ros.segmentation.refine import refine
 from mvgamba_ros.segmentation.region import common_region, make_windows
@@ -112,16 +111,9 @@ def _lying(states: Sequence[State], pairs: Sequence[Sequence[PlanePair]]) -> lis
     if np.mean(shares) < LYING:
         return None
     # by colour as well: views that expose differently do not match
-    flat, other = (
-        np.mean(
-            [
-                histogram(s.cells, (m & (a == b)).astype(np.float32))
-                for s, m, a in zip(states, inside, alike, strict=True)
-            ],
-            axis=0,
-        )
-        for b in (True, False)
-    )
+    matching = [m & a for m, a in zip(inside, alike, strict=True)]
+    differing = [m & ~a for m, a in zip(inside, alike, strict=True)]
+    flat, other = (np.mean(densities(states, masks), axis=0) for masks in (matching, differing))
     return [m & (a | (flat > other)[s.cells]) for s, m, a in zip(states, inside, alike, strict=True)]
 
 

@@ -142,9 +142,14 @@ def _depth_odds(window: Window, region: Box, height: float | None) -> F32:
     return odds
 
 
+def densities(states: Sequence[State], masks: Sequence[Bool]) -> list[F32]:
+    """Of the colours that each window has where its mask (h, w) is set."""
+    return [histogram(state.cells, mask.astype(np.float32)) for state, mask in zip(states, masks, strict=True)]
+
+
 def _background(states: Sequence[State], outside: Sequence[Bool], shadow: F32) -> list[F32]:
     """Density of the surroundings' colours for each window: half its own, half everyone's, and their ``shadow``."""
-    counts = [histogram(state.cells, mask.astype(np.float32)) for state, mask in zip(states, outside, strict=True)]
+    counts = densities(states, outside)
     shared = np.mean(counts, axis=0)
     return [0.5 * own + 0.5 * shared + shadow for own in counts]
 
@@ -159,18 +164,15 @@ def _darker(states: Sequence[State], where: Sequence[Bool], least: float) -> F32
 
 def _first_guess(states: Sequence[State], pairs: Sequence[Sequence[plane.PlanePair]], searching: bool) -> None:
     """Log-odds before anything is known of the object: what the surroundings and the plane do not explain."""
-    windows = [state.window for state in states]
-    nothing = [np.zeros(window.shape, np.float32) for window in windows]
+    nothing = [np.zeros(state.window.shape, np.float32) for state in states]
     outside = []
     for state, compared in zip(states, pairs, strict=True):
         away = _rim(state) if searching else ~state.window.allowed
-        outside.append(away | (plane.evidence(compared, state.window, windows, nothing) < SURELY_PLANE))
+        outside.append(away | (plane.evidence(compared, state.window.shape, nothing) < SURELY_PLANE))
     shady = _darker(states, outside, DARKEST_SHADOW)
     background = _background(states, outside, SHADOW * shady)
     inside = [state.window.allowed & ~mask for state, mask in zip(states, outside, strict=True)]
-    within = np.mean(
-        [histogram(s.cells, mask.astype(np.float32)) for s, mask in zip(states, inside, strict=True)], axis=0
-    )
+    within = np.mean(densities(states, inside), axis=0)
     first = []
     for state, density in zip(states, background, strict=True):
         # colours that the middle has more of than the rim
@@ -186,9 +188,8 @@ def _first_guess(states: Sequence[State], pairs: Sequence[Sequence[plane.PlanePa
     for _ in range(2):
         belief = [_probability(odds) for odds in first]
         for index, state in enumerate(states):
-            windows = [other.window for other in states]
             total = np.clip(first[index], -2, 2) + state.fixed
-            total += plane.evidence(pairs[index], state.window, windows, belief)
+            total += plane.evidence(pairs[index], state.window.shape, belief)
             state.odds = np.where(state.window.allowed, total, -4.0).astype(np.float32)
         first = [0.5 * old + 0.5 * state.odds for old, state in zip(first, states, strict=True)]
     if searching:
@@ -212,7 +213,6 @@ def _probability(odds: F32) -> F32:
 
 def _learn(states: Sequence[State], pairs: Sequence[Sequence[plane.PlanePair]]) -> None:
     """New log-odds from the labels: colours of object and surroundings, and the plane with known occlusions."""
-    windows = [state.window for state in states]
     kernel = np.ones((5, 5), np.uint8)
     # what all other views take for the object teaches nothing of the surroundings: a dark side once taken for a shadow
     # would be one for good
@@ -228,7 +228,7 @@ def _learn(states: Sequence[State], pairs: Sequence[Sequence[plane.PlanePair]]) 
     for index, state in enumerate(states):
         on = 0.5 * inside[index] + 0.5 * shared + NOVEL + shaded
         color = np.log((on[state.cells] + FLOOR) / (background[index][state.cells] + FLOOR))
-        total = np.clip(color, -4.0, 4.0) + state.fixed + plane.evidence(pairs[index], state.window, windows, hidden)
+        total = np.clip(color, -4.0, 4.0) + state.fixed + plane.evidence(pairs[index], state.window.shape, hidden)
         state.odds = np.where(state.window.allowed, total, -6.0).astype(np.float32)
 
 

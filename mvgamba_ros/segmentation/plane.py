@@ -47,12 +47,14 @@ flat top is a plane too."""
 class PlanePair:
     """How window i compares with window j through the plane. All (h, w), over window i's pixels.
 
-    ``seen``: the pixel's plane point is in window j; ``match``: the colours agree; ``columns``, ``rows``: where in
-    window j it is, float32; ``chance``: how often a pixel picked from window j at random would have matched.
+    ``seen``: the pixel's plane point is in window j; ``outside``: and in neither window may the object be there;
+    ``match``: the colours agree; ``columns``, ``rows``: where in window j it is, float32; ``chance``: how often a pixel
+    picked from window j at random would have matched.
     """
 
     j: int
     seen: Bool
+    outside: Bool
     match: Bool
     columns: F32
     rows: F32
@@ -112,7 +114,7 @@ def compare(
             lower, upper = lower + gain, upper + gain
             match = seen & _matches(labs[i], lower, upper)
             chance = _chance(labs[i], labs[j] + gain, lower, upper, steps)
-            pairs.append(PlanePair(int(j), seen, match, columns, rows, chance))
+            pairs.append(PlanePair(int(j), seen, outside, match, columns, rows, chance))
         answer.append(pairs)
     return answer
 
@@ -142,24 +144,19 @@ def _matches(lab: F32, lower: F32, upper: F32) -> Bool:
     return np.einsum("hwc,hwc->hw", away, away) < TOLERANCE**2
 
 
-def evidence(pairs: Sequence[PlanePair], window: Window, windows: Sequence[Window], object_odds: Sequence[F32]) -> F32:
-    """(h, w) log-odds that a pixel is not on the plane. ``object_odds``: (h, w) probability per window that a pixel
-    is on the object, which hides the plane behind it."""
-    total, compared, matching = (np.zeros(window.shape, np.float32) for _ in range(3))
+def evidence(pairs: Sequence[PlanePair], shape: tuple[int, int], object_odds: Sequence[F32]) -> F32:
+    """(h, w) log-odds that a pixel of the window of ``shape`` is not on the plane. ``object_odds``: (h, w) probability
+    per window that a pixel is on the object, which hides the plane behind it."""
+    total, compared, matching = (np.zeros(shape, np.float32) for _ in range(3))
     for pair in pairs:
         hidden = _sample(object_odds[pair.j], pair.columns, pair.rows)
         chance = np.clip(pair.chance, 0.03, 0.95)
-        outside = (
-            pair.seen
-            & ~window.allowed
-            & (_sample(windows[pair.j].allowed.astype(np.float32), pair.columns, pair.rows) < 0.5)
-        )
-        if outside.sum() < 100:
+        if pair.outside.sum() < 100:
             continue
-        compared += outside
-        matching += outside & pair.match
+        compared += pair.outside
+        matching += pair.outside & pair.match
         # how well table matches table, where both surely see it; no better than chance if the height is wrong
-        reliable = float(np.clip(pair.match[outside].mean(), 0.05, 0.97))
+        reliable = float(np.clip(pair.match[pair.outside].mean(), 0.05, 0.97))
         on_plane = (1.0 - hidden) * reliable + hidden * chance
         matched = np.log(chance / np.maximum(on_plane, chance))
         unmatched = np.maximum(np.log((1.0 - chance) / np.maximum(1.0 - on_plane, 0.03)), 0.0)

@@ -275,7 +275,7 @@ def fiducials(rng: Rng) -> U8:
             sheet[y : y + bits + 2, x : x + bits + 2] = 0.0
             sheet[y + 1 : y + bits + 1, x + 1 : x + bits + 1] = rng.integers(0, 2, (bits, bits))
     sheet = np.pad(sheet, 2, constant_values=1.0)
-    large = cv2.resize(sheet, None, fx=max(cell, 1), fy=max(cell, 1), interpolation=cv2.INTER_NEAREST)
+    large = cv2.resize(sheet, None, fx=cell, fy=cell, interpolation=cv2.INTER_NEAREST)
     picture = np.asarray(cv2.resize(large, (TILE, TILE), interpolation=cv2.INTER_AREA), np.float32)[..., None]
     ink = rng.uniform(0.05, 0.2)
     return _finish(paper * (ink + (1.0 - ink) * picture))
