@@ -50,12 +50,12 @@ def run(args, dy, softplus=True, **options):
     return {"y": y.detach().double(), "h": h.double(), **{"d" + k: v.grad.double() for k, v in leaves.items()}}
 
 
-def assert_close(got, expected, tolerance):
-    """Within ``tolerance`` of a tensor's largest value, or of a tenth of the largest of all: a gradient of one number
-    is a sum that may cancel to nearly nothing, its rounding is that of its terms."""
+def assert_close(got, expected, tolerance, of_all=0.0):
+    """Within ``tolerance`` of each tensor's largest value, or of the share ``of_all`` of the largest of all: a gradient
+    of one number is a sum that may cancel to nearly nothing, its rounding is that of its terms."""
     most = max(right.abs().max() for right in expected.values())
     for name, right in expected.items():
-        error = (got[name] - right).abs().max() / torch.maximum(right.abs().max(), 0.1 * most)
+        error = (got[name] - right).abs().max() / torch.maximum(right.abs().max(), of_all * most).clamp(min=1e-6)
         assert error < tolerance, f"{name} is off by {error:.1e} of its largest value"
 
 
@@ -86,7 +86,7 @@ def test_outputs_and_gradients_equal_the_float64_reference_for_any_shape(batch, 
     dy = torch.randn(batch, width, length, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
     single = {k: v.float() for k, v in args.items()}
     # of 20,000 cases drawn at random the worst is off by 3e-5, a dA of two channels; a search finds 5e-5
-    assert_close(run(single, dy), run(args, dy, backend="reference"), 1e-4)
+    assert_close(run(single, dy), run(args, dy, backend="reference"), 6e-5, of_all=0.1)
 
 
 def test_a_sum_over_the_width_that_cancels_is_as_exact_as_its_terms():
@@ -94,7 +94,7 @@ def test_a_sum_over_the_width_that_cancels_is_as_exact_as_its_terms():
     dy = torch.randn(1, 34, 1, dtype=torch.float64, generator=torch.Generator().manual_seed(33))
     right = run(args, dy, backend="reference")
     assert right["dB"].abs().item() < 0.02 * right["du"].abs().max()
-    assert_close(run({k: v.float() for k, v in args.items()}, dy), right, 3e-5)
+    assert_close(run({k: v.float() for k, v in args.items()}, dy), right, 3e-5, of_all=0.1)
 
 
 def test_small_steps_have_gradients_as_exact_as_large_ones():
