@@ -69,6 +69,7 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "no rendering losses": (f"render_from={NEVER}",),
     "rendering losses alone": ("render_from=0", "losses.bins=0", "losses.front=0", "losses.back=0"),
     "undisturbed samples": ("sampling.augmented=0",),
+    "Muon": ("optimizer=muon",),
 }
 """Name -> changes of the training config."""
 

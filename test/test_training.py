@@ -29,6 +29,7 @@ from mvgamba_ros.training.data.shards import Recipe, Shards, write_shards
 from mvgamba_ros.training.export import export
 from mvgamba_ros.training.loop import Trainer
 from mvgamba_ros.training.losses import LossWeights, depth_losses, render_losses, total
+from mvgamba_ros.training.optimizers import OPTIMIZERS, make_optimizers
 from mvgamba_ros.training.perceptual import ssim
 from mvgamba_ros.training.validate import picture_scores
 
@@ -195,15 +196,55 @@ def test_a_scene_whose_silhouettes_share_nothing_costs_no_nan(data: Path) -> Non
     assert all(torch.isfinite(value) for value in losses.values()), losses
 
 
-def test_a_resumed_run_gives_the_numbers_of_one_that_never_stopped(data: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_a_resumed_run_gives_the_numbers_of_one_that_never_stopped(data: Path, tmp_path: Path, optimizer: str) -> None:
     quiet = lambda line: None  # noqa: E731
-    whole = Trainer(config(data), tmp_path / "whole", quiet)
+    settings = config(data, optimizer=optimizer)
+    whole = Trainer(settings, tmp_path / "whole", quiet)
     whole.run(until_step=10)
-    Trainer(config(data), tmp_path / "parts", quiet).run(until_step=4)
-    resumed = Trainer(config(data), tmp_path / "parts", quiet)
+    Trainer(settings, tmp_path / "parts", quiet).run(until_step=4)
+    resumed = Trainer(settings, tmp_path / "parts", quiet)
     assert resumed.step == 4
     resumed.run(until_step=10)
     torch.testing.assert_close(weights(resumed), weights(whole), atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_every_weight_has_one_optimizer_and_only_maps_between_features_decay(name: str) -> None:
+    network = ArmNetwork(TINY)
+    groups = [group for optimizer in make_optimizers(network, name, 1e-3, 0.1) for group in optimizer.param_groups]
+    moved = [id(p) for group in groups for p in group["params"]]
+    assert sorted(moved) == sorted(id(p) for p in network.parameters())
+    decays = {id(p): group["weight_decay"] > 0 for group in groups for p in group["params"]}
+    for path, p in network.named_parameters():
+        assert decays[id(p)] == (path.endswith("weight") and p.ndim > 1), path
+
+
+def test_a_step_of_muon_is_nearly_orthogonal_and_as_large_as_one_of_adamw(data: Path, tmp_path: Path) -> None:
+    """Jordan et al., 2024: whatever the gradient's, most of the step's singular values are alike."""
+    steps = {}
+    for name in OPTIMIZERS:
+        settings = config(data, optimizer=name, learning_rate=1e-3, weight_decay=0.0)
+        run = Trainer(settings, tmp_path / name, lambda line: None)
+        matrix = run.network.blocks[0].mixer.out_proj.weight
+        before = matrix.detach().clone()
+        run.samples = 32  # past the warm-up
+        run.run(until_step=1)
+        steps[name] = matrix.detach() - before
+
+    def stretch(step: torch.Tensor) -> float:
+        values = torch.linalg.svdvals(step)
+        return float(values.max() / values.median())
+
+    assert stretch(steps["muon"]) < 2.0 < stretch(steps["adamw"])
+    size = {name: float(step.square().mean().sqrt()) for name, step in steps.items()}
+    assert 0.1e-3 < size["muon"] < 0.3e-3  # AdamW's usual 0.2 of the rate; its first step is a whole one
+    assert size["adamw"] == pytest.approx(1e-3, rel=0.05)
+
+
+def test_an_unknown_optimizer_is_refused_by_name(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(ReconstructionError, match="adamw, muon, not sgd"):
+        Trainer(config(data, optimizer="sgd"), tmp_path / "run", print)
 
 
 def test_a_run_may_begin_with_a_trained_network_and_more_blocks(data: Path, tmp_path: Path) -> None:

@@ -32,7 +32,8 @@ class TrainConfig:
     join; depth alone is several times cheaper and right for the beginning. ``samples``: objects to train on in all;
     the rate rises over the first ``warmup`` of them and falls over the last ``cooldown`` share. In between nothing
     depends on ``samples``, so it may be changed while a run is not yet cooling down. ``start``: a checkpoint's file,
-    whose weights the run begins with, in a network as deep or deeper (`training.start`). ``precision``: "no", or "bf16"
+    whose weights the run begins with, in a network as deep or deeper (`training.start`). ``optimizer``: "adamw" or
+    "muon" (`training.optimizers`). ``precision``: "no", or "bf16"
     for products in bfloat16, worth it where the processor or the GPU has them.
     """
 
@@ -49,6 +50,7 @@ class TrainConfig:
     accumulate: int = 1
     target_views: int = 3
     view_counts: dict[int, float] = field(default_factory=lambda: {1: 0.05, 2: 0.15, 3: 0.15, 4: 0.4, 6: 0.1, 8: 0.15})
+    optimizer: str = "adamw"
     learning_rate: float = 6e-4
     weight_decay: float = 0.05
     warmup: int = 1_000

@@ -1,4 +1,4 @@
-"""The training run: AdamW, warm-up and cool-down, EMA, clipping; saves itself and resumes to the same curve.
+"""The training run: warm-up and cool-down, EMA, clipping; saves itself and resumes to the same curve.
 
 Every random draw of step n comes from (seed, n), never from where the process happens to stand, so a resumed run
 continues as if it had not stopped, and several processes share one batch: rank r takes every world-th object of it.
@@ -28,6 +28,7 @@ from mvgamba_ros.training.batch import Sample, collate, make_sample
 from mvgamba_ros.training.config import TrainConfig
 from mvgamba_ros.training.data.shards import Shards
 from mvgamba_ros.training.losses import depth_losses, render_losses, total
+from mvgamba_ros.training.optimizers import make_optimizers
 from mvgamba_ros.training.start import start_from
 from mvgamba_ros.training.validate import validate
 
@@ -103,18 +104,12 @@ class Trainer:
         """The recipe of the checkpoint whose weights the run began with, if any."""
         if config.start is not None and not self.state_file.exists():
             self.started_from = start_from(network, Path(config.start))
-        decay = [p for p in network.parameters() if p.ndim > 1]
-        plain = [p for p in network.parameters() if p.ndim <= 1]
-        optimizer = torch.optim.AdamW(
-            [{"params": decay, "weight_decay": config.weight_decay}, {"params": plain, "weight_decay": 0.0}],
-            lr=config.learning_rate,
-            betas=(0.9, 0.95),
-        )
+        optimizers = make_optimizers(network, config.optimizer, config.learning_rate, config.weight_decay)
         self.step = 0
         self.samples = 0
         self.stopping = False
         """Set it from a signal's handler: the step in work is finished, the state saved, and `run` returns."""
-        self.network, self.optimizer = self.accelerator.prepare(network, optimizer)
+        self.network, *self.optimizers = self.accelerator.prepare(network, *optimizers)
         self.ema = {k: v.detach().clone() for k, v in network.state_dict().items()}
         if self.state_file.exists():
             self._resume()
@@ -172,7 +167,7 @@ class Trainer:
     def _update(self, batch: Batch) -> dict[str, float]:
         c, acc = self.config, self.accelerator
         with acc.accumulate(self.network):
-            for group in self.optimizer.param_groups:
+            for group in (group for optimizer in self.optimizers for group in optimizer.param_groups):
                 group["lr"] = self.learning_rate()
             output = self.network(batch.sample.inputs(), batch.rays, batch.agreement)
             losses = depth_losses(output, batch.sample)
@@ -181,8 +176,9 @@ class Trainer:
             acc.backward(total(losses, c.losses))
             if acc.sync_gradients:
                 acc.clip_grad_norm_(self.network.parameters(), c.clip)
-            self.optimizer.step()
-            self.optimizer.zero_grad()
+            for optimizer in self.optimizers:
+                optimizer.step()
+                optimizer.zero_grad()
         decay = min(c.ema, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
             for name, value in acc.unwrap_model(self.network).state_dict().items():
@@ -224,7 +220,7 @@ class Trainer:
             "config": self.config.to_dict(),
             "network": self.accelerator.unwrap_model(self.network).state_dict(),
             "ema": self.ema,
-            "optimizer": self.optimizer.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
             "step": self.step,
             "samples": self.samples,
             "started_from": self.started_from,
@@ -236,7 +232,8 @@ class Trainer:
     def _resume(self) -> None:
         state = torch.load(self.state_file, weights_only=True)
         self.accelerator.unwrap_model(self.network).load_state_dict(state["network"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        for optimizer, its in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(its)
         self.ema = {k: v.to(self.accelerator.device) for k, v in state["ema"].items()}
         self.step, self.samples, self.started_from = state["step"], state["samples"], state["started_from"]
         self.say(f"resuming {self.state_file} at step {self.step} ({self.samples:,} objects)")
