@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import open3d as o3d
 import pytest
 import torch
 import trimesh
@@ -125,12 +126,35 @@ def sphere_depths(eyes: list[F64], size: int = 96) -> DepthMaps:
     return DepthMaps(torch.tensor(np.stack(front)).float(), Ks, np.stack(poses), torch.tensor(np.stack(back)).float())
 
 
-def radii(shape: VisualHull) -> F64:
-    """Distance from the centre to where the field crosses zero, along many lines."""
+def mesh_depths(mesh: trimesh.Trimesh, eyes: list[F64], size: int = 96) -> DepthMaps:
+    """Exact first and last depths of any mesh around the centre, seen from ``eyes``."""
+    K = np.array([[2.0 * size, 0, size / 2], [0, 2.0 * size, size / 2], [0, 0, 1]])
+    scene = o3d.t.geometry.RaycastingScene()
+    scene.add_triangles(mesh.vertices.astype(np.float32), mesh.faces.astype(np.uint32))
+    x = (np.arange(size) + 0.5 - size / 2) / K[0, 0]
+    ray = np.stack(np.broadcast_arrays(x[None, :], x[:, None], 1.0), -1)
+    poses = np.stack([look_at(eye, CENTRE) for eye in eyes])
+    front, back, far = [], [], 1.0
+    for T in poses:
+        d = ray @ T[:3, :3].T
+        there = np.concatenate([np.broadcast_to(T[:3, 3], d.shape), d], -1)
+        again = np.concatenate([T[:3, 3] + far * d, -d], -1)
+        first, last = (scene.cast_rays(rays.astype(np.float32))["t_hit"].numpy() for rays in (there, again))
+        front.append(first)
+        back.append(np.where(np.isfinite(first), far - last, np.inf))
+    Ks = np.repeat(K[None], len(eyes), 0)
+    return DepthMaps(torch.tensor(np.stack(front)).float(), Ks, poses, torch.tensor(np.stack(back)).float())
+
+
+def crossings(shape: VisualHull) -> F64:
+    """Points (N, 3) where the field crosses zero, from the centre."""
     from skimage.measure import marching_cubes
 
-    vertices = marching_cubes(shape.field, 0.0)[0]
-    return np.linalg.norm(shape.origin + shape.voxel * vertices - CENTRE, axis=1)
+    return shape.origin + shape.voxel * marching_cubes(shape.field, 0.0)[0] - CENTRE
+
+
+def radii(shape: VisualHull) -> F64:
+    return np.linalg.norm(crossings(shape), axis=1)
 
 
 def test_exact_depths_from_six_sides_are_fused_to_a_fifth_of_a_voxel():
@@ -153,6 +177,27 @@ def test_a_last_exit_bounds_what_a_first_hit_leaves_open():
     assert bounded.sample(CENTRE[None])[0] > 0
 
 
+@pytest.mark.parametrize("spread", [None, 0.002])
+def test_walls_seen_from_the_side_do_not_fill_a_cup_that_one_view_looks_into(spread: float | None):
+    """A ray from the side enters by one wall and leaves by the other: of the air between them it says nothing."""
+    inner, floor, rim = RADIUS - 0.008, -0.027, 0.035
+    profile = [[0, -rim], [RADIUS, -rim], [RADIUS, rim], [inner, rim], [inner, floor], [0, floor]]
+    cup = trimesh.creation.revolve(profile, sections=64).apply_translation(CENTRE)
+    sides = [[np.cos(angle), np.sin(angle), 0.1] for angle in (0.0, 1.6, 3.1, 4.7)]
+    maps = mesh_depths(cup, [CENTRE + 0.25 * np.array(eye) for eye in ([0.01, 0.0, 1.0], *sides)])
+    if spread is not None:
+        maps = replace(maps, spread=torch.full((*maps.front.shape, 2), spread))
+    fused = fuse_depths(maps, cube_hull())
+
+    def at(points: F64) -> F64:
+        return fused.field[tuple(np.round((CENTRE + points - fused.origin) / fused.voxel).astype(int).T)]
+
+    axis = np.zeros((20, 3))
+    axis[:, 2] = np.linspace(floor + 0.004, rim - 0.002, len(axis))
+    assert (at(axis) < 0).all()
+    assert (at(np.array([[RADIUS - 0.004, 0, 0], [0, 0.004 - RADIUS, 0.01], [0, 0, floor - 0.004]])) > 0).all()
+
+
 def test_the_views_that_are_sure_outvote_the_one_that_is_not():
     """One view's surface is 6 mm too deep. Told how unsure it is, the others keep the sphere where it was."""
     eyes = [CENTRE + 0.25 * sign * np.eye(3)[axis] for axis in range(3) for sign in (-1, 1)]
@@ -162,10 +207,11 @@ def test_the_views_that_are_sure_outvote_the_one_that_is_not():
     spread = torch.full((*maps.front.shape, 2), 0.001)
     doubtful = spread.clone()
     doubtful[0] = 0.006
-    error = {
-        name: np.abs(radii(fuse_depths(replace(wrong, spread=s), cube_hull())) - RADIUS).mean()
-        for name, s in (("sure", spread), ("doubtful", doubtful))
-    }
+    error = {}
+    for name, s in (("sure", spread), ("doubtful", doubtful)):
+        found = crossings(fuse_depths(replace(wrong, spread=s), cube_hull()))
+        found = found[found[:, 0] < -0.8 * RADIUS]  # what that view sees
+        error[name] = np.abs(np.linalg.norm(found, axis=1) - RADIUS).mean()
     assert error["doubtful"] < 0.6 * error["sure"]
 
 

@@ -24,7 +24,7 @@ from mvgamba_ros.types import F32, F64
 BACK_WEIGHT = 0.5
 """A last exit is inferred more often than seen: its vote counts for half, where no spread says it better."""
 DOUBT = 3.0
-"""A depth of standard deviation s is heard up to so many s behind it."""
+"""A first hit of standard deviation s is heard up to so many s behind it, a last exit as far before it."""
 MOST_DOUBT = 30.0
 """... and to so many truncations at most."""
 SMOOTHING = 2.5
@@ -143,8 +143,9 @@ class _Look:
         if len(self.planes) > 4:
             depth, known, _, cosine = _surface(smooth[4:], nearest[1], truncation)
             before = ((depth - z) * cosine).clamp(-truncation, truncation)
-            # past the front surface the back one speaks; in a thin wall, whichever leaves less room
-            speaks = (z > 0) & (known > 0.25) & (~heard | (before < value))
+            # past the front surface the back one speaks, but only near itself: a ray through a cup's two walls runs
+            # through air between them; in a thin wall, whichever leaves less room
+            speaks = (z > 0) & (known > 0.25) & (depth - z < reach[1]) & (~heard | (before < value))
             value = torch.where(speaks, before, value)
             share = known * cosine * cosine * (truncation / reach[1]) ** 2
             weight = torch.where(speaks, share if len(self.planes) == 10 else BACK_WEIGHT * share, weight)
@@ -154,7 +155,7 @@ class _Look:
         return (value * weight - truncation * clear) / total.clamp(min=1e-6), total
 
     def _reach(self, smooth: Tensor, truncation: float) -> Tensor:
-        """How far behind the front and the back depth they are heard, (2, P) metres."""
+        """How far into the object the front and the back depth are heard, (2, P) metres."""
         if len(self.planes) < 10:
             return torch.full((2, 1), truncation)
         spread = smooth[8:] / smooth[1].clamp(min=1e-6)
