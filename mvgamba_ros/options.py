@@ -21,7 +21,8 @@ class Options:
     of views that bring one are kept and only the others are segmented.
     ``refine``: fit the Gaussians to the views once more, for new views 1.5 dB better; the mesh stays as it is.
     ``max_faces``: of the mesh; planners slow down far above 5,000. ``convex_hull``: answer the mesh's convex hull.
-    ``min_views``: fewer are refused. ``hull_resolution``: voxels along the object's longest side.
+    ``min_views``: fewer are refused. ``hull_resolution``: voxels along the object's longest side; up to twice as many
+    where it is long or flat.
     ``checkpoint``, ``sam_checkpoint``: files of weights; empty means the one that ships, or none.
     ``device``: where the network runs; "auto" is the GPU where torch sees one and mamba-ssm is installed, else the CPU.
     """

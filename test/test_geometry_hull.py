@@ -10,7 +10,7 @@ import pytest
 from shapes import FOUR_SIDES, camera, cuboid, see
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
-from mvgamba_ros.geometry.hull import carve, near_far
+from mvgamba_ros.geometry.hull import FINEST, FULL, carve, near_far
 from mvgamba_ros.geometry.region import axis_parallel_box
 from mvgamba_ros.geometry.se3 import look_at, quat_to_matrix
 from mvgamba_ros.geometry.single_view import guess_box
@@ -31,6 +31,14 @@ def test_a_cube_seen_from_four_sides_and_above_is_carved_to_its_size():
     np.testing.assert_allclose(hull.bounds()[:, :2], [[-REACH, -REACH], [REACH, REACH]], atol=1.5e-3)
     assert 1.0e-3 < hull.volume() < (2 * REACH) ** 3
     assert max(hull.field.shape) == 128
+
+
+def test_a_long_object_gets_finer_voxels_and_no_more_of_them_than_a_cube():
+    rod = cuboid([-0.1, -0.01, -0.01], [0.1, 0.01, 0.01])
+    views = see(rod, ALL_SIDES, [0.0, 0.0, 0.0], camera(focal=400.0))
+    hull = carve(views)
+    assert FINEST * 120 < max(hull.field.shape) <= FINEST * 128
+    assert hull.field.size < FULL * 128**3
 
 
 def test_every_point_of_the_object_is_inside_its_hull():

@@ -23,6 +23,11 @@ from mvgamba_ros.types import F32, F64, Bool, Box, Camera, View
 BLOCK = 4
 """The fine grid is filled in blocks of this many voxels a side, and only where the surface may pass."""
 
+FINEST = 2.0
+FULL = 0.25
+"""Up to `FINEST` times as many voxels as asked for lie along a long or flat object, if its box then has no more than
+this share of those that a cube's would."""
+
 
 @dataclass(frozen=True)
 class VisualHull:
@@ -72,7 +77,8 @@ def carve(
     """The visual hull of undistorted ``views`` with masks.
 
     ``bounds``: a `Box`, or (2, 3) low and high corners of an axis-parallel one, that holds the object; without it
-    the views bound it themselves. ``resolution``: voxels along the longest side. ``support_height``: world z of the
+    the views bound it themselves. ``resolution``: voxels along the longest side; long and flat objects, whose box has
+    few of them, get up to `FINEST` times as many. ``support_height``: world z of the
     plane the object stands on; seen only from above, an object's hull reaches far below it otherwise.
 
     A silhouette that runs into the image border is taken to go on beyond it.
@@ -96,7 +102,7 @@ def carve(
         kept = np.argwhere(reach)
         low = np.maximum(low, coarse.origin + coarse.voxel * (kept.min(axis=0) - 1))
         high = np.minimum(high, coarse.origin + coarse.voxel * (kept.max(axis=0) + 1))
-    hull = _fill_sparse(cones, region, low, high, resolution)
+    hull = _fill_sparse(cones, region, low, high, _finer(resolution, high - low))
     if not hull.inside.any():
         raise disagreement()
     return hull
@@ -174,6 +180,12 @@ def _grid(low: F64, high: F64, resolution: int, multiple: int = 1) -> tuple[F64,
     counts = -(-counts // multiple) * multiple
     origin = (low + high) / 2.0 - voxel * (counts - 1) / 2.0
     return origin, voxel, (int(counts[0]), int(counts[1]), int(counts[2]))
+
+
+def _finer(resolution: int, sides: F64) -> int:
+    """``resolution``, or as many voxels along the longest of ``sides`` (3,) as `FULL` of a cube's number allows."""
+    flat = float(sides.max() ** 3 / sides.prod())
+    return round(resolution * min(max((FULL * flat) ** (1 / 3), 1.0), FINEST))
 
 
 def _fill_dense(cones: Sequence[Cone], region: Region, low: F64, high: F64, resolution: int) -> VisualHull:
