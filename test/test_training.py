@@ -242,9 +242,15 @@ def test_a_step_of_muon_is_nearly_orthogonal_and_as_large_as_one_of_adamw(data: 
     assert size["adamw"] == pytest.approx(1e-3, rel=0.05)
 
 
-def test_an_unknown_optimizer_is_refused_by_name(data: Path, tmp_path: Path) -> None:
-    with pytest.raises(ReconstructionError, match="adamw, muon, not sgd"):
-        Trainer(config(data, optimizer="sgd"), tmp_path / "run", print)
+def test_an_unknown_optimizer_is_refused_by_name_and_an_old_torch_by_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = ArmNetwork(TINY)
+    with pytest.raises(ReconstructionError, match="adamw, muon, not sgd") as error:
+        make_optimizers(network, "sgd", 1e-3, 0.0)
+    assert error.value.code == ErrorCode.BAD_OPTION
+    monkeypatch.delattr(torch.optim, "Muon")
+    with pytest.raises(ReconstructionError, match=r"install torch 2\.9") as error:
+        make_optimizers(network, "muon", 1e-3, 0.0)
+    assert error.value.code == ErrorCode.MISSING_PACKAGE
 
 
 def test_a_run_may_begin_with_a_trained_network_and_more_blocks(data: Path, tmp_path: Path) -> None:
