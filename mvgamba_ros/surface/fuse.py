@@ -5,7 +5,8 @@ how far a point lies from the surface along its ray, truncated, and the maps' we
 differ from the usual sparse fusion (Open3D's `VoxelBlockGrid`). A map may have a second depth, where the ray leaves
 the object for good. A ray that meets nothing clears all of its length. And the field ends dense and cut by the hull:
 what no map looks into stays inside, so the surface closes by itself. Where a map says how sure it is of each depth,
-its votes are weighed by the inverse of the variance, and reach as far as its doubt does.
+its votes are weighed by the inverse of the variance, instead of by the angle of the surface, and reach as far as its
+doubt does.
 """
 
 from __future__ import annotations
@@ -139,7 +140,7 @@ class _Look:
         # along the ray, not along the normal: a grazing ray knows nothing of what lies far behind its first hit
         heard = (behind < reach[0]) & (z > 0)
         value = (behind * cosine).clamp(-truncation, truncation)
-        weight = torch.where(heard, known * cosine * cosine * (truncation / reach[0]) ** 2, 0)
+        weight = torch.where(heard, self._trust(known, cosine, truncation / reach[0]), 0)
         if len(self.planes) > 4:
             depth, known, _, cosine = _surface(smooth[4:], nearest[1], truncation)
             before = ((depth - z) * cosine).clamp(-truncation, truncation)
@@ -147,16 +148,25 @@ class _Look:
             # through air between them; in a thin wall, whichever leaves less room
             speaks = (z > 0) & (known > 0.25) & (depth - z < reach[1]) & (~heard | (before < value))
             value = torch.where(speaks, before, value)
-            share = known * cosine * cosine * (truncation / reach[1]) ** 2
-            weight = torch.where(speaks, share if len(self.planes) == 10 else BACK_WEIGHT * share, weight)
+            trust = self._trust(known, cosine, truncation / reach[1])
+            weight = torch.where(speaks, trust if self.sure else BACK_WEIGHT * trust, weight)
         # the outline runs where half the rays miss: only beyond it is the way clear
         clear = torch.where(z > 0, (2 * misses - 1).clamp(min=0), 0)
         total = weight + clear
         return (value * weight - truncation * clear) / total.clamp(min=1e-6), total
 
+    @property
+    def sure(self) -> bool:
+        """Whether the map says how sure it is of each depth."""
+        return len(self.planes) == 10
+
+    def _trust(self, known: Tensor, cosine: Tensor, certainty: Tensor) -> Tensor:
+        """What a depth's word counts. One seen at a slant is worth less, unless its spread has said so already."""
+        return known * certainty.square() if self.sure else known * cosine.square()
+
     def _reach(self, smooth: Tensor, truncation: float) -> Tensor:
         """How far into the object the front and the back depth are heard, (2, P) metres."""
-        if len(self.planes) < 10:
+        if not self.sure:
             return torch.full((2, 1), truncation)
         spread = smooth[8:] / smooth[1].clamp(min=1e-6)
         return (DOUBT * spread).clamp(truncation, MOST_DOUBT * truncation)
