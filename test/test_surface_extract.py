@@ -9,7 +9,7 @@ from scipy import ndimage
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.hull import VisualHull
-from mvgamba_ros.surface.extract import field_to_mesh, is_watertight
+from mvgamba_ros.surface.extract import divide, field_to_mesh, is_watertight
 from mvgamba_ros.types import F64, Mesh
 
 VOXEL = 0.002
@@ -40,6 +40,28 @@ def test_a_ball_keeps_its_radius_and_faces_outward():
     assert as_trimesh(mesh).volume == pytest.approx(4 / 3 * np.pi * 0.03**3, rel=0.02)
     outward = (as_trimesh(mesh).face_normals * as_trimesh(mesh).triangles_center).sum(1) > 0
     assert as_trimesh(mesh).area_faces[outward].sum() > 0.999 * as_trimesh(mesh).area
+
+
+def test_long_edges_are_divided_as_far_as_the_faces_allow():
+    box = trimesh.creation.box([0.02, 0.1, 0.15])
+    vertices, faces = divide(np.asarray(box.vertices), np.asarray(box.faces, np.int32), 1000)
+    divided = trimesh.Trimesh(vertices, faces, process=False)
+    assert is_watertight(faces)
+    assert len(faces) <= 1000
+    assert divided.edges_unique_length.max() < 0.04
+    np.testing.assert_allclose(divided.bounds, box.bounds, atol=1e-7)
+    assert divided.volume == pytest.approx(box.volume, rel=1e-5)
+
+
+def test_a_flat_side_is_left_vertices_for_its_colours_beside_one_that_bends():
+    x, y, z = np.moveaxis(grid(), -1, 0)
+    ripple = 0.002 * np.sin(600 * x) * np.sin(600 * y)
+    field = np.minimum(0.03 - np.maximum(np.abs(x), np.abs(y)), np.minimum(z + 0.03, 0.03 + ripple - z))
+    mesh = field_to_mesh(shape(field), max_faces=1500)
+    assert is_watertight(mesh.faces)
+    assert len(mesh.faces) <= 1500
+    bottom = mesh.vertices[:, 2] < -0.03 + 1e-3
+    assert bottom.sum() > 50
 
 
 @settings(max_examples=10, deadline=None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,6 +23,12 @@ NEGLIGIBLE = 0.25
 """Of a voxel: what a field on a grid says less surely than this costs faces for nothing."""
 DENOISED_FACES = 5000
 """A mesh is denoised at no fewer faces than this: fewer are as long as the shape's own bends."""
+BENT = 0.6
+UNEVEN = 3.0
+"""Where a hundredth of the edges is `UNEVEN` times as long as the median, the share `BENT` of the faces is spent where
+the surface bends, and the others divide what is long and flat."""
+DIVISIONS = 7
+"""Lengths of edges that are tried for it."""
 GREY = 160
 
 
@@ -54,6 +61,10 @@ def field_to_mesh(
         vertices = denoise(vertices, faces)
         vertices[:, 2] = np.maximum(vertices[:, 2], low)
     vertices, faces = decimate(vertices, faces, max_faces, NEGLIGIBLE * shape.voxel)
+    if len(faces) > BENT * max_faces and uneven(vertices, faces):
+        with contextlib.suppress(ReconstructionError):  # many parts have no face to spare
+            coarse = decimate(vertices, faces, round(BENT * max_faces), NEGLIGIBLE * shape.voxel)
+            vertices, faces = divide(*coarse, max_faces)
     return Mesh(vertices, faces, np.full((len(vertices), 3), GREY, np.uint8))
 
 
@@ -110,6 +121,38 @@ def decimate(vertices: F64, faces: I32, max_faces: int, negligible: float) -> tu
             )
         fewest = len(faces)
     return vertices, faces
+
+
+def uneven(vertices: F64, faces: I32) -> bool:
+    """Whether some of the edges are much longer than most."""
+    sides = _lengths(vertices, faces)
+    return bool(np.quantile(sides, 0.99) > UNEVEN * np.median(sides))
+
+
+def _lengths(vertices: F64, faces: I32) -> F64:
+    """(F, 3): of each face's edges."""
+    return np.linalg.norm(vertices[faces] - vertices[np.roll(faces, 1, axis=1)], axis=2)
+
+
+def divide(vertices: F64, faces: I32, max_faces: int) -> tuple[F64, I32]:
+    """The same closed surface with its longest edges divided, as far as ``max_faces`` and its shortest edge allow.
+
+    Colours lie at vertices: between those of a large flat face they would be smeared.
+    """
+    from manifold3d import Manifold
+    from manifold3d import Mesh as Triangles
+
+    body = finest = Manifold(Triangles(vertices.astype(np.float32), faces.astype(np.uint32)))
+    sides = _lengths(vertices, faces)
+    low, high = float(sides.min()), float(sides.max())
+    for _ in range(DIVISIONS):
+        length = (low * high) ** 0.5
+        divided = body.refine_to_length(length)
+        if divided.num_tri() <= max_faces:
+            finest, high = divided, length
+        else:
+            low = length
+    return _arrays(finest)
 
 
 def _arrays(body: manifold3d.Manifold) -> tuple[F64, I32]:
