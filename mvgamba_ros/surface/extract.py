@@ -135,7 +135,7 @@ def _lengths(vertices: F64, faces: I32) -> F64:
 
 
 def divide(vertices: F64, faces: I32, max_faces: int) -> tuple[F64, I32]:
-    """The same closed surface with its longest edges divided, as far as ``max_faces`` and its shortest edge allow.
+    """The same closed surface with its longest edges divided, as far as ``max_faces`` allows.
 
     Colours lie at vertices: between those of a large flat face they would be smeared.
     """
@@ -143,8 +143,9 @@ def divide(vertices: F64, faces: I32, max_faces: int) -> tuple[F64, I32]:
     from manifold3d import Mesh as Triangles
 
     body = finest = Manifold(Triangles(vertices.astype(np.float32), faces.astype(np.uint32)))
-    sides = _lengths(vertices, faces)
-    low, high = float(sides.min()), float(sides.max())
+    # if all faces were alike, their edges would be about as long as this; far below it lie millions of faces
+    alike = (2.3 * body.surface_area() / max_faces) ** 0.5
+    low, high = 0.5 * alike, float(_lengths(vertices, faces).max())
     for _ in range(DIVISIONS):
         length = (low * high) ** 0.5
         divided = body.refine_to_length(length)
