@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.hull import VisualHull
+from mvgamba_ros.geometry.rays import rays
 from mvgamba_ros.geometry.se3 import look_at
 from mvgamba_ros.surface.extract import is_watertight
 from mvgamba_ros.surface.from_gaussians import gaussians_to_mesh
 from mvgamba_ros.surface.fuse import DepthMaps, fuse_depths
-from mvgamba_ros.types import F64, Gaussians
+from mvgamba_ros.types import F64, Camera, Gaussians
 
 CENTRE = np.array([0.3, -0.2, 0.1])
 RADIUS = 0.04
@@ -131,17 +132,16 @@ def mesh_depths(mesh: trimesh.Trimesh, eyes: list[F64], size: int = 96) -> Depth
     K = np.array([[2.0 * size, 0, size / 2], [0, 2.0 * size, size / 2], [0, 0, 1]])
     scene = o3d.t.geometry.RaycastingScene()
     scene.add_triangles(mesh.vertices.astype(np.float32), mesh.faces.astype(np.uint32))
-    x = (np.arange(size) + 0.5 - size / 2) / K[0, 0]
-    ray = np.stack(np.broadcast_arrays(x[None, :], x[:, None], 1.0), -1)
     poses = np.stack([look_at(eye, CENTRE) for eye in eyes])
     front, back, far = [], [], 1.0
     for T in poses:
-        d = ray @ T[:3, :3].T
-        there = np.concatenate([np.broadcast_to(T[:3, 3], d.shape), d], -1)
-        again = np.concatenate([T[:3, 3] + far * d, -d], -1)
-        first, last = (scene.cast_rays(rays.astype(np.float32))["t_hit"].numpy() for rays in (there, again))
-        front.append(first)
-        back.append(np.where(np.isfinite(first), far - last, np.inf))
+        origin, d = rays(Camera(K, size, size), T)
+        there = np.concatenate([np.broadcast_to(origin, d.shape), d], -1)
+        again = np.concatenate([origin + far * d, -d], -1)
+        first, last = (scene.cast_rays(cast.astype(np.float32))["t_hit"].numpy() for cast in (there, again))
+        z = d @ T[:3, 2]
+        front.append(first * z)
+        back.append(np.where(np.isfinite(first), (far - last) * z, np.inf))
     Ks = np.repeat(K[None], len(eyes), 0)
     return DepthMaps(torch.tensor(np.stack(front)).float(), Ks, poses, torch.tensor(np.stack(back)).float())
 

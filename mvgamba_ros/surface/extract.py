@@ -41,9 +41,10 @@ def field_to_mesh(
 ) -> Mesh:
     """The zero surface of ``shape``'s field, grey, watertight, faces counter-clockwise from outside.
 
-    ``max_faces``: decimated to at most so many. ``support_height``: nothing lies below this world z; the mesh is
-    closed by a flat face there. ``least_part``: connected parts below this share of the largest one's volume go.
-    Hollows without an opening are filled: no view can have seen them. ``denoised``: see `denoise`.
+    ``max_faces``: decimated to at most so many, some of which divide the long edges of flat sides. ``support_height``:
+    nothing lies below this world z; the mesh is closed by a flat face there. ``least_part``: connected parts below this
+    share of the largest one's volume go. Hollows without an opening are filled: no view can have seen them.
+    ``denoised``: see `denoise`.
 
     Raises EMPTY_SURFACE where nothing is inside, BAD_OPTION where ``max_faces`` is too few for any solid.
     """
@@ -101,10 +102,7 @@ def decimate(vertices: F64, faces: I32, max_faces: int, negligible: float) -> tu
     """
     if len(faces) <= max_faces:
         return vertices, faces
-    from manifold3d import Manifold
-    from manifold3d import Mesh as Triangles
-
-    body = Manifold(Triangles(vertices.astype(np.float32), faces.astype(np.uint32))).simplify(negligible)
+    body = _body(vertices, faces).simplify(negligible)
     vertices, faces = _arrays(body)
     if len(faces) > max_faces:
         mesh = _open3d(vertices, faces).simplify_quadric_decimation(max_faces)
@@ -139,10 +137,7 @@ def divide(vertices: F64, faces: I32, max_faces: int) -> tuple[F64, I32]:
 
     Colours lie at vertices: between those of a large flat face they would be smeared.
     """
-    from manifold3d import Manifold
-    from manifold3d import Mesh as Triangles
-
-    body = finest = Manifold(Triangles(vertices.astype(np.float32), faces.astype(np.uint32)))
+    body = finest = _body(vertices, faces)
     # if all faces were alike, their edges would be about as long as this; far below it lie millions of faces
     alike = (2.3 * body.surface_area() / max_faces) ** 0.5
     low, high = 0.5 * alike, float(_lengths(vertices, faces).max())
@@ -154,6 +149,12 @@ def divide(vertices: F64, faces: I32, max_faces: int) -> tuple[F64, I32]:
         else:
             low = length
     return _arrays(finest)
+
+
+def _body(vertices: F64, faces: I32) -> manifold3d.Manifold:
+    from manifold3d import Manifold, Mesh
+
+    return Manifold(Mesh(vertices.astype(np.float32), faces.astype(np.uint32)))
 
 
 def _arrays(body: manifold3d.Manifold) -> tuple[F64, I32]:

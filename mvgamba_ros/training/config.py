@@ -33,8 +33,8 @@ class TrainConfig:
     the rate rises over the first ``warmup`` of them and falls over the last ``cooldown`` share. In between nothing
     depends on ``samples``, so it may be changed while a run is not yet cooling down. ``start``: a checkpoint's file,
     whose weights the run begins with, in a network as deep or deeper (`training.start`). ``optimizer``: "adamw" or
-    "muon" (`training.optimizers`). ``precision``: "no", or "bf16"
-    for products in bfloat16, worth it where the processor or the GPU has them.
+    "muon" (`training.optimizers`). ``precision``: "no", or "bf16" for products in bfloat16, worth it where the
+    processor or the GPU has them.
     """
 
     name: str

@@ -167,8 +167,10 @@ class Trainer:
     def _update(self, batch: Batch) -> dict[str, float]:
         c, acc = self.config, self.accelerator
         with acc.accumulate(self.network):
-            for group in (group for optimizer in self.optimizers for group in optimizer.param_groups):
-                group["lr"] = self.learning_rate()
+            rate = self.learning_rate()
+            for optimizer in self.optimizers:
+                for group in optimizer.param_groups:
+                    group["lr"] = rate
             output = self.network(batch.sample.inputs(), batch.rays, batch.agreement)
             losses = depth_losses(output, batch.sample)
             if self.step >= c.render_from:
