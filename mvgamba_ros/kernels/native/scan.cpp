@@ -21,9 +21,8 @@ constexpr int BLOCK = 16;
 constexpr int VECTORS = BLOCK / LANES;
 constexpr int CHUNK = 16;
 constexpr int GROUP = 4;
-// Tokens that take each step of a chain of instructions side by side (see exp2_in_range): of softplus and gate, and of
-// a group's decays, as many as the registers hold.
-constexpr int ABREAST = 4, ABREAST_DECAYS = LANES == 16 ? 2 : 1;
+// Tokens that take each step of softplus and gate side by side, as a group's states do in exp2_in_range.
+constexpr int ABREAST = 4;
 constexpr int AHEAD = 2;  // pieces
 constexpr int64_t LARGE = 2 << 20;  // bytes: a tensor of this size is not read again from a second-level cache
 
@@ -193,10 +192,7 @@ MVGAMBA_INLINE bool step_sizes(const ScanArgs& s, const Piece<FULL>& piece, cons
         }
     });
     bool in_range = true;
-    for (int v = 0; v < VECTORS; v++) {
-        const Vec exponent = longest[v] * load(largest + v * LANES);
-        for (int i = 0; i < LANES; i++) in_range &= exponent[i] <= 126.0f;
-    }
+    for (int v = 0; v < VECTORS; v++) in_range &= all_at_most(longest[v] * load(largest + v * LANES), 126.0f);
     return in_range;
 }
 
@@ -212,25 +208,44 @@ MVGAMBA_INLINE void decays(Vec (&exponent)[N]) {
 // One group of states through a piece: h is advanced, y is added to.
 // Not inlined: on its own the loop gets the registers it needs.
 template <bool IN_RANGE>
-__attribute__((noinline)) void advance(int tokens, int64_t padded, const float* a, const float* B, const float* C, const Vec* dt,
-                            const Vec* dtu, float* h_memory, Vec* y) {
-    Vec h[GROUP];
+__attribute__((noinline)) void advance(int tokens, int64_t padded, const float* a, const float* B, const float* C,
+                                       const Vec* dt, const Vec* dtu, float* h_memory, Vec* y) {
+    Vec h[GROUP], decay[GROUP];
     for (int n = 0; n < GROUP; n++) h[n] = load(h_memory + n * LANES);
-    by_tokens<ABREAST_DECAYS>(tokens, [&](int first, auto count) {
-        constexpr int T = count;
-        Vec decay[T * GROUP];
-        for (int i = 0; i < T; i++)
-            for (int n = 0; n < GROUP; n++) decay[i * GROUP + n] = dt[first + i] * load(a + n * LANES);
-        decays<IN_RANGE>(decay);
-        for (int i = 0; i < T; i++) {
-            const float *b = B + (first + i) * padded, *c = C + (first + i) * padded;
-            const Vec x = dtu[first + i];
-            Vec out = y[first + i];
-            for (int n = 0; n < GROUP; n++) h[n] = decay[i * GROUP + n] * h[n] + x * b[n];
-            for (int n = 0; n < GROUP; n++) out += h[n] * c[n];
-            y[first + i] = out;
+    auto update = [&](int t) {
+        const float *b = B + t * padded, *c = C + t * padded;
+        Vec out = y[t];
+        for (int n = 0; n < GROUP; n++) h[n] = decay[n] * h[n] + dtu[t] * b[n];
+        for (int n = 0; n < GROUP; n++) out += h[n] * c[n];
+        y[t] = out;
+    };
+    if constexpr (LANES == 16) {
+        // A token's exponents are split while the decays of the one before are raised and used, so that no instruction
+        // waits long for another; other sets have too few registers.
+        Vec whole[GROUP], fraction[GROUP];
+        auto split = [&](int t) {
+            for (int n = 0; n < GROUP; n++) {
+                Vec exponent = unfused(dt[t] * load(a + n * LANES));
+                if (!IN_RANGE) exponent = in_exp2_range(exponent);
+                split_exponent(exponent, whole[n], fraction[n]);
+            }
+        };
+        auto raise = [&] {
+            for (int n = 0; n < GROUP; n++) decay[n] = exp2_of_split(whole[n], fraction[n]);
+        };
+        split(0);
+        for (int t = 0; t < tokens; t++) {
+            raise();
+            if (t + 1 < tokens) split(t + 1);
+            update(t);
         }
-    });
+    } else {
+        for (int t = 0; t < tokens; t++) {
+            for (int n = 0; n < GROUP; n++) decay[n] = dt[t] * load(a + n * LANES);
+            decays<IN_RANGE>(decay);
+            update(t);
+        }
+    }
     for (int n = 0; n < GROUP; n++) store(h_memory + n * LANES, h[n]);
 }
 

@@ -49,6 +49,16 @@ MVGAMBA_INLINE void stores_done() {
 #endif
 }
 MVGAMBA_INLINE Vec splat(float x) { return Vec{} + x; }
+// A product that the compiler does not fuse with the additions that use it. Fused, a product is worked out once for each
+// of them: as many instructions, more of them multiplications, which are what the loop here waits for.
+MVGAMBA_INLINE Vec unfused(Vec product) {
+#if defined(__x86_64__)
+    asm("" : "+v"(product));
+#else
+    asm("" : "+w"(product));
+#endif
+    return product;
+}
 // A NaN in `a` stays a NaN (so clamps do not hide one), a NaN in `b` does not. The compiler does not make one
 // instruction of the comparison, where the instruction set has it.
 #if MVGAMBA_LANES == 16
@@ -81,6 +91,17 @@ MVGAMBA_INLINE Vec load_first(const float* p, int count) {
 MVGAMBA_INLINE void store_first(float* p, Vec v, int count) { memcpy(p, &v, sizeof(float) * count); }
 #endif
 
+// Whether no lane is above `limit`; of a NaN it says no.
+MVGAMBA_INLINE bool all_at_most(Vec x, float limit) {
+#if MVGAMBA_LANES == 16
+    return _mm512_cmp_ps_mask((__m512)x, _mm512_set1_ps(limit), _CMP_LE_OQ) == 0xffff;
+#else
+    bool all = true;
+    for (int i = 0; i < LANES; i++) all &= x[i] <= limit;
+    return all;
+#endif
+}
+
 MVGAMBA_INLINE float sum(Vec v) {
     float s = 0;
     for (int i = 0; i < LANES; i++) s += v[i];
@@ -112,36 +133,39 @@ MVGAMBA_INLINE IVec power_of_fraction(IVec k) {
     return (IVec)_mm256_permutevar_ps(_mm256_set_m128(table, table), (__m256i)k);
 }
 MVGAMBA_INLINE Vec polynomial(Vec f) { return ((f * 0.05547259f + 0.24035098f) * f + 0.69314772f) * f + 1.0f; }
+#else
+constexpr int FRACTION = 0;
+MVGAMBA_INLINE Vec polynomial(Vec f) {
+    Vec p = f * 1.326472697e-3f + 9.671512759e-3f;
+    p = p * f + 5.550733746e-2f;
+    p = p * f + 2.402224208e-1f;
+    p = p * f + 6.931469776e-1f;
+    return p * f + 1.0f;
+}
 #endif
 
-// Of N vectors at once, step by step over all of them: a processor's window of waiting instructions holds only a few
+// exp2_in_range in two stages. `whole` is k still in the low bits of a float.
+MVGAMBA_INLINE void split_exponent(Vec t, Vec& whole, Vec& fraction) {
+    const Vec magic = splat(12582912.0f / (1 << FRACTION));
+    whole = t + magic;
+    fraction = t - (whole - magic);
+}
+MVGAMBA_INLINE Vec exp2_of_split(Vec whole, Vec fraction) {
+    const IVec k = (IVec)whole;
+#if MVGAMBA_LANES >= 8
+    return polynomial(fraction) * (Vec)(power_of_fraction(k) + (k << (23 - FRACTION)));
+#else
+    return (Vec)((IVec)polynomial(fraction) + (k << 23));
+#endif
+}
+
+// Of N vectors at once, stage by stage over all of them: a processor's window of waiting instructions holds only a few
 // such chains, and one chain after the other would leave it idle.
 template <int N>
 MVGAMBA_INLINE void exp2_in_range(Vec (&t)[N]) {
-#if MVGAMBA_LANES >= 8
-    const Vec magic = splat(12582912.0f / (1 << FRACTION));
-    Vec shifted[N];
-    for (int n = 0; n < N; n++) shifted[n] = t[n] + magic;
-    for (int n = 0; n < N; n++) t[n] -= shifted[n] - magic;
-    for (int n = 0; n < N; n++) t[n] = polynomial(t[n]);
-    for (int n = 0; n < N; n++) {
-        const IVec k = (IVec)shifted[n];
-        t[n] *= (Vec)(power_of_fraction(k) + (k << (23 - FRACTION)));
-    }
-#else
-    const Vec magic = splat(12582912.0f);
-    for (int n = 0; n < N; n++) {
-        const Vec shifted = t[n] + magic;
-        const Vec f = t[n] - (shifted - magic);
-        Vec p = splat(1.326472697e-3f);
-        p = p * f + 9.671512759e-3f;
-        p = p * f + 5.550733746e-2f;
-        p = p * f + 2.402224208e-1f;
-        p = p * f + 6.931469776e-1f;
-        p = p * f + 1.0f;
-        t[n] = (Vec)((IVec)p + ((IVec)shifted << 23));
-    }
-#endif
+    Vec whole[N];
+    for (int n = 0; n < N; n++) split_exponent(t[n], whole[n], t[n]);
+    for (int n = 0; n < N; n++) t[n] = exp2_of_split(whole[n], t[n]);
 }
 MVGAMBA_INLINE Vec exp2_in_range(Vec t) {
     Vec one[1] = {t};
