@@ -3,6 +3,7 @@
 #   make test            lint, types, tests
 #   make bench-kernels   the kernels' table of times
 #   make asan            the kernels' tests under the address and undefined-behaviour sanitizers
+#   make neon            the kernels' tests on aarch64, emulated
 #   make setup           only the set-up
 # PYTHON=python3.12 picks the interpreter (3.10 to 3.13); without it the first one that fits is taken.
 
@@ -18,7 +19,7 @@ KERNELS := $(shell find mvgamba_ros/kernels/native -type f 2>/dev/null)
 # The wheels' start-up hook marks a process tree as bootstrapped; a mark inherited from another environment misleads it.
 unexport _ROS_WHEELS_BOOTSTRAP_COMPLETE
 
-.PHONY: setup test lint demo bench-kernels asan clean
+.PHONY: setup test lint demo bench-kernels asan neon clean
 
 setup: $(STAMPS)/package $(STAMPS)/interfaces
 
@@ -42,6 +43,9 @@ asan: setup
 		ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 \
 		MVGAMBA_KERNELS=$(CURDIR)/build/kernels/asan python -m pytest $(PYTEST_ARGS) \
 		$(filter-out %_cuda.py,$(wildcard test/test_kernels_*.py))
+
+neon: setup
+	$(RUN) tools/test_neon.sh $(PYTEST_ARGS)
 
 clean:
 	rm -rf $(VENV) build install log

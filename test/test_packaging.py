@@ -139,3 +139,15 @@ def test_the_set_up_names_the_exact_line_when_no_python_fits(tmp_path):
         [str(REPOSITORY / "tools" / "find_python.sh"), sys.executable], capture_output=True, text=True, check=True
     )
     assert Path(found.stdout.strip()).is_file()
+
+
+@pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
+def test_pip_and_make_take_the_open3d_that_there_is_for_a_machine(machine):
+    from packaging.requirements import Requirement
+
+    project = re.findall(r'"(open3d[^"]*)"', (REPOSITORY / "pyproject.toml").read_text())
+    pinned = [line for line in (REPOSITORY / "requirements.txt").read_text().splitlines() if line.startswith("open3d")]
+    environment = {"platform_machine": machine, "sys_platform": "linux"}
+    for lines in (project, pinned):
+        wanted = [r.name for r in map(Requirement, lines) if r.marker is None or r.marker.evaluate(environment)]
+        assert wanted == ["open3d-cpu" if machine == "x86_64" else "open3d"]  # open3d-cpu is for x86-64 only

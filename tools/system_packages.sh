@@ -1,6 +1,11 @@
 #!/bin/sh
 # Install the Debian or Ubuntu packages that the Python wheels and the build need, or name the exact line that does.
 set -eu
+if [ "$(uname -m)" != x86_64 ]; then
+    echo "ROS 2 is to be had as wheels for x86-64 only, and this machine is $(uname -m): install ROS 2 Jazzy or Kilted and" >&2
+    echo "build with colcon (README, \"Into your workspace\"), or 'pip install .' for the core without ROS" >&2
+    exit 1
+fi
 packages="cmake g++ make libegl1 libgl1 libgl1-mesa-dri libgomp1 libusb-1.0-0"
 if ! command -v dpkg-query >/dev/null 2>&1; then
     echo "not a Debian or Ubuntu system: make sure it has the equivalents of: $packages" >&2
