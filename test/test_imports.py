@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1] / "mvgamba_ros"
 CORE = [
-    ("types", "errors", "process"),
+    ("types", "errors", "process", "parallel"),
     ("options",),
     ("geometry",),
     ("kernels",),

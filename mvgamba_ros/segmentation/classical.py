@@ -12,6 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
+from mvgamba_ros.parallel import each
 from mvgamba_ros.segmentation import objectness
 from mvgamba_ros.segmentation.blobs import without_specks
 from mvgamba_ros.segmentation.carving import UNSEEN, Carving, check_silhouettes
@@ -64,11 +65,12 @@ class ClassicalSegmenter:
         windows = make_windows(views, region, prompts, SIDE)
         states, carving, _ = label(self.network, windows, region, prompts, False, cancelled)
         check_silhouettes(views, [state.labels for state in states], carving)
-        masks = []
-        for index, view in enumerate(views):
-            report(0.8 + 0.2 * index / len(views))
-            state = states[index]
-            masks.append(refine(view, state.window, without_specks(state.labels, state.window, state.odds), state.odds))
+        report(0.8)
+
+        def border(view: View, state: State) -> Bool:
+            return refine(view, state.window, without_specks(state.labels, state.window, state.odds), state.odds)
+
+        masks = each(border, views, states)
         if progress is not None:
             progress("segment", 1.0)
         return masks

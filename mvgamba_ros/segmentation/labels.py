@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 
 from mvgamba_ros.geometry.se3 import inverse, transform
+from mvgamba_ros.parallel import each
 from mvgamba_ros.segmentation import objectness, plane
 from mvgamba_ros.segmentation.blobs import one_object
 from mvgamba_ros.segmentation.carving import CELLS, UNSEEN, Carving
@@ -86,7 +87,7 @@ def label(
     height = prompts.support_height
     if height is None:
         height, _ = support_height(windows, region, anywhere=searching)
-    states = [_begin(window, region, height) for window in windows]
+    states = each(lambda window: _begin(window, region, height), windows)
     carving = Carving(windows, region, _floor(region, height, searching))
     pairs: list[list[plane.PlanePair]] = [[] for _ in windows]
     if height is not None and len(windows) > 1:
@@ -241,17 +242,14 @@ def _agree(states: Sequence[State], carving: Carving, certain: float) -> None:
         labelled = np.where(state.labels, 3.0, -3.0).astype(np.float32)
         beliefs.append(((1 - certain) * smooth + certain * labelled).astype(np.float32))
     votes = carving.gather(beliefs) if several else None
-    for index, state in enumerate(states):
+
+    def cut(index: int, state: State) -> None:
         total = state.odds
         if votes is not None:
             others = np.delete(votes, index, axis=0)
             worst = np.where(others == UNSEEN, OUT_OF_SIGHT, others).min(axis=0).astype(np.float32)
             state.reach = carving.full(index, carving.render(index, worst, -4.0))
             total = total + np.clip(state.reach, -4.0, 1.0)
-        state.labels = best_labels(
-            total,
-            state.borders,
-            state.window.allowed,
-            state.window.on,
-            SMOOTHNESS,
-        )
+        state.labels = best_labels(total, state.borders, state.window.allowed, state.window.on, SMOOTHNESS)
+
+    each(cut, range(len(states)), states)

@@ -17,6 +17,7 @@ from scipy.ndimage import uniform_filter
 from mvgamba_ros.geometry.camera import project
 from mvgamba_ros.geometry.rays import rays
 from mvgamba_ros.geometry.se3 import inverse
+from mvgamba_ros.parallel import each
 from mvgamba_ros.segmentation.colors import CELLS, cells
 from mvgamba_ros.segmentation.region import Window, distance_from_middle
 from mvgamba_ros.types import F32, F64, Bool, Box
@@ -93,8 +94,9 @@ def compare(
     labs = [cv2.GaussianBlur(window.lab, (0, 0), 0.7) * WEIGHT for window in windows]
     envelopes = [_envelope(lab) for lab in labs]
     axes = np.array([window.T_world_camera[:3, 2] for window in windows])
-    answer: list[list[PlanePair]] = []
-    for i, window in enumerate(windows):
+
+    def comparisons(i: int) -> list[PlanePair]:
+        window = windows[i]
         points, hit = plane_points(window, height)
         others = [j for j in np.argsort(-axes @ axes[i]) if j != i][:neighbours]
         pairs = []
@@ -115,8 +117,9 @@ def compare(
             match = seen & _matches(labs[i], lower, upper)
             chance = _chance(labs[i], labs[j] + gain, lower, upper, steps)
             pairs.append(PlanePair(int(j), seen, outside, match, columns, rows, chance))
-        answer.append(pairs)
-    return answer
+        return pairs
+
+    return each(comparisons, range(len(windows)))
 
 
 def _chance(lab: F32, other: F32, lower: F32, upper: F32, steps: Sequence[int]) -> F32:
@@ -185,7 +188,7 @@ def estimate_height(windows: Sequence[Window], region: Box, anywhere: bool = Fal
     radius = 0.75 * float(np.linalg.norm(region.size))
     line = np.linspace(-radius, radius, 64)
     grid = np.stack(np.meshgrid(line + center[0], line + center[1]), axis=-1).reshape(-1, 2)
-    planes = [_Plane.of(window, grid, anywhere) for window in windows]
+    planes = each(lambda window: _Plane.of(window, grid, anywhere), windows)
     heights = np.arange(low, high + step, step)
     scores = np.array([_agreement(planes, height) for height in heights])
     share = scores[:, 0] / np.maximum(scores[:, 1], 1.0)

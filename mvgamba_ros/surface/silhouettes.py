@@ -17,6 +17,7 @@ from scipy.ndimage import gaussian_filter
 
 from mvgamba_ros.geometry.camera import project
 from mvgamba_ros.geometry.hull import VisualHull
+from mvgamba_ros.parallel import each
 from mvgamba_ros.types import F32, F64, I64, View
 
 LIFT = 0.5
@@ -43,7 +44,7 @@ def reach_silhouettes(shape: VisualHull, hull: VisualHull, views: Sequence[View]
     index = np.nonzero(hull.field > 0.0)
     points = hull.origin + hull.voxel * np.stack(index, axis=1)
     inside = shape.field[index]
-    lacking = [_lacking(view, points, inside, hull.voxel) for view in views]
+    lacking = each(lambda view: _lacking(view, points, inside, hull.voxel), views)
     field, added = shape.field, np.zeros_like(shape.field)
     for _ in range(ROUNDS):
         added[index] = _filling(field[index], lacking, hull.voxel)
