@@ -67,8 +67,11 @@ def best_labels(evidence: F32, edges: np.ndarray, allowed: Bool, certain: Bool, 
 
 def edges(lab: F32) -> np.ndarray:
     """(h, w, 2) uint8 of an image (h, w, 3) in L*a*b*: lightness, and hue along the direction in which it varies."""
-    hue = lab[..., 1:].reshape(-1, 2) - lab[..., 1:].reshape(-1, 2).mean(axis=0)
-    direction = np.linalg.eigh(hue.T @ hue)[1][:, -1]
-    chroma = (hue @ direction).reshape(lab.shape[:2])
-    stacked = np.stack([lab[..., 0] * 2.55, 127.5 + 2.55 * chroma], axis=-1)
-    return np.clip(stacked, 0, 255).astype(np.uint8)
+    hue = np.stack([channel - channel.mean() for channel in (lab[..., 1], lab[..., 2])])
+    flat = hue.reshape(2, -1)
+    across, along = np.linalg.eigh(flat @ flat.T)[1][:, -1]
+    chroma = across * hue[0] + along * hue[1]
+    answer = np.empty((*lab.shape[:2], 2), np.uint8)
+    answer[..., 0] = np.clip(lab[..., 0] * 2.55, 0, 255)
+    answer[..., 1] = np.clip(127.5 + 2.55 * chroma, 0, 255)
+    return answer

@@ -142,9 +142,8 @@ def _chance(lab: F32, other: F32, lower: F32, upper: F32, steps: Sequence[int]) 
 
 
 def _matches(lab: F32, lower: F32, upper: F32) -> Bool:
-    away = np.maximum(lower - lab, lab - upper)
-    np.maximum(away, 0.0, out=away)
-    return np.einsum("hwc,hwc->hw", away, away) < TOLERANCE**2
+    away = cv2.max(cv2.max(cv2.subtract(lower, lab), cv2.subtract(lab, upper)), 0.0)  # type: ignore[call-overload]
+    return cv2.transform(cv2.multiply(away, away), np.ones((1, 3), np.float32)) < TOLERANCE**2
 
 
 def evidence(pairs: Sequence[PlanePair], shape: tuple[int, int], object_odds: Sequence[F32]) -> F32:
