@@ -6,11 +6,13 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
+from torch import nn
 
 from mvgamba_ros.evaluation.shape import shape_errors, surface_points
 from mvgamba_ros.io.capture import read_capture
 from mvgamba_ros.io.mesh import read_mesh
-from mvgamba_ros.model.checkpoint import SHIPPED, load_checkpoint
+from mvgamba_ros.model.checkpoint import SHIPPED, load_checkpoint, read_weights, write_weights
 from mvgamba_ros.options import Options
 from mvgamba_ros.pipeline import reconstruct
 
@@ -41,3 +43,14 @@ def test_the_file_says_how_it_came_to_be_and_is_small() -> None:
     assert recipe["samples"] > 0
     assert recipe["metrics"]["f5"] > 0.5
     assert re.fullmatch(r"[0-9a-f]{40}", recipe["commit"])
+
+
+def test_weights_are_stored_to_half_precision_and_the_rest_whole(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Linear(64, 32), nn.LayerNorm(32))
+    write_weights(tmp_path / "small.safetensors", network, {"name": "small"})
+    tensors, header = read_weights(tmp_path / "small.safetensors")
+    assert header == {"name": "small"}
+    assert {k: v.dtype for k, v in tensors.items() if v.ndim > 1} == {"0.weight": torch.float16}
+    torch.testing.assert_close(tensors["0.weight"].float(), network[0].weight.detach(), rtol=2**-11, atol=1e-7)
+    assert torch.equal(tensors["0.bias"], network[0].bias.detach())

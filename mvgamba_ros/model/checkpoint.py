@@ -51,8 +51,10 @@ def load_checkpoint(path: Path = SHIPPED) -> tuple[ArmNetwork, dict[str, Any]]:
 
 
 def write_weights(path: Path, network: nn.Module, header: dict[str, str]) -> None:
-    """Any network's parameters and buffers as float32, with a ``header`` of its own."""
-    tensors = {name: value.detach().cpu().float().contiguous() for name, value in network.state_dict().items()}
+    """Any network's parameters and buffers, with a ``header`` of its own: matrices and filters as float16, which is
+    finer than the products that take them where those are in bfloat16, the rest as float32."""
+    state = {name: value.detach().cpu().float().contiguous() for name, value in network.state_dict().items()}
+    tensors = {name: value.half() if value.ndim > 1 else value for name, value in state.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file(tensors, path, metadata=header)
 
