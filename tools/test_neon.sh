@@ -21,9 +21,9 @@ if [ ! -d "$here/wheels" ]; then
     # With their dependencies by name: pip reads those for this machine, and would take CUDA's too.
     python -m pip install --quiet --disable-pip-version-check --only-binary=:all: --python-version 3.11 --no-deps \
         --platform manylinux2014_aarch64 --platform manylinux_2_27_aarch64 --platform manylinux_2_28_aarch64 \
-        --target "$here/wheels" torch==2.9.1 filelock fsspec jinja2 markupsafe mpmath networkx sympy typing_extensions \
-        numpy==2.4.6 scipy==1.17.1 threadpoolctl==3.8.0 hypothesis==6.168.5 sortedcontainers pytest==9.2.0 \
-        iniconfig packaging pluggy pygments pytest-timeout==2.4.0
+        --constraint requirements.txt --constraint requirements-dev.txt --target "$here/wheels" \
+        torch==2.9.1 filelock fsspec jinja2 markupsafe mpmath networkx sympy typing_extensions numpy scipy threadpoolctl \
+        hypothesis sortedcontainers pytest iniconfig packaging pluggy pygments pytest-timeout
 fi
 PYTHONPATH=$here/wheels:$PWD MVGAMBA_KERNELS=$here/lib OMP_NUM_THREADS=2 \
     qemu-aarch64-static -L "$here/root" "$here/root/usr/bin/python3.11" -m pytest -q -p no:cacheprovider \

@@ -21,7 +21,7 @@ constexpr int BLOCK = 16;
 constexpr int VECTORS = BLOCK / LANES;
 constexpr int CHUNK = 16;
 constexpr int GROUP = 4;
-// Tokens that take each step of softplus and gate side by side, as a group's states do in exp2_in_range.
+// Tokens that take each stage of softplus and gate side by side, as a group's states do in exp2_in_range.
 constexpr int ABREAST = 4;
 constexpr int AHEAD = 2;  // pieces
 constexpr int64_t LARGE = 2 << 20;  // bytes: a tensor of this size is not read again from a second-level cache

@@ -49,8 +49,9 @@ MVGAMBA_INLINE void stores_done() {
 #endif
 }
 MVGAMBA_INLINE Vec splat(float x) { return Vec{} + x; }
-// A product that the compiler does not fuse with the additions that use it. Fused, a product is worked out once for each
-// of them: as many instructions, more of them multiplications, which are what the loop here waits for.
+// A product that the compiler does not fuse with the additions that use it. Fused with two, it is worked out twice: an
+// instruction less, but a multiplication more, and where additions have pipes of their own (AMD's AVX-512) the
+// multiplications are what a loop waits for.
 MVGAMBA_INLINE Vec unfused(Vec product) {
 #if defined(__x86_64__)
     asm("" : "+v"(product));
