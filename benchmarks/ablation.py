@@ -70,6 +70,7 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "rendering losses alone": ("render_from=0", "losses.bins=0", "losses.front=0", "losses.back=0"),
     "undisturbed samples": ("sampling.augmented=0",),
     "Muon": ("optimizer=muon",),
+    "a second look": ("model.second_look=16",),
 }
 """Name -> changes of the training config."""
 

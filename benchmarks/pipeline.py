@@ -37,6 +37,7 @@ from mvgamba_ros.methods import load_method, mvgamba
 from mvgamba_ros.methods.mvgamba import MVGambaMethod
 from mvgamba_ros.model import arm
 from mvgamba_ros.model.interval import CropBatch, Intervals, hull_intervals, photo_consistency
+from mvgamba_ros.model.second_look import Witnesses
 from mvgamba_ros.options import Options
 from mvgamba_ros.pipeline import STAGES, reconstruct
 from mvgamba_ros.types import Prompts, View
@@ -48,6 +49,8 @@ INSIDE = {
     "intervals": (mvgamba, "hull_intervals"),
     "forward": (arm.ArmNetwork, "forward"),
     "colour sweep": (arm, "photo_consistency"),
+    "views prepared": (Witnesses, "of"),
+    "views asked": (Witnesses, "ask"),
     "fuse": (mvgamba, "fuse_depths"),
     "smooth": (mvgamba, "smooth"),
     "reach": (mvgamba, "reach_silhouettes"),
@@ -55,7 +58,9 @@ INSIDE = {
     "mesh": (mvgamba, "field_to_mesh"),
     "refine": (mvgamba, "refine"),
 }
-"""The parts of the pipeline's stage "method", each with the function that does it; the sweep is inside the forward."""
+"""The parts of the pipeline's stage "method", each with the function that does it; those in `IN_FORWARD` are inside
+the forward."""
+IN_FORWARD = ("colour sweep", "views prepared", "views asked")
 
 ROWS = {
     "check": "check and undistort the views",
@@ -65,6 +70,7 @@ ROWS = {
     "crops": "crop the views",
     "intervals": "hull interval of every ray",
     "colour sweep": "colours along every ray",
+    "witnesses": "ask the other views, closer",
     "layers": "layers of the network",
     "fuse": "fuse the depths",
     "smooth": "smooth the field",
@@ -78,7 +84,7 @@ ROWS = {
     "other": "between these",
     "refine": "refine the Gaussians",
 }
-NETWORK = ("intervals", "colour sweep", "layers")
+NETWORK = ("intervals", "colour sweep", "witnesses", "layers")
 AROUND = ("segment", "support", "hull", "fuse", "smooth", "reach", "closer", "mesh", "paint")
 """Segmentation, hull and surface: what the second bar counts."""
 COLORS = {**dict.fromkeys(NETWORK, "tab:orange"), **dict.fromkeys(AROUND, "tab:blue"), "refine": "tab:green"}
@@ -131,8 +137,15 @@ def measure(
         rays = hull_intervals(crops, network.grid)
         agreement = photo_consistency(crops, rays, network.config.bins)
 
+        said = recorded(network, crops, rays)
+
         def layers() -> None:
-            with patch.object(arm, "photo_consistency", lambda *_: agreement):
+            answers = iter(said)
+            with (
+                patch.object(arm, "photo_consistency", lambda *_: agreement),
+                patch.object(Witnesses, "of", lambda *_: next(answers)),
+                patch.object(Witnesses, "ask", lambda *_: next(answers)),
+            ):
                 network(crops, rays)
 
         calls: dict[str, Callable[[], object]] = {
@@ -157,6 +170,14 @@ def measure(
     return {k: median(turns[k]) for k in ROWS}, {k: median(v) for k, v in alone.items()}, peaks
 
 
+def recorded(network: arm.ArmNetwork, crops: CropBatch, rays: Intervals) -> list[object]:
+    """What the calls that ask the other views answer in a forward pass, in turn: nothing in them is learned."""
+    answers: list[object] = []
+    with timed(dict.fromkeys(INSIDE, 0.0), lambda name, result: name.startswith("views") and answers.append(result)):
+        network(crops, rays)
+    return answers
+
+
 def seconds(call: Callable[[], object]) -> float:
     began = time.perf_counter()
     call()
@@ -168,7 +189,7 @@ def run_pipeline(views: Sequence[View], options: Options) -> tuple[Seconds, Crop
     spent: Seconds = dict.fromkeys(INSIDE, 0.0)
     seen: list[CropBatch] = []
 
-    def keep(result: object) -> None:
+    def keep(_: str, result: object) -> None:
         if isinstance(result, CropBatch):
             seen.append(result)
 
@@ -178,25 +199,27 @@ def run_pipeline(views: Sequence[View], options: Options) -> tuple[Seconds, Crop
     whole = time.perf_counter() - began
     rows = {
         **{name: told[name] for name in STAGES if name not in ("method", "surface", "undistort")},
-        **{name: value for name, value in spent.items() if name != "forward"},
+        **{name: value for name, value in spent.items() if name in ROWS},
+        "witnesses": spent["views prepared"] + spent["views asked"],
         "check": told["check"] + told["undistort"],
         "paint": told["surface"],
-        "layers": spent["forward"] - spent["colour sweep"],
+        "layers": spent["forward"] - sum(spent[name] for name in IN_FORWARD),
     }
     rows["other"] = whole - sum(rows.values())
     return rows, seen[0]
 
 
 @contextmanager
-def timed(spent: Seconds, keep: Callable[[object], None]) -> Iterator[None]:
-    """Within this context the functions of `INSIDE` add their seconds to ``spent`` and hand ``keep`` their results."""
+def timed(spent: Seconds, keep: Callable[[str, object], object]) -> Iterator[None]:
+    """Within this context the functions of `INSIDE` add their seconds to ``spent`` and hand ``keep`` their name and
+    result."""
 
     def watch(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         def watched(*args: Any, **kwargs: Any) -> Any:
             began = time.perf_counter()
             result = function(*args, **kwargs)
             spent[name] += time.perf_counter() - began
-            keep(result)
+            keep(name, result)
             return result
 
         return watched
@@ -257,7 +280,12 @@ def verdicts(stages: Seconds, alone: Seconds) -> list[str]:
     rest = sum(value for name, value in stages.items() if name != "refine")
     rows = [
         ("layers of the network over their matrix products", alone["layers"], products, PRODUCTS_BAR),
-        ("  and with the colours along every ray", alone["without intervals"], products, PRODUCTS_BAR),
+        (
+            "  and with what the views' colours and depths say along every ray",
+            alone["without intervals"],
+            products,
+            PRODUCTS_BAR,
+        ),
         ("  and with the hull intervals too", alone["with intervals"], products, PRODUCTS_BAR),
         ("segmentation, hull and surface over the network", sum(stages[k] for k in AROUND), network, AROUND_BAR),
         ("refinement over all the rest", stages["refine"], rest, REFINE_BAR),

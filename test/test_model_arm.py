@@ -13,8 +13,9 @@ from mvgamba_ros.geometry.se3 import inverse, look_at
 from mvgamba_ros.model.arm import ORDERS, ArmConfig, ArmNetwork, BinHead
 from mvgamba_ros.model.checkpoint import load_checkpoint, save_checkpoint
 from mvgamba_ros.model.interval import CropBatch, hull_intervals, photo_consistency, pixel_rays
+from mvgamba_ros.model.second_look import TELLS, Witnesses
 
-SMALL = ArmConfig(size=48, width=32, skip=16, bins=8, orders=ORDERS)
+SMALL = ArmConfig(size=48, width=32, skip=16, bins=8, orders=ORDERS, second_look=8)
 RADIUS = 0.6
 
 
@@ -57,7 +58,8 @@ def network() -> ArmNetwork:
     torch.manual_seed(0)
     network = ArmNetwork(SMALL)
     # the heads start at zero; random ones make every claim below about the whole network
-    for parameter in network.attribute_head.parameters():
+    assert network.second_head is not None
+    for parameter in (*network.attribute_head.parameters(), *network.second_head.logit.parameters()):
         torch.nn.init.normal_(parameter, std=0.2)
     return network.eval()
 
@@ -99,11 +101,57 @@ def test_any_number_of_views_gives_gaussians_inside_the_hull(network: ArmNetwork
         output = network(sphere_seen_from(views))
     gaussians = output.gaussians()
     assert len(gaussians.means) == 2 * int(output.rays.valid.sum()) > 0
-    assert (output.depth >= output.rays.near[..., None] - 1e-5)[output.rays.valid].all()
-    assert (output.depth <= output.rays.far[..., None] + 1e-5)[output.rays.valid].all()
+    valid = output.rays.valid
+    assert (output.first_depth >= output.rays.near[..., None] - 1e-5)[valid].all()
+    assert (output.first_depth <= output.rays.far[..., None] + 1e-5)[valid].all()
+    assert output.second_reach is not None
+    assert ((output.depth - output.first_depth).abs() <= output.second_reach)[valid].all()
+    assert (output.spread > 0)[valid].all()
     for value in (gaussians.means, gaussians.scales, gaussians.quats, gaussians.opacities, gaussians.colors):
         assert torch.isfinite(value).all()
     torch.testing.assert_close(gaussians.quats.norm(dim=-1), torch.ones(len(gaussians.quats)))
+
+
+def test_a_second_look_that_has_learned_nothing_changes_no_depth() -> None:
+    torch.manual_seed(0)
+    batch = sphere_seen_from(4)
+    with torch.no_grad():
+        output = ArmNetwork(SMALL).eval()(batch)
+    torch.testing.assert_close(output.depth, output.first_depth, atol=1e-6, rtol=1e-6)
+
+
+def test_other_views_tell_a_point_on_the_surface_from_those_beside_it() -> None:
+    """Views that know the sphere: at its surface colours are alike and the point lies on their first hits; before it
+    it lies before them, and behind it behind."""
+    batch = sphere_seen_from(6, size=64)
+    rays = hull_intervals(batch, 32)
+    truth = torch.where(rays.valid, sphere_depth(batch, 32), 0)
+    spread = torch.full((*truth.shape, 2), 0.02)
+    witnesses = Witnesses.of(batch, rays, torch.stack([truth, truth + 0.5], -1), spread)
+    pick = rays.valid[0, 0] & (truth[0, 0] < truth[0, 0][rays.valid[0, 0]].median())  # the middle, others see it too
+    own = witnesses.own[0, 0][:, pick].T
+
+    def told(offset: float) -> torch.Tensor:
+        z = truth[0, 0][pick] + offset
+        said = witnesses.ask(0, 0, rays.origins[0, 0] + z[:, None] * rays.directions[0, 0][pick], own)
+        assert said.shape == (5, int(pick.sum()), TELLS)
+        near = said[[0, 4]]  # the neighbours on either side, which look at the same side of the sphere
+        return near[near[..., 8] > 0].mean(0)
+
+    before, at, behind = told(-0.15), told(0.0), told(0.15)
+    assert at[0] < 0.5 * min(before[0], behind[0])
+    assert abs(float(at[2])) < 0.25
+    assert before[2] < -0.5
+    assert behind[2] > 0.5
+
+
+def test_a_view_without_others_is_told_nothing() -> None:
+    batch = sphere_seen_from(1)
+    rays = hull_intervals(batch, 24)
+    nothing = rays.near[..., None].expand(*rays.near.shape, 2)
+    said = Witnesses.of(batch, rays, nothing, nothing).ask(0, 0, torch.rand(7, 3), torch.rand(7, 4))
+    assert said.shape == (1, 7, TELLS)
+    assert not said.any()
 
 
 def test_the_same_views_give_the_same_answer(network: ArmNetwork) -> None:

@@ -9,6 +9,7 @@ rotations mix 32 canonical quaternions (RotNet). What it changes, and why:
 - Silhouettes and the hull's near and far depth are inputs, and the position bins lie on the pixel's ray between them.
 - Two Gaussians per ray, where it first meets the surface and where it leaves the object for good: together they bound
   the shape, seen and unseen, in every view.
+- A second look at every ray, close around the first one's depths (`model.second_look`).
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from mvgamba_ros.kernels.rasterize_reference import LOW_PASS
 from mvgamba_ros.model.interval import CropBatch, Intervals, hull_intervals, photo_consistency, view_ranks
 from mvgamba_ros.model.mamba import Block, RMSNorm, init_residual_scale
 from mvgamba_ros.model.rotnet import RotNet
+from mvgamba_ros.model.second_look import SecondLook
 from mvgamba_ros.types import Gaussians
 
 ORDERS = ("rows", "rows_reversed", "across", "across_reversed", "columns", "columns_reversed")
@@ -38,7 +40,8 @@ GAPPED_VIEWS = 4
 @dataclass(frozen=True)
 class ArmConfig:
     """``size``: crop side in pixels; ``patch``: token side; ``stride``: pixels between Gaussians; ``bins``: positions
-    along a ray; ``orders``: the scan order of each block, so their number is the depth.
+    along a ray; ``orders``: the scan order of each block, so their number is the depth; ``second_look``: positions of
+    the second look along a ray, none where it is 0.
 
     The rest take a choice back, to show what it is worth (docs/ablation.md): ``use_interval``, ``use_consistency``:
     the hull's near and far depth, and the agreement of colours, as inputs; ``bins_in_hull``: bins lie between near and
@@ -53,6 +56,7 @@ class ArmConfig:
     skip: int = 32
     bins: int = 16
     orders: tuple[str, ...] = (*ORDERS[:4], *ORDERS[4:], *ORDERS[2:4])
+    second_look: int = 0
     use_interval: bool = True
     use_consistency: bool = True
     bins_in_hull: bool = True
@@ -71,14 +75,17 @@ class ArmConfig:
 class ArmOutput:
     """Per ray of the grid, (B, V, G, G, ...) in the unit cube; meaningful where ``rays.valid``.
 
-    ``depth_logits`` (..., 2, bins) over positions from near to far; ``depth`` (..., 2) z-depth of the front and of the
-    last surface; ``scales`` (..., 2, 3); ``quats`` (..., 2, 4) wxyz; ``opacities`` (..., 2); ``colors`` (..., 2, 3);
-    ``spread`` (..., 2): the standard deviation of the depth's distribution, which says how sure the network is;
+    ``depth`` (..., 2): z-depth of the front and of the last surface; ``spread`` (..., 2): its distribution's standard
+    deviation, which says how sure the network is. ``depth_logits`` (..., 2, bins) over positions from near to far, and
+    ``first_depth`` (..., 2) by them: the first look. ``second_logits`` (..., 2, N), ``second_reach`` (..., 2): of the
+    second, as in `Closer`; None where there is none. ``scales`` (..., 2, 3); ``quats`` (..., 2, 4) wxyz;
+    ``opacities`` (..., 2); ``colors`` (..., 2, 3).
     ``K`` (B, V, 3, 3) of the crops.
     """
 
     rays: Intervals
     depth_logits: Tensor
+    first_depth: Tensor
     depth: Tensor
     spread: Tensor
     scales: Tensor
@@ -86,6 +93,8 @@ class ArmOutput:
     opacities: Tensor
     colors: Tensor
     K: Tensor
+    second_logits: Tensor | None = None
+    second_reach: Tensor | None = None
 
     def errors(self, truth: Tensor) -> Tensor:
         """How far each Gaussian lies from z-depth ``truth`` on its ray, both (B, V, G, G, 2)."""
@@ -225,6 +234,7 @@ class ArmNetwork(nn.Module):
             nn.ReLU(inplace=True),
         )
         self.depth_head = BinHead(3 * s, c.bins)
+        self.second_head = SecondLook(3 * s, c.second_look) if c.second_look else None
         self.rotation_head = nn.Linear(3 * s, 2 * 32)
         self.rotation = RotNet()
         self.attribute_head = nn.Linear(3 * s, 2 * (3 + 1 + 3))
@@ -347,7 +357,13 @@ class ArmNetwork(nn.Module):
         p = logits.softmax(-1)
         mean = (p * share).sum(-1)
         spread = (p * (share - mean[..., None]) ** 2).sum(-1).clamp(min=1e-12).sqrt()
-        depth = near + interval * mean
+        first = depth = near + interval * mean
+        spread = spread * interval
+        closer = None
+        if self.second_head is not None:
+            at_all = on_grid(first.detach(), picked, rays), on_grid(spread.detach(), picked, rays)
+            closer = self.second_head(features, picked, batch, rays, *at_all)
+            depth, spread = closer.depth, closer.spread
         attributes = self.attribute_head(features).float().unflatten(-1, (2, 7))
         # a Gaussian's natural size is its share of the image: the grid's pitch at its depth
         focal = of_view(batch.K[..., 0, 0])[:, None]
@@ -364,11 +380,14 @@ class ArmNetwork(nn.Module):
         return ArmOutput(
             rays=rays,
             depth_logits=spread_out(logits),
+            first_depth=spread_out(first),
             depth=spread_out(depth),
-            spread=spread_out(spread * interval),
+            spread=spread_out(spread),
             scales=spread_out(scales),
             quats=spread_out(quats),
             opacities=spread_out(torch.sigmoid(attributes[..., 3] + 2.0)),
             colors=spread_out(colors),
             K=batch.K,
+            second_logits=None if closer is None else spread_out(closer.logits),
+            second_reach=None if closer is None else spread_out(closer.reach),
         )

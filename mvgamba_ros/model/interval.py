@@ -73,7 +73,7 @@ def pixel_rays(K: Tensor, T_cube_camera: Tensor, grid: int, size: int) -> tuple[
     return T_cube_camera[..., :3, 3], directions
 
 
-def _projector(batch: CropBatch) -> tuple[Tensor, Tensor]:
+def projector(batch: CropBatch) -> tuple[Tensor, Tensor]:
     """M (B, V, 3, 3) and o (B, V, 3): ``M x + o`` is the homogeneous image position, the crop being [-1, 1]^2."""
     size = batch.alpha.shape[-1]
     to_unit = torch.tensor(
@@ -101,7 +101,7 @@ def hull_intervals(batch: CropBatch, grid: int, whole_cube: bool = False) -> Int
     B, V, S = batch.alpha.shape[0], batch.alpha.shape[1], batch.alpha.shape[-1]
     origins, directions = pixel_rays(batch.K, batch.T_cube_camera, grid, S)
     own = F.adaptive_avg_pool2d(batch.alpha, grid)
-    M, o = _projector(batch)
+    M, o = projector(batch)
     near, far = torch.zeros_like(own), torch.zeros_like(own)
     for b in range(B):
         for v in range(V):
@@ -156,7 +156,7 @@ def photo_consistency(batch: CropBatch, rays: Intervals, bins: int) -> Tensor:
     G = rays.near.shape[-1]
     small = F.adaptive_avg_pool2d(batch.rgb.flatten(0, 1), G).unflatten(0, (B, V))
     cover = F.adaptive_avg_pool2d(batch.alpha, G)
-    M, o = _projector(batch)
+    M, o = projector(batch)
     out = torch.zeros(B, V, G, G, 2 * bins, device=rays.near.device)  # a ray's values lie next to each other
     share = (torch.arange(bins, device=rays.near.device) + 0.5) / bins
     for b in range(B):

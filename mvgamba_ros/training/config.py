@@ -32,7 +32,8 @@ class TrainConfig:
     join; depth alone is several times cheaper and right for the beginning. ``samples``: objects to train on in all;
     the rate rises over the first ``warmup`` of them and falls over the last ``cooldown`` share. In between nothing
     depends on ``samples``, so it may be changed while a run is not yet cooling down. ``start``: a checkpoint's file,
-    whose weights the run begins with, in a network as deep or deeper (`training.start`). ``optimizer``: "adamw" or
+    whose weights the run begins with, in a network as deep or deeper (`training.start`). ``train_only``: the network's
+    parts that learn ("decoder", "second_head", ...); all of them when empty. ``optimizer``: "adamw" or
     "muon" (`training.optimizers`). ``precision``: "no", or "bf16" for products in bfloat16, worth it where the
     processor or the GPU has them.
     """
@@ -44,6 +45,7 @@ class TrainConfig:
     sampling: Sampling = field(default_factory=Sampling)
     losses: LossWeights = field(default_factory=LossWeights)
     start: str | None = None
+    train_only: list[str] = field(default_factory=list)
     seed: int = 0
     samples: int = 60_000
     views_per_step: int = 32

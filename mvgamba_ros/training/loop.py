@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,13 +19,14 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
+from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.model.arm import ArmNetwork
 from mvgamba_ros.model.interval import Intervals, hull_intervals, photo_consistency, to_device
 from mvgamba_ros.training.batch import Sample, collate, make_sample
-from mvgamba_ros.training.config import TrainConfig
+from mvgamba_ros.training.config import TrainConfig, from_dict
 from mvgamba_ros.training.data.shards import Shards
 from mvgamba_ros.training.losses import depth_losses, render_losses, total
 from mvgamba_ros.training.optimizers import make_optimizers
@@ -75,6 +76,19 @@ class Steps(Dataset[Batch]):
         return Batch(sample, rays, agreement)
 
 
+def hold_still(network: nn.Module, but: Sequence[str]) -> None:
+    """All of ``network`` except its parts named in ``but`` keeps its weights; none does where that is empty. Raises
+    BAD_OPTION for a part that it has not."""
+    parts = {name for name, part in network.named_children() if next(part.parameters(), None) is not None}
+    if strange := set(but) - parts:
+        raise ReconstructionError(
+            ErrorCode.BAD_OPTION,
+            f"train_only: the network has no {', '.join(sorted(strange))}; its parts are {', '.join(sorted(parts))}",
+        )
+    for name, part in network.named_children():
+        part.requires_grad_(not but or name in but)
+
+
 def _leave_signals(_: int) -> None:
     """A terminal's or a supervisor's signal goes to all processes of the run: the trainer answers it, and its loader
     must live until it has."""
@@ -104,6 +118,7 @@ class Trainer:
         """The recipe of the checkpoint whose weights the run began with, if any."""
         if config.start is not None and not self.state_file.exists():
             self.started_from = start_from(network, Path(config.start))
+        hold_still(network, config.train_only)
         optimizers = make_optimizers(network, config.optimizer, config.learning_rate, config.weight_decay)
         self.step = 0
         self.samples = 0
@@ -233,6 +248,14 @@ class Trainer:
 
     def _resume(self) -> None:
         state = torch.load(self.state_file, weights_only=True)
+        was = from_dict(state["config"])
+        for key in ("model", "optimizer", "train_only"):
+            if getattr(was, key) != getattr(self.config, key):
+                raise ReconstructionError(
+                    ErrorCode.BAD_OPTION,
+                    f"{self.state_file} is of a run with another {key}: {getattr(was, key)}, not "
+                    f"{getattr(self.config, key)}; choose another folder for this one, or go on with that setting",
+                )
         self.accelerator.unwrap_model(self.network).load_state_dict(state["network"])
         for optimizer, its in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(its)

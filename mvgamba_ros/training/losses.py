@@ -30,31 +30,47 @@ class LossWeights:
     perceptual: float = 0.6
     rendered_depth: float = 1.0
     opacity: float = 0.01
+    first: float = 5.0
+    second: float = 0.5
+
+
+SECOND_AT_STAKE = 3.0
+"""The second look's choice weighs fully from a third of the cube's unit on: it is never between more than a few."""
 
 
 def depth_losses(output: ArmOutput, sample: Sample) -> dict[str, Tensor]:
-    """``bins``: cross-entropy against the two bins around the true depth, weighted linearly (a two-hot target keeps
-    the mean exact); ``front``, ``back``: absolute error of the mean in cube units. Over rays whose truth is known."""
+    """``bins``: cross-entropy of the first look's bins; ``front``, ``back``: absolute error of the depths in cube
+    units. Where there is a second look, also ``first``, the absolute error of the first look's depths, and ``second``,
+    cross-entropy of the second's positions, over rays whose truth lies among them. Over rays whose truth is known."""
     rays = output.rays
     truth = torch.stack([sample.front, sample.back], -1)
     known = rays.valid[..., None] & torch.isfinite(truth)
+    truth = truth.nan_to_num(0)
     interval = (rays.far - rays.near)[..., None].clamp(min=1e-6)
-    bins = output.depth_logits.shape[-1]
-    position = ((truth - rays.near[..., None]) / interval * bins - 0.5).nan_to_num(0).clamp(0, bins - 1)
-    low = position.floor().long().clamp(max=bins - 2)
-    share = (position - low)[..., None]
-    log_p = output.depth_logits.log_softmax(-1)
-    entropy = -((1 - share) * log_p.gather(-1, low[..., None]) + share * log_p.gather(-1, low[..., None] + 1)).squeeze(
-        -1
-    )
     # a thin interval leaves nothing to decide: weigh the choice by what is at stake
-    weight = known * interval.clamp(max=1)
-    error = output.errors(truth.nan_to_num(0))
-    return {
-        "bins": _mean(entropy, weight),
-        "front": _mean(error[..., 0], known[..., 0]),
-        "back": _mean(error[..., 1], known[..., 1]),
-    }
+    entropy, _ = _two_hot(output.depth_logits, (truth - rays.near[..., None]) / interval)
+    losses = {"bins": _mean(entropy, known * interval.clamp(max=1))}
+    error = output.errors(truth)
+    losses |= {"front": _mean(error[..., 0], known[..., 0]), "back": _mean(error[..., 1], known[..., 1])}
+    if output.second_logits is not None and output.second_reach is not None:
+        losses["first"] = _mean((output.first_depth - truth).abs(), known)
+        reach = output.second_reach.clamp(min=1e-6)
+        low = output.first_depth.detach() - reach
+        entropy, within = _two_hot(output.second_logits, (truth - low) / (2 * reach))
+        losses["second"] = _mean(entropy, (known & within) * (SECOND_AT_STAKE * reach).clamp(max=1))
+    return losses
+
+
+def _two_hot(logits: Tensor, place: Tensor) -> tuple[Tensor, Tensor]:
+    """Cross-entropy of ``logits`` (..., N) against the two positions around ``place`` (...), which is in [0, 1] from
+    the first to the last, weighted linearly (a two-hot target keeps the mean exact); and whether it is in there."""
+    count = logits.shape[-1]
+    position = (place * count - 0.5).clamp(0, count - 1)
+    low = position.floor().long().clamp(max=count - 2)
+    share = (position - low)[..., None]
+    log_p = logits.log_softmax(-1)
+    below, above = log_p.gather(-1, low[..., None]), log_p.gather(-1, low[..., None] + 1)
+    return -((1 - share) * below + share * above).squeeze(-1), (place >= 0) & (place <= 1)
 
 
 def _mean(value: Tensor, weight: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ OPTIMIZERS = ("adamw", "muon")
 
 
 def make_optimizers(network: nn.Module, name: str, learning_rate: float, weight_decay: float) -> list[Optimizer]:
-    """The optimizers that together move every weight of ``network`` once; all take the same learning rate.
+    """The optimizers that together move every weight of ``network`` that learns, once; all take the same learning rate.
 
     "muon" makes a step of a matrix orthogonal (Jordan et al., "Muon", 2024), as large as AdamW's would be (Liu et al.,
     "Muon is Scalable for LLM Training", 2025): the linear layers of blocks and decoder go to it, convolutions, biases,
@@ -32,6 +32,8 @@ def make_optimizers(network: nn.Module, name: str, learning_rate: float, weight_
         )
     matrices, decayed, plain = [], [], []
     for path, p in network.named_parameters():
+        if not p.requires_grad:
+            continue
         if p.ndim < 2 or path.endswith("A_log"):
             plain.append(p)
         elif name == "muon" and p.ndim == 2 and "head" not in path:
