@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import trimesh
+from scipy.ndimage import gaussian_filter
 from shapes import FOUR_SIDES, cuboid, see
 
 from mvgamba_ros.geometry.hull import VisualHull, carve
+from mvgamba_ros.surface.blur import blur
 from mvgamba_ros.surface.extract import field_to_mesh
 from mvgamba_ros.surface.fuse import smooth
 from mvgamba_ros.surface.silhouettes import reach_silhouettes
@@ -71,6 +73,14 @@ def test_it_never_takes_away(seen: tuple[list[View], VisualHull]) -> None:
     more = reach_silhouettes(VisualHull(noisy, hull.origin, hull.voxel), hull, views)
     assert (more.field >= noisy).all()
     assert (more.field > noisy).any()
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (2, 40, 3), (30, 21, 17), (12, 200, 190)])
+@pytest.mark.parametrize("sigma", [1.0, 2.5])
+def test_the_blur_is_scipys(shape: tuple[int, int, int], sigma: float) -> None:
+    """Fields smaller than its reach and pictures of more columns than a 16-bit number counts among them."""
+    field = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    np.testing.assert_allclose(blur(field, sigma), gaussian_filter(field, sigma, truncate=3.0), atol=1e-6)
 
 
 def test_smoothing_takes_ripple_and_leaves_the_shape_inside_its_hull() -> None:

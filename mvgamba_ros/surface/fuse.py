@@ -15,11 +15,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.ndimage import gaussian_filter
 from torch import Tensor
 from torch.nn import functional as F
 
 from mvgamba_ros.geometry.hull import VisualHull
+from mvgamba_ros.surface.blur import blur
 from mvgamba_ros.types import F32, F64
 
 BACK_WEIGHT = 0.5
@@ -80,7 +80,7 @@ def smooth(shape: VisualHull, hull: VisualHull, truncation: float) -> VisualHull
 
     A Gaussian over the field, cut off at ``truncation`` metres outside so that what is far away does not pull.
     """
-    field = gaussian_filter(np.maximum(shape.field, -truncation), SMOOTHING, truncate=3.0)
+    field = blur(np.maximum(shape.field, -truncation), SMOOTHING)
     return VisualHull(np.minimum(field, hull.field), shape.origin, shape.voxel)
 
 

@@ -13,11 +13,11 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
-from scipy.ndimage import gaussian_filter
 
 from mvgamba_ros.geometry.camera import project
 from mvgamba_ros.geometry.hull import VisualHull
 from mvgamba_ros.parallel import each
+from mvgamba_ros.surface.blur import blur
 from mvgamba_ros.types import F32, F64, I64, View
 
 LIFT = 0.5
@@ -48,26 +48,26 @@ def reach_silhouettes(shape: VisualHull, hull: VisualHull, views: Sequence[View]
     field, added = shape.field, np.zeros_like(shape.field)
     for _ in range(ROUNDS):
         added[index] = _filling(field[index], lacking, hull.voxel)
-        field = np.minimum(field + gaussian_filter(added, SMOOTHING, truncate=3.0), hull.field)
+        field = np.minimum(field + blur(added, SMOOTHING), hull.field)
     return VisualHull(field, shape.origin, shape.voxel)
 
 
 def _filling(field: F32, lacking: Sequence[tuple[I64, I64]], voxel: float) -> F32:
     """What must be added to ``field`` (N,) so that the place that lacks least along each ray comes inside."""
     added = np.zeros_like(field)
-    for which, ray in lacking:
+    for which, starts in lacking:
+        if not len(which):
+            continue
         before = field[which]
-        best = np.full(ray.max(initial=-1) + 1, -np.inf, np.float32)
-        np.maximum.at(best, ray, before)
-        least = best[ray]
+        least = np.repeat(np.maximum.reduceat(before, starts), np.diff(starts, append=len(which)))
         fill = (least < LIFT * voxel) & (before > least - BAND * voxel)
         added[which[fill]] = np.maximum(added[which[fill]], LIFT * voxel - least[fill])
     return added
 
 
 def _lacking(view: View, points: F64, field: F32, voxel: float) -> tuple[I64, I64]:
-    """Which of ``points`` (N, 3) lie on a ray that must meet the object and meets nothing in ``field`` (N,) yet, and
-    which ray that is; rays are as wide as a cell of the image."""
+    """Which of ``points`` (N, 3) lie on a ray that must meet the object and meets nothing in ``field`` (N,) yet, ray by
+    ray, and where each ray's begin; rays are as wide as a cell of the image."""
     assert view.mask is not None
     pixels, z = project(view.camera, view.T_world_camera, points)
     side = max(1.0, COARSEST * voxel * view.camera.K[0, 0] / float(np.median(z)))
@@ -81,4 +81,5 @@ def _lacking(view: View, points: F64, field: F32, voxel: float) -> tuple[I64, I6
     lacks = share.ravel() > COVERED
     lacks[cell[seen & (field >= LIFT * voxel)]] = False
     which = np.flatnonzero(seen & lacks[cell])
-    return which, cell[which]
+    which = which[np.argsort(cell[which], kind="stable")]
+    return which, np.flatnonzero(np.diff(cell[which], prepend=-1))
