@@ -93,8 +93,8 @@ class ArmOutput:
     opacities: Tensor
     colors: Tensor
     K: Tensor
-    second_logits: Tensor | None = None
-    second_reach: Tensor | None = None
+    second_logits: Tensor | None
+    second_reach: Tensor | None
 
     def errors(self, truth: Tensor) -> Tensor:
         """How far each Gaussian lies from z-depth ``truth`` on its ray, both (B, V, G, G, 2)."""
@@ -362,7 +362,7 @@ class ArmNetwork(nn.Module):
         closer = None
         if self.second_head is not None:
             at_all = on_grid(first.detach(), picked, rays), on_grid(spread.detach(), picked, rays)
-            closer = self.second_head(features, picked, batch, rays, *at_all)
+            closer = self.second_head(features, batch, rays, *at_all)
             depth, spread = closer.depth, closer.spread
         attributes = self.attribute_head(features).float().unflatten(-1, (2, 7))
         # a Gaussian's natural size is its share of the image: the grid's pitch at its depth

@@ -122,13 +122,11 @@ class SecondLook(nn.Module):
         nn.init.zeros_(self.logit.weight)
         nn.init.zeros_(self.logit.bias)
 
-    def forward(
-        self, features: Tensor, picked: Tensor, batch: CropBatch, rays: Intervals, depth: Tensor, spread: Tensor
-    ) -> Closer:
-        """``features`` (R, C) of the rays ``picked`` (R,), in order, of all (B * V * G * G); ``depth`` and ``spread``
-        (B, V, G, G, 2) of all. No gradient flows into the last two."""
+    def forward(self, features: Tensor, batch: CropBatch, rays: Intervals, depth: Tensor, spread: Tensor) -> Closer:
+        """``features`` (R, C) of the valid rays, in their order; ``depth`` and ``spread`` (B, V, G, G, 2) of all. No
+        gradient flows into the last two."""
         with torch.no_grad(), torch.autocast(features.device.type, enabled=False):
-            witnesses = Witnesses.of(batch, rays, depth.detach(), spread.detach())
+            witnesses = Witnesses.of(batch, rays, depth, spread)
         share = ((torch.arange(self.positions, device=depth.device) + 0.5) / self.positions) * 2 - 1
         counts = rays.valid.flatten(0, 1).flatten(1).sum(1).tolist()
         V = rays.valid.shape[1]
