@@ -133,6 +133,8 @@ def measure(
     """
     stages, crops = run_pipeline(views, options)
     peaks = [f"peak memory {peak_bytes() / 1e9:.2f} GB without refinement"]
+    run_pipeline(views, replace(options, refine=True))
+    peaks.append(f"peak memory {peak_bytes() / 1e9:.2f} GB with refinement")  # before anything is recorded
     with torch.no_grad():
         rays = hull_intervals(crops, network.grid)
         agreement = photo_consistency(crops, rays, network.config.bins)
@@ -166,7 +168,6 @@ def measure(
                     turns[name].append(value)
                 for name, value in passes:
                     alone[name].append(value)
-    peaks.append(f"peak memory {peak_bytes() / 1e9:.2f} GB with refinement")
     return {k: median(turns[k]) for k in ROWS}, {k: median(v) for k, v in alone.items()}, peaks
 
 

@@ -23,12 +23,14 @@ from mvgamba_ros.io.capture import read_capture
 from mvgamba_ros.model.arm import ArmConfig, ArmNetwork
 from mvgamba_ros.model.checkpoint import save_checkpoint
 from mvgamba_ros.model.interval import CropBatch, hull_intervals
+from mvgamba_ros.model.second_look import Witnesses
 from mvgamba_ros.options import Options
 from mvgamba_ros.training.data.families import Procedural
 from mvgamba_ros.training.data.place import Rig
 from mvgamba_ros.training.data.shards import Recipe, write_shards
 from mvgamba_ros.types import Prompts
 
+SMALL = ArmConfig(width=32, skip=8, bins=8, orders=("rows", "across"), second_look=8)
 TINY = ("model.width=32", "model.skip=8", "views_per_step=4", "target_views=1", "view_counts={2: 1.0}")
 
 
@@ -37,7 +39,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[pipeline.Seconds, Cro
     """The stages of one reconstruction with random weights, and what the network saw."""
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
-    save_checkpoint(path, ArmNetwork(ArmConfig(width=32, skip=8, bins=8, orders=("rows", "across"))), {})
+    save_checkpoint(path, ArmNetwork(SMALL), {})
     prompts = Prompts(roi=axis_parallel_box(CENTER - 0.7 * SIZE, CENTER + 0.7 * SIZE), support_height=0.0)
     options = Options(checkpoint=str(path), segmenter="masks", prompts=prompts, refine=False, hull_resolution=32)
     return pipeline.run_pipeline([replace(v, depth=None) for v in views(3)], options)
@@ -55,8 +57,7 @@ def test_every_stage_of_a_reconstruction_is_timed_and_little_is_left_between_the
 
 def test_the_products_are_those_of_all_layers_and_only_those(run: tuple[pipeline.Seconds, CropBatch]) -> None:
     _, crops = run
-    config = ArmConfig(width=32, skip=8, bins=8, orders=("rows", "across"))
-    network = ArmNetwork(config).eval()
+    network = ArmNetwork(SMALL).eval()
     with torch.no_grad(), pipeline.Products() as recorded:
         network(crops, hull_intervals(crops, network.grid))
     used = {args[1].data_ptr() for _, args, _ in recorded.calls}
@@ -66,7 +67,18 @@ def test_the_products_are_those_of_all_layers_and_only_those(run: tuple[pipeline
         if isinstance(module, torch.nn.Linear | torch.nn.Conv2d | torch.nn.Conv1d) and not name.endswith("conv1d")
     }  # the blocks' convolutions are per channel: no matrix product
     assert used == {weight.data_ptr() for weight in layers.values()}
-    assert len(recorded.calls) == len(layers)
+    views = crops.alpha.shape[1]
+    view_by_view = [name for name in layers if name.startswith("second_head") and name != "second_head.ray"]
+    assert len(recorded.calls) == len(layers) + (views - 1) * len(view_by_view)
+
+
+def test_what_other_views_say_is_recorded_once_for_each_view(run: tuple[pipeline.Seconds, CropBatch]) -> None:
+    _, crops = run
+    network = ArmNetwork(SMALL).eval()
+    with torch.no_grad():
+        prepared, *said = pipeline.recorded(network, crops, hull_intervals(crops, network.grid))
+    assert isinstance(prepared, Witnesses)
+    assert len(said) == crops.alpha.shape[1]
 
 
 def test_the_picture_of_the_stages_is_written(run: tuple[pipeline.Seconds, CropBatch], tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ def network() -> ArmNetwork:
     network = ArmNetwork(SMALL)
     # the heads start at zero; random ones make every claim below about the whole network
     assert network.second_head is not None
-    for parameter in (*network.attribute_head.parameters(), *network.second_head.logit.parameters()):
+    for parameter in (*network.attribute_head.parameters(), *network.second_head.along[-1].parameters()):
         torch.nn.init.normal_(parameter, std=0.2)
     return network.eval()
 
@@ -242,7 +242,7 @@ def test_the_bins_convolutions_are_those_of_their_layers() -> None:
     head = BinHead(24, bins=8)
     features, at_bins = torch.randn(50, 24), torch.randn(50, 8, BinHead.AT_BIN)
     x = head.bin(at_bins) + head.ray(features)[:, None]
-    plain = head.direct(features).unflatten(-1, (2, -1)) + head.along(x.transpose(1, 2))
+    plain = head.direct(features).unflatten(-1, (2, -1)) + torch.nn.Sequential(*head.along)(x.transpose(1, 2))
     fast = head(features, at_bins)
     torch.testing.assert_close(fast, plain)
     toward = torch.randn_like(plain)

@@ -333,7 +333,7 @@ def test_a_second_look_joins_a_trained_network_and_is_all_that_learns_where_that
     for name, value in run.network.state_dict().items():
         learns = name.split(".")[0] in settings.train_only
         assert learns or torch.equal(value, before[name]), name
-    assert run.network.second_head.logit.weight.any()
+    assert run.network.second_head.along[-1].weight.any()
     assert not torch.equal(run.network.decoder[0].weight, before["decoder.0.weight"])
 
 

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mvgamba_ros.kernels.rasterize_reference import LOW_PASS
+from mvgamba_ros.model.along_rays import AlongRays
 from mvgamba_ros.model.interval import CropBatch, Intervals, hull_intervals, photo_consistency, view_ranks
 from mvgamba_ros.model.mamba import Block, RMSNorm, init_residual_scale
 from mvgamba_ros.model.rotnet import RotNet
@@ -163,7 +164,7 @@ class BinHead(nn.Module):
         self.ray = nn.Linear(features, width)
         self.direct = nn.Linear(features, 2 * bins)
         self.bin = nn.Linear(self.AT_BIN, width)
-        self.along = nn.Sequential(
+        self.along = AlongRays(
             nn.ReLU(inplace=True),
             nn.Conv1d(width, width, 3, padding=1),
             nn.ReLU(inplace=True),
@@ -178,17 +179,7 @@ class BinHead(nn.Module):
         direct = self.direct(features).unflatten(-1, (2, -1))
         if not len(features):  # silhouettes that share nothing: a picture without rows cannot be convolved
             return direct
-        x = self.bin(at_bins).add_(self.ray(features)[:, None])  # (R, bins, width)
-        # as pictures one pixel high whose channels lie next to each other, which they do already: conv1d would copy
-        x = x.transpose(1, 2)[:, :, None]
-        for layer in self.along:
-            x = _conv_rows(layer, x) if isinstance(layer, nn.Conv1d) else layer(x)
-        return direct + x[:, :, 0]
-
-
-def _conv_rows(conv: nn.Conv1d, x: Tensor) -> Tensor:
-    """``conv`` along the width of ``x`` (N, C, 1, W), whatever its memory's order; `nn.Conv1d` takes one order only."""
-    return F.conv2d(x, conv.weight[:, :, None], conv.bias, padding=(0, int(conv.padding[0])))
+        return direct + self.along(self.bin(at_bins).add_(self.ray(features)[:, None]))  # within: (R, bins, width)
 
 
 def _stacked(channels: Sequence[Tensor]) -> Tensor:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mvgamba_ros.model.along_rays import AlongRays
 from mvgamba_ros.model.interval import CropBatch, Intervals, projector
 
 REACH = 2.0
@@ -117,10 +118,17 @@ class SecondLook(nn.Module):
         )
         self.ray = nn.Linear(features, 2 * width)
         self.position = nn.Linear(2 * width + AT_POSITION, width)
-        self.along = nn.ModuleList([nn.Linear(3 * width, width), nn.Linear(3 * width, width)])
-        self.logit = nn.Linear(3 * width, 1)
-        nn.init.zeros_(self.logit.weight)
-        nn.init.zeros_(self.logit.bias)
+        last = nn.Conv1d(width, 1, 3, padding=1)
+        for parameter in last.parameters():
+            nn.init.zeros_(parameter)
+        self.along = AlongRays(
+            nn.ReLU(inplace=True),
+            nn.Conv1d(width, width, 3, padding=1),
+            nn.ReLU(inplace=True),
+            nn.Conv1d(width, width, 3, padding=1),
+            nn.ReLU(inplace=True),
+            last,
+        )
 
     def forward(self, features: Tensor, batch: CropBatch, rays: Intervals, depth: Tensor, spread: Tensor) -> Closer:
         """``features`` (R, C) of the valid rays, in their order; ``depth`` and ``spread`` (B, V, G, G, 2) of all. No
@@ -174,19 +182,10 @@ class SecondLook(nn.Module):
             prior = -0.5 * (reach[..., None] * share / doubt[..., None].clamp(min=5e-3)).square()
         told = self.view(said)
         told = torch.cat([told.mean(0), told.amax(0)], -1).view(*z.shape, -1)
-        x = self.position(torch.cat([told, position.to(told.dtype)], -1)) + of_rays.view(len(z), 2, 1, self.width)
-        x = x.flatten(0, 1)
-        for layer in self.along:
-            x = layer(_with_neighbours(F.relu(x)))
-        logits = self.logit(_with_neighbours(F.relu(x))).float().view(z.shape) + prior
+        x = self.position(torch.cat([told, position.to(told.dtype)], -1))
+        x = x.add_(of_rays.view(len(z), 2, 1, self.width)).flatten(0, 1)
+        logits = self.along(x).float().view(z.shape) + prior
         p = logits.softmax(-1)
         mean = (p * share).sum(-1)
         spread = (p * (share - mean[..., None]).square()).sum(-1).clamp(min=1e-12).sqrt()
         return Closer(logits, reach, first + reach * mean, reach * spread)
-
-
-def _with_neighbours(x: Tensor) -> Tensor:
-    """(P, N, C) -> (P, N, 3 C): each position beside the one before and the one after, zeros beyond the ends; a linear
-    layer on it is a convolution of width three along the ray."""
-    padded = F.pad(x, (0, 0, 1, 1))
-    return torch.cat([padded[:, :-2], x, padded[:, 2:]], -1)
