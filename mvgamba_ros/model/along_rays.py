@@ -1,4 +1,4 @@
-"""Convolutions along the positions of every ray."""
+"""What is done along the positions of every ray: convolutions, and the choice among them."""
 
 from __future__ import annotations
 
@@ -21,3 +21,11 @@ class AlongRays(nn.Sequential):
             else:
                 x = layer(x)
         return x[:, :, 0]
+
+
+def mean_and_spread(logits: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation, (...) each, of ``places`` (N,), each as likely as ``logits`` (..., N) say."""
+    p = logits.softmax(-1)
+    mean = (p * places).sum(-1)
+    variance = (p * (places - mean[..., None]).square()).sum(-1)
+    return mean, variance.clamp(min=1e-12).sqrt()

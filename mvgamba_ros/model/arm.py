@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mvgamba_ros.kernels.rasterize_reference import LOW_PASS
-from mvgamba_ros.model.along_rays import AlongRays
+from mvgamba_ros.model.along_rays import AlongRays, mean_and_spread
 from mvgamba_ros.model.interval import CropBatch, Intervals, hull_intervals, photo_consistency, view_ranks
 from mvgamba_ros.model.mamba import Block, RMSNorm, init_residual_scale
 from mvgamba_ros.model.rotnet import RotNet
@@ -345,15 +345,16 @@ class ArmNetwork(nn.Module):
         above = points[..., 2:] - of_view(batch.floor[:, None].expand(rays.near.shape[:2]))[:, None, None]
         at_bins = [agreement.transpose(1, 2), points, interval[:, None].expand(-1, c.bins, -1), above.clamp(-2, 2)]
         logits = self.depth_head(features, torch.cat(at_bins, -1)).float()
-        p = logits.softmax(-1)
-        mean = (p * share).sum(-1)
-        spread = (p * (share - mean[..., None]) ** 2).sum(-1).clamp(min=1e-12).sqrt()
-        first = depth = near + interval * mean
-        spread = spread * interval
+        mean, spread = mean_and_spread(logits, share)
+        depth, spread = near + interval * mean, interval * spread
+
+        def spread_out(x: Tensor) -> Tensor:
+            return on_grid(x, picked, rays)
+
+        first_depth = spread_out(depth)
         closer = None
         if self.second_head is not None:
-            at_all = on_grid(first.detach(), picked, rays), on_grid(spread.detach(), picked, rays)
-            closer = self.second_head(features, batch, rays, *at_all)
+            closer = self.second_head(features, batch, rays, first_depth, spread_out(spread))
             depth, spread = closer.depth, closer.spread
         attributes = self.attribute_head(features).float().unflatten(-1, (2, 7))
         # a Gaussian's natural size is its share of the image: the grid's pitch at its depth
@@ -365,13 +366,10 @@ class ArmNetwork(nn.Module):
         with torch.autocast(turns.device.type, enabled=False):
             quats = self.rotation(turns)
 
-        def spread_out(x: Tensor) -> Tensor:
-            return on_grid(x, picked, rays)
-
         return ArmOutput(
             rays=rays,
             depth_logits=spread_out(logits),
-            first_depth=spread_out(first),
+            first_depth=first_depth,
             depth=spread_out(depth),
             spread=spread_out(spread),
             scales=spread_out(scales),

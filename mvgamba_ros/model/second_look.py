@@ -9,13 +9,13 @@ surface that *you* found, your first hit or your last exit?
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mvgamba_ros.model.along_rays import AlongRays
+from mvgamba_ros.model.along_rays import AlongRays, mean_and_spread
 from mvgamba_ros.model.interval import CropBatch, Intervals, projector
 
 REACH = 2.0
@@ -28,7 +28,8 @@ is added so that noise is not blown up."""
 TELLS = 10
 """What a view says of a point, see `Witnesses.ask`."""
 AT_POSITION = 6
-"""What else is known of a position, see `SecondLook.forward`."""
+"""What else is known of a position: where it lies among them, the first look's doubt, where in the hull's interval, how
+long that is, the height above the floor, and how far the reach is beyond the doubt."""
 
 
 @dataclass(frozen=True)
@@ -145,7 +146,7 @@ class SecondLook(nn.Module):
         ]
         if not closer:
             return Closer(depth.new_zeros(0, 2, self.positions), *depth.new_zeros(3, 0, 2))
-        return Closer(*(torch.cat([getattr(c, name) for c in closer]) for name in Closer.__dataclass_fields__))
+        return Closer(*(torch.cat([getattr(c, f.name) for c in closer]) for f in fields(Closer)))
 
     def _of_view(
         self,
@@ -185,7 +186,5 @@ class SecondLook(nn.Module):
         x = self.position(torch.cat([told, position.to(told.dtype)], -1))
         x = x.add_(of_rays.view(len(z), 2, 1, self.width)).flatten(0, 1)
         logits = self.along(x).float().view(z.shape) + prior
-        p = logits.softmax(-1)
-        mean = (p * share).sum(-1)
-        spread = (p * (share - mean[..., None]).square()).sum(-1).clamp(min=1e-12).sqrt()
+        mean, spread = mean_and_spread(logits, share)
         return Closer(logits, reach, first + reach * mean, reach * spread)

@@ -35,7 +35,7 @@ class LossWeights:
 
 
 SECOND_AT_STAKE = 3.0
-"""The second look's choice weighs fully from a third of the cube's unit on: it is never between more than a few."""
+"""The second look's choice, too, weighs by what is at stake: its reach, fully from a third of the cube's unit on."""
 
 
 def depth_losses(output: ArmOutput, sample: Sample) -> dict[str, Tensor]:
