@@ -55,7 +55,8 @@ INSIDE = {
     "smooth": (mvgamba, "smooth"),
     "reach": (mvgamba, "reach_silhouettes"),
     "closer": (mvgamba, "look_closer"),
-    "mesh": (mvgamba, "field_to_mesh"),
+    "solid": (mvgamba, "solid"),
+    "mesh": (mvgamba, "solid_to_mesh"),
     "refine": (mvgamba, "refine"),
 }
 """The parts of the pipeline's stage "method", each with the function that does it; those in `IN_FORWARD` are inside
@@ -75,6 +76,7 @@ ROWS = {
     "fuse": "fuse the depths",
     "smooth": "smooth the field",
     "reach": "reach the silhouettes",
+    "solid": "drop floaters, fill hollows",
     "closer": "look whether to look closer",
     "mesh": "field to mesh",
     "paint": "paint the mesh",
@@ -85,7 +87,7 @@ ROWS = {
     "refine": "refine the Gaussians",
 }
 NETWORK = ("intervals", "colour sweep", "witnesses", "layers")
-AROUND = ("segment", "support", "hull", "fuse", "smooth", "reach", "closer", "mesh", "paint")
+AROUND = ("segment", "support", "hull", "fuse", "smooth", "reach", "solid", "closer", "mesh", "paint")
 """Segmentation, hull and surface: what the second bar counts."""
 COLORS = {**dict.fromkeys(NETWORK, "tab:orange"), **dict.fromkeys(AROUND, "tab:blue"), "refine": "tab:green"}
 

@@ -153,5 +153,7 @@ def project(camera: Camera, T_world_camera: F64, points: F64) -> tuple[F64, F64]
     in_camera = transform(inverse(T_world_camera), np.asarray(points, dtype=np.float64))
     z = in_camera[:, 2]
     safe = np.where(z > 0.0, z, np.nan)
-    pixels = in_camera[:, :2] / safe[:, None] * [camera.K[0, 0], camera.K[1, 1]] + camera.K[:2, 2]
+    pixels = np.empty((len(z), 2))
+    for axis in range(2):  # numpy is slow over a last axis of two
+        pixels[:, axis] = in_camera[:, axis] / safe * camera.K[axis, axis] + camera.K[axis, 2]
     return pixels, z

@@ -20,7 +20,7 @@ from mvgamba_ros.model.checkpoint import SHIPPED, load_checkpoint
 from mvgamba_ros.model.crops import make_crops
 from mvgamba_ros.model.interval import hull_intervals, to_device
 from mvgamba_ros.options import Options
-from mvgamba_ros.surface.extract import field_to_mesh, solid
+from mvgamba_ros.surface.extract import solid, solid_to_mesh
 from mvgamba_ros.surface.fuse import DepthMaps, fuse_depths, smooth
 from mvgamba_ros.surface.refine import refine
 from mvgamba_ros.surface.silhouettes import reach_silhouettes
@@ -61,12 +61,14 @@ class MVGambaMethod:
             cube = fit(*hull.bounds())
             output, shaped = self._look(views, hull, cube, options)
             progress("network", (0.3 if options.refine else 0.6) * look / MOST_LOOKS)
-            closer = look_closer(shaped, hull, views, options) if look < MOST_LOOKS else None
+            found = solid(shaped, options.prompts.support_height)
+            closer = look_closer(found, hull, views, options) if look < MOST_LOOKS else None
             if closer is None:
                 break
             hull = closer
         stop_if(cancelled)
-        mesh = field_to_mesh(shaped, options.max_faces, options.prompts.support_height, denoised=True)
+        stands = options.prompts.support_height is not None
+        mesh = solid_to_mesh(found, options.max_faces, stands, denoised=True)
         gaussians = cube.from_unit(output.gaussians(blurred=True))
         if options.refine:
             progress("surface", 0.4)
@@ -121,8 +123,8 @@ def choose_device(name: str) -> torch.device:
     return torch.device("cuda")
 
 
-def look_closer(shape: VisualHull, hull: VisualHull, views: Sequence[View], options: Options) -> VisualHull | None:
-    """The hull carved again around ``shape`` where it reaches much further than that; None where it does not.
+def look_closer(found: VisualHull, hull: VisualHull, views: Sequence[View], options: Options) -> VisualHull | None:
+    """The hull carved again around what was ``found`` where it reaches much further than that; None where it does not.
 
     Few views, or views from above alone, leave the hull open on a side. The network's depths are shares of the hull's
     intervals and its cube is the hull's: both are coarse there, and finer around what was found the first time.
@@ -131,12 +133,11 @@ def look_closer(shape: VisualHull, hull: VisualHull, views: Sequence[View], opti
     if len(views) == 1 and roi is None:
         return None  # the hull's depth is a guess from the silhouette's width, and no other view can better it
     T = np.eye(4) if roi is None else roi.T_world_box  # a box stays inside the region of interest along its axes
-    clean = VisualHull(solid(shape.field, shape.voxel), shape.origin - shape.voxel, shape.voxel)
-    found, before = _extent(clean, T), _extent(hull, T)
-    size = found[1] - found[0]
+    here, before = _extent(found, T), _extent(hull, T)
+    size = here[1] - here[0]
     if (before[1] - before[0] <= OPEN * size).all():
         return None
-    low, high = np.maximum(found[0] - ROOM * size.max(), before[0]), np.minimum(found[1] + ROOM * size.max(), before[1])
+    low, high = np.maximum(here[0] - ROOM * size.max(), before[0]), np.minimum(here[1] + ROOM * size.max(), before[1])
     placed = T.copy()
     placed[:3, 3] = transform(T, 0.5 * (low + high))
     return carve(views, Box(placed, high - low), options.hull_resolution, options.prompts.support_height)

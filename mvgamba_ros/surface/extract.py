@@ -11,7 +11,7 @@ from scipy import ndimage
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.hull import VisualHull
 from mvgamba_ros.surface.denoise import denoise
-from mvgamba_ros.types import F32, F64, I32, Bool, Mesh
+from mvgamba_ros.types import F64, I32, Bool, Mesh
 
 if TYPE_CHECKING:
     import manifold3d
@@ -48,29 +48,35 @@ def field_to_mesh(
 
     Raises EMPTY_SURFACE where nothing is inside, BAD_OPTION where ``max_faces`` is too few for any solid.
     """
+    return solid_to_mesh(solid(shape, support_height, least_part), max_faces, support_height is not None, denoised)
+
+
+def solid_to_mesh(clean: VisualHull, max_faces: int = 5000, stands: bool = False, denoised: bool = False) -> Mesh:
+    """`field_to_mesh` of what `solid` has made. ``stands``: it ends flat on a plane, which denoising does not move."""
     if max_faces < 12:
         raise ReconstructionError(ErrorCode.BAD_OPTION, f"max_faces {max_faces}: a solid takes at least 12")
-    field = shape.field
-    if support_height is not None:
-        height = shape.origin[2] + shape.voxel * np.arange(field.shape[2]) - support_height
-        field = np.minimum(field, height.astype(np.float32))
-    field = solid(field, shape.voxel, least_part)
-    vertices, faces = _march(field, shape.origin, shape.voxel)
+    negligible = NEGLIGIBLE * clean.voxel
+    vertices, faces = _march(clean)
     if denoised:
-        vertices, faces = decimate(vertices, faces, max(max_faces, DENOISED_FACES), NEGLIGIBLE * shape.voxel)
-        low = -np.inf if support_height is None else vertices[:, 2].min()
+        vertices, faces = decimate(vertices, faces, max(max_faces, DENOISED_FACES), negligible)
+        low = vertices[:, 2].min() if stands else -np.inf
         vertices = denoise(vertices, faces)
         vertices[:, 2] = np.maximum(vertices[:, 2], low)
-    vertices, faces = decimate(vertices, faces, max_faces, NEGLIGIBLE * shape.voxel)
+    vertices, faces = decimate(vertices, faces, max_faces, negligible)
     if len(faces) > BENT * max_faces and uneven(vertices, faces):
         with contextlib.suppress(ReconstructionError):  # many parts have no face to spare
-            coarse = decimate(vertices, faces, round(BENT * max_faces), NEGLIGIBLE * shape.voxel)
+            coarse = decimate(vertices, faces, round(BENT * max_faces), negligible)
             vertices, faces = divide(*coarse, max_faces)
     return Mesh(vertices, faces, np.full((len(vertices), 3), GREY, np.uint8))
 
 
-def solid(field: F32, voxel: float, least_part: float = LEAST_PART) -> F32:
-    """``field`` without floaters and closed hollows, negative all along its border, one layer wider on every side."""
+def solid(shape: VisualHull, support_height: float | None = None, least_part: float = LEAST_PART) -> VisualHull:
+    """``shape`` above ``support_height`` without floaters and closed hollows, negative all along its border, its grid
+    one layer wider on every side. Raises EMPTY_SURFACE where nothing is inside."""
+    field, voxel = shape.field, shape.voxel
+    if support_height is not None:
+        height = shape.origin[2] + voxel * np.arange(field.shape[2]) - support_height
+        field = np.minimum(field, height.astype(np.float32))
     field = np.pad(field, 1, constant_values=-voxel).astype(np.float32)
     # a vertex exactly on a voxel makes faces without area
     field = np.where(np.abs(field) < 1e-3 * voxel, np.float32(-1e-3 * voxel), field)
@@ -88,7 +94,7 @@ def solid(field: F32, voxel: float, least_part: float = LEAST_PART) -> F32:
     outside, hollows = ndimage.label(field <= 0)
     if hollows > 1:  # the padding makes the true outside one region, that of the first corner
         field[(outside > 0) & (outside != outside[0, 0, 0])] = voxel
-    return field
+    return VisualHull(field, shape.origin - voxel, voxel)
 
 
 def decimate(vertices: F64, faces: I32, max_faces: int, negligible: float) -> tuple[F64, I32]:
@@ -184,12 +190,12 @@ def _without_folds(faces: I32) -> I32:
     return faces[single]
 
 
-def _march(field: F32, origin: F64, voxel: float) -> tuple[F64, I32]:
-    """The padded field's surface; Lewiner's marching cubes, watertight by construction."""
+def _march(clean: VisualHull) -> tuple[F64, I32]:
+    """The surface of a `solid`, watertight by construction: Lewiner's marching cubes."""
     from skimage.measure import marching_cubes
 
-    vertices, faces, _, _ = marching_cubes(field, 0.0, gradient_direction="ascent")
-    return origin + voxel * (vertices.astype(np.float64) - 1.0), faces.astype(np.int32)
+    vertices, faces, _, _ = marching_cubes(clean.field, 0.0, gradient_direction="ascent")
+    return clean.origin + clean.voxel * vertices.astype(np.float64), faces.astype(np.int32)
 
 
 def _open3d(vertices: F64, faces: I32) -> open3d.geometry.TriangleMesh:

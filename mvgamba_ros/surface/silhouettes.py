@@ -41,13 +41,13 @@ def reach_silhouettes(shape: VisualHull, hull: VisualHull, views: Sequence[View]
 
     ``shape`` and ``hull`` on the same grid; ``views`` undistorted, with masks, in the hull's frame.
     """
-    index = np.nonzero(hull.field > 0.0)
-    points = hull.origin + hull.voxel * np.stack(index, axis=1)
-    inside = shape.field[index]
+    within = np.flatnonzero(hull.field > 0.0)
+    points = hull.origin + hull.voxel * np.stack(np.unravel_index(within, hull.field.shape), axis=1)
+    inside = shape.field.take(within)
     lacking = each(lambda view: _lacking(view, points, inside, hull.voxel), views)
     field, added = shape.field, np.zeros_like(shape.field)
     for _ in range(ROUNDS):
-        added[index] = _filling(field[index], lacking, hull.voxel)
+        added.put(within, _filling(field.take(within), lacking, hull.voxel))
         field = np.minimum(field + blur(added, SMOOTHING), hull.field)
     return VisualHull(field, shape.origin, shape.voxel)
 
@@ -74,10 +74,10 @@ def _lacking(view: View, points: F64, field: F32, voxel: float) -> tuple[I64, I6
     height, width = view.mask.shape
     columns, rows = max(1, int(np.ceil(width / side))), max(1, int(np.ceil(height / side)))
     share: F32 = cv2.resize(view.mask.astype(np.float32), (columns, rows), interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
-    at = np.floor(pixels * [columns / width, rows / height])
-    seen = (z > 0) & (at >= 0).all(axis=1) & (at < [columns, rows]).all(axis=1)
-    at = np.where(seen[:, None], at, 0).astype(np.int64)
-    cell = at[:, 1] * columns + at[:, 0]
+    # one coordinate at a time: numpy is slow over a last axis of two
+    x, y = pixels[:, 0] * (columns / width), pixels[:, 1] * (rows / height)
+    seen = (z > 0) & (x >= 0) & (y >= 0) & (x < columns) & (y < rows)
+    cell = np.where(seen, y, 0).astype(np.int64) * columns + np.where(seen, x, 0).astype(np.int64)
     lacks = share.ravel() > COVERED
     lacks[cell[seen & (field >= LIFT * voxel)]] = False
     which = np.flatnonzero(seen & lacks[cell])
