@@ -30,7 +30,7 @@ def measure(segmenter: ClassicalSegmenter, views: list[View], prompts: Prompts) 
     bare = [replace(view, mask=None, depth=None) for view in views]
     began = time.process_time()
     try:
-        masks = segmenter(bare, prompts)
+        masks = segmenter(bare, prompts).masks
     except ReconstructionError as error:
         print(f"refused: {error.message}", file=sys.stderr)
         masks = [np.zeros(view.image.shape[:2], bool) for view in views]

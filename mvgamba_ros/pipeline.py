@@ -19,12 +19,12 @@ from mvgamba_ros.geometry.single_view import guess_box
 from mvgamba_ros.methods import load_method
 from mvgamba_ros.options import SEGMENTERS, Options
 from mvgamba_ros.segmentation.given import GivenMasks
-from mvgamba_ros.segmentation.segmenter import Segmenter
-from mvgamba_ros.segmentation.support import estimate_support_height
+from mvgamba_ros.segmentation.segmenter import Segmenter, Silhouettes
+from mvgamba_ros.segmentation.support import SUPPORT_VIEWS, estimate_support_height
 from mvgamba_ros.surface.quality import measure_quality
 from mvgamba_ros.surface.raycast import Raycaster, paint, view_weights
 from mvgamba_ros.surface.sample import area_vectors, oriented_box, sample_cloud, vertex_normals
-from mvgamba_ros.types import Bool, Cancelled, Mesh, Progress, Prompts, Reconstruction, View
+from mvgamba_ros.types import Cancelled, Mesh, Progress, Prompts, Reconstruction, View
 
 __all__ = ["STAGES", "Options", "reconstruct"]
 
@@ -41,8 +41,6 @@ STAGES = {
     "quality": 0.07,
 }
 """The stages in order, each with its share of the progress bar."""
-SUPPORT_VIEWS = 4
-"""So many views are compared to find the support plane; the work grows with the square."""
 SUPPORT_RESOLUTION = 32
 """Voxels of the first, coarse hull, which only says where to look for the plane."""
 
@@ -67,10 +65,11 @@ def reconstruct(
     with stages.run("undistort"):
         views, prompts = _undistort(views, options.prompts, stages)
     with stages.run("segment") as part:
-        masks = _segment(views, replace(options, prompts=prompts), part, stages.cancelled)
+        silhouettes = _segment(views, replace(options, prompts=prompts), part, stages.cancelled)
+        masks = silhouettes.masks
         views = [replace(view, mask=mask) for view, mask in zip(views, masks, strict=True)]
     with stages.run("support"):
-        prompts, found = _find_support(views, prompts)
+        prompts, found = _find_support(views, prompts, silhouettes.support_height)
         notes += found
     with stages.run("hull"):
         region = prompts.roi
@@ -181,13 +180,13 @@ def load_segmenter(name: str, sam_checkpoint: str = "") -> Segmenter:
     raise ReconstructionError(ErrorCode.BAD_OPTION, f"segmenter '{name}' is not one of {', '.join(SEGMENTERS)}")
 
 
-def _segment(views: Sequence[View], options: Options, progress: Progress, cancelled: Cancelled) -> list[Bool]:
+def _segment(views: Sequence[View], options: Options, progress: Progress, cancelled: Cancelled) -> Silhouettes:
     """A silhouette for each view: its own where the options say so, else the segmenter's."""
     own = [view.mask if options.use_masks else None for view in views]
     if all(mask is not None for mask in own):
         return GivenMasks()(views, options.prompts, progress, cancelled)
     found = load_segmenter(options.segmenter, options.sam_checkpoint)(views, options.prompts, progress, cancelled)
-    masks = [seen if mask is None else mask for mask, seen in zip(own, found, strict=True)]
+    masks = [seen if mask is None else mask for mask, seen in zip(own, found.masks, strict=True)]
     for index, mask in enumerate(masks):
         if not mask.any():
             raise ReconstructionError(
@@ -195,25 +194,28 @@ def _segment(views: Sequence[View], options: Options, progress: Progress, cancel
                 f"{view_name(views[index], index)}: the object was not found in it; check that it is in the picture "
                 "and inside the region of interest, or leave this view out",
             )
-    return masks
+    return replace(found, masks=masks)
 
 
-def _find_support(views: Sequence[View], prompts: Prompts) -> tuple[Prompts, list[str]]:
-    """Prompts with the height of the plane that the object stands on, estimated where it is not given; and notes.
+def _find_support(views: Sequence[View], prompts: Prompts, found: float | None) -> tuple[Prompts, list[str]]:
+    """Prompts with the height of the plane that the object stands on, estimated where it is neither given nor ``found``
+    by the segmenter; and notes.
 
     Views from above do not see the object's underside, so their hull reaches below the table; depth
     or the table's texture give its height away.
     """
     if prompts.support_height is not None:
         return prompts, []
-    if len(views) == 1 and views[0].depth is None:
-        return prompts, ["one view without depth does not show the height of the surface; it is taken as not known"]
-    seen = views[:: -(-len(views) // SUPPORT_VIEWS)]
-    if len(views) > 1:
-        around = axis_parallel_box(*carve(seen, prompts.roi, SUPPORT_RESOLUTION).bounds())
-    else:
-        around = prompts.roi or guess_box(views[0], None)
-    height, _ = estimate_support_height(seen, Prompts(roi=around))
+    height = found
+    if height is None:
+        if len(views) == 1 and views[0].depth is None:
+            return prompts, ["one view without depth does not show the height of the surface; it is taken as not known"]
+        seen = views[:: -(-len(views) // SUPPORT_VIEWS)]
+        if len(views) > 1:
+            around = axis_parallel_box(*carve(seen, prompts.roi, SUPPORT_RESOLUTION).bounds())
+        else:
+            around = prompts.roi or guess_box(views[0], None)
+        height, _ = estimate_support_height(seen, Prompts(roi=around))
     if height is None:
         return prompts, [
             "the height of the surface that the object stands on is neither given nor seen: where no view looks under "

@@ -17,8 +17,9 @@ from mvgamba_ros.io.capture import read_capture
 from mvgamba_ros.segmentation.classical import ClassicalSegmenter
 from mvgamba_ros.segmentation.holes import without_small_holes
 from mvgamba_ros.segmentation.region import common_region
-from mvgamba_ros.segmentation.support import estimate_support_height
-from mvgamba_ros.types import Bool, Box, Camera, Prompts, View
+from mvgamba_ros.segmentation.segmenter import Silhouettes
+from mvgamba_ros.segmentation.support import estimate_support_height, refine_support_height
+from mvgamba_ros.types import Box, Camera, Prompts, View
 
 SCENE = views(4)
 PLAIN = [replace(view, mask=None, depth=None) for view in SCENE]
@@ -33,10 +34,10 @@ def box(center: np.ndarray, size: np.ndarray) -> Box:
 ROI = box(np.asarray(CENTER), 1.4 * np.asarray(SIZE))
 
 
-def iou(found: list[Bool], truth: list[View]) -> list[float]:
+def iou(found: Silhouettes, truth: list[View]) -> list[float]:
     return [
         float((mask & view.mask).sum() / (mask | view.mask).sum())
-        for mask, view in zip(found, truth, strict=True)
+        for mask, view in zip(found.masks, truth, strict=True)
         if view.mask is not None
     ]
 
@@ -56,7 +57,7 @@ def test_letters_in_the_tables_colours_do_not_pierce_a_box() -> None:
 
     truth = photograph(SimulatedArm(), 6)  # a cereal box, its print partly as brown as the wooden table
     for views_ in (truth, truth[:2] + truth[3:5]):
-        found = ClassicalSegmenter()([replace(view, mask=None) for view in views_], Prompts(support_height=0.0))
+        found = ClassicalSegmenter()([replace(view, mask=None) for view in views_], Prompts(support_height=0.0)).masks
         missed = [np.mean(~mask[view.mask]) for view, mask in zip(views_, found, strict=True)]
         assert max(missed) < 0.012, missed
 
@@ -118,7 +119,7 @@ def test_one_view_is_enough_with_a_pixel_box() -> None:
     around = (columns.min() - 12.0, rows.min() - 12.0, columns.max() + 12.0, rows.max() + 12.0)
     found = ClassicalSegmenter()(PLAIN[:1], Prompts(pixel_boxes={0: around}))
     assert iou(found, SCENE[:1])[0] > 0.8
-    assert not found[0][:, : int(around[0]) - 1].any()
+    assert not found.masks[0][:, : int(around[0]) - 1].any()
 
 
 def test_points_are_honoured() -> None:
@@ -126,7 +127,7 @@ def test_points_are_honoured() -> None:
     x, y = float(columns.mean()), float(rows.mean())
     off = np.array([[x, y, 0.0]])
     found = ClassicalSegmenter()(PLAIN, Prompts(roi=ROI, points={0: off}))
-    assert not found[0][int(y), int(x)]
+    assert not found.masks[0][int(y), int(x)]
 
 
 def test_the_table_of_fine_grain_has_its_height_and_a_plain_one_has_none() -> None:
@@ -155,9 +156,18 @@ def test_a_sheet_of_markers_gives_the_height_though_the_table_is_plain(tmp_path:
     assert height is not None and abs(height) < 0.004
 
 
-def test_the_object_on_a_sheet_of_markers_is_found_and_not_the_sheet(tmp_path: Path) -> None:
+def test_the_object_on_a_sheet_of_markers_is_found_and_not_the_sheet_and_the_height_with_it(tmp_path: Path) -> None:
     truth = on_a_sheet(tmp_path, "can")
-    assert min(iou(ClassicalSegmenter()(truth, Prompts()), truth)) > 0.9
+    found = ClassicalSegmenter()(truth, Prompts())
+    assert min(iou(found, truth)) > 0.9
+    assert found.support_height is not None and abs(found.support_height) < 0.003
+
+
+@pytest.mark.parametrize("roughly", [-0.0025, 0.0, 0.0025])
+def test_a_height_found_roughly_is_found_exactly_around_the_object(tmp_path: Path, roughly: float) -> None:
+    truth = on_a_sheet(tmp_path, "milk")
+    around = box(np.array([0.45, 0.0, 0.07]), np.array([0.12, 0.12, 0.14]))
+    assert abs(refine_support_height(truth, around, roughly)) < 0.001
 
 
 def test_a_region_as_thin_as_a_coin_still_has_its_table_found(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ SCENE = views(2)
 
 
 def test_the_views_masks_are_answered() -> None:
-    for mask, view in zip(GivenMasks()(SCENE, Prompts()), SCENE, strict=True):
+    for mask, view in zip(GivenMasks()(SCENE, Prompts()).masks, SCENE, strict=True):
         assert view.mask is not None
         assert (mask == view.mask).all()
 

@@ -91,6 +91,6 @@ def test_a_grey_object_on_grey_felt_is_found(tmp_path: Path) -> None:
     can.visual.vertex_colors = [128, 128, 128, 255]
     can.export(tmp_path / "can.ply")
     truth = photograph(SimulatedArm(Scene(object_name=str(tmp_path / "can.ply"), table="gray-felt")), 4)
-    found = ClassicalSegmenter()([replace(view, mask=None) for view in truth], Prompts())
+    found = ClassicalSegmenter()([replace(view, mask=None) for view in truth], Prompts()).masks
     ious = [(mask & view.mask).sum() / (mask | view.mask).sum() for mask, view in zip(found, truth, strict=True)]
     assert np.mean(ious) > 0.75, ious

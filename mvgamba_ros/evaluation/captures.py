@@ -74,7 +74,7 @@ def read_case(folder: Path, options: Options, roi_from_truth: bool) -> Case:
     left_out = [undistort(view) for view in read_capture(folder, "transforms_test.json")]
     if any(view.mask is None for view in left_out):
         segmenter = load_segmenter("classical")
-        masks = segmenter(left_out, options.prompts, lambda stage, fraction: None, lambda: False)
+        masks = segmenter(left_out, options.prompts, lambda stage, fraction: None, lambda: False).masks
         left_out = [replace(view, mask=mask) for view, mask in zip(left_out, masks, strict=True)]
     targets = [cut_target(view) for view in left_out]
     return Case(folder.name, read_capture(folder, many), targets, truth, options)

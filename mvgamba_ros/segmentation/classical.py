@@ -12,16 +12,17 @@ from dataclasses import replace
 import numpy as np
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
+from mvgamba_ros.geometry.region import axis_parallel_box
 from mvgamba_ros.parallel import each
 from mvgamba_ros.segmentation import objectness
 from mvgamba_ros.segmentation.blobs import without_specks
-from mvgamba_ros.segmentation.carving import UNSEEN, Carving, check_silhouettes
-from mvgamba_ros.segmentation.labels import State, densities, label
-from mvgamba_ros.segmentation.plane import PlanePair
+from mvgamba_ros.segmentation.carving import UNSEEN, check_silhouettes
+from mvgamba_ros.segmentation.labels import Labelled, State, densities, label
 from mvgamba_ros.segmentation.refine import refine
 from mvgamba_ros.segmentation.region import common_region, make_windows
-from mvgamba_ros.segmentation.segmenter import check_cancelled, check_prompts
-from mvgamba_ros.types import Bool, Box, Cancelled, Progress, Prompts, View
+from mvgamba_ros.segmentation.segmenter import Silhouettes, check_cancelled, check_prompts
+from mvgamba_ros.segmentation.support import refine_support_height
+from mvgamba_ros.types import F64, Bool, Box, Cancelled, Progress, Prompts, View
 
 SIDE = 224
 """Longer side of a window while labels are sought."""
@@ -50,7 +51,7 @@ class ClassicalSegmenter:
         prompts: Prompts,
         progress: Progress | None = None,
         cancelled: Cancelled | None = None,
-    ) -> list[Bool]:
+    ) -> Silhouettes:
         def report(fraction: float) -> None:
             check_cancelled(cancelled)
             if progress is not None:
@@ -63,17 +64,22 @@ class ClassicalSegmenter:
             region = _search(self.network, views, prompts, cancelled)
             report(0.4)
         windows = make_windows(views, region, prompts, SIDE)
-        states, carving, _ = label(self.network, windows, region, prompts, False, cancelled)
-        check_silhouettes(views, [state.labels for state in states], carving)
+        found = label(self.network, windows, region, prompts, False, cancelled)
+        check_silhouettes(views, [state.labels for state in found.states], found.carving)
         report(0.8)
 
         def border(view: View, state: State) -> Bool:
             return refine(view, state.window, without_specks(state.labels, state.window, state.odds), state.odds)
 
-        masks = each(border, views, states)
+        masks = each(border, views, found.states)
+        height, agreed = found.height, _agreed(found)
+        if height is not None and prompts.support_height is None and len(agreed):
+            half = found.carving.cell / 2
+            around = axis_parallel_box(agreed.min(axis=0) - half, agreed.max(axis=0) + half)
+            height = refine_support_height(views, around, height)
         if progress is not None:
             progress("segment", 1.0)
-        return masks
+        return Silhouettes(masks, height)
 
 
 def _search(
@@ -82,26 +88,27 @@ def _search(
     """A region around what is found in the middle of all views."""
     region = common_region(views, prompts)
     windows = make_windows(views, region, prompts, SEARCH_SIDE)
-    states, carving, pairs = label(network, windows, region, prompts, True, cancelled)
-    lying = _lying(states, pairs)
+    found = label(network, windows, region, prompts, True, cancelled)
+    lying = _lying(found)
     if lying is not None:
         # a mat or a sheet of paper: the object is what stands on it, if anything does
         windows = [replace(w, allowed=w.allowed & ~flat) for w, flat in zip(windows, lying, strict=True)]
-        standing, grid, _ = label(network, windows, region, prompts, True, cancelled)
-        if sum(s.labels.sum() for s in standing) < STANDING * sum(s.labels.sum() for s in states):
+        standing = label(network, windows, region, prompts, True, cancelled)
+        if sum(s.labels.sum() for s in standing.states) < STANDING * sum(s.labels.sum() for s in found.states):
             try:
-                check_silhouettes(views, [state.labels for state in standing], grid)
-                return _bounds(standing, grid)
+                check_silhouettes(views, [state.labels for state in standing.states], standing.carving)
+                return _bounds(standing)
             except ReconstructionError:
                 pass
-    check_silhouettes(views, [state.labels for state in states], carving)
-    return _bounds(states, carving) if len(views) > 1 else region
+    check_silhouettes(views, [state.labels for state in found.states], found.carving)
+    return _bounds(found) if len(views) > 1 else region
 
 
-def _lying(states: Sequence[State], pairs: Sequence[Sequence[PlanePair]]) -> list[Bool] | None:
+def _lying(found: Labelled) -> list[Bool] | None:
     """(h, w) each, what of the labels lies on the plane, where that is nearly all of them; else None."""
     inside, alike, shares = [], [], []
-    for state, compared in zip(states, pairs, strict=True):
+    states = found.states
+    for state, compared in zip(states, found.pairs, strict=True):
         if not compared:
             return None
         seen = np.sum([pair.seen for pair in compared], axis=0)
@@ -119,18 +126,22 @@ def _lying(states: Sequence[State], pairs: Sequence[Sequence[PlanePair]]) -> lis
     return [m & (a | (flat > other)[s.cells]) for s, m, a in zip(states, inside, alike, strict=True)]
 
 
-def _bounds(states: Sequence[State], carving: Carving) -> Box:
+def _bounds(found: Labelled) -> Box:
     """A box half as large again as what all silhouettes agree on."""
-    votes = carving.gather([np.where(state.labels, 1.0, -1.0).astype(np.float32) for state in states])
-    seen = (votes != UNSEEN).sum(axis=0)
-    filled = carving.points[(votes.min(axis=0) > -0.3) & (seen >= 2)]
-    if len(filled) == 0:
+    points, cell = _agreed(found), found.carving.cell
+    if len(points) == 0:
         raise ReconstructionError(
             ErrorCode.SILHOUETTES_DISAGREE,
             "the silhouettes have no common point, so the views may show different things: check poses and time "
             "stamps, that the object stood still, or give a region of interest",
         )
-    low, high = filled.min(axis=0), filled.max(axis=0)
-    T = np.eye(4)
-    T[:3, 3] = (low + high) / 2
-    return Box(T, 1.5 * (high - low) + 2.0 * carving.cell)
+    low, high = points.min(axis=0), points.max(axis=0)
+    return axis_parallel_box(1.25 * low - 0.25 * high - cell, 1.25 * high - 0.25 * low + cell)
+
+
+def _agreed(found: Labelled) -> F64:
+    """(N, 3): the cells' middles that all silhouettes agree on."""
+    carving = found.carving
+    votes = carving.gather([np.where(state.labels, 1.0, -1.0).astype(np.float32) for state in found.states])
+    seen = (votes != UNSEEN).sum(axis=0)
+    return carving.points[(votes.min(axis=0) > -0.3) & (seen >= 2)]

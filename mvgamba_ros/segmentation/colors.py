@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
-from scipy.ndimage import gaussian_filter
 
 from mvgamba_ros.types import F32
 
@@ -13,8 +13,8 @@ LOW = np.array([0.0, -90.0, -90.0], np.float32)
 CELLS = (21, 37, 37)
 FLOOR = 3e-5
 """Density of a colour never seen: about an even share of a histogram cell."""
-SMOOTHING = 0.8
-"""Standard deviation of the smoothing, cells."""
+SMOOTHING, RADIUS = 0.8, 2
+"""Standard deviation of the smoothing, and how far it reaches, cells."""
 
 
 def cells(lab: F32) -> np.ndarray:
@@ -32,6 +32,19 @@ def histogram(flat_cells: np.ndarray, weights: F32 | None = None) -> F32:
     """Density per cell, flat, summing to 1 (all zero without a weighted pixel)."""
     counts = np.bincount(
         flat_cells.ravel(), None if weights is None else weights.ravel(), minlength=int(np.prod(CELLS))
-    ).astype(np.float32)
-    smooth = gaussian_filter(counts.reshape(CELLS), SMOOTHING, mode="constant", truncate=2.5).ravel()
+    )
+    smooth = _smooth(counts.reshape(CELLS).astype(np.float32)).ravel()
     return smooth / max(float(smooth.sum()), 1e-12)
+
+
+def _smooth(counts: F32) -> F32:
+    """As `scipy.ndimage.gaussian_filter` with zeros around, several times faster: two pictures, not three axes."""
+    kernel = np.exp(-0.5 * (np.arange(-RADIUS, RADIUS + 1) / SMOOTHING) ** 2)
+    kernel /= kernel.sum()
+    lightness, a, b = counts.shape
+    # planes of equal lightness below each other, zeros between them
+    planes = np.pad(counts, ((0, 0), (0, RADIUS), (0, 0))).reshape(-1, b)
+    smooth = cv2.sepFilter2D(planes, -1, kernel, kernel, borderType=cv2.BORDER_CONSTANT)
+    across = smooth.reshape(lightness, -1)
+    smooth = cv2.sepFilter2D(across, -1, np.ones(1), kernel, borderType=cv2.BORDER_CONSTANT)
+    return np.ascontiguousarray(smooth.reshape(lightness, a + RADIUS, b)[:, :a], np.float32)

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
-from mvgamba_ros.segmentation.segmenter import check_cancelled, view_label
-from mvgamba_ros.types import Bool, Cancelled, Progress, Prompts, View
+from mvgamba_ros.segmentation.segmenter import Silhouettes, check_cancelled, view_label
+from mvgamba_ros.types import Cancelled, Progress, Prompts, View
 
 
 class GivenMasks:
@@ -26,7 +26,7 @@ class GivenMasks:
         prompts: Prompts,
         progress: Progress | None = None,
         cancelled: Cancelled | None = None,
-    ) -> list[Bool]:
+    ) -> Silhouettes:
         check_cancelled(cancelled)
         masks = []
         for index, view in enumerate(views):
@@ -50,4 +50,4 @@ class GivenMasks:
             masks.append(mask)
         if progress is not None:
             progress("segment", 1.0)
-        return masks
+        return Silhouettes(masks)

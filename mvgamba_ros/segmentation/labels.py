@@ -72,6 +72,17 @@ class State:
     reach: F32  # log-odds that the other views allow the object on the pixel's ray
 
 
+@dataclass(frozen=True)
+class Labelled:
+    """The windows as they are labelled; the grid in which they agree; how each compares with others through the support
+    plane, nothing where there is none; and that plane's ``height``, world z in metres."""
+
+    states: list[State]
+    carving: Carving
+    pairs: list[list[plane.PlanePair]]
+    height: float | None
+
+
 def label(
     network: objectness.Objectness,
     windows: Sequence[Window],
@@ -79,9 +90,8 @@ def label(
     prompts: Prompts,
     searching: bool,
     cancelled: Cancelled | None,
-) -> tuple[list[State], Carving, list[list[plane.PlanePair]]]:
-    """Labels ``windows`` of ``region``; answers them with the grid in which they agree and with how the windows compare
-    through the support plane, where there is one. ``searching``: the region is far larger than the object, which stands
+) -> Labelled:
+    """Labels ``windows`` of ``region``. ``searching``: the region is far larger than the object, which stands
     somewhere near its middle. So it is taken to stand, too, where the region fills the images."""
     searching = searching or float(np.mean([1.0 - window.allowed.mean() for window in windows])) < FEW_SURROUNDINGS
     height = prompts.support_height
@@ -103,7 +113,7 @@ def label(
         if searching:
             for state in states:
                 state.labels = one_object(state.labels, state.window)
-    return states, carving, pairs
+    return Labelled(states, carving, pairs, height)
 
 
 def _floor(region: Box, height: float | None, searching: bool) -> float | None:

@@ -115,7 +115,9 @@ def load(path: Path = SHIPPED) -> Objectness:
 @torch.no_grad()
 def log_odds(network: Objectness, windows: Sequence[Window], pairs: Sequence[Sequence[PlanePair]]) -> list[F32]:
     """(h, w) for each window."""
-    found = network(torch.from_numpy(inputs(windows, pairs)).float()).numpy()
+    pictures = torch.from_numpy(inputs(windows, pairs)).float()
+    pictures = pictures.contiguous(memory_format=torch.channels_last)  # convolutions of few channels are faster so
+    found = network(pictures).numpy()
     answer = []
     for odds, window in zip(found, windows, strict=True):
         height, width = fitted(window)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -37,6 +38,9 @@ LEAST_REACH = 0.02
 """Heights are tried from below the region's middle to above it by this at least, however thin it is, metres."""
 CLEAR = 0.1
 """A plane of less clarity than this is not believed."""
+NEARBY, NEARBY_STEP = 0.003, 0.001
+"""A height that a coarser look has found is right within the first; heights that far from it are tried in such steps,
+metres."""
 RIVAL = 0.5
 """Nor is one where a height elsewhere has more than this share of its clarity."""
 MIDDLE = 0.5
@@ -64,6 +68,23 @@ class PlanePair:
     def on(self, labels: Bool) -> Bool:
         """(h, w): the plane point is on what is labelled in window j."""
         return self.seen & (_sample(labels.astype(np.float32), self.columns, self.rows) > 0.5)
+
+    @cached_property
+    def reliable(self) -> float | None:
+        """How often table matches table, where both windows surely show it; no better than chance if the height is
+        wrong. None where that is too little to say."""
+        matches = self.match[self.outside]
+        return float(np.clip(matches.mean(), 0.05, 0.97)) if len(matches) >= 100 else None
+
+    @cached_property
+    def verdicts(self) -> tuple[F32, F32]:
+        """1 where the colours agree, and 1 where they do not; both 0 where the plane is not seen."""
+        return (self.seen & self.match).astype(np.float32), (self.seen & ~self.match).astype(np.float32)
+
+    @cached_property
+    def likely(self) -> F32:
+        """``chance``, never sure."""
+        return np.clip(self.chance, 0.03, 0.95)
 
 
 def plane_points(window: Window, height: float) -> tuple[np.ndarray, Bool]:
@@ -112,7 +133,7 @@ def compare(
             # the two cameras may expose differently: match the medians of what both show of the table
             gain = np.zeros(3, np.float32)
             if outside.sum() > 200:
-                gain = np.median(labs[i][outside] - (0.5 * (lower + upper))[outside], axis=0).astype(np.float32)
+                gain = _medians((labs[i][outside] - 0.5 * (lower[outside] + upper[outside])).T)[:, 0]
             lower, upper = lower + gain, upper + gain
             match = seen & _matches(labs[i], lower, upper)
             chance = _chance(labs[i], labs[j] + gain, lower, upper, steps)
@@ -151,18 +172,16 @@ def evidence(pairs: Sequence[PlanePair], shape: tuple[int, int], object_odds: Se
     per window that a pixel is on the object, which hides the plane behind it."""
     total, compared, matching = (np.zeros(shape, np.float32) for _ in range(3))
     for pair in pairs:
-        hidden = _sample(object_odds[pair.j], pair.columns, pair.rows)
-        chance = np.clip(pair.chance, 0.03, 0.95)
-        if pair.outside.sum() < 100:
+        if pair.reliable is None:
             continue
         compared += pair.outside
         matching += pair.outside & pair.match
-        # how well table matches table, where both surely see it; no better than chance if the height is wrong
-        reliable = float(np.clip(pair.match[pair.outside].mean(), 0.05, 0.97))
-        on_plane = (1.0 - hidden) * reliable + hidden * chance
-        matched = np.log(chance / np.maximum(on_plane, chance))
-        unmatched = np.maximum(np.log((1.0 - chance) / np.maximum(1.0 - on_plane, 0.03)), 0.0)
-        total += np.where(pair.seen, np.where(pair.match, matched, unmatched), 0.0).astype(np.float32)
+        hidden = _sample(object_odds[pair.j], pair.columns, pair.rows)
+        on_plane = (1.0 - hidden) * pair.reliable + hidden * pair.likely
+        matched = pair.likely / np.maximum(on_plane, pair.likely)
+        unmatched = np.maximum((1.0 - pair.likely) / np.maximum(1.0 - on_plane, 0.03), 1.0)
+        alike, unlike = pair.verdicts
+        total += alike * np.log(matched) + unlike * np.log(unmatched)
     # surroundings that are not on the plane, a wall or a cloth, do not match either: no more than their share allows
     table = float((matching >= 0.5 * compared)[compared > 0].mean()) if compared.any() else 0.0
     return np.clip(0.8 * total, -4.0, min(4.0, -np.log(max(1.0 - table, 0.02))))
@@ -184,10 +203,7 @@ def estimate_height(windows: Sequence[Window], region: Box, anywhere: bool = Fal
     step = max(2.0 * reach / HEIGHTS, FINEST)
     if high - low < 8 * step:
         return None, 0.0
-    radius = 0.75 * float(np.linalg.norm(region.size))
-    line = np.linspace(-radius, radius, 64)
-    grid = np.stack(np.meshgrid(line + center[0], line + center[1]), axis=-1).reshape(-1, 2)
-    planes = each(lambda window: _Plane.of(window, grid, anywhere), windows)
+    planes = _planes(windows, region, anywhere)
     heights = np.arange(low, high + step, step)
     scores = np.array([_agreement(planes, height) for height in heights])
     share = scores[:, 0] / np.maximum(scores[:, 1], 1.0)
@@ -203,11 +219,35 @@ def estimate_height(windows: Sequence[Window], region: Box, anywhere: bool = Fal
     rival = float(excess[np.abs(np.arange(len(heights)) - best) > 3].max())
     if clarity < CLEAR or rival > RIVAL * clarity:
         return None, clarity
+    return _finest(planes, height, step), clarity
+
+
+def refine_height(windows: Sequence[Window], region: Box, height: float) -> float:
+    """``height`` of `estimate_height` in windows of a wider region, as exactly as these tell."""
+    planes = _planes(windows, region, anywhere=False)
+    return _finest(planes, _best(planes, height + np.arange(-NEARBY, NEARBY + FINEST, NEARBY_STEP)), NEARBY_STEP)
+
+
+def _finest(planes: Sequence[_Plane], height: float, step: float) -> float:
+    """The height near ``height``, where steps of ``step`` have found it, in steps of `FINEST`."""
     while step > FINEST:
         step /= 2.0
-        around = height + step * np.arange(-1, 2)
-        height = float(around[np.argmax([_agreement(planes, h)[0] for h in around])])
-    return height, clarity
+        height = _best(planes, height + step * np.arange(-1, 2))
+    return height
+
+
+def _best(planes: Sequence[_Plane], heights: np.ndarray) -> float:
+    """The height at which the largest share of the plane's points looks alike: how many are seen changes with it."""
+    alike, compared = np.array([_agreement(planes, height) for height in heights]).T
+    return float(heights[np.argmax(alike / np.maximum(compared, 1.0))])
+
+
+def _planes(windows: Sequence[Window], region: Box, anywhere: bool) -> list[_Plane]:
+    """Each window's grid of points on the plane around ``region``; see `estimate_height`."""
+    radius, center = 0.75 * float(np.linalg.norm(region.size)), region.T_world_box[:3, 3]
+    line = np.linspace(-radius, radius, 64)
+    grid = np.stack(np.meshgrid(line + center[0], line + center[1]), axis=-1).reshape(-1, 2)
+    return each(lambda window: _Plane.of(window, grid, anywhere), windows)
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,8 @@ from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.camera import project, resample
 from mvgamba_ros.segmentation.carving import Carving, check_silhouettes
 from mvgamba_ros.segmentation.region import common_region, make_windows, outline
-from mvgamba_ros.segmentation.segmenter import check_cancelled, check_prompts
-from mvgamba_ros.types import F64, Bool, Box, Cancelled, Progress, Prompts, View
+from mvgamba_ros.segmentation.segmenter import Silhouettes, check_cancelled, check_prompts
+from mvgamba_ros.types import F64, Box, Cancelled, Progress, Prompts, View
 
 KINDS = {768: "vit_b", 1024: "vit_l", 1280: "vit_h"}
 """The backbone by the width of its patch embedding, the one thing in which the published checkpoints always differ."""
@@ -59,7 +59,7 @@ class SamSegmenter:
         prompts: Prompts,
         progress: Progress | None = None,
         cancelled: Cancelled | None = None,
-    ) -> list[Bool]:
+    ) -> Silhouettes:
         check_prompts(views, prompts)
         region = common_region(views, prompts) if prompts.roi is None else prompts.roi
         windows = make_windows(views, region, prompts, SIDE)
@@ -76,7 +76,7 @@ class SamSegmenter:
             resample(mask, view.camera, window.camera) for mask, view, window in zip(masks, views, windows, strict=True)
         ]
         check_silhouettes(views, small, Carving(windows, region, prompts.support_height))
-        return masks
+        return Silhouettes(masks)
 
 
 def predict_arguments(view: View, index: int, prompts: Prompts, region: Box) -> dict[str, Any]:

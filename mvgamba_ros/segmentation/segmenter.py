@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -11,10 +12,17 @@ from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.types import Bool, Cancelled, Progress, Prompts, View
 
 
-class Segmenter(Protocol):
-    """Finds the object in each of several undistorted, posed views.
+@dataclass(frozen=True)
+class Silhouettes:
+    """``masks``: of each view, (H, W) bool, True on the object, none of them empty. ``support_height``: world z in
+    metres of the plane under the object, where it was seen while they were sought."""
 
-    Answers one mask per view, (H, W) bool, True on the object, none of them empty. Raises `ReconstructionError`:
+    masks: list[Bool]
+    support_height: float | None = None
+
+
+class Segmenter(Protocol):
+    """Finds the object in each of several undistorted, posed views. Raises `ReconstructionError`:
     EMPTY_SILHOUETTE, SILHOUETTES_DISAGREE, BAD_ROI, ROI_NOT_VISIBLE, BAD_OPTION for prompts that fit no view, and
     CANCELLED once ``cancelled()`` is True.
     """
@@ -28,7 +36,7 @@ class Segmenter(Protocol):
         prompts: Prompts,
         progress: Progress | None = None,
         cancelled: Cancelled | None = None,
-    ) -> list[Bool]: ...
+    ) -> Silhouettes: ...
 
 
 def view_label(views: Sequence[View], index: int) -> str:

@@ -13,6 +13,8 @@ from mvgamba_ros.segmentation.segmenter import check_prompts
 from mvgamba_ros.types import F64, Bool, Box, Prompts, View
 
 SIDE = 224
+SUPPORT_VIEWS = 4
+"""So many views are compared to find the support plane; the work grows with the square."""
 BIN = 0.004
 """Heights of depth readings are counted in bins of this size, metres."""
 SHARE = 0.3
@@ -31,6 +33,13 @@ def estimate_support_height(views: Sequence[View], prompts: Prompts) -> tuple[fl
     searching = prompts.roi is None
     region = common_region(views, prompts) if prompts.roi is None else prompts.roi
     return support_height(make_windows(views, region, prompts, SIDE), region, anywhere=searching)
+
+
+def refine_support_height(views: Sequence[View], region: Box, height: float) -> float:
+    """``height`` of `estimate_support_height` in a wider region, as exactly as the surroundings of ``region`` tell."""
+    windows = make_windows(views[:: -(-len(views) // SUPPORT_VIEWS)], region, Prompts(), SIDE)
+    measured, _ = _from_depth(windows, region, anywhere=False)
+    return plane.refine_height(windows, region, height) if measured is None else measured
 
 
 def support_height(windows: Sequence[Window], region: Box, anywhere: bool) -> tuple[float | None, float]:
