@@ -168,9 +168,12 @@ def _background(states: Sequence[State], outside: Sequence[Bool], shadow: F32) -
 def _darker(states: Sequence[State], where: Sequence[Bool], least: float) -> F32:
     """Density of the colours that what is seen there has in less light, down to a share of ``least``: hue kept,
     lightness and chroma scaled down."""
-    lit = np.concatenate([s.window.lab[mask][::7] for s, mask in zip(states, where, strict=True)])
-    shares = np.arange(least, 0.96, 0.1)
-    return histogram(cells(np.concatenate([share * lit for share in shares]).astype(np.float32)))
+    lit = np.concatenate(
+        [s.window.lab.reshape(-1, 3).take(np.flatnonzero(mask)[::7], 0) for s, mask in zip(states, where, strict=True)]
+    )
+    shares = np.arange(least, 0.96, 0.1, dtype=np.float32)
+    darker = lit.T[:, None] * shares[:, None]  # (3, shares, N): channel by channel, as `cells` takes them
+    return histogram(cells(np.moveaxis(darker, 0, -1)))
 
 
 def _first_guess(states: Sequence[State], pairs: Sequence[Sequence[plane.PlanePair]], searching: bool) -> None:

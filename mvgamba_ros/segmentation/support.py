@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from mvgamba_ros.geometry.rays import rays
-from mvgamba_ros.segmentation import plane
+from mvgamba_ros.segmentation.height import estimate_height, refine_height
 from mvgamba_ros.segmentation.region import Window, common_region, make_windows
 from mvgamba_ros.segmentation.segmenter import check_prompts
 from mvgamba_ros.types import F64, Bool, Box, Prompts, View
@@ -39,7 +39,7 @@ def refine_support_height(views: Sequence[View], region: Box, height: float) -> 
     """``height`` of `estimate_support_height` in a wider region, as exactly as the surroundings of ``region`` tell."""
     windows = make_windows(views[:: -(-len(views) // SUPPORT_VIEWS)], region, Prompts(), SIDE)
     measured, _ = _from_depth(windows, region, anywhere=False)
-    return plane.refine_height(windows, region, height) if measured is None else measured
+    return refine_height(windows, region, height) if measured is None else measured
 
 
 def support_height(windows: Sequence[Window], region: Box, anywhere: bool) -> tuple[float | None, float]:
@@ -47,7 +47,7 @@ def support_height(windows: Sequence[Window], region: Box, anywhere: bool) -> tu
     height, clarity = _from_depth(windows, region, anywhere)
     if height is not None:
         return height, clarity
-    return plane.estimate_height(windows, region, anywhere)
+    return estimate_height(windows, region, anywhere)
 
 
 def depth_points(window: Window) -> tuple[F64, Bool]:
