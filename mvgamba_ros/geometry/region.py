@@ -138,27 +138,25 @@ class Cone:
 
 
 def bounds_from_views(cones: Sequence[Cone], region: Region) -> tuple[F64, F64]:
-    """The axis-parallel box of the convex region inside all silhouette boxes: six small linear programs."""
+    """The axis-parallel box of the convex region inside all silhouette boxes: six small linear programs, each with a
+    point of its own, solved as one."""
     A_region, b_region = region.half_spaces()
     parts = [cone.half_spaces() for cone in cones]
     A = np.concatenate([A_region, *(a for a, _ in parts)])
     b = np.concatenate([b_region, *(b for _, b in parts)])
-    low: F64 = np.empty(3)
-    high: F64 = np.empty(3)
-    for axis in range(3):
-        for sign, out in ((1.0, low), (-1.0, high)):
-            cost = np.zeros(3)
-            cost[axis] = sign
-            result = linprog(cost, A_ub=A, b_ub=b, bounds=(None, None), method="highs")
-            if result.status == 2:
-                raise disagreement() if region.box is None else _not_visible(cones, region.box)
-            if result.status != 0:
-                raise ReconstructionError(
-                    ErrorCode.TOO_FEW_VIEWS,
-                    f"the {len(cones)} view(s) leave open how far away the object is; add a view from another side, "
-                    "or give a region of interest or the height of the surface it stands on",
-                )
-            out[axis] = float(np.asarray(result.x)[axis])
+    least_and_most = np.concatenate([np.eye(3), -np.eye(3)])
+    result = linprog(
+        least_and_most.ravel(), A_ub=np.kron(np.eye(6), A), b_ub=np.tile(b, 6), bounds=(None, None), method="highs"
+    )
+    if result.status == 2:
+        raise disagreement() if region.box is None else _not_visible(cones, region.box)
+    if result.status != 0:
+        raise ReconstructionError(
+            ErrorCode.TOO_FEW_VIEWS,
+            f"the {len(cones)} view(s) leave open how far away the object is; add a view from another side, "
+            "or give a region of interest or the height of the surface it stands on",
+        )
+    low, high = np.asarray(result.x, np.float64).reshape(2, 3, 3).diagonal(axis1=1, axis2=2)
     if not (high - low > 1e-6).all():
         raise disagreement() if region.box is None else _not_visible(cones, region.box)
     return low, high
