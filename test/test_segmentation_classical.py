@@ -249,6 +249,15 @@ def test_cancelling_is_heard() -> None:
     assert caught.value.code == ErrorCode.CANCELLED
 
 
+def test_cancelling_is_heard_while_borders_are_refined() -> None:
+    reached: list[float] = []
+    with pytest.raises(ReconstructionError) as caught:
+        ClassicalSegmenter()(
+            PLAIN, Prompts(roi=ROI), lambda _, fraction: reached.append(fraction), lambda: 0.8 in reached
+        )
+    assert caught.value.code == ErrorCode.CANCELLED
+
+
 def test_progress_only_grows_and_ends_at_one() -> None:
     seen: list[float] = []
     ClassicalSegmenter()(PLAIN, Prompts(roi=ROI), progress=lambda _, fraction: seen.append(fraction))

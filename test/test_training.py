@@ -305,10 +305,12 @@ def test_a_start_that_does_not_fit_is_refused_by_name(data: Path, tmp_path: Path
 
 def test_a_run_is_not_resumed_as_another_network(data: Path, tmp_path: Path) -> None:
     Trainer(config(data), tmp_path / "run", print).run(until_step=1)
-    for change in ({"model": replace(TINY, width=48)}, {"optimizer": "muon"}, {"train_only": ["decoder"]}):
-        with pytest.raises(
-            ReconstructionError, match=rf"state\.pt is of a run with another {next(iter(change))}"
-        ) as error:
+    for change, said in (
+        ({"model": replace(TINY, width=48)}, rf"model\.width: {TINY.width}, not 48"),
+        ({"optimizer": "muon"}, "optimizer: adamw, not muon"),
+        ({"train_only": ["decoder"]}, r"train_only: \[\], not \['decoder'\]"),
+    ):
+        with pytest.raises(ReconstructionError, match=rf"state\.pt is of a run with another {said}") as error:
             Trainer(config(data, **change), tmp_path / "run", print)
         assert error.value.code == ErrorCode.BAD_OPTION
 

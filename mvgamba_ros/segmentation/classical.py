@@ -69,6 +69,7 @@ class ClassicalSegmenter:
         report(0.8)
 
         def border(view: View, state: State) -> Bool:
+            check_cancelled(cancelled)
             return refine(view, state.window, without_specks(state.labels, state.window, state.odds), state.odds)
 
         masks = each(border, views, found.states)

@@ -89,6 +89,12 @@ def hold_still(network: nn.Module, but: Sequence[str]) -> None:
         part.requires_grad_(not but or name in but)
 
 
+def _lasting(config: TrainConfig) -> dict[str, Any]:
+    """The settings that a run keeps for good, by the names that ``--set`` calls them."""
+    model = {f"model.{name}": value for name, value in config.model.to_dict().items()}
+    return {**model, "optimizer": config.optimizer, "train_only": config.train_only}
+
+
 def _leave_signals(_: int) -> None:
     """A terminal's or a supervisor's signal goes to all processes of the run: the trainer answers it, and its loader
     must live until it has."""
@@ -249,12 +255,12 @@ class Trainer:
     def _resume(self) -> None:
         state = torch.load(self.state_file, weights_only=True)
         was = from_dict(state["config"])
-        for key in ("model", "optimizer", "train_only"):
-            if getattr(was, key) != getattr(self.config, key):
+        for (key, before), now in zip(_lasting(was).items(), _lasting(self.config).values(), strict=True):
+            if before != now:
                 raise ReconstructionError(
                     ErrorCode.BAD_OPTION,
-                    f"{self.state_file} is of a run with another {key}: {getattr(was, key)}, not "
-                    f"{getattr(self.config, key)}; choose another folder for this one, or go on with that setting",
+                    f"{self.state_file} is of a run with another {key}: {before}, not {now}; choose another folder for "
+                    "this one, or go on with that setting",
                 )
         self.accelerator.unwrap_model(self.network).load_state_dict(state["network"])
         for optimizer, its in zip(self.optimizers, state["optimizers"], strict=True):
