@@ -177,6 +177,10 @@ def test_a_region_as_thin_as_a_coin_still_has_its_table_found(tmp_path: Path) ->
     assert height is not None and abs(height) < 0.002
 
 
+def test_a_height_is_kept_where_the_region_leaves_nothing_of_the_table_to_see() -> None:
+    assert refine_support_height(PLAIN, box(np.asarray(CENTER), 4.0 * np.asarray(SIZE)), 0.01) == 0.01
+
+
 def test_pictures_cut_from_larger_ones_have_their_own_middle() -> None:
     """Where an object is looked for without a region; their optical axes are far from their middles."""
     middle = CENTER + np.array([0.06, 0.03, 0.0])

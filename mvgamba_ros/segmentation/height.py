@@ -19,6 +19,8 @@ HEIGHTS = 64
 """Heights tried over the region's own."""
 LEAST_REACH = 0.02
 """Heights are tried from below the region's middle to above it by this at least, however thin it is, metres."""
+ENOUGH = 400.0
+"""Fewer points of the plane, compared in any two views, say nothing."""
 CLEAR = 0.1
 """A plane of less clarity than this is not believed."""
 RIVAL = 0.5
@@ -51,7 +53,7 @@ def estimate_height(windows: Sequence[Window], region: Box, anywhere: bool = Fal
     heights = np.arange(low, high + step, step)
     scores = np.array([_agreement(planes, height) for height in heights])
     share = scores[:, 0] / np.maximum(scores[:, 1], 1.0)
-    enough = scores[:, 1] >= max(400.0, 0.25 * float(scores[:, 1].max()))
+    enough = scores[:, 1] >= max(ENOUGH, 0.25 * float(scores[:, 1].max()))
     excess = np.zeros(len(heights))
     for k in range(3, len(heights) - 3):  # above what is usual a little higher and lower: a peak, not a slope
         near = enough & (np.abs(np.arange(len(heights)) - k) > 2) & (np.abs(np.arange(len(heights)) - k) <= 8)
@@ -67,8 +69,11 @@ def estimate_height(windows: Sequence[Window], region: Box, anywhere: bool = Fal
 
 
 def refine_height(windows: Sequence[Window], region: Box, height: float) -> float:
-    """``height`` of `estimate_height` in windows of a wider region, as exactly as these tell."""
+    """``height`` of `estimate_height` in windows of a wider region, as exactly as these tell; as it is where they show
+    too little of the plane."""
     planes = _planes(windows, region, anywhere=False)
+    if _agreement(planes, height)[1] < ENOUGH:
+        return height
     return _finest(planes, _best(planes, height + np.arange(-NEARBY, NEARBY + FINEST, NEARBY_STEP)), NEARBY_STEP)
 
 
