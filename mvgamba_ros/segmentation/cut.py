@@ -34,35 +34,38 @@ def best_labels(evidence: F32, edges: np.ndarray, allowed: Bool, certain: Bool, 
     """(h, w) bool, True on the object. ``evidence`` (h, w): log-odds of the object; ``edges`` (h, w, 2) uint8: the
     image, where borders follow its steps; outside ``allowed`` nothing is labelled, ``certain`` always is.
     ``smoothness``: cost of a border across flat colour, in log-odds per pixel of its length."""
-    labels = np.full(evidence.shape, cv2.GC_PR_BGD, np.uint8)
-    labels[~allowed] = cv2.GC_BGD
-    labels[certain] = cv2.GC_FGD
+    answer = np.zeros(evidence.shape, bool)
     if not allowed.any():
-        return np.zeros(evidence.shape, bool)
+        return answer
     # cut to what may change, with a rim of known pixels
     rows, columns = np.flatnonzero(allowed.any(axis=1)), np.flatnonzero(allowed.any(axis=0))
     part = np.s_[max(rows[0] - 2, 0) : rows[-1] + 3, max(columns[0] - 2, 0) : columns[-1] + 3]
+    answer[part] = _cut(evidence[part], edges[part], allowed[part], certain[part], smoothness)
+    return answer
+
+
+def _cut(evidence: F32, edges: np.ndarray, allowed: Bool, certain: Bool, smoothness: float) -> Bool:
+    labels = np.full(evidence.shape, cv2.GC_PR_BGD, np.uint8)
+    labels[~allowed] = cv2.GC_BGD
+    labels[certain] = cv2.GC_FGD
+    if (labels == cv2.GC_BGD).all() or (labels == cv2.GC_FGD).all():
+        return labels == cv2.GC_FGD
     # the log-ratio of two Gaussians at +-_MEAN grows by 2 * _MEAN / variance per image level
     variance = 2.0 * _MEAN * _UNIT * smoothness / _CUT
     stacked = np.empty((*evidence.shape, 3), np.uint8)
     stacked[..., 0] = np.clip(np.round(127.5 + evidence * _UNIT), 0, 255)
     stacked[..., 1:] = edges
-    piece = labels[part].copy()
-    if (piece == cv2.GC_BGD).all() or (piece == cv2.GC_FGD).all():
-        return labels == cv2.GC_FGD
     no_rectangle: Any = None
     cv2.grabCut(
-        np.ascontiguousarray(stacked[part]),
-        piece,
+        stacked,
+        labels,
         no_rectangle,
         _mixture(127.5 - _MEAN, variance),
         _mixture(127.5 + _MEAN, variance),
         1,
         cv2.GC_EVAL_FREEZE_MODEL,
     )
-    answer = np.zeros(evidence.shape, bool)
-    answer[part] = (piece == cv2.GC_FGD) | (piece == cv2.GC_PR_FGD)
-    return answer
+    return (labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD)
 
 
 def edges(lab: F32) -> np.ndarray:

@@ -39,14 +39,16 @@ def inputs(windows: Sequence[Window], pairs: Sequence[Sequence[PlanePair]]) -> U
     for picture, window, compared in zip(out, windows, pairs, strict=True):
         height, width = fitted(window)
         shrink = cv2.INTER_AREA if max(window.shape) > SIDE else cv2.INTER_LINEAR
-        told = np.zeros((*window.shape, 3))
+        told = np.zeros((3, *window.shape), np.float32)
         for pair in compared:
-            told += np.dstack([pair.seen, pair.match, pair.seen * pair.chance]) / len(compared)
-        known = 255.0 * np.dstack([window.allowed, np.ones(window.shape), told])
-        layers = np.dstack([window.rgb, known]).astype(np.float32)
-        # cv2 shrinks four channels at a time
-        halves = [cv2.resize(half, (width, height), interpolation=shrink) for half in np.split(layers, 2, axis=2)]
-        picture[:, :height, :width] = np.rint(np.dstack(halves)).transpose(2, 0, 1)
+            for layer, says in zip(told, (pair.seen, pair.match, pair.seen * pair.chance), strict=True):
+                np.add(layer, says, out=layer)
+        told *= 255.0 / max(len(compared), 1)
+        known = (255.0 * window.allowed, np.full(window.shape, 255.0), *told)
+        layers = [*cv2.split(window.rgb), *known]
+        for small, layer in zip(picture, layers, strict=True):
+            layer = cv2.resize(layer.astype(np.float32), (width, height), interpolation=shrink)
+            np.rint(layer, out=small[:height, :width], casting="unsafe")
     return out
 
 
