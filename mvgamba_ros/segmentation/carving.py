@@ -57,6 +57,10 @@ class Carving:
             out[i, seen] = small.ravel()[self._flat[i][seen]]
         return out
 
+    def votes(self, labels: Sequence[Bool]) -> F32:
+        """`gather` of labels (h, w): 1 on the object, -1 off it, between where a cell lies across a border."""
+        return self.gather([np.where(mask, 1.0, -1.0).astype(np.float32) for mask in labels])
+
     def render(self, i: int, values: F32, empty: float) -> F32:
         """The highest value among the cells on each pixel's ray in window i, shrunk to cells' size; ``empty``
         where there is none."""
@@ -89,7 +93,7 @@ def check_silhouettes(views: Sequence[View], labels: Sequence[Bool], carving: Ca
             )
     if len(views) < 2:
         return
-    votes = carving.gather([np.where(mask, 1.0, -1.0).astype(np.float32) for mask in labels])
+    votes = carving.votes(labels)
     hull = np.where(votes.min(axis=0) > -0.5, 1.0, -1.0).astype(np.float32)
     for index, mask in enumerate(labels):
         covered = carving.full(index, carving.render(index, hull, -1.0)) > 0.0

@@ -143,6 +143,6 @@ def _bounds(found: Labelled) -> Box:
 def _agreed(found: Labelled) -> F64:
     """(N, 3): the cells' middles that all silhouettes agree on."""
     carving = found.carving
-    votes = carving.gather([np.where(state.labels, 1.0, -1.0).astype(np.float32) for state in found.states])
+    votes = carving.votes([state.labels for state in found.states])
     seen = (votes != UNSEEN).sum(axis=0)
     return carving.points[(votes.min(axis=0) > -0.3) & (seen >= 2)]

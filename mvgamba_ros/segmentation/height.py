@@ -51,9 +51,8 @@ def estimate_height(windows: Sequence[Window], region: Box, anywhere: bool = Fal
         return None, 0.0
     planes = _planes(windows, region, anywhere)
     heights = np.arange(low, high + step, step)
-    scores = np.array([_agreement(planes, height) for height in heights])
-    share = scores[:, 0] / np.maximum(scores[:, 1], 1.0)
-    enough = scores[:, 1] >= max(ENOUGH, 0.25 * float(scores[:, 1].max()))
+    share, compared = _shares(planes, heights)
+    enough = compared >= max(ENOUGH, 0.25 * float(compared.max()))
     excess = np.zeros(len(heights))
     for k in range(3, len(heights) - 3):  # above what is usual a little higher and lower: a peak, not a slope
         near = enough & (np.abs(np.arange(len(heights)) - k) > 2) & (np.abs(np.arange(len(heights)) - k) <= 8)
@@ -72,23 +71,26 @@ def refine_height(windows: Sequence[Window], region: Box, height: float) -> floa
     """``height`` of `estimate_height` in windows of a wider region, as exactly as these tell; as it is where they show
     too little of the plane."""
     planes = _planes(windows, region, anywhere=False)
-    if _agreement(planes, height)[1] < ENOUGH:
+    heights = height + np.arange(-NEARBY, NEARBY + FINEST, NEARBY_STEP)
+    share, compared = _shares(planes, heights)
+    if compared[len(heights) // 2] < ENOUGH:
         return height
-    return _finest(planes, _best(planes, height + np.arange(-NEARBY, NEARBY + FINEST, NEARBY_STEP)), NEARBY_STEP)
+    return _finest(planes, float(heights[share.argmax()]), NEARBY_STEP)
 
 
 def _finest(planes: Sequence[_Plane], height: float, step: float) -> float:
     """The height near ``height``, where steps of ``step`` have found it, in steps of `FINEST`."""
     while step > FINEST:
         step /= 2.0
-        height = _best(planes, height + step * np.arange(-1, 2))
+        heights = height + step * np.arange(-1, 2)
+        height = float(heights[_shares(planes, heights)[0].argmax()])
     return height
 
 
-def _best(planes: Sequence[_Plane], heights: np.ndarray) -> float:
-    """The height at which the largest share of the plane's points looks alike: how many are seen changes with it."""
+def _shares(planes: Sequence[_Plane], heights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Which share of the plane's points looks alike at each of ``heights`` (H,), and how many were compared, (H,)."""
     alike, compared = np.array([_agreement(planes, height) for height in heights]).T
-    return float(heights[np.argmax(alike / np.maximum(compared, 1.0))])
+    return alike / np.maximum(compared, 1.0), compared
 
 
 def _planes(windows: Sequence[Window], region: Box, anywhere: bool) -> list[_Plane]:

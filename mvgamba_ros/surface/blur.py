@@ -15,8 +15,7 @@ TRUNCATE = 3.0
 def blur(field: F32, sigma: float) -> F32:
     """``field`` (X, Y, Z) smoothed with standard deviation ``sigma``, voxels, mirrored at its borders."""
     radius = int(TRUNCATE * sigma + 0.5)
-    kernel = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
-    kernel /= kernel.sum()
+    kernel = cv2.getGaussianKernel(2 * radius + 1, sigma)
     slices = np.empty_like(field, order="C")
     for before, after in zip(field, slices, strict=True):
         cv2.sepFilter2D(before, -1, kernel, kernel, after, borderType=cv2.BORDER_REFLECT)
