@@ -9,8 +9,9 @@ SPINS = "2000"
 """How often a thread of torch's looks for work before it sleeps, some microseconds. GNU OpenMP's own 300,000 pay only
 where every core is ours: beside one busy process on two cores they make a forward pass ten times slower, since the
 thread that waits keeps the core that the one it waits for needs. Fewer than a thousand cost idle machines a tenth."""
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # glibc's malloc.h
 _KEEP_BYTES = 1 << 30
+_ARENAS = 2
 
 
 def prepare_process() -> None:
@@ -36,10 +37,12 @@ def keep_large_blocks() -> bool:
 
     By default every large tensor is fresh pages from the system, which zeroes each at first touch: that can cost more
     than the arithmetic. Call once when a process starts, before the first large tensor (`prepare_process` does). The
-    price is that memory once used stays with the process. Answers whether the C library took it (False where it is not
-    glibc, where nothing changes).
+    price is that memory once used stays with the process, and every arena, of which threads get several by default,
+    keeps its own: two of them hold a tenth less. Answers whether the C library took it (False where it is not glibc,
+    where nothing changes).
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is None:
         return False
-    return bool(mallopt(_M_MMAP_THRESHOLD, _KEEP_BYTES)) and bool(mallopt(_M_TRIM_THRESHOLD, _KEEP_BYTES))
+    settings = {_M_MMAP_THRESHOLD: _KEEP_BYTES, _M_TRIM_THRESHOLD: _KEEP_BYTES, _M_ARENA_MAX: _ARENAS}
+    return all(mallopt(name, value) for name, value in settings.items())
