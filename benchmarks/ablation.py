@@ -168,7 +168,7 @@ def step_seconds(configs: dict[str, TrainConfig]) -> dict[str, float]:
             output = network(batch.sample.inputs(), batch.rays, batch.agreement)
         losses = depth_losses(output, batch.sample)
         if config.render_from < NEVER:
-            losses |= render_losses(output, batch.sample)
+            losses |= render_losses(output, batch.sample, "ssim")
         total(losses, config.losses).backward()
 
     calls: dict[str, Callable[[], object]] = {}

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from mvgamba_ros.errors import ReconstructionError
+from mvgamba_ros.evaluation.image import lpips_network
 from mvgamba_ros.process import prepare_process
 
 prepare_process()  # before any test imports torch: nodes, arm and tests share the cores here
@@ -19,3 +22,21 @@ def captures() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no captures at {folder}; set MVGAMBA_CAPTURES to their folder")
     return folder
+
+
+@pytest.fixture
+def lpips_here() -> None:
+    """Skips where LPIPS or its weights are absent, saying which."""
+    try:
+        lpips_network()
+    except ReconstructionError as error:
+        pytest.skip(error.message)
+
+
+@pytest.fixture
+def no_lpips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A machine without the weights of LPIPS."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    lpips_network.cache_clear()
+    yield
+    lpips_network.cache_clear()

@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import trimesh
@@ -11,7 +12,7 @@ import trimesh
 from mvgamba_ros.cli import main
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.evaluation.captures import find_captures, mean_scores
-from mvgamba_ros.evaluation.image import psnr, ssim
+from mvgamba_ros.evaluation.image import lpips, lpips_network, psnr, ssim
 from mvgamba_ros.evaluation.novel_view import cut_target, picture_scores, show_mesh
 from mvgamba_ros.evaluation.shape import shape_errors, surface_points
 from mvgamba_ros.geometry.se3 import look_at
@@ -36,6 +37,22 @@ def test_ssim_is_one_for_the_same_picture_and_falls_with_noise():
     assert ssim(picture, picture) == pytest.approx(1.0)
     noise = rng.normal(size=picture.shape).astype(np.float32)
     assert 1 > ssim((picture + 0.05 * noise).clip(0, 1), picture) > ssim((picture + 0.3 * noise).clip(0, 1), picture)
+
+
+def test_lpips_is_nothing_for_the_same_picture_and_grows_with_blur(lpips_here):
+    picture = np.random.default_rng(0).random((64, 64, 3), np.float32)
+    assert lpips(picture, picture) == 0
+    assert (
+        0
+        < lpips(cv2.GaussianBlur(picture, (0, 0), 0.5), picture)
+        < lpips(cv2.GaussianBlur(picture, (0, 0), 2), picture)
+    )
+
+
+def test_lpips_that_is_not_here_says_how_to_get_it(no_lpips):
+    with pytest.raises(ReconstructionError, match=r"extra `lpips`|lpips\.LPIPS") as error:
+        lpips_network()
+    assert error.value.code == ErrorCode.BAD_OPTION
 
 
 def test_points_moved_by_4_mm_are_4_mm_off_and_within_5():

@@ -30,7 +30,7 @@ from mvgamba_ros.training.export import export
 from mvgamba_ros.training.loop import Trainer
 from mvgamba_ros.training.losses import LossWeights, depth_losses, render_losses, total
 from mvgamba_ros.training.optimizers import OPTIMIZERS, make_optimizers
-from mvgamba_ros.training.perceptual import ssim
+from mvgamba_ros.training.perceptual import perceptual_loss, settle, ssim
 from mvgamba_ros.training.validate import picture_scores
 
 EXACT = Sampling(augmented=0.0, mirrored=0.0)
@@ -159,7 +159,7 @@ def test_rendering_losses_pull_colours_and_silhouette_towards_the_truth(data: Pa
     truth = perfect(output, batch.front, batch.back)
     astray = perfect(output, batch.front + 0.3, batch.back + 0.3)
     with torch.no_grad():
-        at_truth, away = render_losses(truth, batch), render_losses(astray, batch)
+        at_truth, away = (render_losses(x, batch, "ssim") for x in (truth, astray))
     for name in ("color", "mask", "rendered_depth"):
         assert float(at_truth[name]) < 0.7 * float(away[name]), name
 
@@ -184,7 +184,7 @@ def test_one_object_is_learned_by_heart(data: Path) -> None:
     weights = LossWeights(color=50.0, mask=5.0)
     for _ in range(250):
         output = network(sample.inputs(), rays)
-        total(depth_losses(output, sample) | render_losses(output, sample), weights).backward()
+        total(depth_losses(output, sample) | render_losses(output, sample, "ssim"), weights).backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad()
@@ -213,7 +213,7 @@ def test_a_scene_whose_silhouettes_share_nothing_costs_no_nan(data: Path) -> Non
     batch = replace(batch, alpha=torch.zeros_like(batch.alpha))
     with torch.no_grad():
         output = ArmNetwork(LOOKS_TWICE)(batch.inputs())
-        losses = depth_losses(output, batch) | render_losses(output, batch)
+        losses = depth_losses(output, batch) | render_losses(output, batch, "ssim")
     assert not output.rays.valid.any()
     assert all(torch.isfinite(value) for value in losses.values()), losses
 
@@ -313,6 +313,35 @@ def test_a_run_is_not_resumed_as_another_network(data: Path, tmp_path: Path) -> 
         with pytest.raises(ReconstructionError, match=rf"state\.pt is of a run with another {said}") as error:
             Trainer(config(data, **change), tmp_path / "run", print)
         assert error.value.code == ErrorCode.BAD_OPTION
+
+
+def test_a_run_keeps_the_perceptual_loss_that_it_began_with(data: Path, tmp_path: Path) -> None:
+    """Whatever weights the machine has on which it is resumed."""
+    run = Trainer(config(data, perceptual="ssim"), tmp_path / "run", print)
+    run.run(until_step=1)
+    state = torch.load(run.state_file, weights_only=True)
+    assert state["config"]["perceptual"] == "ssim"
+    torch.save({**state, "config": {**state["config"], "perceptual": "lpips"}}, run.state_file)
+    with pytest.raises(ReconstructionError, match="another perceptual: lpips, not ssim"):
+        Trainer(config(data, perceptual="ssim"), tmp_path / "run", print)
+
+
+def test_the_perceptual_loss_is_ssim_only_where_that_was_left_open(no_lpips: None) -> None:
+    assert settle("auto") == settle("ssim") == "ssim"
+    for asked, said in (("lpips", "LPIPS needs"), ("vgg", "'vgg'; choose auto, lpips or ssim")):
+        with pytest.raises(ReconstructionError, match=said) as error:
+            settle(asked)
+        assert error.value.code == ErrorCode.BAD_OPTION
+
+
+def test_lpips_pulls_a_picture_towards_the_true_one(lpips_here: None) -> None:
+    truth = torch.rand(1, 48, 48, 3, generator=torch.Generator().manual_seed(0))
+    found = (truth + 0.3).requires_grad_()
+    before = perceptual_loss(found, truth, "lpips")
+    before.backward()
+    assert found.grad is not None
+    after = perceptual_loss(found.detach() - 0.01 * found.grad / found.grad.abs().max(), truth, "lpips")
+    assert float(after) < 0.9 * float(before.detach())
 
 
 def test_a_second_look_joins_a_trained_network_and_is_all_that_learns_where_that_is_asked(

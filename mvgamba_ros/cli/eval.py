@@ -21,7 +21,8 @@ EXAMPLES = """examples:
       no scanned truth: say where the object is
 
 Scores: chamfer, accuracy and completeness in mm (30,000 points on each surface), F@5mm as a fraction, psnr_db, ssim
-and silhouette iou in a square around the object on white, seconds from images to mesh and cloud.
+and silhouette iou in a square around the object on white, lpips there where the extra `lpips` and its weights are
+installed, seconds from images to mesh and cloud.
 """
 COLUMNS = {
     "F@5mm": "F@5mm",
@@ -32,6 +33,8 @@ COLUMNS = {
     "hull psnr_db": "(hull)",
     "ssim": "SSIM",
     "hull ssim": "(hull)",
+    "lpips": "LPIPS",
+    "hull lpips": "(hull)",
     "iou": "IoU",
     "seconds": "s",
 }

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import warnings
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.types import F32
 
 if TYPE_CHECKING:
@@ -36,32 +37,34 @@ def ssim(found: F32, truth: F32) -> float:
 
 
 @cache
-def lpips_network() -> Module | None:
-    """LPIPS (Zhang et al., 2018, VGG), which compares (N, 3, H, W) pictures in [-1, 1]; None without its package and
-    weights."""
+def lpips_network() -> Module:
+    """LPIPS (Zhang et al., 2018, VGG), which compares (N, 3, H, W) pictures in [-1, 1]. Raises BAD_OPTION where its
+    package or its weights are missing, saying how to get them."""
     import torch
 
-    if not (Path(torch.hub.get_dir()) / "checkpoints" / LPIPS_BACKBONE).is_file():
-        return None
+    backbone = Path(torch.hub.get_dir()) / "checkpoints" / LPIPS_BACKBONE
     try:
         import lpips
-    except ImportError:
-        return None
-    network: Module = lpips.LPIPS(net="vgg", verbose=False).eval()
+    except (ImportError, RuntimeError) as error:  # the second where torchvision was built for another torch
+        raise ReconstructionError(
+            ErrorCode.BAD_OPTION, f"LPIPS needs the packages of the extra `lpips`, which don't import here: {error}"
+        ) from error
+    if not backbone.is_file():
+        raise ReconstructionError(
+            ErrorCode.BAD_OPTION,
+            f"LPIPS needs {backbone}, which is not there; "
+            "python -c \"import lpips; lpips.LPIPS(net='vgg')\" fetches it",
+        )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # it calls torchvision by names that go out of use
+        network: Module = lpips.LPIPS(net="vgg", verbose=False).eval()
     return network.requires_grad_(False)
 
 
-def load_lpips() -> Callable[[F32, F32], float] | None:
-    """LPIPS of (H, W, 3) pictures in [0, 1]; None without its package and weights."""
+def lpips(found: F32, truth: F32) -> float:
+    """LPIPS of (H, W, 3) pictures in [0, 1]: 0 where they are the same. Raises as `lpips_network`."""
     import torch
 
-    network = lpips_network()
-    if network is None:
-        return None
-
-    def distance(found: F32, truth: F32) -> float:
-        a, b = (torch.from_numpy(x.astype(np.float32)).permute(2, 0, 1)[None] * 2 - 1 for x in (found, truth))
-        with torch.no_grad():
-            return float(network(a, b))
-
-    return distance
+    a, b = (torch.from_numpy(x.astype(np.float32)).permute(2, 0, 1)[None] * 2 - 1 for x in (found, truth))
+    with torch.no_grad():
+        return float(lpips_network()(a, b))

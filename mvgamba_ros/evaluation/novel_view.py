@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
-from mvgamba_ros.evaluation.image import load_lpips, psnr, ssim
+from mvgamba_ros.evaluation.image import lpips, psnr, ssim
 from mvgamba_ros.geometry.camera import crop, resample
 from mvgamba_ros.geometry.se3 import inverse
 from mvgamba_ros.kernels.rasterize import rasterize
@@ -70,7 +71,7 @@ def show_mesh(caster: Raycaster, target: Target) -> tuple[F32, Bool]:
 
 
 def picture_scores(picture: F32, silhouette: Bool, target: Target) -> dict[str, float]:
-    """``psnr_db``, ``ssim``, silhouette ``iou`` and, where it can be had, ``lpips``."""
+    """``psnr_db``, ``ssim``, silhouette ``iou`` and, where it can be had (`lpips_network`), ``lpips``."""
     truth = target.view.mask
     assert truth is not None
     scores = {
@@ -78,7 +79,6 @@ def picture_scores(picture: F32, silhouette: Bool, target: Target) -> dict[str, 
         "ssim": ssim(picture, target.picture),
         "iou": float((silhouette & truth).sum() / max(int((silhouette | truth).sum()), 1)),
     }
-    lpips = load_lpips()
-    if lpips is not None:
+    with suppress(ReconstructionError):
         scores["lpips"] = lpips(picture, target.picture)
     return scores

@@ -11,7 +11,7 @@ import math
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from mvgamba_ros.training.config import TrainConfig, from_dict
 from mvgamba_ros.training.data.shards import Shards
 from mvgamba_ros.training.losses import depth_losses, render_losses, total
 from mvgamba_ros.training.optimizers import make_optimizers
+from mvgamba_ros.training.perceptual import settle
 from mvgamba_ros.training.start import start_from
 from mvgamba_ros.training.validate import validate
 
@@ -92,7 +93,8 @@ def hold_still(network: nn.Module, but: Sequence[str]) -> None:
 def _lasting(config: TrainConfig) -> dict[str, Any]:
     """The settings that a run keeps for good, by the names that ``--set`` calls them."""
     model = {f"model.{name}": value for name, value in config.model.to_dict().items()}
-    return {**model, "optimizer": config.optimizer, "train_only": config.train_only}
+    settings = ("optimizer", "train_only", "perceptual")
+    return {**model, **{name: getattr(config, name) for name in settings}}
 
 
 def _leave_signals(_: int) -> None:
@@ -108,7 +110,7 @@ class Trainer:
     network_type = ArmNetwork
 
     def __init__(self, config: TrainConfig, folder: Path, say: Callable[[str], None] = print) -> None:
-        self.config, self.folder, self.say = config, folder, say
+        self.config, self.folder, self.say = replace(config, perceptual=settle(config.perceptual)), folder, say
         AcceleratorState._reset_state()  # else the precision of a process's first run is that of all its runs
         self.accelerator = Accelerator(
             mixed_precision=config.precision,
@@ -117,6 +119,8 @@ class Trainer:
             project_dir=folder,
         )
         folder.mkdir(parents=True, exist_ok=True)
+        if config.perceptual == "auto" and self.accelerator.is_main_process:
+            say(f"the perceptual loss is {self.config.perceptual}")
         torch.manual_seed(config.seed)
         network = self.network_type(config.model)
         self.state_file = folder / "state.pt"
@@ -195,7 +199,7 @@ class Trainer:
             output = self.network(batch.sample.inputs(), batch.rays, batch.agreement)
             losses = depth_losses(output, batch.sample)
             if self.step >= c.render_from:
-                losses |= render_losses(output, batch.sample)
+                losses |= render_losses(output, batch.sample, c.perceptual)
             acc.backward(total(losses, c.losses))
             if acc.sync_gradients:
                 acc.clip_grad_norm_(self.network.parameters(), c.clip)

@@ -78,7 +78,7 @@ def _mean(value: Tensor, weight: Tensor) -> Tensor:
     return ((value * weight).flatten(1).sum(1) / weight.flatten(1).sum(1).clamp(min=1)).mean()
 
 
-def render_losses(output: ArmOutput, sample: Sample) -> dict[str, Tensor]:
+def render_losses(output: ArmOutput, sample: Sample, perceptual: str) -> dict[str, Tensor]:
     """Render every scene into its target views on white: squared error of ``color`` and ``mask``, `perceptual_loss`,
     absolute error of ``rendered_depth`` where both are solid, and ``opacity``, the mean of o (1 - o), which asks for a
     decision."""
@@ -96,7 +96,7 @@ def render_losses(output: ArmOutput, sample: Sample) -> dict[str, Tensor]:
         opacity.append((g.opacities * (1 - g.opacities)).sum() / max(len(g.opacities), 1))
     means = {"color": color, "mask": mask, "rendered_depth": depth, "opacity": opacity}
     losses = {name: torch.stack(values).mean() for name, values in means.items()}
-    losses["perceptual"] = perceptual_loss(torch.cat(pictures), sample.target_rgb.flatten(0, 1))
+    losses["perceptual"] = perceptual_loss(torch.cat(pictures), sample.target_rgb.flatten(0, 1), perceptual)
     return losses
 
 

@@ -1,4 +1,4 @@
-"""How unlike pictures look, as a loss: LPIPS where its weights are on this machine, else structural similarity."""
+"""How unlike pictures look, as a loss: LPIPS, as published, or structural similarity, which needs no weights."""
 
 from __future__ import annotations
 
@@ -7,17 +7,33 @@ from functools import cache
 import torch
 from torch import Tensor
 
+from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.evaluation.image import lpips_network
 
 
-def perceptual_loss(found: Tensor, truth: Tensor) -> Tensor:
-    """Mean over pictures (N, H, W, 3) in [0, 1]: LPIPS as published, or 1 - SSIM, which needs no weights and costs a
-    hundredth of it."""
-    network = lpips_network()
-    if network is None:
+def settle(kind: str) -> str:
+    """ "lpips" or "ssim", as asked; of "auto" the first where its weights are on this machine, the second where not.
+    Raises BAD_OPTION for any other, and for "lpips" without its weights."""
+    if kind not in ("auto", "lpips", "ssim"):
+        raise ReconstructionError(ErrorCode.BAD_OPTION, f"perceptual: '{kind}'; choose auto, lpips or ssim")
+    if kind == "ssim":
+        return kind
+    try:
+        lpips_network()
+    except ReconstructionError:
+        if kind == "lpips":
+            raise
+        return "ssim"
+    return "lpips"
+
+
+def perceptual_loss(found: Tensor, truth: Tensor, kind: str) -> Tensor:
+    """Mean over pictures (N, H, W, 3) in [0, 1] of LPIPS or, at a tenth of its cost or less, of 1 - SSIM: ``kind`` is "lpips"
+    or "ssim"."""
+    if kind == "ssim":
         return 1 - ssim(found, truth)
     a, b = (x.permute(0, 3, 1, 2) * 2 - 1 for x in (found, truth))
-    distance: Tensor = network.to(found.device)(a, b)
+    distance: Tensor = lpips_network().to(found.device)(a, b)
     return distance.mean()
 
 
