@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--refine",
         action=argparse.BooleanOptionalAction,
         default=True,
-        help="fit the Gaussians to the views once more: sharper, a little slower (done unless told not to)",
+        help="lay the Gaussians on the mesh and fit them to the views: sharper, a little slower (done by default)",
     )
 
 

@@ -74,6 +74,7 @@ class MVGambaMethod:
             progress("surface", 0.4)
             gaussians = refine(
                 gaussians,
+                mesh,
                 views,
                 hull,
                 progress=lambda stage, fraction: progress(stage, 0.4 + 0.6 * fraction),

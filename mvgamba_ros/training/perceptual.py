@@ -28,8 +28,8 @@ def settle(kind: str) -> str:
 
 
 def perceptual_loss(found: Tensor, truth: Tensor, kind: str) -> Tensor:
-    """Mean over pictures (N, H, W, 3) in [0, 1] of LPIPS or, at a tenth of its cost or less, of 1 - SSIM: ``kind`` is "lpips"
-    or "ssim"."""
+    """Mean over pictures (N, H, W, 3) in [0, 1] of LPIPS or, at a tenth of its cost or less, of 1 - SSIM: ``kind`` is
+    "lpips" or "ssim"."""
     if kind == "ssim":
         return 1 - ssim(found, truth)
     a, b = (x.permute(0, 3, 1, 2) * 2 - 1 for x in (found, truth))
