@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -313,6 +315,38 @@ def test_a_run_is_not_resumed_as_another_network(data: Path, tmp_path: Path) -> 
         with pytest.raises(ReconstructionError, match=rf"state\.pt is of a run with another {said}") as error:
             Trainer(config(data, **change), tmp_path / "run", print)
         assert error.value.code == ErrorCode.BAD_OPTION
+
+
+@pytest.mark.slow
+def test_the_cards_commands_lead_from_stage_to_stage_to_the_shipped_network(data: Path, tmp_path: Path) -> None:
+    """Each for one step, of a narrow network and on three objects."""
+    root = Path(__file__).parents[1]
+    lines = re.findall(
+        r"^    mvgamba (train [^\\\n]*(?:\\\n[^\\\n]*)*)", (root / "MODEL_CARD.md").read_text(), re.MULTILINE
+    )
+    commands = [shlex.split(line.replace("\\\n", " ")) for line in lines]
+    assert len(commands) > 10
+    last = None
+    for command in commands:
+        if command[1] == "--export":
+            export(tmp_path / command[command.index("-o") + 1], tmp_path / command[2])
+            continue
+        given = load(root / command[1], [value for key, value in pairwise(command) if key == "--set"])
+        run = Trainer(
+            config(
+                data,
+                model=replace(given.model, width=TINY.width, skip=TINY.skip),
+                start=None if given.start is None else str(tmp_path / given.start),
+                optimizer=given.optimizer,
+                train_only=given.train_only,
+                perceptual=given.perceptual,
+            ),
+            tmp_path / command[command.index("-o") + 1],
+            lambda line: None,
+        )
+        run.run(until_step=run.step + 1)
+        last = given.model
+    assert last == load_checkpoint()[0].config
 
 
 def test_a_run_keeps_the_perceptual_loss_that_it_began_with(data: Path, tmp_path: Path) -> None:

@@ -91,8 +91,9 @@ def hold_still(network: nn.Module, but: Sequence[str]) -> None:
 
 
 def _lasting(config: TrainConfig) -> dict[str, Any]:
-    """The settings that a run keeps for good, by the names that ``--set`` calls them."""
-    model = {f"model.{name}": value for name, value in config.model.to_dict().items()}
+    """The settings that a run keeps for good, by the names that ``--set`` calls them. Not the crops' size: it is in no
+    weight, and small crops first are learned from faster."""
+    model = {f"model.{name}": value for name, value in config.model.to_dict().items() if name != "size"}
     settings = ("optimizer", "train_only", "perceptual")
     return {**model, **{name: getattr(config, name) for name in settings}}
 
