@@ -11,7 +11,7 @@ where every core is ours: beside one busy process on two cores they make a forwa
 thread that waits keeps the core that the one it waits for needs. Fewer than a thousand cost idle machines a tenth."""
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # glibc's malloc.h
 _KEEP_BYTES = 1 << 30
-_ARENAS = 2
+_ARENAS = 1
 
 
 def prepare_process() -> None:
@@ -37,8 +37,9 @@ def keep_large_blocks() -> bool:
 
     By default every large tensor is fresh pages from the system, which zeroes each at first touch: that can cost more
     than the arithmetic. Call once when a process starts, before the first large tensor (`prepare_process` does). The
-    price is that memory once used stays with the process, and every arena, of which threads get several by default,
-    keeps its own: two of them hold a tenth less. Answers whether the C library took it (False where it is not glibc,
+    price is that memory once used stays with the process. All threads share one arena: of several each keeps its own,
+    and as chance decides which of them a thread's next large block comes from, the process would grow in steps for a
+    hundred reconstructions, to a seventh more. Answers whether the C library took it (False where it is not glibc,
     where nothing changes).
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)

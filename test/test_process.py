@@ -67,3 +67,28 @@ assert torch.get_num_threads() == len(__import__("os").sched_getaffinity(0))
 """
     clean = {k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS"}
     subprocess.run([sys.executable, "-c", script], check=True, timeout=120, env=clean)
+
+
+@pytest.mark.skipif(
+    "libasan" in os.environ.get("LD_PRELOAD", ""), reason="the sanitizer brings an allocator of its own"
+)
+def test_what_one_thread_freed_another_takes():
+    """Eight threads, one after the other, need no more memory than one."""
+    script = """
+from mvgamba_ros.process import prepare_process
+prepare_process()
+import resource, threading, numpy as np
+def largest():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+together, turn = threading.Barrier(8), threading.Lock()
+def work():
+    together.wait()  # all alive at once, so that each has what the allocator gives to a thread
+    with turn:
+        np.ones(5_000_000)
+before = largest()
+threads = [threading.Thread(target=work) for _ in range(8)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+assert largest() - before < 60, (before, largest())
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=120)
