@@ -1,4 +1,4 @@
-"""One picture of a reconstruction: the views with their silhouettes, the mesh from two new sides."""
+"""One picture of a reconstruction: the views with their silhouettes, mesh and Gaussians from two new sides."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 from mvgamba_ros.geometry.camera import crop, resample, undistort
 from mvgamba_ros.geometry.se3 import look_at
 from mvgamba_ros.surface.raycast import Raycaster
+from mvgamba_ros.surface.show import gaussians_picture
 from mvgamba_ros.types import F64, U8, Bool, Camera, Reconstruction, View
 
 WIDTH = 1280
@@ -20,10 +21,14 @@ ROOM = 1.8
 """A tile shows this many times the object's width or height."""
 OUTLINE = (255, 40, 160)
 """A magenta that few objects have."""
+BIG = Camera(np.array([[768.0, 0.0, 320.0], [0.0, 768.0, 240.0], [0.0, 0.0, 1.0]]), WIDTH // 2, 480)
+"""What the reconstruction is seen by."""
+INK = (20, 20, 20)
 
 
 def preview(views: Sequence[View], result: Reconstruction) -> U8:
-    """(H, 1280, 3) RGB: up to eight input views with outlines, the mesh shaded from two new sides, a line of facts."""
+    """(H, 1280, 3) RGB: up to eight input views with outlines, the mesh shaded from two new sides, the Gaussians, if
+    any, from the same, and a line of facts."""
     tiles = [_outlined(view, mask) for view, mask in zip(views[:MOST_VIEWS], result.masks, strict=False)]
     rows = []
     for start in range(0, len(tiles), COLUMNS):
@@ -31,8 +36,12 @@ def preview(views: Sequence[View], result: Reconstruction) -> U8:
         row += [np.full_like(tiles[0], 255)] * (COLUMNS - len(row))
         rows.append(np.concatenate(row, axis=1))
     caster = Raycaster(result.mesh)
-    sides = [_shaded(caster, T) for T in _new_sides(views, result)]
-    return np.concatenate([*rows, np.concatenate(sides, axis=1), _caption(views, result)])
+    sides = _new_sides(views, result)
+    rows.append(np.concatenate([_named(_shaded(caster, T), "mesh") for T in sides], axis=1))
+    if result.gaussians is not None:
+        seen = [gaussians_picture(result.gaussians, BIG, T)[0] for T in sides]
+        rows.append(np.concatenate([_named((255 * x).round().astype(np.uint8), "Gaussians") for x in seen], axis=1))
+    return np.concatenate([*rows, _caption(views, result)])
 
 
 def _outlined(view: View, mask: Bool) -> U8:
@@ -82,15 +91,19 @@ def _degrees(a: F64, b: F64) -> F64:
 
 def _shaded(caster: Raycaster, T_world_camera: F64) -> U8:
     """Half the picture wide; lit from the camera and a little from above, on white."""
-    width, height = WIDTH // 2, WIDTH // 2 * 3 // 4
-    focal = 1.6 * height
-    K = np.array([[focal, 0.0, width / 2], [0.0, focal, height / 2], [0.0, 0.0, 1.0]])
-    picture = caster.picture(Camera(K, width, height), T_world_camera)
+    picture = caster.picture(BIG, T_world_camera)
     light = -T_world_camera[:3, 2] + np.array([0.0, 0.0, 0.5])
     light /= np.linalg.norm(light)
     shade = 0.45 + 0.75 * np.clip(picture.normals @ light, 0.0, 1.0)
     lit = (picture.color * shade[..., None]).clip(0, 255).astype(np.uint8)
     return np.where(picture.mask[..., None], lit, 255).astype(np.uint8)
+
+
+def _named(picture: U8, name: str) -> U8:
+    written: Any = cv2.putText(
+        np.ascontiguousarray(picture), name, (12, 24), cv2.FONT_HERSHEY_SIMPLEX, 0.55, INK, 1, cv2.LINE_AA
+    )
+    return written
 
 
 def _caption(views: Sequence[View], result: Reconstruction) -> U8:
@@ -102,5 +115,5 @@ def _caption(views: Sequence[View], result: Reconstruction) -> U8:
         f"{quality.silhouette_iou:.3f} IoU, colour error {quality.color_error:.3f}, seen {quality.coverage:.0%}"
     )
     text += "  LOW QUALITY" if quality.low else ""
-    cv2.putText(line, text, (12, 24), cv2.FONT_HERSHEY_SIMPLEX, 0.55, (20, 20, 20), 1, cv2.LINE_AA)
+    cv2.putText(line, text, (12, 24), cv2.FONT_HERSHEY_SIMPLEX, 0.55, INK, 1, cv2.LINE_AA)
     return line

@@ -18,6 +18,7 @@ from mvgamba_ros.geometry.se3 import quat_to_matrix
 from mvgamba_ros.pipeline import STAGES, Options, reconstruct
 from mvgamba_ros.preview import preview
 from mvgamba_ros.surface.sample import oriented_box, sample_cloud
+from mvgamba_ros.surface.surfels import lay_gaussians
 from mvgamba_ros.types import Box, Prompts, Quality
 
 SMALL = Options(method="hull", segmenter="masks", hull_resolution=64, cloud_points=4000, max_faces=2000)
@@ -284,6 +285,16 @@ def test_the_preview_shows_the_outlines_and_the_mesh(views, result):
     below = picture[-500:-40]
     red = (below[..., 0] > below[..., 1].astype(int) + 40).sum()
     assert red > 5000  # the object's own colour, large
+
+
+def test_the_preview_shows_the_gaussians_from_where_it_shows_the_mesh(views, result):
+    with_gaussians = replace(result, gaussians=lay_gaussians(result.mesh, views))
+    plain, picture = preview(views, result), preview(views, with_gaussians)
+    assert picture.shape == (plain.shape[0] + 480, 1280, 3)
+    mesh, splats = picture[-996:-516], picture[-516:-36]
+    np.testing.assert_array_equal(mesh, plain[-516:-36])
+    covered = [(x[40:] < 230).any(axis=2) for x in (mesh, splats)]  # below the names
+    assert (covered[0] & covered[1]).sum() > 0.95 * (covered[0] | covered[1]).sum()
 
 
 def test_the_quality_measures_the_mesh_in_its_own_views(views, result):

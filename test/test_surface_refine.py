@@ -1,5 +1,7 @@
 """Refinement: Gaussians on the surface, like the views, never behind the network's own in silhouette."""
 
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -13,7 +15,7 @@ from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.hull import VisualHull, carve
 from mvgamba_ros.geometry.se3 import inverse, look_at
 from mvgamba_ros.kernels.rasterize import rasterize
-from mvgamba_ros.surface.refine import refine, silhouette_iou
+from mvgamba_ros.surface.refine import _Adam, refine, silhouette_iou
 from mvgamba_ros.types import Camera, Gaussians, Mesh, View
 
 RADIUS = 0.04
@@ -124,3 +126,28 @@ def test_cancelling_stops_at_the_next_step():
         )
     assert error.value.code == ErrorCode.CANCELLED
     assert len(fractions) == 2
+
+
+def test_its_optimiser_is_torchs():
+    ours = torch.tensor([1.0, -2.0, 3.0], requires_grad=True)
+    theirs = ours.detach().clone().requires_grad_()
+    adam, torchs = _Adam(ours, 0.1), torch.optim.Adam([theirs], lr=0.1, eps=_Adam.EPSILON)
+    for _ in range(20):
+        for x in (ours, theirs):
+            (x**4 + x).sum().backward()
+        adam.step()
+        torchs.step()
+        torchs.zero_grad()
+    torch.testing.assert_close(ours, theirs)
+
+
+def test_a_first_refinement_does_not_load_torchs_compiler():
+    script = """
+import sys, torch
+from mvgamba_ros.surface.refine import _Adam
+leaf = torch.ones(3, requires_grad=True)
+leaf.sum().backward()
+_Adam(leaf, 0.1).step()
+assert "torch._dynamo" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)

@@ -6,14 +6,12 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.evaluation.image import lpips, psnr, ssim
 from mvgamba_ros.geometry.camera import crop, resample
-from mvgamba_ros.geometry.se3 import inverse
-from mvgamba_ros.kernels.rasterize import rasterize
 from mvgamba_ros.surface.raycast import Raycaster
+from mvgamba_ros.surface.show import gaussians_picture
 from mvgamba_ros.types import F32, Bool, Gaussians, View
 
 SIDE = 192
@@ -47,21 +45,7 @@ def cut_target(view: View) -> Target:
 
 def show_gaussians(gaussians: Gaussians, target: Target) -> tuple[F32, Bool]:
     """Picture (S, S, 3) on white and silhouette (S, S)."""
-    camera = target.view.camera
-    with torch.no_grad():
-        seen = rasterize(
-            gaussians.means,
-            gaussians.quats,
-            gaussians.scales,
-            gaussians.opacities,
-            gaussians.colors,
-            torch.from_numpy(inverse(target.view.T_world_camera).astype(np.float32))[None],
-            torch.from_numpy(camera.K.astype(np.float32))[None],
-            camera.width,
-            camera.height,
-            torch.ones(3),
-        )
-    return seen.color[0].clamp(0, 1).numpy(), seen.alpha[0].numpy() > 0.5
+    return gaussians_picture(gaussians, target.view.camera, target.view.T_world_camera)
 
 
 def show_mesh(caster: Raycaster, target: Target) -> tuple[F32, Bool]:

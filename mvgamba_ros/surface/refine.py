@@ -67,9 +67,7 @@ def refine(
     laid = cube.to_unit(lay_gaussians(mesh, views))
     field = _HullField(hull, cube)
     means, scales = laid.means.clone().requires_grad_(), laid.scales.log().requires_grad_()
-    optimiser = torch.optim.Adam(
-        [{"params": [means], "lr": MEANS_RATE}, {"params": [scales], "lr": SCALES_RATE}], eps=1e-12
-    )
+    optimisers = _Adam(means, MEANS_RATE), _Adam(scales, SCALES_RATE)
     with torch.no_grad():
         least_iou = mean_iou(render_crops(cube.to_unit(gaussians), crops), crops)
     best, best_loss = gaussians, float("inf")
@@ -84,9 +82,9 @@ def refine(
             best, best_loss = cube.from_unit(kept), loss.item()
         if step == steps:
             break
-        optimiser.zero_grad()
         loss.backward()
-        optimiser.step()
+        for optimiser in optimisers:
+            optimiser.step()
         if progress is not None:
             progress("refine", (step + 1) / steps)
     return best
@@ -139,6 +137,28 @@ def _loss(
     drift = (state.means - laid.means).square().sum(-1).mean()
     outside = field.outside(state.means).square().mean()
     return weights.color * color + weights.mask * mask + weights.anchor * drift + weights.hull * outside
+
+
+class _Adam:
+    """Kingma and Ba, 2015, for one leaf. torch's own imports its compiler at the first step, which takes a second."""
+
+    BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-12
+
+    def __init__(self, leaf: Tensor, rate: float) -> None:
+        self.leaf, self.rate, self.steps = leaf, rate, 0
+        self.first, self.second = torch.zeros_like(leaf), torch.zeros_like(leaf)
+
+    def step(self) -> None:
+        """One step along the leaf's gradient, which is cleared."""
+        gradient, self.leaf.grad = self.leaf.grad, None
+        assert gradient is not None
+        self.steps += 1
+        self.first.lerp_(gradient, 1 - self.BETA_1)
+        self.second.lerp_(gradient.square(), 1 - self.BETA_2)
+        mean = self.first / (1 - self.BETA_1**self.steps)
+        deviation = (self.second / (1 - self.BETA_2**self.steps)).sqrt()
+        with torch.no_grad():
+            self.leaf -= self.rate * mean / (deviation + self.EPSILON)
 
 
 class _HullField:
