@@ -23,7 +23,6 @@ OUTLINE = (255, 40, 160)
 """A magenta that few objects have."""
 BIG = Camera(np.array([[768.0, 0.0, 320.0], [0.0, 768.0, 240.0], [0.0, 0.0, 1.0]]), WIDTH // 2, 480)
 """What the reconstruction is seen by."""
-INK = (20, 20, 20)
 
 
 def preview(views: Sequence[View], result: Reconstruction) -> U8:
@@ -37,10 +36,10 @@ def preview(views: Sequence[View], result: Reconstruction) -> U8:
         rows.append(np.concatenate(row, axis=1))
     caster = Raycaster(result.mesh)
     sides = _new_sides(views, result)
-    rows.append(np.concatenate([_named(_shaded(caster, T), "mesh") for T in sides], axis=1))
+    rows.append(np.concatenate([_written(_shaded(caster, T), "mesh") for T in sides], axis=1))
     if result.gaussians is not None:
         seen = [gaussians_picture(result.gaussians, BIG, T)[0] for T in sides]
-        rows.append(np.concatenate([_named((255 * x).round().astype(np.uint8), "Gaussians") for x in seen], axis=1))
+        rows.append(np.concatenate([_written((255 * x).round().astype(np.uint8), "Gaussians") for x in seen], axis=1))
     return np.concatenate([*rows, _caption(views, result)])
 
 
@@ -99,15 +98,14 @@ def _shaded(caster: Raycaster, T_world_camera: F64) -> U8:
     return np.where(picture.mask[..., None], lit, 255).astype(np.uint8)
 
 
-def _named(picture: U8, name: str) -> U8:
+def _written(picture: U8, text: str) -> U8:
     written: Any = cv2.putText(
-        np.ascontiguousarray(picture), name, (12, 24), cv2.FONT_HERSHEY_SIMPLEX, 0.55, INK, 1, cv2.LINE_AA
+        np.ascontiguousarray(picture), text, (12, 24), cv2.FONT_HERSHEY_SIMPLEX, 0.55, (20, 20, 20), 1, cv2.LINE_AA
     )
     return written
 
 
 def _caption(views: Sequence[View], result: Reconstruction) -> U8:
-    line = np.full((36, WIDTH, 3), 255, np.uint8)
     size = " x ".join(f"{1e3 * side:.0f}" for side in result.box.size)
     quality = result.quality
     text = (
@@ -115,5 +113,4 @@ def _caption(views: Sequence[View], result: Reconstruction) -> U8:
         f"{quality.silhouette_iou:.3f} IoU, colour error {quality.color_error:.3f}, seen {quality.coverage:.0%}"
     )
     text += "  LOW QUALITY" if quality.low else ""
-    cv2.putText(line, text, (12, 24), cv2.FONT_HERSHEY_SIMPLEX, 0.55, INK, 1, cv2.LINE_AA)
-    return line
+    return _written(np.full((36, WIDTH, 3), 255, np.uint8), text)

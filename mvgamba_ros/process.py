@@ -39,7 +39,7 @@ def keep_large_blocks() -> bool:
     than the arithmetic. Call once when a process starts, before the first large tensor (`prepare_process` does). The
     price is that memory once used stays with the process. All threads share one arena: of several each keeps its own,
     and as chance decides which of them a thread's next large block comes from, the process would grow in steps for a
-    hundred reconstructions, to a seventh more. Answers whether the C library took it (False where it is not glibc,
+    hundred reconstructions. Answers whether the C library took it (False where it is not glibc,
     where nothing changes).
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)

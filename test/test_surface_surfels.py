@@ -5,7 +5,7 @@ import torch
 import trimesh
 
 from mvgamba_ros.geometry.se3 import inverse, look_at
-from mvgamba_ros.kernels.rasterize import rasterize
+from mvgamba_ros.surface.show import render_gaussians
 from mvgamba_ros.surface.surfels import THIN, lay_gaussians
 from mvgamba_ros.types import Camera, Gaussians, Mesh, View
 
@@ -17,11 +17,9 @@ def block() -> Mesh:
     return Mesh(np.asarray(made.vertices), made.faces.astype(np.int32), np.tile(np.uint8([0, 200, 0]), (8, 1)))
 
 
-def seen(g: Gaussians, eye: np.ndarray, background: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+def alpha(gaussians: Gaussians, eye: np.ndarray) -> torch.Tensor:
     T = torch.tensor(inverse(look_at(eye, np.zeros(3)))).float()[None]
-    K = torch.tensor(CAMERA.K).float()[None]
-    out = rasterize(g.means, g.quats, g.scales, g.opacities, g.colors, T, K, 128, 128, torch.full((3,), background))
-    return out.color[0].numpy(), out.alpha[0].numpy()
+    return render_gaussians(gaussians, T, torch.tensor(CAMERA.K).float()[None], 128, 128).alpha[0]
 
 
 def test_they_lie_on_the_surface_flat_along_it():
@@ -41,8 +39,7 @@ def test_they_close_the_surface():
     """From any side the middle of the block is opaque, whichever faces are seen."""
     laid = lay_gaussians(block(), [], 4000)
     for eye in (np.array([0.3, 0.0, 0.02]), np.array([0.1, 0.2, 0.2]), np.array([-0.1, -0.25, -0.1])):
-        _, alpha = seen(laid, eye)
-        assert alpha[60:68, 60:68].min() > 0.97
+        assert alpha(laid, eye)[60:68, 60:68].min() > 0.97
 
 
 def test_where_no_view_looks_they_have_the_meshs_colours():

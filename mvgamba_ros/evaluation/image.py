@@ -43,18 +43,18 @@ def lpips_network() -> Module:
     import torch
 
     backbone = Path(torch.hub.get_dir()) / "checkpoints" / LPIPS_BACKBONE
+    if not backbone.is_file():
+        raise ReconstructionError(
+            ErrorCode.BAD_OPTION,
+            f"LPIPS needs {backbone}, which is not there; "
+            "python -c \"import lpips; lpips.LPIPS(net='vgg')\" fetches it, with the packages of the extra `lpips`",
+        )
     try:
         import lpips
     except (ImportError, RuntimeError) as error:  # the second where torchvision was built for another torch
         raise ReconstructionError(
             ErrorCode.BAD_OPTION, f"LPIPS needs the packages of the extra `lpips`, which don't import here: {error}"
         ) from error
-    if not backbone.is_file():
-        raise ReconstructionError(
-            ErrorCode.BAD_OPTION,
-            f"LPIPS needs {backbone}, which is not there; "
-            "python -c \"import lpips; lpips.LPIPS(net='vgg')\" fetches it",
-        )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # it calls torchvision by names that go out of use
         network: Module = lpips.LPIPS(net="vgg", verbose=False).eval()

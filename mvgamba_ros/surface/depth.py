@@ -10,8 +10,8 @@ from scipy.spatial import cKDTree
 
 from mvgamba_ros.geometry.hull import VisualHull
 from mvgamba_ros.geometry.se3 import inverse, look_at
-from mvgamba_ros.kernels.rasterize import rasterize
 from mvgamba_ros.surface.fuse import DepthMaps
+from mvgamba_ros.surface.show import render_gaussians
 from mvgamba_ros.types import F64, Gaussians, View
 
 DISTANCE = 3.0
@@ -73,17 +73,8 @@ def render_depths(gaussians: Gaussians, hull: VisualHull, T_world_camera: F64) -
     K = np.array([[focal, 0, size / 2], [0, focal, size / 2], [0, 0, 1]])
     Ks = np.repeat(K[None], len(T_world_camera), 0)
     with torch.no_grad():
-        seen = rasterize(
-            gaussians.means,
-            gaussians.quats,
-            gaussians.scales,
-            gaussians.opacities,
-            gaussians.colors,
-            torch.from_numpy(inverse(T_world_camera).astype(np.float32)),
-            torch.from_numpy(Ks.astype(np.float32)),
-            size,
-            size,
-        )
+        T_camera_world = torch.from_numpy(inverse(T_world_camera).astype(np.float32))
+        seen = render_gaussians(gaussians, T_camera_world, torch.from_numpy(Ks.astype(np.float32)), size, size)
     agree = (seen.depth - seen.median_depth).abs() < hull.voxel / 2
     depth = torch.where(agree, seen.depth, seen.median_depth)
     solid = (seen.alpha > OPAQUE) & (depth > 0)

@@ -2,8 +2,8 @@
 
 A few steps of 3D Gaussian Splatting's optimisation (Kerbl et al., 2023) from Gaussians that lie on the surface
 (`surface.surfels`) and are held near it. Only where they lie and how far they reach is learned: their colours are the
-photos' already, and a few views teach colours and opacities nothing that other views would see too (on held-out
-objects they cost new pictures 0.8 dB). The silhouettes' agreement is watched: what is answered is the best state on the
+photos' already, and a few views teach colours and opacities nothing that other views would see too: on held-out objects
+new pictures only got worse by it. The silhouettes' agreement is watched: what is answered is the best state on the
 way that does not fall behind the network's own Gaussians.
 """
 
@@ -19,9 +19,10 @@ from torch.nn import functional as F
 from mvgamba_ros.errors import stop_if
 from mvgamba_ros.geometry.hull import VisualHull
 from mvgamba_ros.geometry.unit_cube import UnitCube, fit
-from mvgamba_ros.kernels.rasterize import Rendered, rasterize
+from mvgamba_ros.kernels.rasterize import Rendered
 from mvgamba_ros.model.crops import make_crops
 from mvgamba_ros.model.interval import CropBatch
+from mvgamba_ros.surface.show import render_gaussians
 from mvgamba_ros.surface.surfels import lay_gaussians
 from mvgamba_ros.types import Cancelled, Gaussians, Mesh, Progress, View
 
@@ -101,18 +102,7 @@ def silhouette_iou(gaussians: Gaussians, views: Sequence[View], hull: VisualHull
 def render_crops(gaussians: Gaussians, crops: CropBatch) -> Rendered:
     """``gaussians`` in the unit cube, on white, into the first scene's crops."""
     size = crops.alpha.shape[-1]
-    return rasterize(
-        gaussians.means,
-        gaussians.quats,
-        gaussians.scales,
-        gaussians.opacities,
-        gaussians.colors,
-        torch.linalg.inv(crops.T_cube_camera[0]),
-        crops.K[0],
-        size,
-        size,
-        torch.ones(3),
-    )
+    return render_gaussians(gaussians, torch.linalg.inv(crops.T_cube_camera[0]), crops.K[0], size, size)
 
 
 def mean_iou(seen: Rendered, crops: CropBatch) -> float:

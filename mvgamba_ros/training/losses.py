@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mvgamba_ros.kernels.rasterize import Rendered, rasterize
+from mvgamba_ros.kernels.rasterize import Rendered
 from mvgamba_ros.model.arm import ArmOutput
+from mvgamba_ros.surface.show import render_gaussians
 from mvgamba_ros.training.batch import Sample
 from mvgamba_ros.training.perceptual import perceptual_loss
 from mvgamba_ros.types import Gaussians
@@ -105,8 +106,7 @@ def render_targets(g: Gaussians, sample: Sample, scene: int) -> Rendered:
     size = sample.target_alpha.shape[-1]
     T_camera_cube = torch.linalg.inv(sample.target_T_cube_camera[scene])
     K = sample.target_K[scene]
-    white = g.means.new_ones(3)
-    return rasterize(g.means, g.quats, g.scales, g.opacities, g.colors, T_camera_cube, K, size, size, white)
+    return render_gaussians(g, T_camera_cube, K, size, size)
 
 
 def total(losses: dict[str, Tensor], weights: LossWeights) -> Tensor:

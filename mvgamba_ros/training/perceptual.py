@@ -12,24 +12,24 @@ from mvgamba_ros.evaluation.image import lpips_network
 
 
 def settle(kind: str) -> str:
-    """ "lpips" or "ssim", as asked; of "auto" the first where its weights are on this machine, the second where not.
-    Raises BAD_OPTION for any other, and for "lpips" without its weights."""
+    """The ``kind`` asked for, "lpips" or "ssim"; of "auto" the first where its weights are on this machine, the second
+    where not. Raises BAD_OPTION for any other, and for "lpips" without its weights."""
     if kind not in ("auto", "lpips", "ssim"):
         raise ReconstructionError(ErrorCode.BAD_OPTION, f"perceptual: '{kind}'; choose auto, lpips or ssim")
-    if kind == "ssim":
+    if kind == "lpips":
+        lpips_network()
+    if kind != "auto":
         return kind
     try:
         lpips_network()
     except ReconstructionError:
-        if kind == "lpips":
-            raise
         return "ssim"
     return "lpips"
 
 
 def perceptual_loss(found: Tensor, truth: Tensor, kind: str) -> Tensor:
-    """Mean over pictures (N, H, W, 3) in [0, 1] of LPIPS or, at a tenth of its cost or less, of 1 - SSIM: ``kind`` is
-    "lpips" or "ssim"."""
+    """Mean over pictures (N, H, W, 3) in [0, 1] of LPIPS or, several times cheaper, of 1 - SSIM: ``kind`` is "lpips" or
+    "ssim"."""
     if kind == "ssim":
         return 1 - ssim(found, truth)
     a, b = (x.permute(0, 3, 1, 2) * 2 - 1 for x in (found, truth))
