@@ -22,6 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mvgamba_ros.kernels import native, selective_scan
+from mvgamba_ros.kernels.sightlines import Sightlines, ask_views, color_agreement, silhouette_interval
 from mvgamba_ros.model.mamba import Mamba
 
 STATES = 16
@@ -167,6 +168,39 @@ def block_table(shapes: list[tuple[int, int]], repeats: int) -> None:
         print(f"| {length}, {width} | {1e3 * t['block']:.2f} | {1e3 * t['products']:.2f} | {ratio:.2f} |", flush=True)
 
 
+def sightlines_table(repeats: int) -> None:
+    """The look-ups of the shipped network for one view of four: crops of 128 pixels, 64 x 64 rays, a third of them on
+    the object."""
+    views, size, grid, rays = 4, 128, 64, 1300
+    turns = torch.linspace(0, 6.28 * (views - 1) / views, views)
+    zero, one = torch.zeros(views), torch.ones(views)
+    rows = [[turns.cos(), turns.sin(), zero], [zero, zero, one], [-turns.sin(), turns.cos(), zero]]
+    M = 3.0 * torch.stack([torch.stack(row, -1) for row in rows], 1)
+    o = torch.tensor([0.0, 0.0, 4.0]).expand(views, 3)
+    M[:, 2] /= 3.0
+    origin = -torch.linalg.solve(M[0], o[0])
+    pixels = torch.cat([1.6 * torch.rand(rays, 2) - 0.8, torch.ones(rays, 1)], 1)
+    lines = Sightlines(0, M, o, origin, torch.linalg.solve(M[0], pixels.T).T)
+    begins, ends = torch.full((rays,), 3.2), torch.full((rays,), 4.8)
+    pictures, found = torch.rand(views, size, size, 5), torch.rand(views, grid, grid, 5)
+    colors, depths, own = torch.rand(views, grid, grid, 4), 3.5 + torch.rand(rays, 32), torch.rand(rays, 4)
+    looks: dict[str, Callable[[str], object]] = {
+        "silhouette_interval": lambda b: silhouette_interval(
+            lines, pictures[..., 4], -1.0, 0.02, begins, ends, 40, backend=b
+        ),
+        "color_agreement": lambda b: color_agreement(lines, colors, begins, ends, own[:, :3], 16, backend=b),
+        "ask_views": lambda b: ask_views(lines, pictures, found, depths, own, 0.02, backend=b),
+    }
+    print(f"\nLook-ups along {rays} rays of one view in {views - 1} others")
+    print("| | ours ms | torch ms | ratio |")
+    print("|---|---|---|---|")
+    for name, look in looks.items():
+        with torch.no_grad():
+            t = medians({backend: partial(look, backend) for backend in ("cpu", "reference")}, 10 * repeats)
+        ours, theirs = t["cpu"], t["reference"]
+        print(f"| {name} | {1e3 * ours:.2f} | {1e3 * theirs:.2f} | {theirs / ours:.1f}x |", flush=True)
+
+
 def cost_plot(lengths: list[int], repeats: int, path: Path) -> None:
     """Seconds and counted operations against length: 9 per state, channel and token for the scan (as the paper's table
     counts), 4 L^2 width for attention."""
@@ -216,6 +250,7 @@ def main() -> None:
     arguments = parser.parse_args()
     scan_table(SCANS[:1] if arguments.quick else SCANS, arguments.repeats)
     block_table(BLOCKS[:3] if arguments.quick else BLOCKS, arguments.repeats)
+    sightlines_table(arguments.repeats)
     if not arguments.quick:
         cost_plot(COST_LENGTHS, arguments.repeats, arguments.plot)
         subprocess.run([sys.executable, "-m", "benchmarks.kernels_rasterize"], check=True)

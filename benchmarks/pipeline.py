@@ -4,12 +4,13 @@ usage: python -m benchmarks.pipeline CAPTURE [--runs 5] [--roi-scale 1.4] [--pro
 
 Reconstructs the views of CAPTURE (a folder with transforms.json) with the network and our own segmentation, warm, as
 often as --runs says, with and without refinement; runs in the same turns the network's forward pass alone and its own
-matrix products alone. Prints a table of median seconds per stage, the ratios with their bars, and the peak memory;
-draws the stages into a picture. Seconds depend on the machine and its load; the ratios much less, since everything
-was timed in turn.
+matrix products alone, in float32 and, where the pipeline uses it on this processor, in bfloat16. Prints a table of
+median seconds per stage, the ratios with their bars, and the peak memory; draws the stages into a picture. Seconds
+depend on the machine and its load; the ratios much less, since everything was timed in turn.
 
 "Its own matrix products" are the very calls of one forward pass to linear and convolution (recorded, with their
-tensors) and nothing else. CAPTURE's own masks and depth are not used. OMP_NUM_THREADS sets the threads.
+tensors) and nothing else. The forward is everything from the crops and the hull's intervals to depths and Gaussians.
+CAPTURE's own masks and depth are not used. OMP_NUM_THREADS sets the threads.
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ import platform
 import re
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -36,7 +38,8 @@ from mvgamba_ros.io.capture import read_capture
 from mvgamba_ros.methods import load_method, mvgamba
 from mvgamba_ros.methods.mvgamba import MVGambaMethod
 from mvgamba_ros.model import arm
-from mvgamba_ros.model.interval import CropBatch, Intervals, hull_intervals, photo_consistency
+from mvgamba_ros.model.checkpoint import SHIPPED, load_checkpoint
+from mvgamba_ros.model.interval import CropBatch, Intervals, hull_intervals
 from mvgamba_ros.model.second_look import Witnesses
 from mvgamba_ros.options import Options
 from mvgamba_ros.pipeline import STAGES, reconstruct
@@ -114,7 +117,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     method = load_method("mvgamba", args.checkpoint, "cpu")
     assert isinstance(method, MVGambaMethod)
 
-    stages, alone, peaks = measure(views, options, method.network, args.runs)
+    networks = {"float32": load_checkpoint(Path(args.checkpoint) if args.checkpoint else SHIPPED)[0]}
+    if method.half:
+        networks["bfloat16"] = method.network
+    stages, alone, peaks = measure(views, options, networks, args.runs)
     size = f"{views[0].camera.width}x{views[0].camera.height}"
     setting = (
         f"{args.capture.name}, {len(views)} views of {size}; {processor()}, {torch.get_num_threads()} threads, "
@@ -127,9 +133,10 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def measure(
-    views: Sequence[View], options: Options, network: arm.ArmNetwork, runs: int
+    views: Sequence[View], options: Options, networks: Mapping[str, arm.ArmNetwork], runs: int
 ) -> tuple[Seconds, Seconds, list[str]]:
-    """Median seconds of every row of `ROWS`; of the network and its products alone; and lines on peak memory.
+    """Median seconds of every row of `ROWS`; of each network (by the precision it runs in) and its products alone; and
+    lines on peak memory.
 
     All are run in turn, after one turn that warms up.
     """
@@ -138,33 +145,24 @@ def measure(
     run_pipeline(views, replace(options, refine=True))
     peaks.append(f"peak memory {peak_bytes() / 1e9:.2f} GB with refinement")  # before anything is recorded
     with torch.no_grad():
-        rays = hull_intervals(crops, network.grid)
-        agreement = photo_consistency(crops, rays, network.config.bins)
-
-        said = recorded(network, crops, rays)
-
-        def layers() -> None:
-            answers = iter(said)
-            with (
-                patch.object(arm, "photo_consistency", lambda *_: agreement),
-                patch.object(Witnesses, "of", lambda *_: next(answers)),
-                patch.object(Witnesses, "ask", lambda *_: next(answers)),
-            ):
-                network(crops, rays)
-
-        calls: dict[str, Callable[[], object]] = {
-            "layers": layers,
-            "without intervals": lambda: network(crops, rays),
-            "with intervals": lambda: network(crops),
-            "products": products(network, crops, rays),
-        }
+        rays = hull_intervals(crops, next(iter(networks.values())).grid)
+        calls: dict[str, tuple[str, Callable[[], object]]] = {}
+        for precision, network in networks.items():
+            with in_precision(precision):
+                recorded = products(network, crops, rays)
+            calls[f"{precision} forward"] = precision, partial(network, crops, rays)
+            calls[f"{precision} with intervals"] = precision, partial(network, crops)
+            calls[f"{precision} products"] = precision, recorded
         turns: dict[str, list[float]] = defaultdict(list)
         alone: dict[str, list[float]] = defaultdict(list)
         for turn in range(runs + 1):
             with torch.enable_grad():
                 stages, _ = run_pipeline(views, options)
                 refined, _ = run_pipeline(views, replace(options, refine=True))
-            passes = [(name, seconds(call)) for _ in range(PASSES) for name, call in calls.items()]
+            passes = []
+            for name, (precision, call) in PASSES * list(calls.items()):
+                with in_precision(precision):
+                    passes.append((name, seconds(call)))
             if turn:
                 for name, value in {**stages, "refine": refined["refine"]}.items():
                     turns[name].append(value)
@@ -173,12 +171,8 @@ def measure(
     return {k: median(turns[k]) for k in ROWS}, {k: median(v) for k, v in alone.items()}, peaks
 
 
-def recorded(network: arm.ArmNetwork, crops: CropBatch, rays: Intervals) -> list[object]:
-    """What the calls that ask the other views answer in a forward pass, in turn: nothing in them is learned."""
-    answers: list[object] = []
-    with timed(dict.fromkeys(INSIDE, 0.0), lambda name, result: name.startswith("views") and answers.append(result)):
-        network(crops, rays)
-    return answers
+def in_precision(name: str) -> torch.autocast:
+    return torch.autocast("cpu", torch.bfloat16, enabled=name == "bfloat16")
 
 
 def seconds(call: Callable[[], object]) -> float:
@@ -278,21 +272,17 @@ def table(stages: Seconds) -> list[str]:
 
 def verdicts(stages: Seconds, alone: Seconds) -> list[str]:
     """The ratios with their bars."""
-    products = alone["products"]
-    network = sum(stages[name] for name in NETWORK)
+    around = sum(stages[name] for name in AROUND)
     rest = sum(value for name, value in stages.items() if name != "refine")
-    rows = [
-        ("layers of the network over their matrix products", alone["layers"], products, PRODUCTS_BAR),
-        (
-            "  and with what the views' colours and depths say along every ray",
-            alone["without intervals"],
-            products,
-            PRODUCTS_BAR,
-        ),
-        ("  and with the hull intervals too", alone["with intervals"], products, PRODUCTS_BAR),
-        ("segmentation, hull and surface over the network", sum(stages[k] for k in AROUND), network, AROUND_BAR),
-        ("refinement over all the rest", stages["refine"], rest, REFINE_BAR),
-    ]
+    rows = []
+    for precision in dict.fromkeys(name.split()[0] for name in alone):
+        forward, whole, products = (alone[f"{precision} {part}"] for part in ("forward", "with intervals", "products"))
+        rows += [
+            (f"the network's forward over its matrix products, {precision}", forward, products, PRODUCTS_BAR),
+            ("  and with the hull intervals too", whole, products, PRODUCTS_BAR),
+            ("  segmentation, hull and surface over that", around, whole, AROUND_BAR),
+        ]
+    rows.append(("refinement over all the rest", stages["refine"], rest, REFINE_BAR))
     lines = ["| ratio | ms | to ms | ratio | at most | |", "|---|---:|---:|---:|---:|---|"]
     for label, value, yardstick, bar in rows:
         kept = "kept" if value <= bar * yardstick else "missed"

@@ -23,7 +23,6 @@ from mvgamba_ros.io.capture import read_capture
 from mvgamba_ros.model.arm import ArmConfig, ArmNetwork
 from mvgamba_ros.model.checkpoint import save_checkpoint
 from mvgamba_ros.model.interval import CropBatch, hull_intervals
-from mvgamba_ros.model.second_look import Witnesses
 from mvgamba_ros.options import Options
 from mvgamba_ros.training.data.families import Procedural
 from mvgamba_ros.training.data.place import Rig
@@ -70,15 +69,6 @@ def test_the_products_are_those_of_all_layers_and_only_those(run: tuple[pipeline
     views = crops.alpha.shape[1]
     view_by_view = [name for name in layers if name.startswith("second_head") and name != "second_head.ray"]
     assert len(recorded.calls) == len(layers) + (views - 1) * len(view_by_view)
-
-
-def test_what_other_views_say_is_recorded_once_for_each_view(run: tuple[pipeline.Seconds, CropBatch]) -> None:
-    _, crops = run
-    network = ArmNetwork(SMALL).eval()
-    with torch.no_grad():
-        prepared, *said = pipeline.recorded(network, crops, hull_intervals(crops, network.grid))
-    assert isinstance(prepared, Witnesses)
-    assert len(said) == crops.alpha.shape[1]
 
 
 def test_the_picture_of_the_stages_is_written(run: tuple[pipeline.Seconds, CropBatch], tmp_path: Path) -> None:

@@ -14,10 +14,13 @@ from scipy.spatial.transform import Rotation
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.hull import VisualHull, carve
+from mvgamba_ros.geometry.unit_cube import fit
+from mvgamba_ros.kernels.autocast import halve_weights
 from mvgamba_ros.methods.mvgamba import MOST_VIEWS, MVGambaMethod, choose_device, look_closer
 from mvgamba_ros.methods.protocol import Shape
 from mvgamba_ros.model.arm import ORDERS, ArmConfig, ArmNetwork
-from mvgamba_ros.model.checkpoint import SHIPPED, save_checkpoint
+from mvgamba_ros.model.checkpoint import SHIPPED, load_checkpoint, save_checkpoint
+from mvgamba_ros.model.crops import make_crops
 from mvgamba_ros.options import Options
 from mvgamba_ros.pipeline import reconstruct
 from mvgamba_ros.surface.refine import silhouette_iou
@@ -46,6 +49,17 @@ def moved(view: View, scale: float, shift: np.ndarray) -> View:
     T = view.T_world_camera.copy()
     T[:3, 3] = scale * T[:3, 3] + shift
     return replace(view, T_world_camera=T, depth=None)
+
+
+def test_weights_halved_once_answer_as_those_that_autocast_halves() -> None:
+    network = load_checkpoint(SHIPPED)[0]
+    batch = make_crops(views(3), fit(*carve(views(3), None, RESOLUTION, 0.0).bounds()), network.config.size, 0.0)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        expected = network(batch)
+        halve_weights(network)
+        answer = network(batch)
+    for name in ("depth", "spread", "scales", "quats", "opacities", "colors"):
+        assert torch.equal(getattr(answer, name), getattr(expected, name))
 
 
 def test_an_object_twice_as_large_seen_from_twice_as_far_gives_twice_the_mesh(method: MVGambaMethod) -> None:

@@ -10,10 +10,11 @@ import torch
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.se3 import inverse, look_at
+from mvgamba_ros.kernels.sightlines import TELLS
 from mvgamba_ros.model.arm import ORDERS, ArmConfig, ArmNetwork, BinHead
 from mvgamba_ros.model.checkpoint import load_checkpoint, save_checkpoint
 from mvgamba_ros.model.interval import CropBatch, hull_intervals, photo_consistency, pixel_rays
-from mvgamba_ros.model.second_look import TELLS, Witnesses
+from mvgamba_ros.model.second_look import Witnesses
 
 SMALL = ArmConfig(size=48, width=32, skip=16, bins=8, orders=ORDERS, second_look=8)
 RADIUS = 0.6
@@ -129,12 +130,12 @@ def test_other_views_tell_a_point_on_the_surface_from_those_beside_it() -> None:
     spread = torch.full((*truth.shape, 2), 0.02)
     witnesses = Witnesses.of(batch, rays, torch.stack([truth, truth + 0.5], -1), spread)
     pick = rays.valid[0, 0] & (truth[0, 0] < truth[0, 0][rays.valid[0, 0]].median())  # the middle, others see it too
-    own = witnesses.own[0, 0][:, pick].T
+    own = witnesses.own[0, 0][pick]
 
     def told(offset: float) -> torch.Tensor:
-        z = truth[0, 0][pick] + offset
-        said = witnesses.ask(0, 0, rays.origins[0, 0] + z[:, None] * rays.directions[0, 0][pick], own)
-        assert said.shape == (5, int(pick.sum()), TELLS)
+        z = truth[0, 0][pick, None] + offset
+        said = witnesses.ask(0, 0, rays.origins[0, 0], rays.directions[0, 0][pick], z, own)
+        assert said.shape == (5, int(pick.sum()), 1, TELLS)
         near = said[[0, 4]]  # the neighbours on either side, which look at the same side of the sphere
         return near[near[..., 8] > 0].mean(0)
 
@@ -149,8 +150,9 @@ def test_a_view_without_others_is_told_nothing() -> None:
     batch = sphere_seen_from(1)
     rays = hull_intervals(batch, 24)
     nothing = rays.near[..., None].expand(*rays.near.shape, 2)
-    said = Witnesses.of(batch, rays, nothing, nothing).ask(0, 0, torch.rand(7, 3), torch.rand(7, 4))
-    assert said.shape == (1, 7, TELLS)
+    witnesses = Witnesses.of(batch, rays, nothing, nothing)
+    said = witnesses.ask(0, 0, torch.rand(3), torch.rand(7, 3), torch.rand(7, 5), torch.rand(7, 4))
+    assert said.shape == (1, 7, 5, TELLS)
     assert not said.any()
 
 

@@ -13,7 +13,7 @@ from mvgamba_ros.errors import ErrorCode, ReconstructionError, stop_if
 from mvgamba_ros.geometry.hull import VisualHull, carve
 from mvgamba_ros.geometry.se3 import inverse, transform
 from mvgamba_ros.geometry.unit_cube import UnitCube, fit
-from mvgamba_ros.kernels.autocast import has_bfloat16
+from mvgamba_ros.kernels.autocast import halve_weights, has_bfloat16
 from mvgamba_ros.methods.protocol import Shape
 from mvgamba_ros.model.arm import ArmOutput
 from mvgamba_ros.model.checkpoint import SHIPPED, load_checkpoint
@@ -48,6 +48,9 @@ class MVGambaMethod:
         self.device = choose_device(device)
         network, self.recipe = load_checkpoint(Path(checkpoint) if checkpoint else SHIPPED)
         self.network = network.to(self.device)
+        self.half = self.device.type == "cpu" and has_bfloat16()
+        if self.half:
+            halve_weights(self.network)
 
     def __call__(
         self, views: Sequence[View], hull: VisualHull, options: Options, progress: Progress, cancelled: Cancelled
@@ -97,7 +100,7 @@ class MVGambaMethod:
                     ErrorCode.SILHOUETTES_DISAGREE,
                     "no ray of any view meets the silhouettes of the others; check the poses and the masks",
                 )
-            with torch.autocast("cpu", torch.bfloat16, enabled=has_bfloat16()):
+            with torch.autocast("cpu", torch.bfloat16, enabled=self.half):
                 output = to_device(self.network(batch, rays), torch.device("cpu"))
         truncation = TRUNCATION * hull.voxel
         shaped = fuse_depths(depth_maps(output, views, cube, config.size), hull, truncation)

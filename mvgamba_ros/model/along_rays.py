@@ -23,6 +23,12 @@ class AlongRays(nn.Sequential):
         return x[:, :, 0]
 
 
+def at_positions(of_rays: Tensor, positions: int) -> Tensor:
+    """(R, C) -> (R, positions, C), each ray's at each of its positions. As a copy: added to something as a broadcast
+    view, whose runs are one ray's channels long, it costs many times as much."""
+    return of_rays.repeat_interleave(positions, 0).unflatten(0, (-1, positions))
+
+
 def mean_and_spread(logits: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation, (...) each, of ``places`` (N,), each as likely as ``logits`` (..., N) say."""
     p = logits.softmax(-1)

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mvgamba_ros.kernels.rasterize_reference import LOW_PASS
-from mvgamba_ros.model.along_rays import AlongRays, mean_and_spread
+from mvgamba_ros.model.along_rays import AlongRays, at_positions, mean_and_spread
 from mvgamba_ros.model.interval import CropBatch, Intervals, hull_intervals, photo_consistency, view_ranks
 from mvgamba_ros.model.mamba import Block, RMSNorm, init_residual_scale
 from mvgamba_ros.model.rotnet import RotNet
@@ -179,7 +179,9 @@ class BinHead(nn.Module):
         direct = self.direct(features).unflatten(-1, (2, -1))
         if not len(features):  # silhouettes that share nothing: a picture without rows cannot be convolved
             return direct
-        return direct + self.along(self.bin(at_bins).add_(self.ray(features)[:, None]))  # within: (R, bins, width)
+        return direct + self.along(
+            self.bin(at_bins).add_(at_positions(self.ray(features), at_bins.shape[1]))
+        )  # within: (R, bins, width)
 
 
 def _stacked(channels: Sequence[Tensor]) -> Tensor:

@@ -16,6 +16,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from mvgamba_ros.kernels.sightlines import Sightlines, color_agreement, silhouette_interval
+
 STEPS = 40
 FLOOR_SOFTNESS = 0.02
 """Width of the ramp from below the floor to above it, so that its crossing is interpolated like a silhouette's."""
@@ -84,11 +86,10 @@ def projector(batch: CropBatch) -> tuple[Tensor, Tensor]:
     return M, -(M @ batch.T_cube_camera[..., :3, 3:]).squeeze(-1)
 
 
-def _sample(image: Tensor, M: Tensor, o: Tensor, points: Tensor) -> Tensor:
-    """Bilinear look-up of ``image`` (C, S, S) at the projections of ``points`` (P, 3); 0 outside. -> (C, P)"""
-    uvw = points @ M.T + o
-    uv = uvw[:, :2] / uvw[:, 2:].clamp(min=1e-6)
-    return F.grid_sample(image[None], uv[None, None], align_corners=False)[0, :, 0]
+def rows_where(pick: Tensor, *grids: Tensor) -> tuple[Tensor, ...]:
+    """(P, ...) of each of ``grids`` (G, G, ...) where ``pick`` (G, G) is True, which is looked up once for all."""
+    at = pick.flatten().nonzero()[:, 0]
+    return tuple(grid.flatten(0, 1).index_select(0, at) for grid in grids)
 
 
 def hull_intervals(batch: CropBatch, grid: int, whole_cube: bool = False) -> Intervals:
@@ -98,52 +99,27 @@ def hull_intervals(batch: CropBatch, grid: int, whole_cube: bool = False) -> Int
     crossing is interpolated between steps from the soft silhouettes, so it is finer than the step (5 % of the
     cube's side). A ray inside its own silhouette that no other view confirms is not valid.
     """
-    B, V, S = batch.alpha.shape[0], batch.alpha.shape[1], batch.alpha.shape[-1]
+    _, V, S = batch.alpha.shape[:3]
     origins, directions = pixel_rays(batch.K, batch.T_cube_camera, grid, S)
     own = F.adaptive_avg_pool2d(batch.alpha, grid)
     M, o = projector(batch)
     near, far = torch.zeros_like(own), torch.zeros_like(own)
-    for b in range(B):
+    for b, floor in enumerate(batch.floor.tolist()):
         for v in range(V):
             pick = own[b, v] > 0.5
             if not pick.any():
                 continue
-            origin, d = origins[b, v], directions[b, v][pick]  # (P, 3)
-            slab = torch.stack([(-1 - origin) / d, (1 - origin) / d])
-            t0 = slab.amin(0).amax(-1).clamp(min=1e-3)
-            t1 = torch.maximum(slab.amax(0).amin(-1), t0)
-            t = t0[:, None] + (t1 - t0)[:, None] * torch.linspace(0, 1, STEPS, device=d.device)
-            points = (origin + t[..., None] * d[:, None]).reshape(-1, 3)
-            inside = ((points[:, 2] - batch.floor[b]) / FLOOR_SOFTNESS + 0.5).clamp(0, 1)
-            for w in range(V):
-                if w != v:
-                    inside = torch.minimum(inside, _sample(batch.alpha[b, w][None], M[b, w], o[b, w], points)[0])
-            enters, leaves = _crossings(inside.reshape(-1, STEPS), t)
+            (d,) = rows_where(pick, directions[b, v])
+            rays = Sightlines(v, M[b], o[b], origins[b, v], d)
+            slab = torch.stack([(-1 - rays.origin) / d, (1 - rays.origin) / d])
+            begins = slab.amin(0).amax(-1).clamp(min=1e-3)
+            ends = torch.maximum(slab.amax(0).amin(-1), begins)
+            enters, leaves = silhouette_interval(rays, batch.alpha[b], floor, FLOOR_SOFTNESS, begins, ends, STEPS)
             if whole_cube:
                 hit = leaves > enters
-                enters, leaves = torch.where(hit, t0, 0), torch.where(hit, t1, 0)
+                enters, leaves = torch.where(hit, begins, 0), torch.where(hit, ends, 0)
             near[b, v][pick], far[b, v][pick] = enters, leaves
     return Intervals(near, far, far > near, origins, directions)
-
-
-def _crossings(inside: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
-    """First rise above and last fall below 0.5 along rows of ``inside`` (P, STEPS) at depths ``t``; 0, 0 where none."""
-    hit = inside > 0.5
-    some = hit.any(1)
-    steps = torch.arange(STEPS, device=t.device)
-    first = torch.where(hit, steps, STEPS).amin(1).clamp(max=STEPS - 1)
-    last = torch.where(hit, steps, -1).amax(1).clamp(min=0)
-
-    def between(i: Tensor, j: Tensor) -> Tensor:
-        """Depth at which the line from sample i (inside) to its neighbour j (outside) passes 0.5."""
-        ai, aj = inside.gather(1, i[:, None])[:, 0], inside.gather(1, j[:, None])[:, 0]
-        ti, tj = t.gather(1, i[:, None])[:, 0], t.gather(1, j[:, None])[:, 0]
-        share = ((ai - 0.5) / (ai - aj).clamp(min=1e-6)).clamp(0, 1)
-        return torch.where(i == j, ti, ti + share * (tj - ti))
-
-    near = between(first, (first - 1).clamp(min=0))
-    far = between(last, (last + 1).clamp(max=STEPS - 1))
-    return torch.where(some, near, 0), torch.where(some, far, 0)
 
 
 def photo_consistency(batch: CropBatch, rays: Intervals, bins: int) -> Tensor:
@@ -152,38 +128,23 @@ def photo_consistency(batch: CropBatch, rays: Intervals, bins: int) -> Tensor:
     -> (B, V, 2 * bins, G, G): mean and least absolute difference over the other views, in [0, 1]; 1 where no other
     view sees the point, 0 on rays off the object. The least one survives occlusion in all but one view.
     """
-    B, V, _, _ = rays.near.shape
-    G = rays.near.shape[-1]
+    B, V, G, _ = rays.near.shape
+    cover = F.adaptive_avg_pool2d(batch.alpha, G)[:, :, None]
     small = F.adaptive_avg_pool2d(batch.rgb.flatten(0, 1), G).unflatten(0, (B, V))
-    cover = F.adaptive_avg_pool2d(batch.alpha, G)
+    colors = torch.cat([small, cover], 2).permute(0, 1, 3, 4, 2).contiguous()  # (B, V, G, G, 4)
     M, o = projector(batch)
     out = torch.zeros(B, V, G, G, 2 * bins, device=rays.near.device)  # a ray's values lie next to each other
-    share = (torch.arange(bins, device=rays.near.device) + 0.5) / bins
     for b in range(B):
-        planes = torch.cat([small[b], cover[b][:, None]], 1)  # (V, 4, G, G)
         for v in range(V):
             pick = rays.valid[b, v]
             if not pick.any():
                 continue
-            near, far = rays.near[b, v][pick], rays.far[b, v][pick]
-            t = near[:, None] + (far - near)[:, None] * share
-            points = (rays.origins[b, v] + t[..., None] * rays.directions[b, v][pick][:, None]).reshape(-1, 3)
-            own = small[b, v][:, pick].repeat_interleave(bins, 1)  # (3, P * bins)
-            total = torch.zeros(len(points), device=t.device)
-            seen = torch.zeros_like(total)
-            least = torch.ones_like(total)
-            for w in range(V):
-                if w == v:
-                    continue
-                look = _sample(planes[w], M[b, w], o[b, w], points)
-                known = look[3] > 0.5
-                difference = (look[:3] - own).abs().mean(0)
-                total = total + torch.where(known, difference, 0)
-                seen = seen + known
-                least = torch.where(known, torch.minimum(least, difference), least)
-            mean = torch.where(seen > 0, total / seen.clamp(min=1), 1)
-            both = torch.stack([mean.reshape(-1, bins), least.reshape(-1, bins)], 1).flatten(1)  # (P, 2 * bins)
-            out[b, v][pick] = both
+            directions, near, far, own = rows_where(
+                pick, rays.directions[b, v], rays.near[b, v], rays.far[b, v], colors[b, v, ..., :3]
+            )
+            lines = Sightlines(v, M[b], o[b], rays.origins[b, v], directions)
+            agreement = color_agreement(lines, colors[b], near, far, own, bins)
+            out[b, v][pick] = agreement.flatten(1)
     return out.permute(0, 1, 4, 2, 3)
 
 

@@ -15,8 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mvgamba_ros.model.along_rays import AlongRays, mean_and_spread
-from mvgamba_ros.model.interval import CropBatch, Intervals, projector
+from mvgamba_ros.kernels.sightlines import TELLS, Sightlines, ask_views
+from mvgamba_ros.model.along_rays import AlongRays, at_positions, mean_and_spread
+from mvgamba_ros.model.interval import CropBatch, Intervals, projector, rows_where
 
 REACH = 2.0
 """How far to either side positions lie, standard deviations of the first look."""
@@ -25,8 +26,6 @@ LEAST = 0.02
 LOCAL, LOCAL_FLOOR = 7, 0.03
 """Side in pixels of the neighbourhood whose mean and contrast are taken out of a picture's grey, and the contrast that
 is added so that noise is not blown up."""
-TELLS = 10
-"""What a view says of a point, see `Witnesses.ask`."""
 AT_POSITION = 6
 """What else is known of a position: where it lies among them, the first look's doubt, where in the hull's interval, how
 long that is, the height above the floor, and how far the reach is beyond the doubt."""
@@ -47,8 +46,8 @@ class Closer:
 class Witnesses:
     """What views can be asked about points. Nothing in it is learned.
 
-    ``pictures`` (B, V, 5, S, S): red, green, blue, grey less its neighbourhood's over the contrast there, silhouette;
-    ``own`` (B, V, 4, G, G): the first four at the rays. ``found`` (B, V, 5, G, G): first hit, last exit, the standard
+    ``pictures`` (B, V, S, S, 5): red, green, blue, grey less its neighbourhood's over the contrast there, silhouette;
+    ``own`` (B, V, G, G, 4): the first four at the rays. ``found`` (B, V, G, G, 5): first hit, last exit, the standard
     deviations of both, and whether the ray is valid. ``M`` (B, V, 3, 3), ``o`` (B, V, 3) as `projector` gives them.
     """
 
@@ -61,51 +60,35 @@ class Witnesses:
     @classmethod
     def of(cls, batch: CropBatch, rays: Intervals, depth: Tensor, spread: Tensor) -> Witnesses:
         """``depth`` and ``spread`` (B, V, G, G, 2) as the first look found them."""
-        B, V = batch.alpha.shape[:2]
+        views = batch.alpha.shape[:2]
         rgb = batch.rgb.flatten(0, 1)
         grey = rgb.mean(1, keepdim=True)
         local = grey - _neighbourhood(grey)
         local = local / (_neighbourhood(local.square()).sqrt() + LOCAL_FLOOR)
         pictures = torch.cat([rgb, local, batch.alpha.flatten(0, 1)[:, None]], 1)
         own = F.adaptive_avg_pool2d(pictures[:, :4], rays.near.shape[-1])
-        found = torch.cat([depth, spread, rays.valid[..., None].float()], -1).permute(0, 1, 4, 2, 3)
-        return cls(pictures.unflatten(0, (B, V)), own.unflatten(0, (B, V)), found, *projector(batch))
+        pictures, own = (x.permute(0, 2, 3, 1).contiguous().unflatten(0, views) for x in (pictures, own))
+        found = torch.cat([depth, spread, rays.valid[..., None].float()], -1)
+        return cls(pictures, own, found, *projector(batch))
 
-    def ask(self, scene: int, view: int, points: Tensor, own: Tensor) -> Tensor:
-        """What the other views of ``scene`` say of ``points`` (Q, 3) on rays of ``view`` that look like ``own`` (Q, 4).
+    def ask(self, scene: int, view: int, origin: Tensor, directions: Tensor, depths: Tensor, own: Tensor) -> Tensor:
+        """What the other views of ``scene`` say of the points at ``depths`` (R, N) of rays of ``view``, ``origin`` (3,)
+        and ``directions`` (R, 3), that look like ``own`` (R, 4).
 
-        -> (W, Q, TELLS), W of them; one that says nothing where there is no other. In order: difference of colour and
-        of local grey; how far the point lies behind the view's first hit and behind its last exit, by their doubt,
-        with a sign and without; how sure it is of both; whether it knows at all, zero everywhere where not, and its
-        silhouette.
+        -> (W, R, N, TELLS) as `ask_views` has it, W of them; one that says nothing where there is no other.
         """
-        others = [w for w in range(self.own.shape[1]) if w != view]
-        if not others:
-            return points.new_zeros(1, len(points), TELLS)
-        at = torch.baddbmm(self.o[scene, others, None], points.expand(len(others), -1, -1), self.M[scene, others].mT)
-        z = at[..., 2].clamp(min=1e-6)
-        uv = (at[..., :2] / z[..., None])[:, None]
-        look = F.grid_sample(self.pictures[scene, others], uv, align_corners=False)[:, :, 0]  # (W, 5, Q)
-        found = F.grid_sample(self.found[scene, others], uv, mode="nearest", align_corners=False)[:, :, 0]
-        known = found[:, 4:]
-        unlike = (look[:, :4] - own.T).abs()
-        doubt = found[:, 2:4] + LEAST
-        behind = torch.tanh((z[:, None] - found[:, :2]) / (2 * doubt))
-        said = [
-            unlike[:, :3].mean(1, keepdim=True),
-            unlike[:, 3:].clamp(max=3) / 3,
-            behind[:, :1],
-            behind[:, :1].abs(),
-            behind[:, 1:],
-            behind[:, 1:].abs(),
-            LEAST / doubt,
-            torch.ones_like(known),
-        ]
-        return torch.cat([torch.cat(said, 1) * known, look[:, 4:]], 1).mT.contiguous()
+        lines = Sightlines(view, self.M[scene], self.o[scene], origin, directions)
+        said = ask_views(lines, self.pictures[scene], self.found[scene], depths, own, LEAST)
+        return said if len(said) else said.new_zeros(1, *said.shape[1:])
 
 
 def _neighbourhood(x: Tensor) -> Tensor:
-    return F.avg_pool2d(x, LOCAL, 1, LOCAL // 2, count_include_pad=False)
+    """(..., S, S), the mean of each pixel's `LOCAL` x `LOCAL` neighbours in the picture. By products with a band, of
+    columns and of rows: torch's pooling takes ten times as long."""
+    at = torch.arange(x.shape[-1], device=x.device)
+    band = ((at[:, None] - at).abs() <= LOCAL // 2).to(x.dtype)
+    band /= band.sum(1, keepdim=True)
+    return band @ x @ band.T
 
 
 class SecondLook(nn.Module):
@@ -159,22 +142,23 @@ class SecondLook(nn.Module):
     ) -> Closer:
         """The valid rays of view ``at`` (scene, view), of whose features ``of_rays`` (P, 2 * width) is made."""
         with torch.no_grad(), torch.autocast(of_rays.device.type, enabled=False):
-            pick = rays.valid[at]
-            found = witnesses.found[at][:, pick].T  # (P, 5)
+            found, own, directions, near, far = rows_where(
+                rays.valid[at],
+                *(x[at] for x in (witnesses.found, witnesses.own, rays.directions, rays.near, rays.far)),
+            )
             first, doubt = found[:, :2], found[:, 2:4]
+            near, far = near[:, None, None], far[:, None, None]
             reach = (REACH * doubt).clamp(min=LEAST)
             z = first[..., None] + reach[..., None] * share  # (P, 2, N)
-            points = rays.origins[at] + z[..., None] * rays.directions[at][pick][:, None, None]
-            own = witnesses.own[at][:, pick].T.repeat_interleave(2 * len(share), 0)
-            said = witnesses.ask(*at, points.reshape(-1, 3), own)
-            near, far = rays.near[at][pick][:, None, None], rays.far[at][pick][:, None, None]
+            said = witnesses.ask(*at, rays.origins[at], directions, z.flatten(1), own)
+            height = rays.origins[at][2] + z * directions[:, 2, None, None]
             position = torch.stack(
                 [
                     share.expand_as(z),
                     (doubt[..., None] / 0.05).clamp(max=4).expand_as(z),
                     ((z - near) / (far - near).clamp(min=1e-6)).clamp(-0.5, 1.5),
                     (far - near).expand_as(z),
-                    (points[..., 2] - batch.floor[at[0]]).clamp(-2, 2),
+                    (height - batch.floor[at[0]]).clamp(-2, 2),
                     (reach / doubt.clamp(min=1e-3)).clamp(max=8)[..., None].expand_as(z) / 4,
                 ],
                 -1,
@@ -182,9 +166,10 @@ class SecondLook(nn.Module):
             # before it has learned anything: as likely as the first look's mean and spread say
             prior = -0.5 * (reach[..., None] * share / doubt[..., None].clamp(min=5e-3)).square()
         told = self.view(said)
-        told = torch.cat([told.mean(0), told.amax(0)], -1).view(*z.shape, -1)
-        x = self.position(torch.cat([told, position.to(told.dtype)], -1))
-        x = x.add_(of_rays.view(len(z), 2, 1, self.width)).flatten(0, 1)
+        # in half precision torch's mean is slower than in float32, conversion included
+        mean = told.float().mean(0).to(told.dtype)
+        x = self.position(torch.cat([mean, told.amax(0), position.flatten(1, 2).to(told.dtype)], -1))
+        x = x.view(-1, self.positions, self.width).add_(at_positions(of_rays.view(-1, self.width), self.positions))
         logits = self.along(x).float().view(z.shape) + prior
         mean, spread = mean_and_spread(logits, share)
         return Closer(logits, reach, first + reach * mean, reach * spread)

@@ -1,0 +1,105 @@
+"""The native CPU look-ups along rays (``native/sightlines.cpp``), float32; what they compute: `kernels.sightlines`."""
+
+from __future__ import annotations
+
+import ctypes
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from mvgamba_ros.kernels import native
+
+if TYPE_CHECKING:
+    from mvgamba_ros.kernels.sightlines import Sightlines
+
+TELLS, MOST_STEPS = 10, 64
+"""As in ``native/sightlines.cpp``."""
+
+_POINTER = ctypes.c_void_p
+_LONG = ctypes.c_int64
+_FLOAT = ctypes.c_float
+
+
+class _Rays(ctypes.Structure):
+    """``Rays`` of ``native/sightlines.cpp``, field by field."""
+
+    _fields_ = (
+        *((name, _LONG) for name in ("views", "view", "size", "rays", "positions", "threads")),
+        *((name, _POINTER) for name in ("M", "o", "origin", "directions")),
+    )
+
+
+@cache
+def _library(instructions: str | None) -> ctypes.CDLL:
+    library = native.library(instructions)
+    arguments: dict[str, list[Any]] = {
+        "silhouette_interval": [_POINTER, _FLOAT, _FLOAT, _POINTER, _POINTER, _POINTER, _POINTER],
+        "color_agreement": [_POINTER] * 5,
+        "ask_views": [_POINTER, _POINTER, _LONG, _POINTER, _POINTER, _FLOAT, _POINTER],
+    }
+    for name, types in arguments.items():
+        function = getattr(library, f"mvgamba_{name}")
+        function.argtypes, function.restype = [ctypes.POINTER(_Rays), *types], None
+    return library
+
+
+def _call(name: str, instructions: str | None, rays: Sightlines, size: int, positions: int, *given: Any) -> None:
+    """The native function ``name``; of tensors among its arguments it gets the address. All must be contiguous."""
+    lines = [x.contiguous() for x in (rays.M, rays.o, rays.origin, rays.directions)]
+    sizes = len(rays.M), rays.view, size, len(rays.directions), positions, native.threads()
+    arguments = [x.data_ptr() if isinstance(x, Tensor) else x for x in given]
+    getattr(_library(instructions), f"mvgamba_{name}")(_Rays(*sizes, *(x.data_ptr() for x in lines)), *arguments)
+
+
+def silhouette_interval(
+    rays: Sightlines,
+    alpha: Tensor,
+    floor: float,
+    softness: float,
+    begins: Tensor,
+    ends: Tensor,
+    steps: int,
+    instructions: str | None = None,
+) -> tuple[Tensor, Tensor]:
+    if not 2 <= steps <= MOST_STEPS:
+        raise ValueError(f"steps must be 2 to {MOST_STEPS}, got {steps}")
+    alpha, begins, ends = alpha.contiguous(), begins.contiguous(), ends.contiguous()
+    near, far = torch.empty_like(begins), torch.empty_like(begins)
+    size = alpha.shape[1]
+    given = alpha, floor, softness, begins, ends, near, far
+    _call("silhouette_interval", instructions, rays, size, steps, *given)
+    return near, far
+
+
+def color_agreement(
+    rays: Sightlines,
+    colors: Tensor,
+    near: Tensor,
+    far: Tensor,
+    own: Tensor,
+    bins: int,
+    instructions: str | None = None,
+) -> Tensor:
+    colors, near, far, own = (x.contiguous() for x in (colors, near, far, own))
+    out = near.new_empty(len(near), 2, bins)
+    _call("color_agreement", instructions, rays, colors.shape[1], bins, colors, near, far, own, out)
+    return out
+
+
+def ask_views(
+    rays: Sightlines,
+    pictures: Tensor,
+    found: Tensor,
+    depths: Tensor,
+    own: Tensor,
+    least_doubt: float,
+    instructions: str | None = None,
+) -> Tensor:
+    pictures, found, depths, own = (x.contiguous() for x in (pictures, found, depths, own))
+    out = depths.new_empty(len(pictures) - 1, *depths.shape, TELLS)
+    size, grid = pictures.shape[1], found.shape[1]
+    given = pictures, found, grid, depths, own, least_doubt, out
+    _call("ask_views", instructions, rays, size, depths.shape[1], *given)
+    return out
