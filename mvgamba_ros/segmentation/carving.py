@@ -42,19 +42,18 @@ class Carving:
             size = cell * window.camera.K[0, 0] / float(np.median(z)) if len(points) else 1.0
             shrink = max(1.0, 1.2 * size)
             shape = max(1, int(np.ceil(window.shape[0] / shrink))), max(1, int(np.ceil(window.shape[1] / shrink)))
-            at = np.floor(np.nan_to_num(pixels, nan=-1.0) / shrink).astype(int)
-            inside = (at >= 0).all(axis=1) & (at[:, 0] < shape[1]) & (at[:, 1] < shape[0]) & (z > 0)
+            x, y = np.floor(np.nan_to_num(pixels, nan=-1.0) / shrink).astype(int).T
+            inside = (x >= 0) & (y >= 0) & (x < shape[1]) & (y < shape[0]) & (z > 0)
             self._shapes.append(shape)
-            self._flat.append(np.where(inside, at[:, 1] * shape[1] + at[:, 0], -1))
+            self._flat.append(np.where(inside, y * shape[1] + x, -1))  # -1: one place past the picture's last
 
     def gather(self, odds: Sequence[F32]) -> F32:
         """(V, cells): each view's log-odds (h, w) of the object at each cell."""
-        out = np.full((len(odds), len(self.points)), UNSEEN, np.float32)
+        out = np.empty((len(odds), len(self.points)), np.float32)
         for i, view_odds in enumerate(odds):
             height, width = self._shapes[i]
             small = cv2.resize(view_odds, (width, height), interpolation=cv2.INTER_AREA)
-            seen = self._flat[i] >= 0
-            out[i, seen] = small.ravel()[self._flat[i][seen]]
+            np.append(small.ravel(), np.float32(UNSEEN)).take(self._flat[i], out=out[i], mode="wrap")
         return out
 
     def votes(self, labels: Sequence[Bool]) -> F32:
@@ -65,11 +64,9 @@ class Carving:
         """The highest value among the cells on each pixel's ray in window i, shrunk to cells' size; ``empty``
         where there is none."""
         height, width = self._shapes[i]
-        out = np.full(height * width, empty, np.float32)
-        keep = (self._flat[i] >= 0) & (values > empty)
-        order = np.argsort(values[keep])
-        out[self._flat[i][keep][order]] = values[keep][order]  # the last, highest one stays
-        return out.reshape(height, width)
+        out = np.full(height * width + 1, empty, np.float32)
+        np.maximum.at(out, self._flat[i], values)
+        return out[:-1].reshape(height, width)
 
     def full(self, i: int, small: F32) -> F32:
         """What `render` made, at the size of window i."""
@@ -85,7 +82,7 @@ AGREEMENT = 0.5
 def check_silhouettes(views: Sequence[View], labels: Sequence[Bool], carving: Carving) -> None:
     """Raises EMPTY_SILHOUETTE or SILHOUETTES_DISAGREE for labels (h, w), one per window, that show no one object."""
     for index, mask in enumerate(labels):
-        if mask.sum() < SMALLEST:
+        if np.count_nonzero(mask) < SMALLEST:
             raise ReconstructionError(
                 ErrorCode.EMPTY_SILHOUETTE,
                 f"nothing that stands out from its surroundings was found in {view_label(views, index)}: check that "
@@ -97,7 +94,7 @@ def check_silhouettes(views: Sequence[View], labels: Sequence[Bool], carving: Ca
     hull = np.where(votes.min(axis=0) > -0.5, 1.0, -1.0).astype(np.float32)
     for index, mask in enumerate(labels):
         covered = carving.full(index, carving.render(index, hull, -1.0)) > 0.0
-        share = float((covered & mask).sum() / mask.sum())
+        share = np.count_nonzero(covered & mask) / np.count_nonzero(mask)
         if share < AGREEMENT:
             raise ReconstructionError(
                 ErrorCode.SILHOUETTES_DISAGREE,

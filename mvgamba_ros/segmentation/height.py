@@ -19,7 +19,9 @@ HEIGHTS = 64
 """Heights tried over the region's own."""
 LEAST_REACH = 0.02
 """Heights are tried from below the region's middle to above it by this at least, however thin it is, metres."""
-ENOUGH = 400.0
+GRID = 48
+"""Points of the plane that are compared, along a side of a square around the region."""
+ENOUGH = 225.0
 """Fewer points of the plane, compared in any two views, say nothing."""
 CLEAR = 0.1
 """A plane of less clarity than this is not believed."""
@@ -96,7 +98,7 @@ def _shares(planes: Sequence[_Plane], heights: np.ndarray) -> tuple[np.ndarray, 
 def _planes(windows: Sequence[Window], region: Box, anywhere: bool) -> list[_Plane]:
     """Each window's grid of points on the plane around ``region``; see `estimate_height`."""
     radius, center = 0.75 * float(np.linalg.norm(region.size)), region.T_world_box[:3, 3]
-    line = np.linspace(-radius, radius, 64)
+    line = np.linspace(-radius, radius, GRID)
     grid = np.stack(np.meshgrid(line + center[0], line + center[1]), axis=-1).reshape(-1, 2)
     return each(lambda window: _Plane.of(window, grid, anywhere), windows)
 
@@ -138,7 +140,7 @@ def _agreement(planes: Sequence[_Plane], height: float) -> tuple[float, float]:
     for i in range(len(colors)):
         for j in range(i):
             both = np.flatnonzero(valid[i] & valid[j])
-            if len(both) < 60:
+            if len(both) < 34:
                 continue
             difference = colors[i].take(both, axis=1) - colors[j].take(both, axis=1)
             difference -= medians(difference)  # the views may expose differently

@@ -179,10 +179,8 @@ def _darker(states: Sequence[State], where: Sequence[Bool], least: float) -> F32
 def _first_guess(states: Sequence[State], pairs: Sequence[Sequence[plane.PlanePair]], searching: bool) -> None:
     """Log-odds before anything is known of the object: what the surroundings and the plane do not explain."""
     nothing = [np.zeros(state.window.shape, np.float32) for state in states]
-    outside = []
-    for state, compared in zip(states, pairs, strict=True):
-        away = _rim(state) if searching else ~state.window.allowed
-        outside.append(away | (plane.evidence(compared, state.window.shape, nothing) < SURELY_PLANE))
+    away = [_rim(state) if searching else ~state.window.allowed for state in states]
+    outside = [mask | (odds < SURELY_PLANE) for mask, odds in zip(away, _of_plane(states, pairs, nothing), strict=True)]
     shady = _darker(states, outside, DARKEST_SHADOW)
     background = _background(states, outside, SHADOW * shady)
     inside = [state.window.allowed & ~mask for state, mask in zip(states, outside, strict=True)]
@@ -200,10 +198,9 @@ def _first_guess(states: Sequence[State], pairs: Sequence[Sequence[plane.PlanePa
         for state, shadow in zip(states, shadows, strict=True):
             state.trust = np.where(shadow, SHADOW_TRUST, 1.0).astype(np.float32)
     for _ in range(2):
-        belief = [_probability(odds) for odds in first]
-        for index, state in enumerate(states):
-            total = np.clip(first[index], -2, 2) + state.fixed
-            total += plane.evidence(pairs[index], state.window.shape, belief)
+        told = _of_plane(states, pairs, [_probability(odds) for odds in first])
+        for state, odds, of_plane in zip(states, first, told, strict=True):
+            total = np.clip(odds, -2, 2) + state.fixed + of_plane
             state.odds = np.where(state.window.allowed, total, -4.0).astype(np.float32)
         first = [0.5 * old + 0.5 * state.odds for old, state in zip(first, states, strict=True)]
     if searching:
@@ -211,6 +208,13 @@ def _first_guess(states: Sequence[State], pairs: Sequence[Sequence[plane.PlanePa
             state.odds -= 1.5 * distance_from_middle(state.window) ** 2
     for state in states:
         state.labels = (state.odds > 0.0) & state.window.allowed
+
+
+def _of_plane(
+    states: Sequence[State], pairs: Sequence[Sequence[plane.PlanePair]], object_odds: Sequence[F32]
+) -> list[F32]:
+    """`plane.evidence` for each window."""
+    return [plane.evidence(of, state.window.shape, object_odds) for state, of in zip(states, pairs, strict=True)]
 
 
 def _rim(state: State) -> Bool:
@@ -239,10 +243,11 @@ def _learn(states: Sequence[State], pairs: Sequence[Sequence[plane.PlanePair]]) 
     hidden: list[F32] = [cv2.GaussianBlur(state.labels.astype(np.float32), (0, 0), 1.0) for state in states]  # type: ignore[misc]
     shaded = SHADE * _darker(states, [state.labels & (state.trust == 1.0) for state in states], DARKEST_SIDE)
     shaded = np.minimum(shaded, SHADE_OVER_SHADOW * shadow)
+    told = _of_plane(states, pairs, hidden)
     for index, state in enumerate(states):
         on = 0.5 * inside[index] + 0.5 * shared + NOVEL + shaded
         color = np.log((on[state.cells] + FLOOR) / (background[index][state.cells] + FLOOR))
-        total = np.clip(color, -4.0, 4.0) + state.fixed + plane.evidence(pairs[index], state.window.shape, hidden)
+        total = np.clip(color, -4.0, 4.0) + state.fixed + told[index]
         state.odds = np.where(state.window.allowed, total, -6.0).astype(np.float32)
 
 

@@ -61,11 +61,6 @@ class PlanePair:
         return float(np.clip(matches.mean(), 0.05, 0.97)) if len(matches) >= 100 else None
 
     @cached_property
-    def verdicts(self) -> tuple[F32, F32]:
-        """1 where the colours agree, and 1 where they do not; both 0 where the plane is not seen."""
-        return (self.seen & self.match).astype(np.float32), (self.seen & ~self.match).astype(np.float32)
-
-    @cached_property
     def likely(self) -> F32:
         """``chance``, never sure."""
         return np.clip(self.chance, 0.03, 0.95)
@@ -166,18 +161,18 @@ def _matches(lab: F32, lower: F32, upper: F32) -> Bool:
 def evidence(pairs: Sequence[PlanePair], shape: tuple[int, int], object_odds: Sequence[F32]) -> F32:
     """(h, w) log-odds that a pixel of the window of ``shape`` is not on the plane. ``object_odds``: (h, w) probability
     per window that a pixel is on the object, which hides the plane behind it."""
-    total, compared, matching = (np.zeros(shape, np.float32) for _ in range(3))
+    total = np.zeros(shape, np.float32)
+    compared, matching = np.zeros((2, *shape), np.uint8)
     for pair in pairs:
         if pair.reliable is None:
             continue
         compared += pair.outside
         matching += pair.outside & pair.match
         hidden = sample(object_odds[pair.j], pair.columns, pair.rows)
-        on_plane = (1.0 - hidden) * pair.reliable + hidden * pair.likely
-        matched = pair.likely / np.maximum(on_plane, pair.likely)
-        unmatched = np.maximum((1.0 - pair.likely) / np.maximum(1.0 - on_plane, 0.03), 1.0)
-        alike, unlike = pair.verdicts
-        total += alike * np.log(matched) + unlike * np.log(unmatched)
+        on_plane = hidden * pair.likely + (1.0 - hidden) * pair.reliable
+        ratio = np.maximum((1.0 - pair.likely) / np.maximum(1.0 - on_plane, 0.03), 1.0)
+        np.copyto(ratio, pair.likely / np.maximum(on_plane, pair.likely), where=pair.match)
+        total += pair.seen * np.log(ratio, out=ratio)
     # surroundings that are not on the plane, a wall or a cloth, do not match either: no more than their share allows
     table = float((matching >= 0.5 * compared)[compared > 0].mean()) if compared.any() else 0.0
     return np.clip(0.8 * total, -4.0, min(4.0, -np.log(max(1.0 - table, 0.02))))
