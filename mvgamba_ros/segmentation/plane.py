@@ -16,12 +16,11 @@ import cv2
 import numpy as np
 from scipy.ndimage import uniform_filter
 
-from mvgamba_ros.geometry.camera import project
-from mvgamba_ros.geometry.rays import rays
+from mvgamba_ros.geometry.se3 import inverse
 from mvgamba_ros.parallel import each
 from mvgamba_ros.segmentation.colors import CELLS, cells
 from mvgamba_ros.segmentation.region import Window
-from mvgamba_ros.types import F32, Bool
+from mvgamba_ros.types import F32, F64, Bool
 
 TOLERANCE = 7.0
 """Two colours match within this distance in L*a*b*, after a shift of up to a pixel."""
@@ -30,6 +29,9 @@ WEIGHT = (0.7, 1.0, 1.0, 0.0)
 BESIDE, BESIDE_WIDE = (6, 20), (4, 8, 20)
 """Pixels beside its partner at which a pixel must not match as well, for its match to mean something: in a window
 around the object, and in one wide enough to search it in, where it may be small."""
+
+ENOUGH = 4000
+"""So many pixels say how two cameras' exposures differ; more take longer and say the same."""
 
 
 @dataclass(frozen=True)
@@ -66,13 +68,27 @@ class PlanePair:
         return np.clip(self.chance, 0.03, 0.95)
 
 
-def plane_points(window: Window, height: float) -> tuple[np.ndarray, Bool]:
-    """Where each pixel's ray meets the plane z = ``height``: (h, w, 3) world points, (h, w) True where it does."""
-    origin, directions = rays(window.camera, window.T_world_camera)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        along = (height - origin[2]) / directions[..., 2]
-    hit = np.isfinite(along) & (along > 0.0)
-    return origin + directions * np.where(hit, along, 0.0)[..., None], hit
+def _from_plane(window: Window, height: float) -> F64:
+    """(3, 3): of a point (x, y, 1) of the world's plane z = ``height``, the homogeneous pixel, its z-depth third."""
+    P = window.camera.K @ inverse(window.T_world_camera)[:3]
+    return np.column_stack([P[:, 0], P[:, 1], height * P[:, 2] + P[:, 3]])
+
+
+def _warp(window: Window, other: Window, height: float) -> tuple[F32, F32, Bool]:
+    """Where in window ``other`` each pixel's point of the plane z = ``height`` is, columns and rows (h, w), and True
+    where both cameras have it before them. A plane's two pictures are a homography apart."""
+    to_plane = np.linalg.inv(_from_plane(window, height))
+    to_other = _from_plane(other, height) @ to_plane
+    x, y = np.arange(window.shape[1]) + 0.5, np.arange(window.shape[0])[:, None] + 0.5
+
+    def row(H: F64) -> F64:
+        return H[0] * x + (H[1] * y + H[2])
+
+    ahead, depth = row(to_plane[2]) > 0.0, row(to_other[2])
+    before_both = ahead & (depth > 0.0)
+    scale = np.divide(1.0, depth, out=np.zeros(window.shape), where=before_both)
+    columns, rows = (np.clip(row(H) * scale - 0.5, -1e4, 1e4).astype(np.float32) for H in to_other[:2])
+    return columns, rows, before_both
 
 
 def weighted(window: Window) -> F32:
@@ -106,20 +122,17 @@ def compare(
 
     def comparisons(i: int) -> list[PlanePair]:
         window = windows[i]
-        points, hit = plane_points(window, height)
         others = [j for j in np.argsort(-axes @ axes[i]) if j != i][:neighbours]
         pairs = []
         for j in others:
             other = windows[j]
-            pixels, z = project(other.camera, other.T_world_camera, points.reshape(-1, 3))
-            at = np.nan_to_num(pixels - 0.5, nan=-1e4).reshape(*window.shape, 2).astype(np.float32)
-            columns, rows = np.clip(at[..., 0], -1e4, 1e4), np.clip(at[..., 1], -1e4, 1e4)
-            seen = hit & (z.reshape(window.shape) > 0) & (columns > 0) & (rows > 0)
-            seen &= (columns < other.shape[1] - 1) & (rows < other.shape[0] - 1)
+            columns, rows, seen = _warp(window, other, height)
+            seen &= (columns > 0) & (rows > 0) & (columns < other.shape[1] - 1) & (rows < other.shape[0] - 1)
             lower, upper = sample(envelopes[j][0], columns, rows), sample(envelopes[j][1], columns, rows)
             outside = seen & ~window.allowed & (sample(other.allowed.astype(np.float32), columns, rows) < 0.5)
             # the two cameras may expose differently: match the medians of what both show of the table
             table = np.flatnonzero(outside)
+            table = table[:: max(1, len(table) // ENOUGH)]
             if len(table) > 200:
                 mine, least, most = (x.reshape(-1, 3).take(table, axis=0) for x in (labs[i], lower, upper))
                 gain = (*medians((mine - 0.5 * (least + most)).T)[:, 0].tolist(), 0.0)  # OpenCV takes four
@@ -154,7 +167,7 @@ def _chance(lab: F32, other: F32, lower: F32, upper: F32, steps: Sequence[int]) 
 
 
 def _matches(lab: F32, lower: F32, upper: F32) -> Bool:
-    away = cv2.max(cv2.max(cv2.subtract(lower, lab), cv2.subtract(lab, upper)), 0.0)  # type: ignore[call-overload]
+    away = cv2.subtract(lab, cv2.min(cv2.max(lab, lower), upper))
     return cv2.transform(cv2.multiply(away, away), np.ones((1, 3), np.float32)) < TOLERANCE**2
 
 
