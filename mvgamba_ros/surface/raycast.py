@@ -57,18 +57,23 @@ class Raycaster:
         rays = np.empty((len(y), len(x), 6), np.float32)
         rays[..., :3] = T_world_camera[:3, 3]
         rays[..., 3:] = in_camera @ T_world_camera[:3, :3].T  # z component 1 in the camera: t_hit is the z-depth
-        cast = self._scene.cast_rays(self._tensor(rays))
-        hits = cast["t_hit"].numpy()
-        met = np.isfinite(hits)
-        corners = self.mesh.faces[cast["primitive_ids"].numpy()[met]]
-        uv = cast["primitive_uvs"].numpy()[met]
-        barycentric = np.stack([1.0 - uv.sum(axis=1), uv[:, 0], uv[:, 1]], axis=1)
-        depth = np.zeros((height, width), np.float32)
-        color, normals = np.zeros((height, width, 3), np.uint8), np.zeros((height, width, 3), np.float32)
-        depth[part][met] = hits[met]
-        color[part][met] = np.einsum("nk,nkc->nc", barycentric, self.mesh.colors[corners].astype(np.float32)).round()
-        normals[part][met] = cast["primitive_normals"].numpy()[met]
-        return Picture(depth, color, normals)
+        cast = {name: x.numpy() for name, x in self._scene.cast_rays(self._tensor(rays)).items()}
+        met = np.flatnonzero(np.isfinite(cast["t_hit"]))
+        corners = self.mesh.faces.take(cast["primitive_ids"].take(met), axis=0)
+        u, v = cast["primitive_uvs"].reshape(-1, 2).take(met, axis=0).T
+        barycentric = np.stack([1.0 - u - v, u, v], axis=1)
+        colors = np.einsum("nk,nkc->nc", barycentric, self.mesh.colors.astype(np.float32).take(corners, axis=0))
+
+        def placed(values: np.ndarray) -> Any:
+            """``values`` (N, ...) at the rays that met, zero elsewhere, as a picture."""
+            window = np.zeros((len(y) * len(x), *values.shape[1:]), values.dtype)
+            window[met] = values
+            picture = np.zeros((height, width, *values.shape[1:]), values.dtype)
+            picture[part] = window.reshape(len(y), len(x), *values.shape[1:])
+            return picture
+
+        normals = cast["primitive_normals"].reshape(-1, 3).take(met, axis=0)
+        return Picture(placed(cast["t_hit"].take(met)), placed(colors.round().astype(np.uint8)), placed(normals))
 
     def _window(self, camera: Camera, T_world_camera: F64) -> tuple[slice, slice]:
         """Rows and columns outside of which ``camera`` sees nothing of the mesh."""
@@ -98,9 +103,10 @@ def view_weights(points: F64, normals: F64, views: Sequence[View], caster: Rayca
         pixels, _ = project(view.camera, view.T_world_camera, points)
         eye = view.T_world_camera[:3, 3]
         to_eye = eye - points
-        cosine = (to_eye * normals).sum(axis=1) / np.linalg.norm(to_eye, axis=1)
-        size = [view.camera.width, view.camera.height]
-        candidates = np.flatnonzero((cosine > GRAZING) & (pixels >= 0.0).all(axis=1) & (pixels < size).all(axis=1))
+        cosine = np.einsum("nk,nk->n", to_eye, normals) / np.sqrt(np.einsum("nk,nk->n", to_eye, to_eye))
+        x, y = pixels.T
+        within = (x >= 0.0) & (y >= 0.0) & (x < view.camera.width) & (y < view.camera.height)
+        candidates = np.flatnonzero((cosine > GRAZING) & within)
         seen = candidates[caster.visible(points[candidates], eye)]
         weights[v, seen] = cosine[seen]
     return weights
@@ -121,21 +127,22 @@ def paint(points: F64, weights: F32, views: Sequence[View], fallback: U8) -> U8:
         pixels, _ = project(view.camera, view.T_world_camera, points[seen])
         x, y = (pixels - 0.5).astype(np.float32).T[:, :, None]
         color = _sample(view.image, x, y)
-        weight = cosine[seen].astype(np.float64) ** 4  # sharply: an average of misaligned views is a blur
+        weight = np.square(np.square(cosine[seen].astype(np.float64)))  # sharply: misaligned views' average is a blur
         if view.mask is not None:
             inside = cv2.distanceTransform(view.mask.astype(np.uint8), cv2.DIST_L2, 5)
             weight *= np.clip((_sample(inside, x, y) - EDGE) / EDGE, 0.0, 1.0) ** 2
         total[seen] += weight[:, None] * color
         norm[seen] += weight[:, None]
-    known = norm[:, 0] > 0.0
-    if not known.any():
+    known, unknown = np.flatnonzero(norm > 0.0), np.flatnonzero(norm == 0.0)
+    if not len(known):
         return fallback
-    colors = np.zeros((len(points), 3))
-    colors[known] = total[known] / norm[known]
-    if not known.all():
+    colors = total / np.maximum(norm, 1e-18)
+    if len(unknown):
         from scipy.spatial import cKDTree
 
-        colors[~known] = colors[known][cKDTree(points[known]).query(points[~known])[1]]
+        # asked too little to be worth balancing
+        tree = cKDTree(points.take(known, axis=0), balanced_tree=False, compact_nodes=False)
+        colors[unknown] = colors.take(known.take(tree.query(points.take(unknown, axis=0))[1]), axis=0)
     return colors.round().astype(np.uint8)
 
 
