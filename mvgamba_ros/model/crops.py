@@ -62,13 +62,16 @@ def _cut(view: View, window: tuple[int, int, int], size: int) -> F32:
     """(4, size, size): RGB on white and the soft silhouette, in [0, 1]."""
     x0, y0, side = window
     assert view.mask is not None
-    alpha = view.mask.astype(np.float32)[..., None]
-    rgba = np.concatenate([view.image.astype(np.float32) / 255 * alpha + (1 - alpha), alpha], -1)
-    canvas = np.ones((side, side, 4), np.float32)
-    canvas[..., 3] = 0
     height, width = view.mask.shape
     u0, v0, u1, v1 = max(x0, 0), max(y0, 0), min(x0 + side, width), min(y0 + side, height)
-    canvas[v0 - y0 : v1 - y0, u0 - x0 : u1 - x0] = rgba[v0:v1, u0:u1]
+    seen = np.s_[v0:v1, u0:u1]
+    alpha = view.mask[seen].astype(np.float32)
+    canvas = np.ones((side, side, 4), np.float32)
+    canvas[..., 3] = 0
+    part = canvas[v0 - y0 : v1 - y0, u0 - x0 : u1 - x0]
+    for channel in range(3):  # one by one: numpy is slow over a last axis of three
+        part[..., channel] = view.image[seen][..., channel].astype(np.float32) / 255 * alpha + (1 - alpha)
+    part[..., 3] = alpha
     # area averaging: shrinking by bilinear look-ups would alias texture and silhouette
     shrink = cv2.INTER_AREA if side > size else cv2.INTER_LINEAR
     return np.ascontiguousarray(cv2.resize(canvas, (size, size), interpolation=shrink).transpose(2, 0, 1))

@@ -14,11 +14,11 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from mvgamba_ros.geometry.camera import project
 from mvgamba_ros.geometry.hull import VisualHull
+from mvgamba_ros.geometry.se3 import inverse
 from mvgamba_ros.parallel import each
 from mvgamba_ros.surface.blur import blur
-from mvgamba_ros.types import F32, F64, I64, View
+from mvgamba_ros.types import F32, I64, View
 
 LIFT = 0.5
 """How far inside the filled place comes to lie, voxels."""
@@ -42,9 +42,9 @@ def reach_silhouettes(shape: VisualHull, hull: VisualHull, views: Sequence[View]
     ``shape`` and ``hull`` on the same grid; ``views`` undistorted, with masks, in the hull's frame.
     """
     within = np.flatnonzero(hull.field > 0.0)
-    points = hull.origin + hull.voxel * np.stack(np.unravel_index(within, hull.field.shape), axis=1)
+    index = np.stack(np.unravel_index(within, hull.field.shape)).astype(np.float32)
     inside = shape.field.take(within)
-    lacking = each(lambda view: _lacking(view, points, inside, hull.voxel), views)
+    lacking = each(lambda view: _lacking(view, hull, index, inside), views)
     field, added = shape.field, np.zeros_like(shape.field)
     for _ in range(ROUNDS):
         added.put(within, _filling(field.take(within), lacking, hull.voxel))
@@ -65,21 +65,24 @@ def _filling(field: F32, lacking: Sequence[tuple[I64, I64]], voxel: float) -> F3
     return added
 
 
-def _lacking(view: View, points: F64, field: F32, voxel: float) -> tuple[I64, I64]:
-    """Which of ``points`` (N, 3) lie on a ray that must meet the object and meets nothing in ``field`` (N,) yet, ray by
-    ray, and where each ray's begin; rays are as wide as a cell of the image."""
+def _lacking(view: View, hull: VisualHull, index: F32, field: F32) -> tuple[I64, I64]:
+    """Which of the voxels ``index`` (3, N) lie on a ray that must meet the object and meets nothing in ``field`` (N,)
+    yet, ray by ray, and where each ray's begin; rays are as wide as a cell of the image."""
     assert view.mask is not None
-    pixels, z = project(view.camera, view.T_world_camera, points)
-    side = max(1.0, COARSEST * voxel * view.camera.K[0, 0] / float(np.median(z)))
+    P = view.camera.K @ inverse(view.T_world_camera)[:3]
+    from_index = np.column_stack([hull.voxel * P[:, :3], P[:, :3] @ hull.origin + P[:, 3]]).astype(np.float32)
+    u, v, z = from_index[:, :3] @ index + from_index[:, 3:]
+    side = max(1.0, COARSEST * hull.voxel * view.camera.K[0, 0] / float(np.median(z)))
     height, width = view.mask.shape
     columns, rows = max(1, int(np.ceil(width / side))), max(1, int(np.ceil(height / side)))
     share: F32 = cv2.resize(view.mask.astype(np.float32), (columns, rows), interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
-    # one coordinate at a time: numpy is slow over a last axis of two
-    x, y = pixels[:, 0] * (columns / width), pixels[:, 1] * (rows / height)
-    seen = (z > 0) & (x >= 0) & (y >= 0) & (x < columns) & (y < rows)
-    cell = np.where(seen, y, 0).astype(np.int64) * columns + np.where(seen, x, 0).astype(np.int64)
+    ahead = z > 0
+    np.copyto(z, np.inf, where=~ahead)
+    x, y = u / z * np.float32(columns / width), v / z * np.float32(rows / height)
+    seen = ahead & (x >= 0) & (y >= 0) & (x < columns) & (y < rows)
+    cell = np.where(seen, y, 0).astype(np.int32) * columns + np.where(seen, x, 0).astype(np.int32)
     lacks = share.ravel() > COVERED
-    lacks[cell[seen & (field >= LIFT * voxel)]] = False
+    lacks[cell[seen & (field >= LIFT * hull.voxel)]] = False
     which = np.flatnonzero(seen & lacks[cell])
     which = which[np.argsort(cell[which], kind="stable")]
     return which, np.flatnonzero(np.diff(cell[which], prepend=-1))
