@@ -10,6 +10,7 @@ import numpy as np
 from scipy.optimize import linprog
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
+from mvgamba_ros.geometry.raster import depth_inside
 from mvgamba_ros.geometry.se3 import inverse, transform
 from mvgamba_ros.types import F32, F64, Box, View
 
@@ -81,9 +82,8 @@ class Cone:
             )
         if any(view.camera.distortion):
             raise ReconstructionError(ErrorCode.BAD_CAMERA_INFO, f"{name}: undistort the view before carving")
-        mask = view.mask.astype(np.uint8)
-        inside = cv2.distanceTransform(mask, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-        outside = cv2.distanceTransform(1 - mask, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+        inside = depth_inside(view.mask, cv2.DIST_MASK_PRECISE)
+        outside = depth_inside(~view.mask, cv2.DIST_MASK_PRECISE)
         distance = np.where(view.mask, inside - 0.5, 0.5 - outside)  # the outline runs between pixel centres
         distance = np.clip(distance, -1e4, 1e4).astype(np.float32)  # a mask that is True everywhere has no outline
         rows, columns = np.flatnonzero(view.mask.any(axis=1)), np.flatnonzero(view.mask.any(axis=0))

@@ -13,6 +13,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from mvgamba_ros.geometry.raster import part_around
 from mvgamba_ros.types import F32, Bool
 
 RANGE = 6.0
@@ -38,8 +39,7 @@ def best_labels(evidence: F32, edges: np.ndarray, allowed: Bool, certain: Bool, 
     if not allowed.any():
         return answer
     # cut to what may change, with a rim of known pixels
-    rows, columns = np.flatnonzero(allowed.any(axis=1)), np.flatnonzero(allowed.any(axis=0))
-    part = np.s_[max(rows[0] - 2, 0) : rows[-1] + 3, max(columns[0] - 2, 0) : columns[-1] + 3]
+    part = part_around(allowed, 2)
     answer[part] = _cut(evidence[part], edges[part], allowed[part], certain[part], smoothness)
     return answer
 

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from mvgamba_ros.geometry.camera import crop, resample
+from mvgamba_ros.geometry.raster import part_around
 from mvgamba_ros.segmentation.colors import FLOOR, cells, histogram
 from mvgamba_ros.segmentation.cut import best_labels, edges
 from mvgamba_ros.segmentation.holes import without_small_holes
@@ -32,7 +33,7 @@ def refine(view: View, window: Window, labels: Bool, odds: F32) -> Bool:
         soft: F32 = cv2.resize(cv2.GaussianBlur(labels.astype(np.float32), (0, 0), 0.8), size)  # type: ignore[assignment]
         fine = soft > 0.5
         # nothing that is further away than the band and what lies beside it is looked at
-        part = _around(fine, round(2 * BAND * finer) + BESIDE)
+        part = part_around(fine, round(2 * BAND * finer) + BESIDE)
         fine_odds: F32 = cv2.resize(odds, size)  # type: ignore[assignment]
         fine[part] = _cut(rgb[part], soft[part], fine_odds[part], finer)
         not_it = cv2.resize(window.off.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
@@ -41,14 +42,6 @@ def refine(view: View, window: Window, labels: Bool, odds: F32) -> Bool:
     full = np.zeros(view.image.shape[:2], bool)
     full[y0:y1, x0:x1] = cv2.resize(labels.astype(np.float32), (x1 - x0, y1 - y0)) > 0.5
     return full
-
-
-def _around(labels: Bool, margin: int) -> tuple[slice, slice]:
-    """Rows and columns of what is labelled, and ``margin`` more on every side; all of them where nothing is."""
-    rows, columns = np.flatnonzero(labels.any(axis=1)), np.flatnonzero(labels.any(axis=0))
-    if not len(rows):
-        return np.s_[:, :]
-    return np.s_[max(rows[0] - margin, 0) : rows[-1] + margin, max(columns[0] - margin, 0) : columns[-1] + margin]
 
 
 def _cut(rgb: U8, soft: F32, odds: F32, finer: float) -> Bool:

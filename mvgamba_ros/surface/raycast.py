@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from mvgamba_ros.geometry.camera import project
+from mvgamba_ros.geometry.raster import depth_inside
 from mvgamba_ros.types import F32, F64, U8, Bool, Camera, Mesh, View
 
 GRAZING = 0.1
@@ -129,8 +130,7 @@ def paint(points: F64, weights: F32, views: Sequence[View], fallback: U8) -> U8:
         color = _sample(view.image, x, y)
         weight = np.square(np.square(cosine[seen].astype(np.float64)))  # sharply: misaligned views' average is a blur
         if view.mask is not None:
-            inside = cv2.distanceTransform(view.mask.astype(np.uint8), cv2.DIST_L2, 5)
-            weight *= np.clip((_sample(inside, x, y) - EDGE) / EDGE, 0.0, 1.0) ** 2
+            weight *= np.clip((_sample(depth_inside(view.mask), x, y) - EDGE) / EDGE, 0.0, 1.0) ** 2
         total[seen] += weight[:, None] * color
         norm[seen] += weight[:, None]
     known, unknown = np.flatnonzero(norm > 0.0), np.flatnonzero(norm == 0.0)

@@ -1,0 +1,32 @@
+"""Masks: where they are, and how deep inside them a pixel lies."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from mvgamba_ros.types import F32, Bool
+
+
+def part_around(mask: Bool, margin: int) -> tuple[slice, slice]:
+    """Rows and columns of what is True in ``mask`` (H, W), and ``margin`` more on every side where there are more; all
+    of them where nothing is."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not len(rows):
+        return np.s_[:, :]
+    return np.s_[
+        max(rows[0] - margin, 0) : rows[-1] + margin + 1, max(columns[0] - margin, 0) : columns[-1] + margin + 1
+    ]
+
+
+def depth_inside(mask: Bool, kind: int = 5) -> F32:
+    """(H, W): from each True pixel's centre to that of the nearest False one, in pixels; 0 where False.
+
+    ``kind``: OpenCV's mask size, of which ``cv2.DIST_MASK_PRECISE`` is exact. What is beyond the image counts for
+    nothing; a mask without a False pixel has no depth, and answers something large.
+    """
+    # a ring of False pixels around what is True holds every nearest one
+    part = part_around(mask, 1)
+    depth = np.zeros(mask.shape, np.float32)
+    depth[part] = cv2.distanceTransform(mask[part].astype(np.uint8), cv2.DIST_L2, kind)
+    return depth
