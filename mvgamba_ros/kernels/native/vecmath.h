@@ -116,6 +116,13 @@ MVGAMBA_INLINE float sum(Vec v) {
 // and leaves k in the low bits, from where a shift moves it into the exponent. 2^f is the polynomial 1 + f q(f) of
 // least relative error. Where one instruction looks up a table, it holds 2^0 .. 2^(1 - 2^-FRACTION), which shortens f
 // and saves terms of the polynomial; each entry is less the bits that the shift adds to it.
+MVGAMBA_INLINE Vec polynomial_of_whole(Vec f) {
+    Vec p = f * 1.326472697e-3f + 9.671512759e-3f;
+    p = p * f + 5.550733746e-2f;
+    p = p * f + 2.402224208e-1f;
+    p = p * f + 6.931469776e-1f;
+    return p * f + 1.0f;
+}
 #if MVGAMBA_LANES == 16
 constexpr int FRACTION = 4;
 MVGAMBA_INLINE IVec power_of_fraction(IVec k) {
@@ -136,13 +143,7 @@ MVGAMBA_INLINE IVec power_of_fraction(IVec k) {
 MVGAMBA_INLINE Vec polynomial(Vec f) { return ((f * 0.05547259f + 0.24035098f) * f + 0.69314772f) * f + 1.0f; }
 #else
 constexpr int FRACTION = 0;
-MVGAMBA_INLINE Vec polynomial(Vec f) {
-    Vec p = f * 1.326472697e-3f + 9.671512759e-3f;
-    p = p * f + 5.550733746e-2f;
-    p = p * f + 2.402224208e-1f;
-    p = p * f + 6.931469776e-1f;
-    return p * f + 1.0f;
-}
+MVGAMBA_INLINE Vec polynomial(Vec f) { return polynomial_of_whole(f); }
 #endif
 
 // exp2_in_range in two stages. `whole` is k still in the low bits of a float.
