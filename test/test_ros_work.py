@@ -127,6 +127,20 @@ def test_a_wrong_parameter_stops_the_start_with_its_value(tmp_path):
         assert "min_views 9 is more than max_views 4" in world.log("node")
 
 
+def test_weights_that_are_not_there_are_named_before_anything_is_asked_and_the_node_stays_up(tmp_path, messages):
+    with World(tmp_path) as world:
+        node = world.start_node(method="mvgamba", checkpoint="/nowhere.safetensors")
+        deadline = time.monotonic() + 60
+        while "warm-up: BAD_CHECKPOINT: " not in world.log("node"):
+            assert node.poll() is None, world.log("node")
+            assert time.monotonic() < deadline, world.log("node")
+            world.spin(0.2)
+        request = Reconstruct.Request(views=messages)
+        answer = world.finish(world.begin(Reconstruct, "/reconstructor/reconstruct", request), timeout=30)
+        assert answer.error_code == ErrorCode.BAD_CHECKPOINT
+        assert "/nowhere.safetensors" in answer.error_msg
+
+
 TEMPLE_LOW, TEMPLE_HIGH = np.array([-0.0736, 0.0217, -0.0124]), np.array([0.0289, 0.1819, 0.0627])  # metres
 
 

@@ -37,14 +37,15 @@ from mvgamba_ros.ros.diagnostics import Diagnostics, Health
 from mvgamba_ros.ros.inputs import NANOSECONDS, Inputs
 from mvgamba_ros.ros.outcome import Outcome
 from mvgamba_ros.ros.outputs import Outputs
-from mvgamba_ros.ros.parameters import declare
-from mvgamba_ros.ros.requests import Task, resolve, views_and_options
+from mvgamba_ros.ros.parameters import Parameters, declare
+from mvgamba_ros.ros.requests import Task, resolve, usual_options, views_and_options
 from mvgamba_ros.ros.save import save
 from mvgamba_ros.ros.transforms import transform_source
 from mvgamba_ros.ros.view_buffer import CapturedView, ViewBuffer, coverage
 from mvgamba_ros.ros.worker import Job, Worker
 from mvgamba_ros.srv import CaptureView, Reconstruct, Save
 from mvgamba_ros.types import Progress, Reconstruction, View
+from mvgamba_ros.warm_up import warm_up
 
 if TYPE_CHECKING:
     from mvgamba_ros.segmentation.sam import SamSegmenter
@@ -93,6 +94,20 @@ class Reconstructor(Node):
         )
         self.create_timer(1.0, self._on_diagnostics, clock=self._steady)
         self.get_logger().info(f"ready: {parameters.method} in {parameters.target_frame}")
+        self._worker.prepare(lambda: self._warm_up(parameters))
+
+    def _warm_up(self, parameters: Parameters) -> None:
+        """While the arm moves to its first view, in the worker's thread; a checkpoint that is wrong is named now."""
+        began = time.monotonic()
+        try:
+            warm_up(usual_options(parameters), lambda: self._worker.closing)
+        except ReconstructionError as error:
+            if error.code is not ErrorCode.CANCELLED:
+                self._failed("warm-up", error)
+        except Exception as error:
+            self._failed("warm-up", error)
+        else:
+            self.get_logger().info(f"warmed up in {time.monotonic() - began:.1f} s")
 
     # -- services ----------------------------------------------------------------------------------------------------
 

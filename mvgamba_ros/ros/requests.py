@@ -75,17 +75,26 @@ def views_and_options(task: Task) -> tuple[list[View], Options]:
         points=_points(request, len(views)),
         support_height=support,
     )
-    return views, Options(
+    return views, replace(
+        usual_options(parameters),
         method=request.method or parameters.method,
-        checkpoint=parameters.checkpoint,
-        device=parameters.device,
-        segmenter=parameters.segmenter,
-        sam_checkpoint=parameters.sam_checkpoint,
         use_masks=any(view.mask is not None for view in views),
         prompts=prompts,
         refine=request.refine,
         max_faces=request.max_faces or parameters.max_faces,
         convex_hull=request.convex_hull,
+    )
+
+
+def usual_options(parameters: Parameters) -> Options:
+    """Those of a request that chooses nothing. Raises BAD_OPTION."""
+    return Options(
+        method=parameters.method,
+        checkpoint=parameters.checkpoint,
+        device=parameters.device,
+        segmenter=parameters.segmenter,
+        sam_checkpoint=parameters.sam_checkpoint,
+        max_faces=parameters.max_faces,
         min_views=parameters.min_views,
         cloud_points=parameters.cloud_points,
     )
