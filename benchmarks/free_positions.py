@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mvgamba_ros.model.arm import ArmConfig, ArmNetwork, ArmOutput, on_grid
+from mvgamba_ros.model.arm import ArmConfig, ArmNetwork
+from mvgamba_ros.model.arm_output import ArmOutput, on_grid
 from mvgamba_ros.model.interval import CropBatch, Intervals
 from mvgamba_ros.training.loop import Trainer
 from mvgamba_ros.types import Gaussians

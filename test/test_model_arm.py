@@ -11,8 +11,9 @@ import torch
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.se3 import inverse, look_at
 from mvgamba_ros.kernels.sightlines import TELLS
-from mvgamba_ros.model.arm import ORDERS, ArmConfig, ArmNetwork, BinHead
+from mvgamba_ros.model.arm import ORDERS, ArmConfig, ArmNetwork
 from mvgamba_ros.model.checkpoint import load_checkpoint, save_checkpoint
+from mvgamba_ros.model.first_look import BinHead
 from mvgamba_ros.model.interval import CropBatch, hull_intervals, photo_consistency, pixel_rays
 from mvgamba_ros.model.second_look import Witnesses
 

@@ -20,7 +20,8 @@ from scipy.spatial import cKDTree
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.evaluation.image import ssim as image_ssim
-from mvgamba_ros.model.arm import ArmConfig, ArmNetwork, ArmOutput
+from mvgamba_ros.model.arm import ArmConfig, ArmNetwork
+from mvgamba_ros.model.arm_output import ArmOutput
 from mvgamba_ros.model.checkpoint import load_checkpoint, save_checkpoint
 from mvgamba_ros.model.interval import hull_intervals, pixel_rays
 from mvgamba_ros.training.batch import Sampling, collate, crop_windows, make_sample, recrop, recrop_depth, recrop_K

@@ -15,7 +15,7 @@ from mvgamba_ros.geometry.se3 import inverse, transform
 from mvgamba_ros.geometry.unit_cube import UnitCube, fit
 from mvgamba_ros.kernels.autocast import halve_weights, has_bfloat16
 from mvgamba_ros.methods.protocol import Shape
-from mvgamba_ros.model.arm import ArmOutput
+from mvgamba_ros.model.arm_output import ArmOutput
 from mvgamba_ros.model.checkpoint import SHIPPED, load_checkpoint
 from mvgamba_ros.model.crops import make_crops
 from mvgamba_ros.model.interval import hull_intervals, to_device

@@ -22,20 +22,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mvgamba_ros.kernels.rasterize_reference import LOW_PASS
-from mvgamba_ros.model.along_rays import AlongRays, at_positions, mean_and_spread
+from mvgamba_ros.model.along_rays import mean_and_spread
+from mvgamba_ros.model.arm_output import ArmOutput, on_grid
+from mvgamba_ros.model.first_look import BinHead
 from mvgamba_ros.model.interval import CropBatch, Intervals, hull_intervals, photo_consistency, view_ranks
 from mvgamba_ros.model.mamba import Block, RMSNorm, init_residual_scale
 from mvgamba_ros.model.rotnet import RotNet
 from mvgamba_ros.model.second_look import SecondLook
-from mvgamba_ros.types import Gaussians
 
 ORDERS = ("rows", "rows_reversed", "across", "across_reversed", "columns", "columns_reversed")
 """Scan orders over the kept tokens: view by view along rows or columns, or patch by patch across the views."""
-
-
-GAPPED_VIEWS = 4
-"""So many views leave gaps between their Gaussians; chosen by held-out pictures of 2, 4 and 8."""
 
 
 @dataclass(frozen=True)
@@ -72,65 +68,6 @@ class ArmConfig:
         return asdict(self)
 
 
-@dataclass(frozen=True)
-class ArmOutput:
-    """Per ray of the grid, (B, V, G, G, ...) in the unit cube; meaningful where ``rays.valid``.
-
-    ``depth`` (..., 2): z-depth of the front and of the last surface; ``spread`` (..., 2): its distribution's standard
-    deviation, which says how sure the network is. ``depth_logits`` (..., 2, bins) over positions from near to far, and
-    ``first_depth`` (..., 2) by them: the first look. ``second_logits`` (..., 2, N), ``second_reach`` (..., 2): of the
-    second, as in `Closer`; None where there is none. ``scales`` (..., 2, 3); ``quats`` (..., 2, 4) wxyz;
-    ``opacities`` (..., 2); ``colors`` (..., 2, 3).
-    ``K`` (B, V, 3, 3) of the crops.
-    """
-
-    rays: Intervals
-    depth_logits: Tensor
-    first_depth: Tensor
-    depth: Tensor
-    spread: Tensor
-    scales: Tensor
-    quats: Tensor
-    opacities: Tensor
-    colors: Tensor
-    K: Tensor
-    second_logits: Tensor | None
-    second_reach: Tensor | None
-
-    def errors(self, truth: Tensor) -> Tensor:
-        """How far each Gaussian lies from z-depth ``truth`` on its ray, both (B, V, G, G, 2)."""
-        return (self.depth - truth).abs()
-
-    def gaussians(self, scene: int = 0, blurred: bool = False) -> Gaussians:
-        """All Gaussians of one scene on valid rays, front layer first, in the unit cube.
-
-        ``blurred``: with the low-pass of the pictures that they were trained in, whose pixels were about as wide as the
-        crops'. Without it finer pictures show gaps between them (Yu et al., "Mip-Splatting", 2024). Of many views less
-        of it: their Gaussians fill each other's gaps.
-        """
-        rays, pick = self.rays, self.rays.valid[scene]
-        origins = rays.origins[scene, :, None, None].expand(*pick.shape, 3)[pick]
-        means = origins[:, None] + self.depth[scene][pick][..., None] * rays.directions[scene][pick][:, None]
-
-        scales = self.scales[scene][pick]
-        if blurred:
-            focal = self.K[scene, :, 0, 0, None, None].expand(pick.shape)[pick]
-            pixel = self.depth[scene][pick] / focal[:, None]
-            low_pass = LOW_PASS * min(1.0, GAPPED_VIEWS / len(pick))
-            scales = (scales.square() + low_pass * pixel.square()[..., None]).sqrt()
-
-        def layers(x: Tensor) -> Tensor:
-            return x.transpose(0, 1).flatten(0, 1)
-
-        return Gaussians(
-            layers(means),
-            layers(self.quats[scene][pick]),
-            layers(scales),
-            layers(self.opacities[scene][pick]),
-            layers(self.colors[scene][pick]),
-        )
-
-
 class Stem(nn.Module):
     """Crop to features at the Gaussians' grid and at the tokens' grid: three strided convolutions."""
 
@@ -148,42 +85,6 @@ class Stem(nn.Module):
         return skip, self.to_tokens(self.halve(skip))
 
 
-class BinHead(nn.Module):
-    """Logits (R, 2, bins) of the first and the last surface over the bins of a ray.
-
-    The same small convolution runs along every ray, so what it learns about a place (do colours agree there, how high
-    is it above the floor) serves all bins; the ray's features say what to make of it.
-    """
-
-    AT_BIN = 2 + 3 + 1 + 1
-    """Inputs of a bin: two agreements, its position, the interval's width, its height above the floor (2 if the floor
-    is not known)."""
-
-    def __init__(self, features: int, bins: int, width: int = 16) -> None:
-        super().__init__()
-        self.ray = nn.Linear(features, width)
-        self.direct = nn.Linear(features, 2 * bins)
-        self.bin = nn.Linear(self.AT_BIN, width)
-        self.along = AlongRays(
-            nn.ReLU(inplace=True),
-            nn.Conv1d(width, width, 3, padding=1),
-            nn.ReLU(inplace=True),
-            nn.Conv1d(width, 2, 3, padding=1),
-        )
-        # begin as the visual hull: first surface near, last one far
-        ramp = torch.linspace(2, -2, bins)
-        with torch.no_grad():
-            self.direct.bias.copy_(torch.cat([ramp, -ramp]))
-
-    def forward(self, features: Tensor, at_bins: Tensor) -> Tensor:
-        direct = self.direct(features).unflatten(-1, (2, -1))
-        if not len(features):  # silhouettes that share nothing: a picture without rows cannot be convolved
-            return direct
-        return direct + self.along(
-            self.bin(at_bins).add_(at_positions(self.ray(features), at_bins.shape[1]))
-        )  # within: (R, bins, width)
-
-
 def _stacked(channels: Sequence[Tensor]) -> Tensor:
     """(N, *, H, W) each -> (N, C, H, W), a pixel's channels next to each other: convolutions are faster so, and its
     `_rows` are a view."""
@@ -193,12 +94,6 @@ def _stacked(channels: Sequence[Tensor]) -> Tensor:
 def _rows(pictures: Tensor) -> Tensor:
     """(N, C, H, W) -> (N * H * W, C), without a copy where the channels lie next to each other."""
     return pictures.permute(0, 2, 3, 1).reshape(-1, pictures.shape[1])
-
-
-def on_grid(rows: Tensor, picked: Tensor, rays: Intervals) -> Tensor:
-    """``rows`` (R, ...) of the rays ``picked`` (R,) of all (B * V * G * G) -> (B, V, G, G, ...), zero elsewhere."""
-    every = rows.new_zeros(rays.near.numel(), *rows.shape[1:]).index_copy(0, picked, rows)
-    return every.unflatten(0, rays.near.shape)
 
 
 class ArmNetwork(nn.Module):

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mvgamba_ros.kernels.rasterize import Rendered
-from mvgamba_ros.model.arm import ArmOutput
+from mvgamba_ros.model.arm_output import ArmOutput
 from mvgamba_ros.surface.show import render_gaussians
 from mvgamba_ros.training.batch import Sample
 from mvgamba_ros.training.perceptual import perceptual_loss

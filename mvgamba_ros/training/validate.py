@@ -9,7 +9,8 @@ import torch
 
 from mvgamba_ros.evaluation.image import psnr, ssim
 from mvgamba_ros.evaluation.shape import shape_errors
-from mvgamba_ros.model.arm import ArmNetwork, ArmOutput
+from mvgamba_ros.model.arm import ArmNetwork
+from mvgamba_ros.model.arm_output import ArmOutput
 from mvgamba_ros.training.batch import Sample, collate, make_sample
 from mvgamba_ros.training.config import TrainConfig
 from mvgamba_ros.training.data.shards import Shards
