@@ -151,6 +151,13 @@ def test_a_view_that_looks_away_or_stands_on_the_point_says_something_finite() -
     assert all(x.isfinite().all() for x in looks(s, 8, "cpu"))
 
 
+@pytest.mark.parametrize("backend", ["cpu", "reference"])
+def test_no_gradient_flows(backend: str) -> None:
+    s = to_float32(scene(3, 8, 5, 4, seed=0))
+    s["depths"].requires_grad_()
+    assert not any(x.requires_grad for x in looks(s, 4, backend))
+
+
 def test_below_the_floor_nothing_is_inside() -> None:
     rays = Sightlines(
         0, torch.zeros(1, 3, 3), torch.zeros(1, 3), torch.tensor([0.0, 0, 1]), torch.tensor([[0.0, 0, -1]])

@@ -47,6 +47,7 @@ class Sightlines:
         return at[..., :2] / z[..., None], z
 
 
+@torch.no_grad()
 def silhouette_interval(
     rays: Sightlines,
     alpha: Tensor,
@@ -75,6 +76,7 @@ def silhouette_interval(
     return _crossings(inside, t)
 
 
+@torch.no_grad()
 def color_agreement(
     rays: Sightlines, colors: Tensor, near: Tensor, far: Tensor, own: Tensor, bins: int, backend: str | None = None
 ) -> Tensor:
@@ -99,6 +101,7 @@ def color_agreement(
     return torch.stack([torch.where(seen > 0, total / seen.clamp(min=1), 1), least], 1)
 
 
+@torch.no_grad()
 def ask_views(
     rays: Sightlines,
     pictures: Tensor,

@@ -101,11 +101,9 @@ class Reconstructor(Node):
         began = time.monotonic()
         try:
             warm_up(usual_options(parameters), lambda: self._worker.closing)
-        except ReconstructionError as error:
-            if error.code is not ErrorCode.CANCELLED:
+        except Exception as error:  # a reconstruction meets it again, and answers it
+            if getattr(error, "code", None) is not ErrorCode.CANCELLED:
                 self._failed("warm-up", error)
-        except Exception as error:
-            self._failed("warm-up", error)
         else:
             self.get_logger().info(f"warmed up in {time.monotonic() - began:.1f} s")
 

@@ -116,6 +116,7 @@ MVGAMBA_INLINE float sum(Vec v) {
 // and leaves k in the low bits, from where a shift moves it into the exponent. 2^f is the polynomial 1 + f q(f) of
 // least relative error. Where one instruction looks up a table, it holds 2^0 .. 2^(1 - 2^-FRACTION), which shortens f
 // and saves terms of the polynomial; each entry is less the bits that the shift adds to it.
+// Of |f| <= 1/2, where k is whole.
 MVGAMBA_INLINE Vec polynomial_of_whole(Vec f) {
     Vec p = f * 1.326472697e-3f + 9.671512759e-3f;
     p = p * f + 5.550733746e-2f;
