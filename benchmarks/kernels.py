@@ -203,8 +203,7 @@ def sightlines_table(repeats: int) -> None:
     print("| | ours ms | torch ms | ratio |")
     print("|---|---|---|---|")
     for name, look in looks.items():
-        with torch.no_grad():
-            t = medians({backend: partial(look, backend) for backend in ("cpu", "reference")}, 10 * repeats)
+        t = medians({backend: partial(look, backend) for backend in ("cpu", "reference")}, 10 * repeats)
         ours, theirs = t["cpu"], t["reference"]
         print(f"| {name} | {1e3 * ours:.2f} | {1e3 * theirs:.2f} | {theirs / ours:.1f}x |", flush=True)
 

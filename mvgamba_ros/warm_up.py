@@ -42,7 +42,7 @@ def ball_views() -> list[View]:
     views = []
     for azimuth in 2.0 * np.pi * np.arange(VIEWS) / VIEWS:
         out = np.array([np.cos(azimuth) * np.cos(ELEVATION), np.sin(azimuth) * np.cos(ELEVATION), np.sin(ELEVATION)])
-        T = look_at(CENTER + DISTANCE * out, CENTER, np.array([0.0, 0.0, 1.0]))
+        T = look_at(CENTER + DISTANCE * out, CENTER)
         eye, directions = rays(CAMERA, T)  # unit directions
         x, y, _ = np.moveaxis(eye + directions * (-eye[2] / np.minimum(directions[..., 2:], -1e-6)), -1, 0)
         pattern = np.sin(90.0 * x) * np.sin(70.0 * y) + np.sin(400.0 * y)

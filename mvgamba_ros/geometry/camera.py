@@ -143,6 +143,12 @@ def resample(raster: Raster, camera_from: Camera, camera_to: Camera) -> Raster:
     return warped > 127 if raster.dtype == np.bool_ else warped
 
 
+def projection(camera: Camera, T_world_camera: F64) -> F64:
+    """(3, 4): of a homogeneous world point the homogeneous pixel, its third component the z-depth; ``camera``
+    undistorted."""
+    return camera.K @ inverse(T_world_camera)[:3]
+
+
 def project(camera: Camera, T_world_camera: F64, points: F64) -> tuple[F64, F64]:
     """World points (N, 3) to pixels (N, 2), x then y, and z-depth (N,) in metres; pixels are NaN where z <= 0.
 

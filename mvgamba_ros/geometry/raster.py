@@ -14,9 +14,8 @@ def part_around(mask: Bool, margin: int) -> tuple[slice, slice]:
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if not len(rows):
         return np.s_[:, :]
-    return np.s_[
-        max(rows[0] - margin, 0) : rows[-1] + margin + 1, max(columns[0] - margin, 0) : columns[-1] + margin + 1
-    ]
+    (top, bottom), (left, right) = ((int(line[0]), int(line[-1]) + 1) for line in (rows, columns))
+    return np.s_[max(top - margin, 0) : bottom + margin, max(left - margin, 0) : right + margin]
 
 
 def depth_inside(mask: Bool, kind: int = 5) -> F32:

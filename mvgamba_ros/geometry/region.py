@@ -10,7 +10,7 @@ import numpy as np
 from scipy.optimize import linprog
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
-from mvgamba_ros.geometry.raster import depth_inside
+from mvgamba_ros.geometry.raster import depth_inside, part_around
 from mvgamba_ros.geometry.se3 import inverse, transform
 from mvgamba_ros.types import F32, F64, Box, View
 
@@ -86,13 +86,13 @@ class Cone:
         outside = depth_inside(~view.mask, cv2.DIST_MASK_PRECISE)
         distance = np.where(view.mask, inside - 0.5, 0.5 - outside)  # the outline runs between pixel centres
         distance = np.clip(distance, -1e4, 1e4).astype(np.float32)  # a mask that is True everywhere has no outline
-        rows, columns = np.flatnonzero(view.mask.any(axis=1)), np.flatnonzero(view.mask.any(axis=0))
+        rows, columns = part_around(view.mask, 0)
         height, width = view.mask.shape
         box = (
-            columns[0] if columns[0] > 0 else -np.inf,
-            rows[0] if rows[0] > 0 else -np.inf,
-            columns[-1] + 1 if columns[-1] < width - 1 else np.inf,
-            rows[-1] + 1 if rows[-1] < height - 1 else np.inf,
+            columns.start if columns.start > 0 else -np.inf,
+            rows.start if rows.start > 0 else -np.inf,
+            columns.stop if columns.stop < width else np.inf,
+            rows.stop if rows.stop < height else np.inf,
         )
         K = view.camera.K
         T_camera_world = inverse(view.T_world_camera)

@@ -6,7 +6,6 @@ import ctypes
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import Tensor
 
 from mvgamba_ros.kernels import native
@@ -46,10 +45,12 @@ def _library(instructions: str | None) -> ctypes.CDLL:
 
 
 def _call(name: str, instructions: str | None, rays: Sightlines, size: int, positions: int, *given: Any) -> None:
-    """The native function ``name``; of tensors among its arguments it gets the address. All must be contiguous."""
+    """The native function ``name``. Tensors go to it by address, copied first where they are not contiguous; those that
+    it writes to must be."""
     lines = [x.contiguous() for x in (rays.M, rays.o, rays.origin, rays.directions)]
+    dense = [x.contiguous() if isinstance(x, Tensor) else x for x in given]  # kept until the call is over
     sizes = len(rays.M), rays.view, size, len(rays.directions), positions, native.threads()
-    arguments = [x.data_ptr() if isinstance(x, Tensor) else x for x in given]
+    arguments = [x.data_ptr() if isinstance(x, Tensor) else x for x in dense]
     getattr(_library(instructions), f"mvgamba_{name}")(_Rays(*sizes, *(x.data_ptr() for x in lines)), *arguments)
 
 
@@ -65,11 +66,9 @@ def silhouette_interval(
 ) -> tuple[Tensor, Tensor]:
     if not 2 <= steps <= MOST_STEPS:
         raise ValueError(f"steps must be 2 to {MOST_STEPS}, got {steps}")
-    alpha, begins, ends = alpha.contiguous(), begins.contiguous(), ends.contiguous()
-    near, far = torch.empty_like(begins), torch.empty_like(begins)
-    size = alpha.shape[1]
+    near, far = begins.new_empty(2, len(begins))
     given = alpha, floor, softness, begins, ends, near, far
-    _call("silhouette_interval", instructions, rays, size, steps, *given)
+    _call("silhouette_interval", instructions, rays, alpha.shape[1], steps, *given)
     return near, far
 
 
@@ -82,7 +81,6 @@ def color_agreement(
     bins: int,
     instructions: str | None = None,
 ) -> Tensor:
-    colors, near, far, own = (x.contiguous() for x in (colors, near, far, own))
     out = near.new_empty(len(near), 2, bins)
     _call("color_agreement", instructions, rays, colors.shape[1], bins, colors, near, far, own, out)
     return out
@@ -97,9 +95,7 @@ def ask_views(
     least_doubt: float,
     instructions: str | None = None,
 ) -> Tensor:
-    pictures, found, depths, own = (x.contiguous() for x in (pictures, found, depths, own))
     out = depths.new_empty(len(pictures) - 1, *depths.shape, TELLS)
-    size, grid = pictures.shape[1], found.shape[1]
-    given = pictures, found, grid, depths, own, least_doubt, out
-    _call("ask_views", instructions, rays, size, depths.shape[1], *given)
+    given = pictures, found, found.shape[1], depths, own, least_doubt, out
+    _call("ask_views", instructions, rays, pictures.shape[1], depths.shape[1], *given)
     return out

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
+from mvgamba_ros.geometry.raster import part_around
 from mvgamba_ros.geometry.unit_cube import UnitCube
 from mvgamba_ros.model.interval import CropBatch
 from mvgamba_ros.types import F32, View
@@ -52,8 +53,8 @@ def _window(view: View, index: int) -> tuple[int, int, int]:
         raise ReconstructionError(
             ErrorCode.EMPTY_SILHOUETTE, f"{view.name or f'view {index}'}: no silhouette; leave this view out"
         )
-    xs, ys = np.flatnonzero(view.mask.any(0)), np.flatnonzero(view.mask.any(1))
-    x0, x1, y0, y1 = int(xs[0]), int(xs[-1]) + 1, int(ys[0]), int(ys[-1]) + 1
+    rows, columns = part_around(view.mask, 0)
+    x0, x1, y0, y1 = columns.start, columns.stop, rows.start, rows.stop
     side = max(round(max(x1 - x0, y1 - y0) * MARGIN), LEAST_SIDE)
     return (x0 + x1 - side) // 2, (y0 + y1 - side) // 2, side
 

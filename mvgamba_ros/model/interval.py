@@ -106,14 +106,12 @@ def hull_intervals(batch: CropBatch, grid: int, whole_cube: bool = False) -> Int
     near, far = torch.zeros_like(own), torch.zeros_like(own)
     for b, floor in enumerate(batch.floor.tolist()):
         for v in range(V):
-            pick = own[b, v] > 0.5
-            if not pick.any():
-                continue
-            (d,) = rows_where(pick, directions[b, v])
-            rays = Sightlines(v, M[b], o[b], origins[b, v], d)
-            slab = torch.stack([(-1 - rays.origin) / d, (1 - rays.origin) / d])
+            pick, origin = own[b, v] > 0.5, origins[b, v]
+            d = directions[b, v][pick]
+            slab = torch.stack([(-1 - origin) / d, (1 - origin) / d])
             begins = slab.amin(0).amax(-1).clamp(min=1e-3)
             ends = torch.maximum(slab.amax(0).amin(-1), begins)
+            rays = Sightlines(v, M[b], o[b], origin, d)
             enters, leaves = silhouette_interval(rays, batch.alpha[b], floor, FLOOR_SOFTNESS, begins, ends, STEPS)
             if whole_cube:
                 hit = leaves > enters
@@ -137,8 +135,6 @@ def photo_consistency(batch: CropBatch, rays: Intervals, bins: int) -> Tensor:
     for b in range(B):
         for v in range(V):
             pick = rays.valid[b, v]
-            if not pick.any():
-                continue
             directions, near, far, own = rows_where(
                 pick, rays.directions[b, v], rays.near[b, v], rays.far[b, v], colors[b, v, ..., :3]
             )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mvgamba_ros.geometry.se3 import inverse
+from mvgamba_ros.geometry.camera import projection
 from mvgamba_ros.parallel import each
 from mvgamba_ros.segmentation.plane import TOLERANCE, medians, sample, weighted
 from mvgamba_ros.segmentation.region import Window, distance_from_middle
@@ -117,7 +117,7 @@ class _Plane:
         lab = weighted(window)
         counts = distance_from_middle(window) > MIDDLE if anywhere else ~window.allowed
         picture = np.dstack([lab, counts.astype(np.float32)])
-        M = window.camera.K @ inverse(window.T_world_camera)[:3]
+        M = projection(window.camera, window.T_world_camera)
         return cls(picture, M[:, :2] @ grid.T + M[:, 3:], M[:, 2])
 
     def at(self, height: float) -> tuple[F32, Bool]:

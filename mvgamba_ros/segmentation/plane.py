@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from scipy.ndimage import uniform_filter
 
-from mvgamba_ros.geometry.se3 import inverse
+from mvgamba_ros.geometry.camera import projection
 from mvgamba_ros.parallel import each
 from mvgamba_ros.segmentation.colors import CELLS, cells
 from mvgamba_ros.segmentation.region import Window
@@ -70,23 +70,24 @@ class PlanePair:
 
 def _from_plane(window: Window, height: float) -> F64:
     """(3, 3): of a point (x, y, 1) of the world's plane z = ``height``, the homogeneous pixel, its z-depth third."""
-    P = window.camera.K @ inverse(window.T_world_camera)[:3]
+    P = projection(window.camera, window.T_world_camera)
     return np.column_stack([P[:, 0], P[:, 1], height * P[:, 2] + P[:, 3]])
 
 
-def _warp(window: Window, other: Window, height: float) -> tuple[F32, F32, Bool]:
-    """Where in window ``other`` each pixel's point of the plane z = ``height`` is, columns and rows (h, w), and True
-    where both cameras have it before them. A plane's two pictures are a homography apart."""
-    to_plane = np.linalg.inv(_from_plane(window, height))
-    to_other = _from_plane(other, height) @ to_plane
-    x, y = np.arange(window.shape[1]) + 0.5, np.arange(window.shape[0])[:, None] + 0.5
+def _warp(shape: tuple[int, int], mine: F64, others: F64) -> tuple[F32, F32, Bool]:
+    """Where in another window each pixel's point of a plane is, columns and rows (h, w) of ``shape``, and True where
+    both cameras have it before them. Both windows as `_from_plane` gives them: two pictures of a plane are a homography
+    apart."""
+    to_plane = np.linalg.inv(mine)
+    to_other = others @ to_plane
+    x, y = np.arange(shape[1]) + 0.5, np.arange(shape[0])[:, None] + 0.5
 
     def row(H: F64) -> F64:
         return H[0] * x + (H[1] * y + H[2])
 
     ahead, depth = row(to_plane[2]) > 0.0, row(to_other[2])
     before_both = ahead & (depth > 0.0)
-    scale = np.divide(1.0, depth, out=np.zeros(window.shape), where=before_both)
+    scale = np.divide(1.0, depth, out=np.zeros(shape), where=before_both)
     columns, rows = (np.clip(row(H) * scale - 0.5, -1e4, 1e4).astype(np.float32) for H in to_other[:2])
     return columns, rows, before_both
 
@@ -118,6 +119,7 @@ def compare(
     steps = BESIDE_WIDE if searching else BESIDE
     labs = [weighted(window) for window in windows]
     envelopes = [_envelope(lab) for lab in labs]
+    from_plane = [_from_plane(window, height) for window in windows]
     axes = np.array([window.T_world_camera[:3, 2] for window in windows])
 
     def comparisons(i: int) -> list[PlanePair]:
@@ -126,7 +128,7 @@ def compare(
         pairs = []
         for j in others:
             other = windows[j]
-            columns, rows, seen = _warp(window, other, height)
+            columns, rows, seen = _warp(window.shape, from_plane[i], from_plane[j])
             seen &= (columns > 0) & (rows > 0) & (columns < other.shape[1] - 1) & (rows < other.shape[0] - 1)
             lower, upper = sample(envelopes[j][0], columns, rows), sample(envelopes[j][1], columns, rows)
             outside = seen & ~window.allowed & (sample(other.allowed.astype(np.float32), columns, rows) < 0.5)

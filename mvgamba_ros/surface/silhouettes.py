@@ -14,8 +14,8 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from mvgamba_ros.geometry.camera import projection
 from mvgamba_ros.geometry.hull import VisualHull
-from mvgamba_ros.geometry.se3 import inverse
 from mvgamba_ros.parallel import each
 from mvgamba_ros.surface.blur import blur
 from mvgamba_ros.types import F32, I64, View
@@ -69,7 +69,7 @@ def _lacking(view: View, hull: VisualHull, index: F32, field: F32) -> tuple[I64,
     """Which of the voxels ``index`` (3, N) lie on a ray that must meet the object and meets nothing in ``field`` (N,)
     yet, ray by ray, and where each ray's begin; rays are as wide as a cell of the image."""
     assert view.mask is not None
-    P = view.camera.K @ inverse(view.T_world_camera)[:3]
+    P = projection(view.camera, view.T_world_camera)
     from_index = np.column_stack([hull.voxel * P[:, :3], P[:, :3] @ hull.origin + P[:, 3]]).astype(np.float32)
     u, v, z = from_index[:, :3] @ index + from_index[:, 3:]
     side = max(1.0, COARSEST * hull.voxel * view.camera.K[0, 0] / float(np.median(z)))

@@ -2,7 +2,7 @@
 // projected points. Forward only, float32; ../sightlines.py says what they compute.
 //
 // Lanes lie along a ray: a camera sees a line as a line, so a point's homogeneous image position is a + depth * b with
-// a and b worked out once per ray and view. Pictures have their channels next to each other, so the four neighbours of
+// a and b worked out once for all lanes. Pictures have their channels next to each other, so the four neighbours of
 // a point are two runs of memory; they are read lane by lane, everything else is vectors. Threads share out the rays.
 #include <algorithm>
 #include "abi.h"
@@ -137,15 +137,17 @@ MVGAMBA_EXPORT void mvgamba_silhouette_interval(const Rays* rays, const float* a
         const float step = (ends[ray] - begins[ray]) / (s.positions - 1);
         for (int64_t n = 0; n < s.positions; n += LANES) {
             const Vec t = begins[ray] + step * (counting() + static_cast<float>(n));
-            Vec all = within((s.origin[2] + t * d[2] - floor) / softness + 0.5f, 0.0f, 1.0f);
-            for (int64_t view = 0; view < s.views; view++) {
-                if (view == s.view) continue;
-                Lanes seen[1];
-                between_pixels<1>(alpha + view * s.size * s.size, s.size, Points(Line(s, view, ray), t), seen);
-                all = vmin(all, load(seen[0]));
-            }
-            store(inside + n, all);
             store(depth + n, t);
+            store(inside + n, within((s.origin[2] + t * d[2] - floor) / softness + 0.5f, 0.0f, 1.0f));
+        }
+        for (int64_t view = 0; view < s.views; view++) {
+            if (view == s.view) continue;
+            const Line line(s, view, ray);
+            for (int64_t n = 0; n < s.positions; n += LANES) {
+                Lanes seen[1];
+                between_pixels<1>(alpha + view * s.size * s.size, s.size, Points(line, load(depth + n)), seen);
+                store(inside + n, vmin(load(inside + n), load(seen[0])));
+            }
         }
         int64_t first = 0, last = s.positions - 1;
         while (first < s.positions && !(inside[first] > 0.5f)) first++;
