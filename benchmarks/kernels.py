@@ -22,6 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mvgamba_ros.kernels import native, selective_scan
+from mvgamba_ros.kernels.pool import pool_views
 from mvgamba_ros.kernels.sightlines import Sightlines, ask_views, color_agreement, silhouette_interval
 from mvgamba_ros.model.mamba import Mamba
 
@@ -192,18 +193,23 @@ def sightlines_table(repeats: int) -> None:
     begins, ends = torch.full((rays,), 3.2), torch.full((rays,), 4.8)
     pictures, found = torch.rand(views, size, size, 5), torch.rand(views, grid, grid, 5)
     colors, depths, own = torch.rand(views, grid, grid, 4), 3.5 + torch.rand(rays, 32), torch.rand(rays, 4)
+    told, position = torch.rand(views - 1, rays * 32, 16), torch.rand(rays * 32, 6)
+    half = told.bfloat16()
     looks: dict[str, Callable[[str], object]] = {
         "silhouette_interval": lambda b: silhouette_interval(
             lines, pictures[..., 4], -1.0, 0.02, begins, ends, 40, backend=b
         ),
         "color_agreement": lambda b: color_agreement(lines, colors, begins, ends, own[:, :3], 16, backend=b),
         "ask_views": lambda b: ask_views(lines, pictures, found, depths, own, 0.02, backend=b),
+        "pool_views, float32": lambda b: pool_views(told, position, backend=b),
+        "pool_views, bfloat16": lambda b: pool_views(half, position, backend=b),
     }
-    print(f"\nLook-ups along {rays} rays of one view in {views - 1} others")
+    print(f"\nLook-ups along {rays} rays of one view in {views - 1} others, and what these say made one")
     print("| | ours ms | torch ms | ratio |")
     print("|---|---|---|---|")
     for name, look in looks.items():
-        t = medians({backend: partial(look, backend) for backend in ("cpu", "reference")}, 10 * repeats)
+        with torch.no_grad():
+            t = medians({backend: partial(look, backend) for backend in ("cpu", "reference")}, 10 * repeats)
         ours, theirs = t["cpu"], t["reference"]
         print(f"| {name} | {1e3 * ours:.2f} | {1e3 * theirs:.2f} | {theirs / ours:.1f}x |", flush=True)
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mvgamba_ros.kernels.pool import pool_views
 from mvgamba_ros.kernels.sightlines import TELLS, Sightlines, ask_views
 from mvgamba_ros.model.along_rays import AlongRays, at_positions, mean_and_spread
 from mvgamba_ros.model.interval import CropBatch, Intervals, projector, rows_where
@@ -166,9 +167,7 @@ class SecondLook(nn.Module):
             # before it has learned anything: as likely as the first look's mean and spread say
             prior = -0.5 * (reach[..., None] * share / doubt[..., None].clamp(min=5e-3)).square()
         told = self.view(said)
-        # in half precision torch's mean is slower than in float32, conversion included
-        mean = told.float().mean(0).to(told.dtype)
-        x = self.position(torch.cat([mean, told.amax(0), position.flatten(1, 2).to(told.dtype)], -1))
+        x = self.position(pool_views(told.flatten(1, 2), position.flatten(0, 2)))
         x = x.view(-1, self.positions, self.width).add_(at_positions(of_rays.view(-1, self.width), self.positions))
         logits = self.along(x).float().view(z.shape) + prior
         mean, spread = mean_and_spread(logits, share)

@@ -1,0 +1,74 @@
+// Mean and maximum over views, joined with what else is known of a point: one pass over what was told instead of four.
+// Forward only, float32 or bfloat16; ../pool.py says what it computes.
+#include <algorithm>
+#include "abi.h"
+#include "vecmath.h"
+
+namespace mvgamba {
+namespace {
+
+typedef uint16_t Half;  // a bfloat16: the upper half of a float
+typedef Half HalfVec __attribute__((vector_size(LANES * 2)));
+typedef uint32_t UVec __attribute__((vector_size(LANES * 4)));
+
+MVGAMBA_INLINE Vec load_some(const float* p, int lanes) { return lanes == LANES ? load(p) : load_first(p, lanes); }
+MVGAMBA_INLINE void store_some(float* p, Vec v, int lanes) {
+    lanes == LANES ? store(p, v) : store_first(p, v, lanes);
+}
+MVGAMBA_INLINE Vec load_some(const Half* p, int lanes) {
+    HalfVec half{};
+    lanes == LANES ? memcpy(&half, p, sizeof half) : memcpy(&half, p, sizeof(Half) * lanes);
+    return (Vec)(__builtin_convertvector(half, UVec) << 16);
+}
+// To the nearest, ties to even; a NaN stays one.
+MVGAMBA_INLINE void store_some(Half* p, Vec v, int lanes) {
+    const UVec bits = (UVec)v;
+    const UVec rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
+    const HalfVec half = __builtin_convertvector(v == v ? rounded : UVec{} + 0x7fc0, HalfVec);
+    lanes == LANES ? memcpy(p, &half, sizeof half) : memcpy(p, &half, sizeof(Half) * lanes);
+}
+
+template <class T>
+void pool(int64_t views, int64_t points, int64_t channels, int64_t others, int64_t threads, const T* told,
+          const float* beside, T* out) {
+    const int64_t width = 2 * channels + others;
+    const float views_f = static_cast<float>(views);
+#pragma omp parallel for num_threads(threads) schedule(static)
+    for (int64_t point = 0; point < points; point++) {
+        T* to = out + point * width;
+        for (int64_t c = 0; c < channels; c += LANES) {
+            const int lanes = static_cast<int>(std::min<int64_t>(LANES, channels - c));
+            const T* from = told + point * channels + c;
+            Vec sum = load_some(from, lanes), most = sum;
+            for (int64_t view = 1; view < views; view++) {
+                const Vec x = load_some(from + view * points * channels, lanes);
+                sum += x;
+                most = vmax(x, most);
+            }
+            store_some(to + c, sum / views_f, lanes);
+            store_some(to + channels + c, most, lanes);
+        }
+        for (int64_t k = 0; k < others; k += LANES) {
+            const int lanes = static_cast<int>(std::min<int64_t>(LANES, others - k));
+            store_some(to + 2 * channels + k, load_some(beside + point * others + k, lanes), lanes);
+        }
+    }
+}
+
+}  // namespace
+}  // namespace mvgamba
+
+using namespace mvgamba;
+
+// told (views, points, channels), beside (points, others) -> out (points, 2 * channels + others), out's and told's
+// elements bfloat16 where `half`. At least one view.
+MVGAMBA_EXPORT void mvgamba_pool_views(int64_t views, int64_t points, int64_t channels, int64_t others,
+                                       int64_t threads, int64_t half, const void* told, const float* beside,
+                                       void* out) {
+    if (half)
+        pool(views, points, channels, others, threads, static_cast<const Half*>(told), beside,
+             static_cast<Half*>(out));
+    else
+        pool(views, points, channels, others, threads, static_cast<const float*>(told), beside,
+             static_cast<float*>(out));
+}

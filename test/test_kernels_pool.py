@@ -1,0 +1,110 @@
+"""The native pooling over views against plain torch, forward and gradients, on every instruction set that runs here."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from mvgamba_ros.kernels import native
+from mvgamba_ros.kernels.pool import pool_views
+from mvgamba_ros.kernels.pool_cpu import PoolViews
+
+TOLERANCE = 1e-6
+"""Of float32 against float64, numbers of the size of 1."""
+
+
+def told_and_beside(views: int, points: int, channels: int, others: int, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """In float32; half of what is told is 0, as after a ReLU, so that views often say the same maximum."""
+    g = torch.Generator().manual_seed(seed)
+    return torch.randn(views, points, channels, generator=g).relu(), torch.randn(points, others, generator=g)
+
+
+def with_gradients(told: Tensor, beside: Tensor, backend: str) -> list[Tensor]:
+    told, beside = told.clone().requires_grad_(), beside.clone().requires_grad_()
+    out = pool_views(told, beside, backend)
+    weights = torch.sin(torch.arange(out.numel(), dtype=torch.float64)).view(out.shape).to(out.dtype)
+    (out * weights).sum().backward()
+    assert told.grad is not None and beside.grad is not None
+    return [out.detach(), told.grad, beside.grad]
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    views=st.integers(1, 6),
+    points=st.integers(0, 40),
+    channels=st.integers(1, 40),
+    others=st.integers(0, 40),
+    threads=st.sampled_from([1, 2]),
+)
+def test_result_and_gradients_equal_the_float64_reference(
+    views: int, points: int, channels: int, others: int, threads: int
+) -> None:
+    told, beside = told_and_beside(views, points, channels, others, seed=views * 1009 + points * 31 + channels)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        got = with_gradients(told, beside, "cpu")
+    finally:
+        torch.set_num_threads(before)
+    for expected, answer in zip(with_gradients(told.double(), beside.double(), "reference"), got, strict=True):
+        assert answer.dtype == torch.float32
+        torch.testing.assert_close(answer.double(), expected, atol=TOLERANCE, rtol=0)
+
+
+@pytest.mark.parametrize("instructions", ["sse2", "avx2", "avx512", "neon"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_every_instruction_set_that_runs_here_gives_the_bits_of_the_reference(
+    instructions: str, dtype: torch.dtype
+) -> None:
+    here = native.instruction_set()
+    order = ["sse2", "avx2", "avx512"]
+    if instructions != here and (here not in order or instructions not in order[: order.index(here)]):
+        pytest.skip(f"{instructions} does not run here")
+    told, beside = told_and_beside(3, 50, 19, 7)
+    told = told.to(dtype)
+    answer = PoolViews.apply(told, beside, instructions)
+    assert answer.dtype == dtype
+    assert torch.equal(answer, pool_views(told, beside, "reference"))
+
+
+def test_half_precision_rounds_to_the_nearest_and_keeps_what_is_no_number() -> None:
+    numbers = torch.tensor([1 + 2**-8, 1 + 3 * 2**-8, -(2**-130), 3.4e38, torch.inf, -torch.inf, torch.nan])
+    told, beside = torch.zeros(1, 7, 1, dtype=torch.bfloat16), numbers[:, None]
+    torch.testing.assert_close(
+        pool_views(told, beside, "cpu")[:, 2], numbers.bfloat16(), rtol=0, atol=0, equal_nan=True
+    )
+
+
+def test_gradients_of_half_precision_have_its_dtype() -> None:
+    told, beside = told_and_beside(3, 20, 16, 6)
+    _, of_told, of_beside = with_gradients(told.bfloat16(), beside, "cpu")
+    _, expected, _ = with_gradients(told.bfloat16(), beside, "reference")
+    assert of_told.dtype == torch.bfloat16
+    assert of_beside.dtype == torch.float32
+    torch.testing.assert_close(of_told, expected, atol=1e-2, rtol=0)
+
+
+def test_any_strides_are_right() -> None:
+    told, beside = told_and_beside(4, 30, 9, 5)
+    strided = told.permute(2, 1, 0).contiguous().permute(2, 1, 0), beside.t().contiguous().t()
+    assert torch.equal(pool_views(*strided, "cpu"), pool_views(told, beside, "cpu"))
+
+
+@pytest.mark.parametrize(
+    ("told", "beside", "backend", "says"),
+    [
+        (torch.zeros(0, 5, 3), torch.zeros(5, 2), None, r"at least one view, got \(0, 5, 3\)"),
+        (torch.zeros(2, 5), torch.zeros(5, 2), None, r"\(views, points, channels\).*\(2, 5\)"),
+        (torch.zeros(2, 5, 3), torch.zeros(4, 2), None, r"beside must be \(5, any\).*\(4, 2\)"),
+        (torch.zeros(2, 5, 3, device="meta"), torch.zeros(5, 2), None, "beside must be on meta"),
+        (torch.zeros(2, 5, 3).double(), torch.zeros(5, 2), "cpu", "not torch.float64"),
+        (torch.zeros(2, 5, 3), torch.zeros(5, 2).double(), "cpu", "beside torch.float64"),
+        (torch.zeros(2, 5, 3), torch.zeros(5, 2), "gpu", "unknown backend 'gpu'"),
+    ],
+)
+def test_what_does_not_fit_is_refused(told: Tensor, beside: Tensor, backend: str | None, says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        pool_views(told, beside, backend)
