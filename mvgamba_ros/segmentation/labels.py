@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from mvgamba_ros.geometry.raster import part_around
 from mvgamba_ros.geometry.se3 import inverse, transform
 from mvgamba_ros.parallel import each
 from mvgamba_ros.segmentation import objectness, plane
@@ -63,6 +64,7 @@ class State:
     """What is known of one window while it is being labelled."""
 
     window: Window
+    part: plane.Part  # rows and columns around where the object may be
     cells: np.ndarray
     borders: np.ndarray
     fixed: F32  # log-odds that do not change: depth and looks
@@ -127,6 +129,7 @@ def _begin(window: Window, region: Box, height: float | None) -> State:
     fixed = _depth_odds(window, region, height)
     return State(
         window=window,
+        part=part_around(window.allowed, 0),
         cells=cells(window.lab),
         borders=edges(window.lab),
         fixed=fixed,
@@ -180,7 +183,8 @@ def _first_guess(states: Sequence[State], pairs: Sequence[Sequence[plane.PlanePa
     """Log-odds before anything is known of the object: what the surroundings and the plane do not explain."""
     nothing = [np.zeros(state.window.shape, np.float32) for state in states]
     away = [_rim(state) if searching else ~state.window.allowed for state in states]
-    outside = [mask | (odds < SURELY_PLANE) for mask, odds in zip(away, _of_plane(states, pairs, nothing), strict=True)]
+    told = [plane.evidence(of, state.window.shape, nothing) for state, of in zip(states, pairs, strict=True)]
+    outside = [mask | (odds < SURELY_PLANE) for mask, odds in zip(away, told, strict=True)]
     shady = _darker(states, outside, DARKEST_SHADOW)
     background = _background(states, outside, SHADOW * shady)
     inside = [state.window.allowed & ~mask for state, mask in zip(states, outside, strict=True)]
@@ -213,8 +217,10 @@ def _first_guess(states: Sequence[State], pairs: Sequence[Sequence[plane.PlanePa
 def _of_plane(
     states: Sequence[State], pairs: Sequence[Sequence[plane.PlanePair]], object_odds: Sequence[F32]
 ) -> list[F32]:
-    """`plane.evidence` for each window."""
-    return [plane.evidence(of, state.window.shape, object_odds) for state, of in zip(states, pairs, strict=True)]
+    """`plane.evidence` where the object may be, (h, w) of each window."""
+    return [
+        plane.evidence(of, state.window.shape, object_odds, state.part) for state, of in zip(states, pairs, strict=True)
+    ]
 
 
 def _rim(state: State) -> Bool:
@@ -246,9 +252,12 @@ def _learn(states: Sequence[State], pairs: Sequence[Sequence[plane.PlanePair]]) 
     told = _of_plane(states, pairs, hidden)
     for index, state in enumerate(states):
         on = 0.5 * inside[index] + 0.5 * shared + NOVEL + shaded
-        color = np.log((on[state.cells] + FLOOR) / (background[index][state.cells] + FLOOR))
-        total = np.clip(color, -4.0, 4.0) + state.fixed + told[index]
-        state.odds = np.where(state.window.allowed, total, -6.0).astype(np.float32)
+        part = state.part
+        flat = state.cells[part]
+        color = np.log((on[flat] + FLOOR) / (background[index][flat] + FLOOR))
+        total = np.clip(color, -4.0, 4.0) + state.fixed[part] + told[index][part]
+        state.odds = np.full(state.window.shape, -6.0, np.float32)
+        np.copyto(state.odds[part], total, where=state.window.allowed[part], casting="same_kind")
 
 
 def _agree(states: Sequence[State], carving: Carving, certain: float) -> None:

@@ -30,6 +30,9 @@ BESIDE, BESIDE_WIDE = (6, 20), (4, 8, 20)
 """Pixels beside its partner at which a pixel must not match as well, for its match to mean something: in a window
 around the object, and in one wide enough to search it in, where it may be small."""
 
+Part = tuple[slice, slice]
+ALL: Part = (slice(None), slice(None))
+"""Rows and columns of a window."""
 ENOUGH = 4000
 """So many pixels say how two cameras' exposures differ; more take longer and say the same."""
 
@@ -173,24 +176,27 @@ def _matches(lab: F32, lower: F32, upper: F32) -> Bool:
     return cv2.transform(cv2.multiply(away, away), np.ones((1, 3), np.float32)) < TOLERANCE**2
 
 
-def evidence(pairs: Sequence[PlanePair], shape: tuple[int, int], object_odds: Sequence[F32]) -> F32:
-    """(h, w) log-odds that a pixel of the window of ``shape`` is not on the plane. ``object_odds``: (h, w) probability
-    per window that a pixel is on the object, which hides the plane behind it."""
+def evidence(pairs: Sequence[PlanePair], shape: tuple[int, int], object_odds: Sequence[F32], part: Part = ALL) -> F32:
+    """(h, w) log-odds that a pixel of the window of ``shape`` is not on the plane; 0 outside of the ``part`` asked for.
+    ``object_odds``: (h, w) probability per window that a pixel is on the object, which hides the plane behind it."""
     total = np.zeros(shape, np.float32)
+    asked = total[part]
     compared, matching = np.zeros((2, *shape), np.uint8)
     for pair in pairs:
         if pair.reliable is None:
             continue
         compared += pair.outside
         matching += pair.outside & pair.match
-        hidden = sample(object_odds[pair.j], pair.columns, pair.rows)
-        on_plane = hidden * pair.likely + (1.0 - hidden) * pair.reliable
-        ratio = np.maximum((1.0 - pair.likely) / np.maximum(1.0 - on_plane, 0.03), 1.0)
-        np.copyto(ratio, pair.likely / np.maximum(on_plane, pair.likely), where=pair.match)
-        total += pair.seen * np.log(ratio, out=ratio)
+        likely = pair.likely[part]
+        hidden = sample(object_odds[pair.j], pair.columns[part], pair.rows[part])
+        on_plane = hidden * likely + (1.0 - hidden) * pair.reliable
+        ratio = np.maximum((1.0 - likely) / np.maximum(1.0 - on_plane, 0.03), 1.0)
+        np.copyto(ratio, likely / np.maximum(on_plane, likely), where=pair.match[part])
+        asked += pair.seen[part] * np.log(ratio, out=ratio)
     # surroundings that are not on the plane, a wall or a cloth, do not match either: no more than their share allows
     table = float((matching >= 0.5 * compared)[compared > 0].mean()) if compared.any() else 0.0
-    return np.clip(0.8 * total, -4.0, min(4.0, -np.log(max(1.0 - table, 0.02))))
+    np.clip(0.8 * asked, -4.0, min(4.0, -np.log(max(1.0 - table, 0.02))), out=asked)
+    return total
 
 
 def medians(rows: F32) -> F32:
