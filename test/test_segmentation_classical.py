@@ -14,9 +14,11 @@ from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.camera import project
 from mvgamba_ros.geometry.rays import rays
 from mvgamba_ros.io.capture import read_capture
+from mvgamba_ros.segmentation import labels
+from mvgamba_ros.segmentation.carving import Carving
 from mvgamba_ros.segmentation.classical import ClassicalSegmenter
 from mvgamba_ros.segmentation.holes import without_small_holes
-from mvgamba_ros.segmentation.region import common_region
+from mvgamba_ros.segmentation.region import common_region, make_windows
 from mvgamba_ros.segmentation.segmenter import Silhouettes
 from mvgamba_ros.segmentation.support import estimate_support_height, refine_support_height
 from mvgamba_ros.types import Box, Camera, Prompts, View
@@ -110,6 +112,22 @@ def test_small_holes_are_filled_unless_a_pixel_in_them_is_known_to_be_off() -> N
     filled = without_small_holes(mask, off)
     assert filled[20:23, 20:23].all()
     assert (filled ^ mask).sum() == 9
+
+
+def test_a_view_that_has_found_nothing_takes_nothing_from_the_others() -> None:
+    views_ = views()
+    region = box(CENTER, 1.4 * SIZE)
+    windows = make_windows(views_, region, Prompts(roi=region), 224)
+    states = [labels.begin(window, region, None) for window in windows]
+    for state, view in zip(states, views_, strict=True):
+        x0, y0, x1, y1 = state.window.rect
+        truth = cv2.resize(view.mask[y0:y1, x0:x1].astype(np.uint8), state.window.shape[::-1]) > 0
+        state.labels, state.odds = truth, np.where(truth, 2.0, -2.0).astype(np.float32)
+    truths = [state.labels for state in states]
+    states[1].labels, states[1].odds = np.zeros_like(truths[1]), 0.2 * states[1].odds
+    labels.agree(states, Carving(windows, region, None), known=True)
+    for state, truth in zip(states, truths, strict=True):
+        assert (state.labels & truth).sum() > 0.95 * (state.labels | truth).sum()
 
 
 def test_one_view_is_enough_with_a_pixel_box() -> None:
