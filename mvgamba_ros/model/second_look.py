@@ -9,7 +9,7 @@ surface that *you* found, your first hit or your last exit?
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from mvgamba_ros.kernels.pool import pool_views
 from mvgamba_ros.kernels.sightlines import TELLS, Sightlines, ask_views
 from mvgamba_ros.model.along_rays import AlongRays, at_positions, mean_and_spread
-from mvgamba_ros.model.interval import CropBatch, Intervals, projector, rows_where
+from mvgamba_ros.model.interval import CropBatch, Intervals, projector
 
 REACH = 2.0
 """How far to either side positions lie, standard deviations of the first look."""
@@ -118,57 +118,63 @@ class SecondLook(nn.Module):
     def forward(self, features: Tensor, batch: CropBatch, rays: Intervals, depth: Tensor, spread: Tensor) -> Closer:
         """``features`` (R, C) of the valid rays, in their order; ``depth`` and ``spread`` (B, V, G, G, 2) of all. No
         gradient flows into the last two."""
+        share = ((torch.arange(self.positions, device=depth.device) + 0.5) / self.positions) * 2 - 1
         with torch.no_grad(), torch.autocast(features.device.type, enabled=False):
             witnesses = Witnesses.of(batch, rays, depth, spread)
-        share = ((torch.arange(self.positions, device=depth.device) + 0.5) / self.positions) * 2 - 1
-        counts = rays.valid.flatten(0, 1).flatten(1).sum(1).tolist()
-        V = rays.valid.shape[1]
-        closer = [
-            self._of_view(divmod(i, V), witnesses, of_rays, batch, rays, share)
-            for i, of_rays in enumerate(self.ray(features).split(counts))
-            if len(of_rays)
-        ]
-        if not closer:
-            return Closer(depth.new_zeros(0, 2, self.positions), *depth.new_zeros(3, 0, 2))
-        return Closer(*(torch.cat([getattr(c, f.name) for c in closer]) for f in fields(Closer)))
-
-    def _of_view(
-        self,
-        at: tuple[int, int],
-        witnesses: Witnesses,
-        of_rays: Tensor,
-        batch: CropBatch,
-        rays: Intervals,
-        share: Tensor,
-    ) -> Closer:
-        """The valid rays of view ``at`` (scene, view), of whose features ``of_rays`` (P, 2 * width) is made."""
-        with torch.no_grad(), torch.autocast(of_rays.device.type, enabled=False):
-            found, own, directions, near, far = rows_where(
-                rays.valid[at],
-                *(x[at] for x in (witnesses.found, witnesses.own, rays.directions, rays.near, rays.far)),
+            picked = rays.valid.flatten().nonzero()[:, 0]
+            found, own, directions, near, far = (
+                x.flatten(0, 3).index_select(0, picked)
+                for x in (witnesses.found, witnesses.own, rays.directions, rays.near, rays.far)
             )
+            of_view = picked // rays.valid[0, 0].numel()
+            floors = batch.floor[:, None].expand(rays.valid.shape[:2])
+            above = (rays.origins[..., 2] - floors).flatten().index_select(0, of_view)[:, None, None]
             first, doubt = found[:, :2], found[:, 2:4]
             near, far = near[:, None, None], far[:, None, None]
             reach = (REACH * doubt).clamp(min=LEAST)
-            z = first[..., None] + reach[..., None] * share  # (P, 2, N)
-            said = witnesses.ask(*at, rays.origins[at], directions, z.flatten(1), own)
-            height = rays.origins[at][2] + z * directions[:, 2, None, None]
+            z = first[..., None] + reach[..., None] * share  # (R, 2, N)
             position = torch.stack(
                 [
                     share.expand_as(z),
                     (doubt[..., None] / 0.05).clamp(max=4).expand_as(z),
                     ((z - near) / (far - near).clamp(min=1e-6)).clamp(-0.5, 1.5),
                     (far - near).expand_as(z),
-                    (height - batch.floor[at[0]]).clamp(-2, 2),
+                    (above + z * directions[:, 2, None, None]).clamp(-2, 2),
                     (reach / doubt.clamp(min=1e-3)).clamp(max=8)[..., None].expand_as(z) / 4,
                 ],
                 -1,
-            )
+            ).flatten(1, 2)
             # before it has learned anything: as likely as the first look's mean and spread say
             prior = -0.5 * (reach[..., None] * share / doubt[..., None].clamp(min=5e-3)).square()
-        told = self.view(said)
-        x = self.position(pool_views(told.flatten(1, 2), position.flatten(0, 2)))
-        x = x.view(-1, self.positions, self.width).add_(at_positions(of_rays.view(-1, self.width), self.positions))
-        logits = self.along(x).float().view(z.shape) + prior
+        # view by view: what all of them are told of all points at once is larger than the caches
+        counts = rays.valid.flatten(0, 1).flatten(1).sum(1).tolist()
+        parts = (x.split(counts) for x in (self.ray(features), directions, z.flatten(1), own, position))
+        told = [
+            self._of_view(divmod(i, rays.valid.shape[1]), witnesses, rays, *part)
+            for i, part in enumerate(zip(*parts, strict=True))
+            if counts[i]
+        ]
+        logits = (torch.cat(told) if told else depth.new_zeros(0, self.positions)).view(z.shape) + prior
         mean, spread = mean_and_spread(logits, share)
         return Closer(logits, reach, first + reach * mean, reach * spread)
+
+    def _of_view(
+        self,
+        at: tuple[int, int],
+        witnesses: Witnesses,
+        rays: Intervals,
+        of_rays: Tensor,
+        directions: Tensor,
+        depths: Tensor,
+        own: Tensor,
+        position: Tensor,
+    ) -> Tensor:
+        """What is learned of ``depths`` (P, 2 * N) along the valid rays of view ``at`` (scene, view), (2 * P, N), from
+        what the others say of them, what is made of the rays' features, (P, 2 * width), and ``position`` (P, 2 * N, 6).
+        """
+        with torch.autocast(of_rays.device.type, enabled=False):
+            said = witnesses.ask(*at, rays.origins[at], directions, depths, own)
+        told = self.view(said)
+        x = self.position(pool_views(told.flatten(1, 2), position.flatten(0, 1)))
+        x = x.view(-1, self.positions, self.width).add_(at_positions(of_rays.view(-1, self.width), self.positions))
+        return self.along(x).float()[:, 0]
