@@ -103,7 +103,7 @@ class MVGambaMethod:
             with torch.autocast("cpu", torch.bfloat16, enabled=self.half):
                 output = to_device(self.network(batch, rays), torch.device("cpu"))
         truncation = TRUNCATION * hull.voxel
-        shaped = fuse_depths(depth_maps(output, views, cube, config.size), hull, truncation)
+        shaped = fuse_depths(depth_maps(output, views, cube, config.size), hull, truncation, coarse_only=True)
         return output, reach_silhouettes(smooth(shaped, hull, truncation), hull, views)
 
 

@@ -51,11 +51,14 @@ class DepthMaps:
     spread: Tensor | None = None
 
 
-def fuse_depths(maps: DepthMaps, hull: VisualHull, truncation: float | None = None) -> VisualHull:
+def fuse_depths(
+    maps: DepthMaps, hull: VisualHull, truncation: float | None = None, coarse_only: bool = False
+) -> VisualHull:
     """The object's field on the hull's grid: metres up to ``truncation``, positive inside, nowhere above the hull's.
 
     ``truncation``: metres; three voxels when None. Points no map speaks of keep the hull's word. Evaluated at every
-    second voxel first, then at every voxel near the surface found there.
+    second voxel first, then at every voxel near the surface found there. ``coarse_only``: not the latter, for a field
+    that `smooth` goes over afterwards: its meshes are as good.
     """
     truncation = 3 * hull.voxel if truncation is None else truncation
     looks = [_Look.of(maps, v) for v in range(len(maps.front))]
@@ -69,9 +72,10 @@ def fuse_depths(maps: DepthMaps, hull: VisualHull, truncation: float | None = No
     corners = np.stack(np.meshgrid(*coarse_index, indexing="ij"), -1)[pick]
     coarse[pick] = _mean(looks, hull, corners, truncation, coarse[pick])
     field = _upsample(coarse, shape)
-    near = (np.abs(field) < 2.5 * hull.voxel) & (hull.field > reach)
-    index = np.argwhere(near)
-    field[near] = _mean(looks, hull, index, truncation, np.minimum(hull.field[near], truncation))
+    if not coarse_only:
+        near = (np.abs(field) < 2.5 * hull.voxel) & (hull.field > reach)
+        index = np.argwhere(near)
+        field[near] = _mean(looks, hull, index, truncation, np.minimum(hull.field[near], truncation))
     return VisualHull(np.minimum(field, hull.field), hull.origin, hull.voxel)
 
 
