@@ -25,7 +25,7 @@ from torch.nn import functional as F
 from mvgamba_ros.model.along_rays import mean_and_spread
 from mvgamba_ros.model.arm_output import ArmOutput, on_grid
 from mvgamba_ros.model.first_look import BinHead
-from mvgamba_ros.model.interval import CropBatch, Intervals, hull_intervals, photo_consistency, view_ranks
+from mvgamba_ros.model.interval import CropBatch, Intervals, hull_intervals, means, photo_consistency, view_ranks
 from mvgamba_ros.model.mamba import Block, RMSNorm, init_residual_scale
 from mvgamba_ros.model.rotnet import RotNet
 from mvgamba_ros.model.second_look import SecondLook
@@ -210,7 +210,7 @@ class ArmNetwork(nn.Module):
             x = block(x.view(B, length, width)).flatten(0, 1)
             here = places[name]
         x = x.index_select(0, (here + start).flatten()).masked_fill(padding, 0)
-        return x.new_zeros(B * N, width).index_copy(0, rows, x).view(B, N, width)
+        return x.new_zeros(B * N, width).index_copy_(0, rows, x).view(B, N, width)
 
     def _order(self, name: str, kept: Tensor, keep: Tensor, ranks: Tensor) -> Tensor:
         """(B, L): which of the tokens ``kept`` (B, L) comes first, second, ... in the named order; padding, which is
@@ -257,7 +257,7 @@ class ArmNetwork(nn.Module):
         # a Gaussian's natural size is its share of the image: the grid's pitch at its depth
         focal = of_view(batch.K[..., 0, 0])[:, None]
         scales = 0.7 * (depth * c.stride / focal)[..., None] * torch.exp(attributes[..., :3].clamp(-2, 1.5))
-        own = _rows(F.avg_pool2d(batch.rgb.flatten(0, 1), c.stride)).index_select(0, picked)
+        own = _rows(means(batch.rgb.flatten(0, 1), c.grid)).index_select(0, picked)
         colors = (own[:, None] + attributes[..., 4:7].tanh()).clamp(0, 1)
         turns = self.rotation_head(features).float().unflatten(-1, (2, 32))
         with torch.autocast(turns.device.type, enabled=False):

@@ -75,5 +75,5 @@ class ArmOutput:
 
 def on_grid(rows: Tensor, picked: Tensor, rays: Intervals) -> Tensor:
     """``rows`` (R, ...) of the rays ``picked`` (R,) of all (B * V * G * G) -> (B, V, G, G, ...), zero elsewhere."""
-    every = rows.new_zeros(rays.near.numel(), *rows.shape[1:]).index_copy(0, picked, rows)
+    every = rows.new_zeros(rays.near.numel(), *rows.shape[1:]).index_copy_(0, picked, rows)
     return every.unflatten(0, rays.near.shape)

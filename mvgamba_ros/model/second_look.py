@@ -13,12 +13,11 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from mvgamba_ros.kernels.pool import pool_views
 from mvgamba_ros.kernels.sightlines import TELLS, Sightlines, ask_views
 from mvgamba_ros.model.along_rays import AlongRays, at_positions, mean_and_spread
-from mvgamba_ros.model.interval import CropBatch, Intervals, projector
+from mvgamba_ros.model.interval import CropBatch, Intervals, means, projector
 
 REACH = 2.0
 """How far to either side positions lie, standard deviations of the first look."""
@@ -67,7 +66,7 @@ class Witnesses:
         local = grey - _neighbourhood(grey)
         local = local / (_neighbourhood(local.square()).sqrt() + LOCAL_FLOOR)
         pictures = torch.cat([rgb, local, batch.alpha.flatten(0, 1)[:, None]], 1)
-        own = F.adaptive_avg_pool2d(pictures[:, :4], rays.near.shape[-1])
+        own = means(pictures[:, :4], rays.near.shape[-1])
         pictures, own = (x.permute(0, 2, 3, 1).contiguous().unflatten(0, views) for x in (pictures, own))
         found = torch.cat([depth, spread, rays.valid[..., None].float()], -1)
         return cls(pictures, own, found, *projector(batch))
