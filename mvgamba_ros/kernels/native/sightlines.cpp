@@ -25,6 +25,13 @@ namespace {
 constexpr float LEAST_DEPTH = 1e-6f;
 
 typedef float Lanes[LANES];
+typedef float Four __attribute__((vector_size(16)));  // channels of one pixel
+
+MVGAMBA_INLINE Four four(const float* p) {
+    Four v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
 
 // A ray in another view's picture: homogeneous position a + depth * b.
 struct Line {
@@ -67,7 +74,15 @@ MVGAMBA_INLINE void between_pixels(const float* picture, int64_t size, const Poi
         const float* pixel = picture + (j * size + i) * CHANNELS;
         if (i >= 0 && j >= 0 && i + 1 < size && j + 1 < size) {
             const float* below = pixel + size * CHANNELS;
-            for (int c = 0; c < CHANNELS; c++) {
+            int c = 0;
+            for (; c + 4 <= CHANNELS; c += 4) {
+                const Four left_high = four(pixel + c), left_low = four(below + c);
+                const Four high = left_high + r * (four(pixel + CHANNELS + c) - left_high);
+                const Four low = left_low + r * (four(below + CHANNELS + c) - left_low);
+                const Four between = high + l * (low - high);
+                for (int k = 0; k < 4; k++) out[c + k][lane] = between[k];
+            }
+            for (; c < CHANNELS; c++) {
                 const float high = pixel[c] + r * (pixel[CHANNELS + c] - pixel[c]);
                 const float low = below[c] + r * (below[CHANNELS + c] - below[c]);
                 out[c][lane] = high + l * (low - high);
