@@ -66,7 +66,7 @@ def estimate_height(windows: Sequence[Window], region: Box, anywhere: bool = Fal
     rival = float(excess[np.abs(np.arange(len(heights)) - best) > 3].max())
     if clarity < CLEAR or rival > RIVAL * clarity:
         return None, clarity
-    return _finest(planes, height, step), clarity
+    return _finest(planes, height, float(share[best]), step), clarity
 
 
 def refine_height(windows: Sequence[Window], region: Box, height: float) -> float:
@@ -77,15 +77,18 @@ def refine_height(windows: Sequence[Window], region: Box, height: float) -> floa
     share, compared = _shares(planes, heights)
     if compared[len(heights) // 2] < ENOUGH:
         return height
-    return _finest(planes, float(heights[share.argmax()]), NEARBY_STEP)
+    best = int(share.argmax())
+    return _finest(planes, float(heights[best]), float(share[best]), NEARBY_STEP)
 
 
-def _finest(planes: Sequence[_Plane], height: float, step: float) -> float:
-    """The height near ``height``, where steps of ``step`` have found it, in steps of `FINEST`."""
+def _finest(planes: Sequence[_Plane], height: float, share: float, step: float) -> float:
+    """The height near ``height``, where steps of ``step`` have found it with ``share`` alike, in steps of `FINEST`."""
     while step > FINEST:
         step /= 2.0
-        heights = height + step * np.arange(-1, 2)
-        height = float(heights[_shares(planes, heights)[0].argmax()])
+        (below, above), _ = _shares(planes, height + step * np.array([-1.0, 1.0]))
+        shares = below, share, above
+        share = max(shares)
+        height += step * (shares.index(share) - 1)
     return height
 
 
