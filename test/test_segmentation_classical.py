@@ -125,7 +125,7 @@ def test_a_view_that_has_found_nothing_takes_nothing_from_the_others() -> None:
         state.labels, state.odds = truth, np.where(truth, 2.0, -2.0).astype(np.float32)
     truths = [state.labels for state in states]
     states[1].labels, states[1].odds = np.zeros_like(truths[1]), 0.2 * states[1].odds
-    labels.agree(states, Carving(windows, region, None), known=True)
+    labels.agree(states, Carving(windows, region, None), certain=1.0)
     for state, truth in zip(states, truths, strict=True):
         assert (state.labels & truth).sum() > 0.95 * (state.labels | truth).sum()
 

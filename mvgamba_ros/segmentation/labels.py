@@ -114,7 +114,7 @@ def label(
         before = [state.labels for state in states]
         if turn:
             _learn(states, pairs)
-        agree(states, carving, known=turn > 0)
+        agree(states, carving, certain=turn / (ROUNDS - 1))
         if searching:
             for state in states:
                 state.labels = one_object(state.labels, state.window)
@@ -272,16 +272,16 @@ def _settled(before: Sequence[Bool], after: Sequence[Bool]) -> bool:
     return both >= SETTLED * either
 
 
-def agree(states: Sequence[State], carving: Carving, known: bool) -> None:
-    """Cuts every window, with what the others show as a witness: their labels where these are ``known`` from a cut and
-    not empty, else their log-odds: one that has found nothing must not take from the others what they found."""
+def agree(states: Sequence[State], carving: Carving, certain: float) -> None:
+    """Cuts every window, with what the others show as a witness: their log-odds, and their labels the more the more
+    ``certain``. One that has found nothing must not take from the others what they found: its labels do not count."""
     several = len(states) > 1
-    beliefs: list[F32] = []
+    beliefs = []
     for state in states:
-        if known and np.count_nonzero(state.labels) >= SMALLEST:
-            beliefs.append(np.where(state.labels, 3.0, -3.0).astype(np.float32))
-        else:
-            beliefs.append(cv2.GaussianBlur(np.clip(state.odds, -4, 4), (0, 0), 1.5))  # type: ignore[arg-type]
+        smooth = cv2.GaussianBlur(np.clip(state.odds, -4, 4), (0, 0), 1.5)
+        labelled = np.where(state.labels, 3.0, -3.0).astype(np.float32)
+        share = certain if np.count_nonzero(state.labels) >= SMALLEST else 0.0
+        beliefs.append(((1 - share) * smooth + share * labelled).astype(np.float32))
     votes = carving.gather(beliefs) if several else None
 
     def cut(index: int, state: State) -> None:
