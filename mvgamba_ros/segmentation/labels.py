@@ -70,6 +70,7 @@ class State:
     cells: np.ndarray
     borders: np.ndarray
     fixed: F32  # log-odds that do not change: depth and looks
+    most_of_plane: float  # how sure the plane's evidence can be
     labels: Bool
     trust: F32  # how much a labelled pixel teaches the object's colours
     odds: F32  # own log-odds, without the other views' silhouettes
@@ -106,6 +107,8 @@ def label(
     pairs: list[list[plane.PlanePair]] = [[] for _ in windows]
     if height is not None and len(windows) > 1:
         pairs = plane.compare(windows, height, searching)
+        for state, of in zip(states, pairs, strict=True):
+            state.most_of_plane = plane.most_evidence(of)
     for state, odds in zip(states, objectness.log_odds(network, windows, pairs), strict=True):
         state.fixed = state.fixed + LOOKS * np.clip(odds, -MOST_LOOKS, MOST_LOOKS)
     _first_guess(states, pairs, searching)
@@ -138,6 +141,7 @@ def begin(window: Window, region: Box, height: float | None) -> State:
         cells=cells(window.lab),
         borders=edges(window.lab),
         fixed=fixed,
+        most_of_plane=0.0,
         labels=window.allowed.copy(),
         trust=np.ones(window.shape, np.float32),
         odds=fixed,
@@ -186,9 +190,11 @@ def _darker(states: Sequence[State], where: Sequence[Bool], least: float) -> F32
 
 def _first_guess(states: Sequence[State], pairs: Sequence[Sequence[plane.PlanePair]], searching: bool) -> None:
     """Log-odds before anything is known of the object: what the surroundings and the plane do not explain."""
-    nothing = [np.zeros(state.window.shape, np.float32) for state in states]
     away = [_rim(state) if searching else ~state.window.allowed for state in states]
-    told = [plane.evidence(of, state.window.shape, nothing) for state, of in zip(states, pairs, strict=True)]
+    told = [
+        plane.evidence(of, state.window.shape, None, state.most_of_plane)
+        for state, of in zip(states, pairs, strict=True)
+    ]
     outside = [mask | (odds < SURELY_PLANE) for mask, odds in zip(away, told, strict=True)]
     shady = _darker(states, outside, DARKEST_SHADOW)
     background = _background(states, outside, SHADOW * shady)
@@ -224,7 +230,8 @@ def _of_plane(
 ) -> list[F32]:
     """`plane.evidence` where the object may be, (h, w) of each window."""
     return [
-        plane.evidence(of, state.window.shape, object_odds, state.part) for state, of in zip(states, pairs, strict=True)
+        plane.evidence(of, state.window.shape, object_odds, state.most_of_plane, state.part)
+        for state, of in zip(states, pairs, strict=True)
     ]
 
 

@@ -176,26 +176,43 @@ def _matches(lab: F32, lower: F32, upper: F32) -> Bool:
     return cv2.transform(cv2.multiply(away, away), np.ones((1, 3), np.float32)) < TOLERANCE**2
 
 
-def evidence(pairs: Sequence[PlanePair], shape: tuple[int, int], object_odds: Sequence[F32], part: Part = ALL) -> F32:
+def most_evidence(pairs: Sequence[PlanePair]) -> float:
+    """How sure of the object `evidence` can be, log-odds: surroundings that are not on the plane, a wall or a cloth, do
+    not match either, so no surer than the share of the surroundings that do allows."""
+    told = [pair for pair in pairs if pair.reliable is not None]
+    if not told:
+        return 4.0
+    compared, matching = np.zeros((2, *told[0].seen.shape), np.uint8)
+    for pair in told:
+        compared += pair.outside
+        matching += pair.outside & pair.match
+    table = float(np.mean(matching[compared > 0] >= 0.5 * compared[compared > 0]))
+    return min(4.0, -float(np.log(max(1.0 - table, 0.02))))
+
+
+def evidence(
+    pairs: Sequence[PlanePair],
+    shape: tuple[int, int],
+    object_odds: Sequence[F32] | None,
+    most: float,
+    part: Part = ALL,
+) -> F32:
     """(h, w) log-odds that a pixel of the window of ``shape`` is not on the plane; 0 outside of the ``part`` asked for.
-    ``object_odds``: (h, w) probability per window that a pixel is on the object, which hides the plane behind it."""
+    ``object_odds``: (h, w) probability per window that a pixel is on the object, which hides the plane behind it, None
+    while nothing is known of it. ``most``: of `most_evidence`."""
     total = np.zeros(shape, np.float32)
     asked = total[part]
-    compared, matching = np.zeros((2, *shape), np.uint8)
     for pair in pairs:
         if pair.reliable is None:
             continue
-        compared += pair.outside
-        matching += pair.outside & pair.match
-        likely = pair.likely[part]
-        hidden = sample(object_odds[pair.j], pair.columns[part], pair.rows[part])
-        on_plane = hidden * likely + (1.0 - hidden) * pair.reliable
+        likely, on_plane = pair.likely[part], np.float32(pair.reliable)
+        if object_odds is not None:
+            hidden = sample(object_odds[pair.j], pair.columns[part], pair.rows[part])
+            on_plane = hidden * likely + (1.0 - hidden) * pair.reliable
         ratio = np.maximum((1.0 - likely) / np.maximum(1.0 - on_plane, 0.03), 1.0)
         np.copyto(ratio, likely / np.maximum(on_plane, likely), where=pair.match[part])
         asked += pair.seen[part] * np.log(ratio, out=ratio)
-    # surroundings that are not on the plane, a wall or a cloth, do not match either: no more than their share allows
-    table = float((matching >= 0.5 * compared)[compared > 0].mean()) if compared.any() else 0.0
-    np.clip(0.8 * asked, -4.0, min(4.0, -np.log(max(1.0 - table, 0.02))), out=asked)
+    np.clip(0.8 * asked, -4.0, most, out=asked)
     return total
 
 

@@ -52,8 +52,8 @@ def _smooth_normals(vertices: F64, faces: I32) -> F64:
 
 def _neighbours(faces: I32) -> I64:
     """(F, 3): the faces across each face's edges, of a closed mesh, which has two at each edge."""
-    edges = np.sort(faces[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2), axis=1)
-    order = np.lexsort((edges[:, 1], edges[:, 0]))
+    a, b = faces.ravel().astype(np.int64), np.roll(faces, -1, axis=1).ravel().astype(np.int64)
+    order = np.argsort(np.minimum(a, b) * (int(faces.max()) + 1) + np.maximum(a, b), kind="stable")
     across = np.empty(len(order), np.int64)
     across[order[0::2]], across[order[1::2]] = order[1::2] // 3, order[0::2] // 3
     return across.reshape(-1, 3)
