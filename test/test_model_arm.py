@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional as F
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.se3 import inverse, look_at
@@ -14,7 +15,7 @@ from mvgamba_ros.kernels.sightlines import TELLS
 from mvgamba_ros.model.arm import ORDERS, ArmConfig, ArmNetwork
 from mvgamba_ros.model.checkpoint import load_checkpoint, save_checkpoint
 from mvgamba_ros.model.first_look import BinHead
-from mvgamba_ros.model.interval import CropBatch, hull_intervals, photo_consistency, pixel_rays
+from mvgamba_ros.model.interval import CropBatch, hull_intervals, means, photo_consistency, pixel_rays
 from mvgamba_ros.model.second_look import Witnesses
 
 SMALL = ArmConfig(size=48, width=32, skip=16, bins=8, orders=ORDERS, second_look=8)
@@ -74,6 +75,12 @@ def test_the_hull_interval_of_a_sphere_holds_the_sphere_and_little_more() -> Non
     assert rays.valid.float().mean() > 0.3
     assert slack.min() > -0.05
     assert slack.mean() < 0.12
+
+
+@pytest.mark.parametrize("side", [12, 8, 4])
+def test_a_rays_mean_is_that_of_its_pixels(side: int) -> None:
+    pictures = torch.rand(2, 3, 24, 24)
+    torch.testing.assert_close(means(pictures, 24 // side), F.avg_pool2d(pictures, side))
 
 
 def test_a_known_floor_cuts_the_hull_interval() -> None:

@@ -16,7 +16,7 @@ from mvgamba_ros.geometry.rays import rays
 from mvgamba_ros.geometry.se3 import look_at
 from mvgamba_ros.surface.extract import is_watertight
 from mvgamba_ros.surface.from_gaussians import gaussians_to_mesh
-from mvgamba_ros.surface.fuse import DepthMaps, fuse_depths
+from mvgamba_ros.surface.fuse import DepthMaps, fuse_depths, smooth
 from mvgamba_ros.types import F64, Camera, Gaussians
 
 CENTRE = np.array([0.3, -0.2, 0.1])
@@ -165,6 +165,17 @@ def test_exact_depths_from_six_sides_are_fused_to_a_fifth_of_a_voxel():
         error = np.abs(radii(fuse_depths(evidence, hull)) - RADIUS)
         assert error.mean() < 0.2 * hull.voxel
         assert error.max() < hull.voxel
+
+
+def test_depths_fused_at_every_second_voxel_and_smoothed_are_as_near_as_those_fused_at_every_voxel():
+    eyes = [CENTRE + 0.25 * sign * np.eye(3)[axis] for axis in range(3) for sign in (-1, 1)]
+    maps, hull = sphere_depths(eyes), cube_hull()
+    truncation = 5 * hull.voxel
+    errors = [
+        np.abs(radii(smooth(fuse_depths(maps, hull, truncation, coarse_only), hull, truncation)) - RADIUS).mean()
+        for coarse_only in (False, True)
+    ]
+    assert errors[1] < errors[0] + 0.05 * hull.voxel
 
 
 def test_a_last_exit_bounds_what_a_first_hit_leaves_open():

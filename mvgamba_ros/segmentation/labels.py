@@ -134,6 +134,7 @@ def _floor(region: Box, height: float | None, searching: bool) -> float | None:
 
 
 def begin(window: Window, region: Box, height: float | None) -> State:
+    """What is known of ``window`` before anything was compared or learned: its depth, where it has any."""
     fixed = _depth_odds(window, region, height)
     return State(
         window=window,

@@ -40,10 +40,6 @@ MVGAMBA_INLINE void each_vector(int64_t width, Run run) {
     for (; d + LANES <= width; d += LANES) run(d, LANES);
     if (d < width) run(d, static_cast<int>(width - d));
 }
-MVGAMBA_INLINE Vec load_some(const float* p, int lanes) { return lanes == LANES ? load(p) : load_first(p, lanes); }
-MVGAMBA_INLINE void store_some(float* p, Vec v, int lanes) {
-    lanes == LANES ? store(p, v) : store_first(p, v, lanes);
-}
 
 // The convolution at one token and vector of channels, before the SiLU.
 MVGAMBA_INLINE Vec convolve(const ConvArgs& s, int64_t batch, int64_t t, int64_t d, int lanes) {

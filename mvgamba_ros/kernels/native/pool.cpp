@@ -11,10 +11,7 @@ typedef uint16_t Half;  // a bfloat16: the upper half of a float
 typedef Half HalfVec __attribute__((vector_size(LANES * 2)));
 typedef uint32_t UVec __attribute__((vector_size(LANES * 4)));
 
-MVGAMBA_INLINE Vec load_some(const float* p, int lanes) { return lanes == LANES ? load(p) : load_first(p, lanes); }
-MVGAMBA_INLINE void store_some(float* p, Vec v, int lanes) {
-    lanes == LANES ? store(p, v) : store_first(p, v, lanes);
-}
+using mvgamba::load_some, mvgamba::store_some;  // those of floats
 MVGAMBA_INLINE Vec load_some(const Half* p, int lanes) {
     HalfVec half{};
     lanes == LANES ? memcpy(&half, p, sizeof half) : memcpy(&half, p, sizeof(Half) * lanes);

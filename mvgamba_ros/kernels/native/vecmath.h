@@ -92,6 +92,12 @@ MVGAMBA_INLINE Vec load_first(const float* p, int count) {
 MVGAMBA_INLINE void store_first(float* p, Vec v, int count) { memcpy(p, &v, sizeof(float) * count); }
 #endif
 
+// Of a row's last vector, which may be a part of one.
+MVGAMBA_INLINE Vec load_some(const float* p, int lanes) { return lanes == LANES ? load(p) : load_first(p, lanes); }
+MVGAMBA_INLINE void store_some(float* p, Vec v, int lanes) {
+    lanes == LANES ? store(p, v) : store_first(p, v, lanes);
+}
+
 // Whether no lane is above `limit`; of a NaN it says no.
 MVGAMBA_INLINE bool all_at_most(Vec x, float limit) {
 #if MVGAMBA_LANES == 16
