@@ -31,11 +31,10 @@ from mvgamba_ros.srv import Reconstruct
 pytestmark = [pytest.mark.ros, pytest.mark.slow, pytest.mark.timeout(600)]
 
 
-@pytest.fixture(scope="module")
-def messages() -> list[ViewMessage]:
-    """Four views with their masks, as a request carries them."""
+def views_with_masks(count: int) -> list[ViewMessage]:
+    """As a request carries them."""
     made = []
-    for view in rendered.views(4):
+    for view in rendered.views(count):
         assert view.mask is not None
         made.append(
             ViewMessage(
@@ -46,6 +45,11 @@ def messages() -> list[ViewMessage]:
             )
         )
     return made
+
+
+@pytest.fixture(scope="module")
+def messages() -> list[ViewMessage]:
+    return views_with_masks(4)
 
 
 @pytest.fixture(scope="module")
@@ -106,10 +110,12 @@ def test_twenty_reconstructions_in_a_row_leak_no_memory(world, messages):
     assert max(resident[10:]) < 1.05 * max(resident[:10]), [round(r / 2**20, 1) for r in resident]
 
 
-def test_a_shutdown_in_the_middle_of_work_answers_and_ends_cleanly(tmp_path, messages):
+def test_a_shutdown_in_the_middle_of_work_answers_and_ends_cleanly(tmp_path):
     with World(tmp_path) as world:
-        node = world.start_node()
-        future = world.begin(Reconstruct, "/reconstructor/reconstruct", Reconstruct.Request(views=messages))
+        node = world.start_node(method="mvgamba")
+        # so much work that the signal surely comes in its middle
+        request = Reconstruct.Request(views=views_with_masks(12), refine=True)
+        future = world.begin(Reconstruct, "/reconstructor/reconstruct", request)
         world.spin(0.3)
         began = time.monotonic()
         node.send_signal(signal.SIGINT)
