@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import native_kernels
 import pytest
 import torch
 from hypothesis import given, settings
@@ -28,17 +29,13 @@ def test_outputs_and_gradients_equal_the_float64_reference(batch, length, width,
     )
     dy = torch.randn(batch, length, width, generator=g, dtype=torch.float64)
     results = []
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
+    with native_kernels.threads(threads):
         for dtype, backend in ((torch.float64, "reference"), (torch.float32, "cpu")):
             leaves = [v.detach().to(dtype).requires_grad_() for v in (x, weight, bias)]
             used = leaves if with_bias else leaves[:2]
             y = causal_conv1d(*used, silu=silu, backend=backend)
             y.backward(dy.to(dtype))
             results.append([y.detach().double(), *(v.grad.double() for v in used)])
-    finally:
-        torch.set_num_threads(before)
     for expected, got in zip(*results, strict=True):
         torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-5 * float(expected.abs().max()) + 1e-7)
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import native_kernels
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from mvgamba_ros.kernels import native
 from mvgamba_ros.kernels.pool import pool_views
 from mvgamba_ros.kernels.pool_cpu import PoolViews
 
@@ -43,26 +43,19 @@ def test_result_and_gradients_equal_the_float64_reference(
     views: int, points: int, channels: int, others: int, threads: int
 ) -> None:
     told, beside = told_and_beside(views, points, channels, others, seed=views * 1009 + points * 31 + channels)
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
+    with native_kernels.threads(threads):
         got = with_gradients(told, beside, "cpu")
-    finally:
-        torch.set_num_threads(before)
     for expected, answer in zip(with_gradients(told.double(), beside.double(), "reference"), got, strict=True):
         assert answer.dtype == torch.float32
         torch.testing.assert_close(answer.double(), expected, atol=TOLERANCE, rtol=0)
 
 
-@pytest.mark.parametrize("instructions", ["sse2", "avx2", "avx512", "neon"])
+@native_kernels.every_instruction_set
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_every_instruction_set_that_runs_here_gives_the_bits_of_the_reference(
     instructions: str, dtype: torch.dtype
 ) -> None:
-    here = native.instruction_set()
-    order = ["sse2", "avx2", "avx512"]
-    if instructions != here and (here not in order or instructions not in order[: order.index(here)]):
-        pytest.skip(f"{instructions} does not run here")
+    native_kernels.skip_unless_it_runs_here(instructions)
     told, beside = told_and_beside(3, 50, 19, 7)
     told = told.to(dtype)
     answer = PoolViews.apply(told, beside, instructions)

@@ -7,6 +7,7 @@ import math
 import sys
 import types
 
+import native_kernels
 import pytest
 import torch
 from hypothesis import given, settings
@@ -152,14 +153,10 @@ def test_huge_steps_and_inputs_give_no_nan_and_no_infinity():
 def test_thread_counts_agree():
     args = {k: v.float() for k, v in draw(2, 80, 50, 16, 9).items()}
     dy = torch.randn(2, 80, 50)
-    before = torch.get_num_threads()
-    try:
-        results = []
-        for threads in (1, 2, 4):
-            torch.set_num_threads(threads)
+    results = []
+    for threads in (1, 2, 4):
+        with native_kernels.threads(threads):
             results.append(run(args, dy))
-    finally:
-        torch.set_num_threads(before)
     for other in results[1:]:
         assert torch.equal(other["y"], results[0]["y"])  # channels are independent
         assert_close(other, results[0], 2e-6)  # B's and C's gradients are summed in another order

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+import native_kernels
 import pytest
 import torch
 from hypothesis import given, settings
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional as F
 
-from mvgamba_ros.kernels import native, sightlines_cpu
+from mvgamba_ros.kernels import sightlines_cpu
 from mvgamba_ros.kernels.sightlines import TELLS, Sightlines, ask_views, color_agreement, silhouette_interval
 
 TOLERANCE = 2e-4
@@ -90,12 +91,8 @@ def to_float32(s: dict[str, Tensor | Sightlines]) -> dict[str, Tensor | Sightlin
 )
 def test_all_three_equal_the_float64_reference(views: int, size: int, rays: int, positions: int, threads: int) -> None:
     s = scene(views, size, rays, positions, seed=views * 1009 + size * 31 + rays)
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
+    with native_kernels.threads(threads):
         got = looks(to_float32(s), positions, "cpu")
-    finally:
-        torch.set_num_threads(before)
     for expected, answer in zip(looks(s, positions, "reference"), got, strict=True):
         assert answer.dtype == torch.float32
         assert answer.shape == expected.shape
@@ -112,12 +109,9 @@ def test_the_scenes_above_show_what_they_are_to_test() -> None:
     assert 0.1 < float((said[..., 8] == 1).double().mean()) < 0.9
 
 
-@pytest.mark.parametrize("instructions", ["sse2", "avx2", "avx512", "neon"])
+@native_kernels.every_instruction_set
 def test_every_instruction_set_that_runs_here_gives_the_same(instructions: str) -> None:
-    here = native.instruction_set()
-    order = ["sse2", "avx2", "avx512"]
-    if instructions != here and (here not in order or instructions not in order[: order.index(here)]):
-        pytest.skip(f"{instructions} does not run here")
+    native_kernels.skip_unless_it_runs_here(instructions)
     s = to_float32(scene(4, 33, 50, 21, seed=3))
     rays, begins, ends = s["rays"], s["begins"], s["ends"]
     got = [
@@ -132,12 +126,10 @@ def test_every_instruction_set_that_runs_here_gives_the_same(instructions: str) 
 
 def test_the_number_of_threads_changes_no_bit() -> None:
     s = to_float32(scene(3, 32, 77, 16, seed=5))
-    before = torch.get_num_threads()
     answers = []
     for threads in (1, 2, 4):
-        torch.set_num_threads(threads)
-        answers.append(looks(s, 16, "cpu"))
-    torch.set_num_threads(before)
+        with native_kernels.threads(threads):
+            answers.append(looks(s, 16, "cpu"))
     for other in answers[1:]:
         assert all(torch.equal(a, b) for a, b in zip(answers[0], other, strict=True))
 

@@ -95,9 +95,9 @@ def means(pictures: Tensor, grid: int) -> Tensor:
 
 
 def rows_where(pick: Tensor, *grids: Tensor) -> tuple[Tensor, ...]:
-    """(P, ...) of each of ``grids`` (G, G, ...) where ``pick`` (G, G) is True, which is looked up once for all."""
+    """(P, ...) of each of ``grids`` (*S, ...) where ``pick`` (*S) is True, which is looked up once for all."""
     at = pick.flatten().nonzero()[:, 0]
-    return tuple(grid.flatten(0, 1).index_select(0, at) for grid in grids)
+    return tuple(grid.flatten(0, pick.ndim - 1).index_select(0, at) for grid in grids)
 
 
 def hull_intervals(batch: CropBatch, grid: int, whole_cube: bool = False) -> Intervals:
@@ -135,9 +135,8 @@ def photo_consistency(batch: CropBatch, rays: Intervals, bins: int) -> Tensor:
     view sees the point, 0 on rays off the object. The least one survives occlusion in all but one view.
     """
     B, V, G, _ = rays.near.shape
-    colors = (
-        torch.cat([means(batch.rgb, G), means(batch.alpha, G)[:, :, None]], 2).permute(0, 1, 3, 4, 2).contiguous()
-    )  # (B, V, G, G, 4)
+    cover = means(batch.alpha, G)[:, :, None]
+    colors = torch.cat([means(batch.rgb, G), cover], 2).permute(0, 1, 3, 4, 2).contiguous()  # (B, V, G, G, 4)
     M, o = projector(batch)
     out = torch.zeros(B, V, G, G, 2 * bins, device=rays.near.device)  # a ray's values lie next to each other
     for b in range(B):
@@ -168,5 +167,5 @@ def view_ranks(rays: Intervals) -> Tensor:
         while left:
             order.append(max(sorted(left), key=near[order[-1]].__getitem__))
             left.remove(order[-1])
-        ranks.append(sorted(range(len(order)), key=order.__getitem__))
+        ranks.append([order.index(view) for view in range(len(order))])
     return torch.tensor(ranks, device=width.device)

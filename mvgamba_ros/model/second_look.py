@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from mvgamba_ros.kernels.pool import pool_views
 from mvgamba_ros.kernels.sightlines import TELLS, Sightlines, ask_views
 from mvgamba_ros.model.along_rays import AlongRays, at_positions, mean_and_spread
-from mvgamba_ros.model.interval import CropBatch, Intervals, means, projector
+from mvgamba_ros.model.interval import CropBatch, Intervals, means, projector, rows_where
 
 REACH = 2.0
 """How far to either side positions lie, standard deviations of the first look."""
@@ -120,16 +120,12 @@ class SecondLook(nn.Module):
         share = ((torch.arange(self.positions, device=depth.device) + 0.5) / self.positions) * 2 - 1
         with torch.no_grad(), torch.autocast(features.device.type, enabled=False):
             witnesses = Witnesses.of(batch, rays, depth, spread)
-            picked = rays.valid.flatten().nonzero()[:, 0]
-            found, own, directions, near, far = (
-                x.flatten(0, 3).index_select(0, picked)
-                for x in (witnesses.found, witnesses.own, rays.directions, rays.near, rays.far)
+            above = (rays.origins[..., 2] - batch.floor[:, None])[..., None, None].expand(rays.valid.shape)
+            found, own, directions, near, far, above = rows_where(
+                rays.valid, witnesses.found, witnesses.own, rays.directions, rays.near, rays.far, above
             )
-            of_view = picked // rays.valid[0, 0].numel()
-            floors = batch.floor[:, None].expand(rays.valid.shape[:2])
-            above = (rays.origins[..., 2] - floors).flatten().index_select(0, of_view)[:, None, None]
             first, doubt = found[:, :2], found[:, 2:4]
-            near, far = near[:, None, None], far[:, None, None]
+            near, far, above = (x[:, None, None] for x in (near, far, above))
             reach = (REACH * doubt).clamp(min=LEAST)
             z = first[..., None] + reach[..., None] * share  # (R, 2, N)
             position = torch.stack(

@@ -192,11 +192,7 @@ def _darker(states: Sequence[State], where: Sequence[Bool], least: float) -> F32
 def _first_guess(states: Sequence[State], pairs: Sequence[Sequence[plane.PlanePair]], searching: bool) -> None:
     """Log-odds before anything is known of the object: what the surroundings and the plane do not explain."""
     away = [_rim(state) if searching else ~state.window.allowed for state in states]
-    told = [
-        plane.evidence(of, state.window.shape, None, state.most_of_plane)
-        for state, of in zip(states, pairs, strict=True)
-    ]
-    outside = [mask | (odds < SURELY_PLANE) for mask, odds in zip(away, told, strict=True)]
+    outside = [mask | (odds < SURELY_PLANE) for mask, odds in zip(away, _of_plane(states, pairs, None), strict=True)]
     shady = _darker(states, outside, DARKEST_SHADOW)
     background = _background(states, outside, SHADOW * shady)
     inside = [state.window.allowed & ~mask for state, mask in zip(states, outside, strict=True)]
@@ -227,12 +223,13 @@ def _first_guess(states: Sequence[State], pairs: Sequence[Sequence[plane.PlanePa
 
 
 def _of_plane(
-    states: Sequence[State], pairs: Sequence[Sequence[plane.PlanePair]], object_odds: Sequence[F32]
+    states: Sequence[State], pairs: Sequence[Sequence[plane.PlanePair]], object_odds: Sequence[F32] | None
 ) -> list[F32]:
-    """`plane.evidence` where the object may be, (h, w) of each window."""
+    """`plane.evidence`, (h, w) of each window: all over where nothing is known of the object, else where it may be."""
+    parts = [plane.ALL if object_odds is None else state.part for state in states]
     return [
-        plane.evidence(of, state.window.shape, object_odds, state.most_of_plane, state.part)
-        for state, of in zip(states, pairs, strict=True)
+        plane.evidence(of, state.window.shape, object_odds, state.most_of_plane, part)
+        for state, of, part in zip(states, pairs, parts, strict=True)
     ]
 
 

@@ -195,7 +195,7 @@ def evidence(
     shape: tuple[int, int],
     object_odds: Sequence[F32] | None,
     most: float,
-    part: Part = ALL,
+    part: Part,
 ) -> F32:
     """(h, w) log-odds that a pixel of the window of ``shape`` is not on the plane; 0 outside of the ``part`` asked for.
     ``object_odds``: (h, w) probability per window that a pixel is on the object, which hides the plane behind it, None

@@ -33,14 +33,6 @@ const float* row(const ConvArgs& s, int64_t batch, int64_t t) {
     return t < 0 ? nullptr : s.x + batch * s.x_batch + t * s.x_token;
 }
 
-// Calls run(channel, lanes) for each vector of channels; lanes is LANES but for the last.
-template <class Run>
-MVGAMBA_INLINE void each_vector(int64_t width, Run run) {
-    int64_t d = 0;
-    for (; d + LANES <= width; d += LANES) run(d, LANES);
-    if (d < width) run(d, static_cast<int>(width - d));
-}
-
 // The convolution at one token and vector of channels, before the SiLU.
 MVGAMBA_INLINE Vec convolve(const ConvArgs& s, int64_t batch, int64_t t, int64_t d, int lanes) {
     Vec sum = s.bias ? load_some(s.bias + d, lanes) : Vec{};

@@ -1,6 +1,5 @@
 // Mean and maximum over views, joined with what else is known of a point: one pass over what was told instead of four.
 // Forward only, float32 or bfloat16; ../pool.py says what it computes.
-#include <algorithm>
 #include "abi.h"
 #include "vecmath.h"
 
@@ -33,8 +32,7 @@ void pool(int64_t views, int64_t points, int64_t channels, int64_t others, int64
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (int64_t point = 0; point < points; point++) {
         T* to = out + point * width;
-        for (int64_t c = 0; c < channels; c += LANES) {
-            const int lanes = static_cast<int>(std::min<int64_t>(LANES, channels - c));
+        each_vector(channels, [&](int64_t c, int lanes) {
             const T* from = told + point * channels + c;
             Vec sum = load_some(from, lanes), most = sum;
             for (int64_t view = 1; view < views; view++) {
@@ -44,11 +42,10 @@ void pool(int64_t views, int64_t points, int64_t channels, int64_t others, int64
             }
             store_some(to + c, sum / views_f, lanes);
             store_some(to + channels + c, most, lanes);
-        }
-        for (int64_t k = 0; k < others; k += LANES) {
-            const int lanes = static_cast<int>(std::min<int64_t>(LANES, others - k));
+        });
+        each_vector(others, [&](int64_t k, int lanes) {
             store_some(to + 2 * channels + k, load_some(beside + point * others + k, lanes), lanes);
-        }
+        });
     }
 }
 

@@ -97,6 +97,13 @@ MVGAMBA_INLINE Vec load_some(const float* p, int lanes) { return lanes == LANES 
 MVGAMBA_INLINE void store_some(float* p, Vec v, int lanes) {
     lanes == LANES ? store(p, v) : store_first(p, v, lanes);
 }
+// Calls run(place, lanes) for each vector of a row of `width`; lanes is LANES but for the last.
+template <class Run>
+MVGAMBA_INLINE void each_vector(int64_t width, Run run) {
+    int64_t d = 0;
+    for (; d + LANES <= width; d += LANES) run(d, LANES);
+    if (d < width) run(d, static_cast<int>(width - d));
+}
 
 // Whether no lane is above `limit`; of a NaN it says no.
 MVGAMBA_INLINE bool all_at_most(Vec x, float limit) {
