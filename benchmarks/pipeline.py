@@ -9,7 +9,8 @@ median seconds per stage, the ratios with their bars, and the peak memory; draws
 depend on the machine and its load; the ratios much less, since everything was timed in turn.
 
 "Its own matrix products" are the very calls of one forward pass to linear and convolution (recorded, with their
-tensors) and nothing else. The forward is everything from the crops and the hull's intervals to depths and Gaussians.
+tensors) and nothing else, in torch: those of the small networks along rays as well, which otherwise run in a kernel.
+The forward is everything from the crops and the hull's intervals to depths and Gaussians.
 CAPTURE's own masks and depth are not used. OMP_NUM_THREADS sets the threads.
 """
 
@@ -35,9 +36,10 @@ from torch.overrides import TorchFunctionMode
 
 from benchmarks.captures import region
 from mvgamba_ros.io.capture import read_capture
+from mvgamba_ros.kernels import ray_layers
 from mvgamba_ros.methods import load_method, mvgamba
 from mvgamba_ros.methods.mvgamba import MVGambaMethod
-from mvgamba_ros.model import arm
+from mvgamba_ros.model import arm, second_look
 from mvgamba_ros.model.checkpoint import SHIPPED, load_checkpoint
 from mvgamba_ros.model.interval import CropBatch, Intervals, hull_intervals
 from mvgamba_ros.model.second_look import Witnesses
@@ -46,6 +48,8 @@ from mvgamba_ros.pipeline import STAGES, reconstruct
 from mvgamba_ros.types import Prompts, View
 
 Seconds = dict[str, float]
+Call = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
+"""Of a function: itself and its arguments."""
 
 INSIDE = {
     "crops": (mvgamba, "make_crops"),
@@ -53,7 +57,7 @@ INSIDE = {
     "forward": (arm.ArmNetwork, "forward"),
     "colour sweep": (arm, "photo_consistency"),
     "views prepared": (Witnesses, "of"),
-    "views asked": (Witnesses, "ask"),
+    "views asked": (second_look, "weigh_views"),
     "fuse": (mvgamba, "fuse_depths"),
     "smooth": (mvgamba, "smooth"),
     "reach": (mvgamba, "reach_silhouettes"),
@@ -74,7 +78,7 @@ ROWS = {
     "crops": "crop the views",
     "intervals": "hull interval of every ray",
     "colour sweep": "colours along every ray",
-    "witnesses": "ask the other views, closer",
+    "witnesses": "ask the other views, weigh",
     "layers": "layers of the network",
     "fuse": "fuse the depths",
     "smooth": "smooth the field",
@@ -149,10 +153,10 @@ def measure(
         calls: dict[str, tuple[str, Callable[[], object]]] = {}
         for precision, network in networks.items():
             with in_precision(precision):
-                recorded = products(network, crops, rays)
+                only_products = products(network, crops, rays)
             calls[f"{precision} forward"] = precision, partial(network, crops, rays)
             calls[f"{precision} with intervals"] = precision, partial(network, crops)
-            calls[f"{precision} products"] = precision, recorded
+            calls[f"{precision} products"] = precision, only_products
         turns: dict[str, list[float]] = defaultdict(list)
         alone: dict[str, list[float]] = defaultdict(list)
         for turn in range(runs + 1):
@@ -229,24 +233,31 @@ def timed(spent: Seconds, keep: Callable[[str, object], object]) -> Iterator[Non
 
 def products(network: arm.ArmNetwork, crops: CropBatch, rays: Intervals) -> Callable[[], None]:
     """A function that runs the matrix products of one forward pass, on the same tensors, and nothing else."""
-    with Products() as recorded:
-        network(crops, rays)
+    calls = recorded(network, crops, rays)
 
     def run() -> None:
-        for function, args, kwargs in recorded.calls:
+        for function, args, kwargs in calls:
             function(*args, **kwargs)
 
     return run
 
 
+def recorded(network: arm.ArmNetwork, crops: CropBatch, rays: Intervals) -> list[Call]:
+    """The matrix products of one forward pass; those of the small networks along rays, which run in a kernel of ours,
+    as torch runs them."""
+    with patch.object(ray_layers, "_native", lambda *_: False), Products() as seen:
+        network(crops, rays)
+    return seen.calls
+
+
 class Products(TorchFunctionMode):
-    """Records every call to linear and to a convolution; `calls` holds (function, args, kwargs)."""
+    """Records every call to linear and to a convolution; they are in `calls`."""
 
     KINDS = (torch.nn.functional.linear, torch.conv1d, torch.conv2d)
 
     def __init__(self) -> None:
         super().__init__()
-        self.calls: list[tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]] = []
+        self.calls: list[Call] = []
 
     def __torch_function__(
         self,

@@ -57,9 +57,9 @@ def test_every_stage_of_a_reconstruction_is_timed_and_little_is_left_between_the
 def test_the_products_are_those_of_all_layers_and_only_those(run: tuple[pipeline.Seconds, CropBatch]) -> None:
     _, crops = run
     network = ArmNetwork(SMALL).eval()
-    with torch.no_grad(), pipeline.Products() as recorded:
-        network(crops, hull_intervals(crops, network.grid))
-    used = {args[1].data_ptr() for _, args, _ in recorded.calls}
+    with torch.no_grad():
+        calls = pipeline.recorded(network, crops, hull_intervals(crops, network.grid))
+    used = {args[1].data_ptr() for _, args, _ in calls}
     layers = {
         name: module.weight
         for name, module in network.named_modules()
@@ -68,7 +68,7 @@ def test_the_products_are_those_of_all_layers_and_only_those(run: tuple[pipeline
     assert used == {weight.data_ptr() for weight in layers.values()}
     views = crops.alpha.shape[1]
     view_by_view = [name for name in layers if name.startswith("second_head") and name != "second_head.ray"]
-    assert len(recorded.calls) == len(layers) + (views - 1) * len(view_by_view)
+    assert len(calls) == len(layers) + (views - 1) * len(view_by_view)
 
 
 def test_the_picture_of_the_stages_is_written(run: tuple[pipeline.Seconds, CropBatch], tmp_path: Path) -> None:

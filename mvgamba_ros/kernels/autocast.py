@@ -24,7 +24,8 @@ def has_bfloat16() -> bool:
 
 def halve_weights(network: nn.Module) -> None:
     """From now on ``network`` runs inside `torch.autocast` to bfloat16 only, with the same answers to the last bit: the
-    weights of its products are rounded once, here, and no longer at every call."""
+    weights of its products are rounded once, here, and no longer at every call. Of kinds derived from torch's layers it
+    leaves the weights: those run in float32."""
     for module in network.modules():
-        if isinstance(module, nn.Linear | nn.Conv2d):
+        if type(module) in (nn.Linear, nn.Conv2d):
             module.weight.data = module.weight.data.bfloat16()

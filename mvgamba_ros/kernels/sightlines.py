@@ -120,9 +120,7 @@ def ask_views(
     behind the first hit, by its doubt, with a sign and without, and behind the last exit, likewise; how sure the view
     is of both; whether it knows at all, all before being 0 where not; and its silhouette.
     """
-    R, V = _sizes(rays)
-    _check(rays, pictures=(pictures, (V, None, None, 5)), found=(found, (V, None, None, 5)))
-    _check(rays, depths=(depths, (R, None)), own=(own, (R, 4)))
+    check_asked(rays, pictures, found, depths, own)
     if _native(backend, rays):
         return sightlines_cpu.ask_views(rays, pictures, found, depths, own, least_doubt)
     answers = []
@@ -142,6 +140,13 @@ def ask_views(
         ]
         answers.append(torch.cat([torch.cat(said, -1) * known, look[..., 4:]], -1))
     return torch.stack(answers) if answers else depths.new_zeros(0, *depths.shape, TELLS)
+
+
+def check_asked(rays: Sightlines, pictures: Tensor, found: Tensor, depths: Tensor, own: Tensor) -> None:
+    """Raises ValueError where these are not as `ask_views` takes them."""
+    R, V = _sizes(rays)
+    _check(rays, pictures=(pictures, (V, None, None, 5)), found=(found, (V, None, None, 5)))
+    _check(rays, depths=(depths, (R, None)), own=(own, (R, 4)))
 
 
 def _sizes(rays: Sightlines) -> tuple[int, int]:

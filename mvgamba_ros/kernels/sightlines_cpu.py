@@ -14,15 +14,15 @@ if TYPE_CHECKING:
     from mvgamba_ros.kernels.sightlines import Sightlines
 
 TELLS, MOST_STEPS = 10, 64
-"""As in ``native/sightlines.cpp``."""
+"""As in ``native/sightlines.h`` and ``native/sightlines.cpp``."""
 
 _POINTER = ctypes.c_void_p
 _LONG = ctypes.c_int64
 _FLOAT = ctypes.c_float
 
 
-class _Rays(ctypes.Structure):
-    """``Rays`` of ``native/sightlines.cpp``, field by field."""
+class Rays(ctypes.Structure):
+    """``Rays`` of ``native/sightlines.h``, field by field."""
 
     _fields_ = (
         *((name, _LONG) for name in ("views", "view", "size", "rays", "positions", "threads")),
@@ -40,18 +40,24 @@ def _library(instructions: str | None) -> ctypes.CDLL:
     }
     for name, types in arguments.items():
         function = getattr(library, f"mvgamba_{name}")
-        function.argtypes, function.restype = [ctypes.POINTER(_Rays), *types], None
+        function.argtypes, function.restype = [ctypes.POINTER(Rays), *types], None
     return library
+
+
+def as_argument(rays: Sightlines, size: int, positions: int) -> tuple[Rays, list[Tensor]]:
+    """``rays`` as the library takes them, and what they point to, which must be kept until the call is over."""
+    lines = [x.contiguous() for x in (rays.M, rays.o, rays.origin, rays.directions)]
+    sizes = len(rays.M), rays.view, size, len(rays.directions), positions, native.threads()
+    return Rays(*sizes, *(x.data_ptr() for x in lines)), lines
 
 
 def _call(name: str, instructions: str | None, rays: Sightlines, size: int, positions: int, *given: Any) -> None:
     """The native function ``name``. Tensors go to it by address, copied first where they are not contiguous; those that
     it writes to must be."""
-    lines = [x.contiguous() for x in (rays.M, rays.o, rays.origin, rays.directions)]
+    asked, _kept = as_argument(rays, size, positions)
     dense = [x.contiguous() if isinstance(x, Tensor) else x for x in given]  # kept until the call is over
-    sizes = len(rays.M), rays.view, size, len(rays.directions), positions, native.threads()
     arguments = [x.data_ptr() if isinstance(x, Tensor) else x for x in dense]
-    getattr(_library(instructions), f"mvgamba_{name}")(_Rays(*sizes, *(x.data_ptr() for x in lines)), *arguments)
+    getattr(_library(instructions), f"mvgamba_{name}")(asked, *arguments)
 
 
 def silhouette_interval(

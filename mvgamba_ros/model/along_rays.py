@@ -1,32 +1,26 @@
-"""What is done along the positions of every ray: convolutions, and the choice among them."""
+"""What is learned along the positions of every ray: its layers, and the choice among the positions."""
 
 from __future__ import annotations
 
 from torch import Tensor, nn
-from torch.nn import functional as F
+
+from mvgamba_ros.kernels.ray_layers import Layer
 
 
-class AlongRays(nn.Sequential):
-    """Layers over rows of positions, (R, N, C) -> (R, C', N); its `nn.Conv1d` run along the positions.
-
-    They run as convolutions of pictures one pixel high whose channels lie next to each other, as they do already:
-    `nn.Conv1d` itself takes one order of memory only, and would copy.
-    """
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = x.transpose(1, 2)[:, :, None]
-        for layer in self:
-            if isinstance(layer, nn.Conv1d):
-                x = F.conv2d(x, layer.weight[:, :, None], layer.bias, padding=(0, int(layer.padding[0])))
-            else:
-                x = layer(x)
-        return x[:, :, 0]
+class RayLinear(nn.Linear):
+    """A dense layer of each position along a ray, for `kernels.ray_layers`, which runs it in float32: `halve_weights`
+    leaves its weights as they are."""
 
 
-def at_positions(of_rays: Tensor, positions: int) -> Tensor:
-    """(R, C) -> (R, positions, C), each ray's at each of its positions. As a copy: added to something as a broadcast
-    view, whose runs are one ray's channels long, it costs many times as much."""
-    return of_rays.repeat_interleave(positions, 0).unflatten(0, (-1, positions))
+def layer(module: nn.Linear | nn.Conv1d) -> Layer:
+    """``module``, which has a bias, as `kernels.ray_layers` takes it."""
+    assert module.bias is not None
+    return module.weight, module.bias
+
+
+def layers(modules: nn.Sequential) -> list[Layer]:
+    """The dense layers or convolutions among ``modules``; what lies between is `kernels.ray_layers`' own."""
+    return [layer(module) for module in modules if isinstance(module, nn.Linear | nn.Conv1d)]
 
 
 def mean_and_spread(logits: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:

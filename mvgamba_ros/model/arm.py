@@ -237,11 +237,11 @@ class ArmNetwork(nn.Module):
 
         share = (torch.arange(c.bins, device=features.device) + 0.5) / c.bins
         near, interval = of_ray(rays.near)[:, None], of_ray(rays.far - rays.near)[:, None]
-        z = (near + interval * share)[..., None]
-        points = of_view(rays.origins)[:, None] + z * of_ray(rays.directions)[:, None]
-        above = points[..., 2:] - of_view(batch.floor[:, None].expand(rays.near.shape[:2]))[:, None, None]
-        at_bins = [agreement.transpose(1, 2), points, interval[:, None].expand(-1, c.bins, -1), above.clamp(-2, 2)]
-        logits = self.depth_head(features, torch.cat(at_bins, -1)).float()
+        z = (near + interval * share)[:, None]
+        points = of_view(rays.origins)[..., None] + z * of_ray(rays.directions)[..., None]  # (R, 3, bins)
+        above = points[:, 2:] - of_view(batch.floor[:, None].expand(rays.near.shape[:2]))[:, None, None]
+        at_bins = [agreement, points, interval[..., None].expand(-1, -1, c.bins), above.clamp(-2, 2)]
+        logits = self.depth_head(features, torch.cat(at_bins, 1)).float()
         mean, spread = mean_and_spread(logits, share)
         depth, spread = near + interval * mean, interval * spread
 

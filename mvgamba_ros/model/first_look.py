@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from mvgamba_ros.model.along_rays import AlongRays, at_positions
+from mvgamba_ros.kernels.ray_layers import along_rays
+from mvgamba_ros.model.along_rays import RayLinear, layer, layers
 
 
 class BinHead(nn.Module):
@@ -23,8 +24,8 @@ class BinHead(nn.Module):
         super().__init__()
         self.ray = nn.Linear(features, width)
         self.direct = nn.Linear(features, 2 * bins)
-        self.bin = nn.Linear(self.AT_BIN, width)
-        self.along = AlongRays(
+        self.bin = RayLinear(self.AT_BIN, width)
+        self.along = nn.Sequential(
             nn.ReLU(inplace=True),
             nn.Conv1d(width, width, 3, padding=1),
             nn.ReLU(inplace=True),
@@ -36,9 +37,6 @@ class BinHead(nn.Module):
             self.direct.bias.copy_(torch.cat([ramp, -ramp]))
 
     def forward(self, features: Tensor, at_bins: Tensor) -> Tensor:
+        """``features`` (R, C) and ``at_bins`` (R, AT_BIN, bins)."""
         direct = self.direct(features).unflatten(-1, (2, -1))
-        if not len(features):  # silhouettes that share nothing: a picture without rows cannot be convolved
-            return direct
-        return direct + self.along(
-            self.bin(at_bins).add_(at_positions(self.ray(features), at_bins.shape[1]))
-        )  # within: (R, bins, width)
+        return direct + along_rays(at_bins, self.ray(features), layer(self.bin), layers(self.along))

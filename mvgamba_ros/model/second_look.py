@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from mvgamba_ros.kernels.pool import pool_views
-from mvgamba_ros.kernels.sightlines import TELLS, Sightlines, ask_views
-from mvgamba_ros.model.along_rays import AlongRays, at_positions, mean_and_spread
+from mvgamba_ros.kernels.ray_layers import weigh_views
+from mvgamba_ros.kernels.sightlines import TELLS, Sightlines
+from mvgamba_ros.model.along_rays import RayLinear, layer, layers, mean_and_spread
 from mvgamba_ros.model.interval import CropBatch, Intervals, means, projector, rows_where
 
 REACH = 2.0
@@ -71,15 +71,11 @@ class Witnesses:
         found = torch.cat([depth, spread, rays.valid[..., None].float()], -1)
         return cls(pictures, own, found, *projector(batch))
 
-    def ask(self, scene: int, view: int, origin: Tensor, directions: Tensor, depths: Tensor, own: Tensor) -> Tensor:
-        """What the other views of ``scene`` say of the points at ``depths`` (R, N) of rays of ``view``, ``origin`` (3,)
-        and ``directions`` (R, 3), that look like ``own`` (R, 4).
-
-        -> (W, R, N, TELLS) as `ask_views` has it, W of them; one that says nothing where there is no other.
-        """
+    def asked_by(self, scene: int, view: int, origin: Tensor, directions: Tensor) -> tuple[Sightlines, Tensor, Tensor]:
+        """The rays of ``view`` of ``scene``, from ``origin`` (3,) in ``directions`` (R, 3), and the pictures and depths
+        of the scene's views, as `kernels.sightlines.ask_views` takes them."""
         lines = Sightlines(view, self.M[scene], self.o[scene], origin, directions)
-        said = ask_views(lines, self.pictures[scene], self.found[scene], depths, own, LEAST)
-        return said if len(said) else said.new_zeros(1, *said.shape[1:])
+        return lines, self.pictures[scene], self.found[scene]
 
 
 def _neighbourhood(x: Tensor) -> Tensor:
@@ -97,20 +93,18 @@ class SecondLook(nn.Module):
     def __init__(self, features: int, positions: int, width: int = 16) -> None:
         super().__init__()
         self.positions, self.width = positions, width
-        self.view = nn.Sequential(
-            nn.Linear(TELLS, width), nn.ReLU(inplace=True), nn.Linear(width, width), nn.ReLU(inplace=True)
-        )
+        self.view = nn.Sequential(RayLinear(TELLS, width), nn.ReLU(), RayLinear(width, width), nn.ReLU())
         self.ray = nn.Linear(features, 2 * width)
-        self.position = nn.Linear(2 * width + AT_POSITION, width)
+        self.position = RayLinear(2 * width + AT_POSITION, width)
         last = nn.Conv1d(width, 1, 3, padding=1)
         for parameter in last.parameters():
             nn.init.zeros_(parameter)
-        self.along = AlongRays(
-            nn.ReLU(inplace=True),
+        self.along = nn.Sequential(
+            nn.ReLU(),
             nn.Conv1d(width, width, 3, padding=1),
-            nn.ReLU(inplace=True),
+            nn.ReLU(),
             nn.Conv1d(width, width, 3, padding=1),
-            nn.ReLU(inplace=True),
+            nn.ReLU(),
             last,
         )
 
@@ -137,19 +131,20 @@ class SecondLook(nn.Module):
                     (above + z * directions[:, 2, None, None]).clamp(-2, 2),
                     (reach / doubt.clamp(min=1e-3)).clamp(max=8)[..., None].expand_as(z) / 4,
                 ],
-                -1,
-            ).flatten(1, 2)
+                2,
+            )  # (R, 2, 6, N)
             # before it has learned anything: as likely as the first look's mean and spread say
             prior = -0.5 * (reach[..., None] * share / doubt[..., None].clamp(min=5e-3)).square()
         # view by view: what all of them are told of all points at once is larger than the caches
         counts = rays.valid.flatten(0, 1).flatten(1).sum(1).tolist()
-        parts = (x.split(counts) for x in (self.ray(features), directions, z.flatten(1), own, position))
+        of_rays = self.ray(features).unflatten(1, (2, self.width))
+        parts = (x.split(counts) for x in (directions, z, own, position, of_rays))
         told = [
             self._of_view(divmod(i, rays.valid.shape[1]), witnesses, rays, *part)
             for i, part in enumerate(zip(*parts, strict=True))
             if counts[i]
         ]
-        logits = (torch.cat(told) if told else depth.new_zeros(0, self.positions)).view(z.shape) + prior
+        logits = (torch.cat(told) if told else depth.new_zeros(0, 2, self.positions)) + prior
         mean, spread = mean_and_spread(logits, share)
         return Closer(logits, reach, first + reach * mean, reach * spread)
 
@@ -158,18 +153,15 @@ class SecondLook(nn.Module):
         at: tuple[int, int],
         witnesses: Witnesses,
         rays: Intervals,
-        of_rays: Tensor,
         directions: Tensor,
         depths: Tensor,
         own: Tensor,
         position: Tensor,
+        of_rays: Tensor,
     ) -> Tensor:
-        """What is learned of ``depths`` (P, 2 * N) along the valid rays of view ``at`` (scene, view), (2 * P, N), from
-        what the others say of them, what is made of the rays' features, (P, 2 * width), and ``position`` (P, 2 * N, 6).
+        """What is learned of ``depths`` (P, 2, N) along the valid rays of view ``at`` (scene, view), (P, 2, N), from
+        what the others say of them, ``position`` (P, 2, 6, N), and what is made of the rays' features, (P, 2, width).
         """
-        with torch.autocast(of_rays.device.type, enabled=False):
-            said = witnesses.ask(*at, rays.origins[at], directions, depths, own)
-        told = self.view(said)
-        x = self.position(pool_views(told.flatten(1, 2), position.flatten(0, 1)))
-        x = x.view(-1, self.positions, self.width).add_(at_positions(of_rays.view(-1, self.width), self.positions))
-        return self.along(x).float()[:, 0]
+        asked = *witnesses.asked_by(*at, rays.origins[at], directions), depths, own, LEAST
+        weighed = layers(self.view), position, of_rays, layer(self.position), layers(self.along)
+        return weigh_views(*asked, *weighed).float()[:, :, 0]
