@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from mvgamba_ros.geometry.camera import projection
+from mvgamba_ros.kernels.plane import plane_agreement
 from mvgamba_ros.parallel import each
-from mvgamba_ros.segmentation.plane import TOLERANCE, medians, sample, weighted
+from mvgamba_ros.segmentation.plane import TOLERANCE, weighted
 from mvgamba_ros.segmentation.region import Window, distance_from_middle
-from mvgamba_ros.types import F32, F64, Bool, Box
+from mvgamba_ros.types import F32, F64, Box
 
 FINEST = 0.0005
 """Heights are told apart no finer than this, metres."""
@@ -51,9 +52,9 @@ def estimate_height(windows: Sequence[Window], region: Box, anywhere: bool = Fal
     step = max(2.0 * reach / HEIGHTS, FINEST)
     if high - low < 8 * step:
         return None, 0.0
-    planes = _planes(windows, region, anywhere)
+    planes = _Planes.around(windows, region, anywhere)
     heights = np.arange(low, high + step, step)
-    share, compared = _shares(planes, heights)
+    share, compared = planes.shares(heights)
     enough = compared >= max(ENOUGH, 0.25 * float(compared.max()))
     excess = np.zeros(len(heights))
     for k in range(3, len(heights) - 3):  # above what is usual a little higher and lower: a peak, not a slope
@@ -72,82 +73,56 @@ def estimate_height(windows: Sequence[Window], region: Box, anywhere: bool = Fal
 def refine_height(windows: Sequence[Window], region: Box, height: float) -> float:
     """``height`` of `estimate_height` in windows of a wider region, as exactly as these tell; as it is where they show
     too little of the plane."""
-    planes = _planes(windows, region, anywhere=False)
+    planes = _Planes.around(windows, region, anywhere=False)
     heights = height + np.arange(-NEARBY, NEARBY + FINEST, NEARBY_STEP)
-    share, compared = _shares(planes, heights)
+    share, compared = planes.shares(heights)
     if compared[len(heights) // 2] < ENOUGH:
         return height
     best = int(share.argmax())
     return _finest(planes, float(heights[best]), float(share[best]), NEARBY_STEP)
 
 
-def _finest(planes: Sequence[_Plane], height: float, share: float, step: float) -> float:
+def _finest(planes: _Planes, height: float, share: float, step: float) -> float:
     """The height near ``height``, where steps of ``step`` have found it with ``share`` alike, in steps of `FINEST`."""
     while step > FINEST:
         step /= 2.0
-        (below, above), _ = _shares(planes, height + step * np.array([-1.0, 1.0]))
+        (below, above), _ = planes.shares(height + step * np.array([-1.0, 1.0]))
         shares = below, share, above
         share = max(shares)
         height += step * (shares.index(share) - 1)
     return height
 
 
-def _shares(planes: Sequence[_Plane], heights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Which share of the plane's points looks alike at each of ``heights`` (H,), and how many were compared, (H,)."""
-    alike, compared = np.array([_agreement(planes, height) for height in heights]).T
-    return alike / np.maximum(compared, 1.0), compared
-
-
-def _planes(windows: Sequence[Window], region: Box, anywhere: bool) -> list[_Plane]:
-    """Each window's grid of points on the plane around ``region``; see `estimate_height`."""
-    radius, center = 0.75 * float(np.linalg.norm(region.size)), region.T_world_box[:3, 3]
-    line = np.linspace(-radius, radius, GRID)
-    grid = np.stack(np.meshgrid(line + center[0], line + center[1]), axis=-1).reshape(-1, 2)
-    return each(lambda window: _Plane.of(window, grid, anywhere), windows)
-
-
 @dataclass(frozen=True)
-class _Plane:
-    """A grid of points on the plane z = 0 in one window's homogeneous pixels, (3, N), and what one metre up adds, (3,).
-    ``picture`` (h, w, 4): colour, and 1 where the window counts."""
+class _Planes:
+    """A grid of N points on the plane z = 0 in V windows, as `kernels.plane.plane_agreement` takes it: ``pictures``,
+    ``flat`` (V, 3, N) and ``up`` (V, 3)."""
 
-    picture: F32
+    pictures: list[F32]
     flat: F64
     up: F64
 
     @classmethod
-    def of(cls, window: Window, grid: F64, anywhere: bool) -> _Plane:
-        lab = weighted(window)
-        counts = distance_from_middle(window) > MIDDLE if anywhere else ~window.allowed
-        picture = np.dstack([lab, counts.astype(np.float32)])
-        M = projection(window.camera, window.T_world_camera)
-        return cls(picture, M[:, :2] @ grid.T + M[:, 3:], M[:, 2])
+    def around(cls, windows: Sequence[Window], region: Box, anywhere: bool) -> _Planes:
+        """A square of points around ``region``; see `estimate_height`."""
+        radius, center = 0.75 * float(np.linalg.norm(region.size)), region.T_world_box[:3, 3]
+        line = np.linspace(-radius, radius, GRID)
+        grid = np.stack(np.meshgrid(line + center[0], line + center[1]), axis=-1).reshape(-1, 2)
+        M = np.stack([projection(window.camera, window.T_world_camera) for window in windows])
+        flat = M[:, :, :2] @ grid.T + M[:, :, 3:]
+        # pixels' centres at whole numbers
+        flat[:, :2] -= 0.5 * flat[:, 2:]
+        up = M[:, :, 2].copy()
+        up[:, :2] -= 0.5 * up[:, 2:]
+        return cls(each(lambda window: _picture(window, anywhere), windows), flat, up)
 
-    def at(self, height: float) -> tuple[F32, Bool]:
-        """Colours (3, N) of the grid's points at ``height``, and which of them the window shows, (N,)."""
-        x, y, z = self.flat + height * self.up[:, None]
-        ahead = z > 0.0
-        z = np.where(ahead, z, 1.0)
-        columns = np.clip(x / z - 0.5, -1e4, 1e4).astype(np.float32)
-        rows = np.clip(y / z - 0.5, -1e4, 1e4).astype(np.float32)
-        inside = ahead & (columns > 0) & (rows > 0)
-        inside &= (columns < self.picture.shape[1] - 1) & (rows < self.picture.shape[0] - 1)
-        seen = sample(self.picture, columns[None], rows[None])[0]
-        return np.ascontiguousarray(seen[:, :3].T), inside & (seen[:, 3] > 0.5)
+    def shares(self, heights: F64) -> tuple[F64, F64]:
+        """Which share of the points looks alike at each of ``heights`` (H,), and how many were compared, (H,)."""
+        alike, compared = plane_agreement(self.pictures, self.flat, self.up, heights, 1.5 * TOLERANCE)
+        return alike / np.maximum(compared, 1.0), compared
 
 
-def _agreement(planes: Sequence[_Plane], height: float) -> tuple[float, float]:
-    """How many points of the plane look alike in a pair of views, each counted up to 1, and how many were compared."""
-    colors, valid = zip(*(each.at(height) for each in planes), strict=True)
-    alike, compared = 0.0, 0.0
-    for i in range(len(colors)):
-        for j in range(i):
-            both = np.flatnonzero(valid[i] & valid[j])
-            if len(both) < 34:
-                continue
-            difference = colors[i].take(both, axis=1) - colors[j].take(both, axis=1)
-            difference -= medians(difference)  # the views may expose differently
-            distance = np.sqrt((difference**2).sum(axis=0))
-            alike += float(np.maximum(1.0 - distance / (1.5 * TOLERANCE), 0.0).sum())
-            compared += float(len(both))
-    return alike, compared
+def _picture(window: Window, anywhere: bool) -> F32:
+    """(h, w, 4): the window's colours, and 1 where it counts."""
+    counts = distance_from_middle(window) > MIDDLE if anywhere else ~window.allowed
+    return np.dstack([weighted(window), counts.astype(np.float32)])

@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import cast
 
 import cv2
 import numpy as np
 from scipy.ndimage import uniform_filter
 
 from mvgamba_ros.geometry.camera import projection
+from mvgamba_ros.kernels.plane import matches, medians, sample, through_plane
 from mvgamba_ros.parallel import each
 from mvgamba_ros.segmentation.colors import CELLS, cells
 from mvgamba_ros.segmentation.region import Window
@@ -77,41 +77,9 @@ def _from_plane(window: Window, height: float) -> F64:
     return np.column_stack([P[:, 0], P[:, 1], height * P[:, 2] + P[:, 3]])
 
 
-def _warp(shape: tuple[int, int], mine: F64, others: F64) -> tuple[F32, F32, Bool]:
-    """Where in another window each pixel's point of a plane is, columns and rows (h, w) of ``shape``, and True where
-    both cameras have it before them. Both windows as `_from_plane` gives them: two pictures of a plane are a homography
-    apart."""
-    to_plane = np.linalg.inv(mine)
-    to_other = others @ to_plane
-    x, y = np.arange(shape[1]) + 0.5, np.arange(shape[0])[:, None] + 0.5
-
-    def row(H: F64) -> F64:
-        return H[0] * x + (H[1] * y + H[2])
-
-    ahead, depth = row(to_plane[2]) > 0.0, row(to_other[2])
-    before_both = ahead & (depth > 0.0)
-    scale = np.divide(1.0, depth, out=np.zeros(shape), where=before_both)
-    columns, rows = (np.clip(row(H) * scale - 0.5, -1e4, 1e4).astype(np.float32) for H in to_other[:2])
-    return columns, rows, before_both
-
-
 def weighted(window: Window) -> F32:
     """(h, w, 3): the window's colours as they are compared."""
     return cv2.multiply(cv2.GaussianBlur(window.lab, (0, 0), 0.7), WEIGHT)  # type: ignore[call-overload]
-
-
-def _brighter(lab: F32, gain: tuple[float, ...]) -> F32:
-    return cv2.add(lab, gain)  # type: ignore[call-overload]
-
-
-def _envelope(lab: F32) -> tuple[F32, F32]:
-    """Lowest and highest value in each pixel's 3x3 neighbourhood: whatever a pixel's misalignment could show."""
-    kernel = np.ones((3, 3), np.uint8)
-    return cv2.erode(lab, kernel), cv2.dilate(lab, kernel)  # type: ignore[return-value]
-
-
-def sample(image: F32, columns: F32, rows: F32) -> F32:
-    return cv2.remap(image, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # type: ignore
 
 
 def compare(
@@ -121,59 +89,48 @@ def compare(
     ``searching``: the object may be small in its windows."""
     steps = BESIDE_WIDE if searching else BESIDE
     labs = [weighted(window) for window in windows]
-    envelopes = [_envelope(lab) for lab in labs]
+    looks = [_looks(window, lab) for window, lab in zip(windows, labs, strict=True)]
     from_plane = [_from_plane(window, height) for window in windows]
     axes = np.array([window.T_world_camera[:3, 2] for window in windows])
 
     def comparisons(i: int) -> list[PlanePair]:
-        window = windows[i]
+        window, lab, colors = windows[i], np.ascontiguousarray(labs[i].transpose(2, 0, 1)), cells(labs[i])
+        to_plane = np.linalg.inv(from_plane[i])
         others = [j for j in np.argsort(-axes @ axes[i]) if j != i][:neighbours]
         pairs = []
         for j in others:
-            other = windows[j]
-            columns, rows, seen = _warp(window.shape, from_plane[i], from_plane[j])
-            seen &= (columns > 0) & (rows > 0) & (columns < other.shape[1] - 1) & (rows < other.shape[0] - 1)
-            lower, upper = sample(envelopes[j][0], columns, rows), sample(envelopes[j][1], columns, rows)
-            outside = seen & ~window.allowed & (sample(other.allowed.astype(np.float32), columns, rows) < 0.5)
+            # two pictures of a plane are a homography apart
+            columns, rows, seen, shown = through_plane(window.shape, to_plane[2], from_plane[j] @ to_plane, looks[j])
+            lower, upper = shown[:3], shown[3:6]
+            outside = seen & ~window.allowed & (shown[6] < 0.5)
             # the two cameras may expose differently: match the medians of what both show of the table
             table = np.flatnonzero(outside)
             table = table[:: max(1, len(table) // ENOUGH)]
+            gain = np.zeros((3, 1), np.float32)
             if len(table) > 200:
-                mine, least, most = (x.reshape(-1, 3).take(table, axis=0) for x in (labs[i], lower, upper))
-                gain = (*medians((mine - 0.5 * (least + most)).T)[:, 0].tolist(), 0.0)  # OpenCV takes four
-            else:
-                gain = (0.0, 0.0, 0.0, 0.0)
-            lower, upper, same = (_brighter(x, gain) for x in (lower, upper, labs[j]))
-            match = seen & _matches(labs[i], lower, upper)
-            chance = _chance(labs[i], same, lower, upper, steps)
-            pairs.append(PlanePair(int(j), seen, outside, match, columns, rows, chance))
+                mine, least, most = (x.reshape(3, -1).take(table, axis=1) for x in (lab, lower, upper))
+                gain = medians(mine - 0.5 * (least + most))
+            lower, upper = lower + gain[:, None], upper + gain[:, None]
+            by_color = _share(cells(labs[j] + gain[:, 0]))[colors]
+            match, chance = matches(lab, lower, upper, TOLERANCE, steps, by_color)
+            pairs.append(PlanePair(int(j), seen, outside, seen & match, columns, rows, chance))
         return pairs
 
     return each(comparisons, range(len(windows)))
 
 
-def _chance(lab: F32, other: F32, lower: F32, upper: F32, steps: Sequence[int]) -> F32:
-    """(h, w): how often each colour of ``lab`` would match without a plane: the share of all pixels of the ``other``
-    image that it matches, or of those ``steps`` beside its partner (``lower``, ``upper``), whichever is higher. An
-    object of one colour matches itself, whatever the plane."""
-    counts = np.bincount(cells(other).ravel(), minlength=int(np.prod(CELLS))).astype(np.float32).reshape(CELLS)
-    share = (27.0 / other[..., 0].size) * uniform_filter(counts, 3, mode="constant").ravel()
-    height, width = lab.shape[:2]
-    far = max(steps)
-    low, high = (cast(F32, cv2.copyMakeBorder(x, far, far, far, far, cv2.BORDER_WRAP)) for x in (lower, upper))
-    chance = share[cells(lab)]
-    for k in steps:
-        beside = np.zeros((height, width), np.uint8)
-        for dy, dx in ((0, k), (0, -k), (k, 0), (-k, 0)):
-            moved = np.s_[far + dy : far + dy + height, far + dx : far + dx + width]
-            beside += _matches(lab, low[moved], high[moved])
-        chance = np.maximum(chance, np.float32(0.25) * beside)
-    return chance
+def _looks(window: Window, lab: F32) -> F32:
+    """(h, w, 8): lowest and highest value in each pixel's 3x3 neighbourhood in ``lab``, whatever a misalignment of a
+    pixel could show; where the object may be; and nothing."""
+    kernel = np.ones((3, 3), np.uint8)
+    allowed = window.allowed.astype(np.float32)
+    return np.dstack([cv2.erode(lab, kernel), cv2.dilate(lab, kernel), allowed, np.zeros_like(allowed)])
 
 
-def _matches(lab: F32, lower: F32, upper: F32) -> Bool:
-    away = cv2.subtract(lab, cv2.min(cv2.max(lab, lower), upper))
-    return cv2.transform(cv2.multiply(away, away), np.ones((1, 3), np.float32)) < TOLERANCE**2
+def _share(cells_shown: np.ndarray) -> F32:
+    """For each cell of colours the share of a picture's pixels, of which these are the cells, that are near it."""
+    counts = np.bincount(cells_shown.ravel(), minlength=int(np.prod(CELLS))).astype(np.float32).reshape(CELLS)
+    return ((27.0 / cells_shown.size) * uniform_filter(counts, 3, mode="constant")).ravel()
 
 
 def most_evidence(pairs: Sequence[PlanePair]) -> float:
@@ -214,11 +171,3 @@ def evidence(
         asked += pair.seen[part] * np.log(ratio, out=ratio)
     np.clip(0.8 * asked, -4.0, most, out=asked)
     return total
-
-
-def medians(rows: F32) -> F32:
-    """(R, 1) of finite ``rows`` (R, N): `np.median`'s, which for rows this short takes longer to begin than to sort."""
-    upper = rows.shape[1] // 2
-    lower = (rows.shape[1] - 1) // 2
-    parted = np.partition(rows, (lower, upper), axis=1)
-    return 0.5 * (parted[:, lower, None] + parted[:, upper, None])
