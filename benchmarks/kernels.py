@@ -17,13 +17,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from mvgamba_ros.kernels import native, selective_scan
+from mvgamba_ros.kernels.plane import matches, plane_agreement, through_plane
 from mvgamba_ros.kernels.pool import pool_views
-from mvgamba_ros.kernels.sightlines import Sightlines, ask_views, color_agreement, silhouette_interval
+from mvgamba_ros.kernels.ray_layers import Layer, along_rays, weigh_views
+from mvgamba_ros.kernels.sightlines import TELLS, Sightlines, ask_views, color_agreement, silhouette_interval
 from mvgamba_ros.model.mamba import Mamba
 
 STATES = 16
@@ -178,8 +181,8 @@ def block_table(shapes: list[tuple[int, int]], repeats: int) -> None:
 
 
 def sightlines_table(repeats: int) -> None:
-    """The look-ups of the shipped network for one view of four: crops of 128 pixels, 64 x 64 rays, a third of them on
-    the object."""
+    """The look-ups of the shipped network for one view of four, and its small networks along the rays: crops of 128
+    pixels, 64 x 64 rays, a third of them on the object."""
     views, size, grid, rays = 4, 128, 64, 1300
     turns = torch.linspace(0, 6.28 * (views - 1) / views, views)
     zero, one = torch.zeros(views), torch.ones(views)
@@ -195,6 +198,11 @@ def sightlines_table(repeats: int) -> None:
     colors, depths, own = torch.rand(views, grid, grid, 4), 3.5 + torch.rand(rays, 32), torch.rand(rays, 4)
     told, position = torch.rand(views - 1, rays * 32, 16), torch.rand(rays * 32, 6)
     half = told.bfloat16()
+    of_bins, of_views, dense = layers((16, 7)), layers((16, TELLS), (16, 16)), layers((16, 38))
+    first, second = layers((16, 16, 3), (2, 16, 3)), layers((16, 16, 3), (16, 16, 3), (1, 16, 3))
+    at_bins, of_rays = torch.rand(rays, 7, 16), torch.rand(rays, 2, 16)
+    asked = lines, pictures, found, depths.unflatten(1, (2, 16)), own, 0.02
+    weighed = of_views, torch.rand(rays, 2, 6, 16), of_rays, *dense, second
     looks: dict[str, Callable[[str], object]] = {
         "silhouette_interval": lambda b: silhouette_interval(
             lines, pictures[..., 4], -1.0, 0.02, begins, ends, 40, backend=b
@@ -203,15 +211,46 @@ def sightlines_table(repeats: int) -> None:
         "ask_views": lambda b: ask_views(lines, pictures, found, depths, own, 0.02, backend=b),
         "pool_views, float32": lambda b: pool_views(told, position, backend=b),
         "pool_views, bfloat16": lambda b: pool_views(half, position, backend=b),
+        "along_rays": lambda b: along_rays(at_bins, of_rays[:, 0], *of_bins, first, backend=b),
+        "weigh_views": lambda b: weigh_views(*asked, *weighed, backend=b),
     }
-    print(f"\nLook-ups along {rays} rays of one view in {views - 1} others, and what these say made one")
-    print("| | ours ms | torch ms | ratio |")
+    beside_reference(f"{rays} rays of one view and {views - 1} others, {size} pixels a side", looks, "torch", repeats)
+
+
+def layers(*sizes: tuple[int, ...]) -> list[Layer]:
+    """Random ones of weights (outputs, inputs) or (outputs, inputs, taps)."""
+    return [(0.2 * torch.randn(*size), torch.randn(size[0])) for size in sizes]
+
+
+def plane_table(repeats: int) -> None:
+    """What the segmenter compares through the support plane: four windows of 224 pixels a side, 64 heights."""
+    g = np.random.default_rng(0)
+    side, points = 224, 2304
+    waves = np.sin(0.1 * np.arange(side))[:, None, None] * np.cos(0.1 * np.arange(side))[None, :, None]
+    picture = (50 + 40 * waves + g.normal(0, 2, (side, side, 8))).astype(np.float32)
+    seen = [np.ascontiguousarray(np.dstack([picture[..., :3], picture[..., :1] > 0])) for _ in range(4)]
+    flat = np.stack([np.concatenate([g.uniform(0, side, (2, points)), np.ones((1, points))]) for _ in range(4)])
+    up, heights = g.uniform(-9, 9, (4, 3)) * [1, 1, 0], np.linspace(-1, 1, 64)
+    ahead, to_other = np.array([0.0, 0.0, 1.0]), np.array([[1, 0.05, 3], [-0.04, 1, 2], [1e-4, 0, 1]])
+    shown = through_plane((side, side), ahead, to_other, picture)[3]
+    lab, chance = np.ascontiguousarray(picture[..., :3].transpose(2, 0, 1)), np.zeros((side, side), np.float32)
+    compared: dict[str, Callable[[str], object]] = {
+        "plane_agreement": lambda b: plane_agreement(seen, flat, up, heights, 10.0, backend=b),
+        "through_plane": lambda b: through_plane((side, side), ahead, to_other, picture, backend=b),
+        "matches": lambda b: matches(lab, shown[:3], shown[3:6], 7.0, (6, 20), chance, backend=b),
+    }
+    beside_reference(f"four windows of {side} pixels a side", compared, "OpenCV and numpy", repeats)
+
+
+def beside_reference(setting: str, calls: dict[str, Callable[[str], object]], theirs: str, repeats: int) -> None:
+    """Each of ``calls`` by its native backend and by its reference."""
+    print(f"\n| {setting} | ours ms | {theirs} ms | ratio |")
     print("|---|---|---|---|")
-    for name, look in looks.items():
+    for name, call in calls.items():
         with torch.no_grad():
-            t = medians({backend: partial(look, backend) for backend in ("cpu", "reference")}, 10 * repeats)
-        ours, theirs = t["cpu"], t["reference"]
-        print(f"| {name} | {1e3 * ours:.2f} | {1e3 * theirs:.2f} | {theirs / ours:.1f}x |", flush=True)
+            t = medians({backend: partial(call, backend) for backend in ("cpu", "reference")}, 10 * repeats)
+        ratio = t["reference"] / t["cpu"]
+        print(f"| {name} | {1e3 * t['cpu']:.2f} | {1e3 * t['reference']:.2f} | {ratio:.1f}x |", flush=True)
 
 
 def cost_plot(lengths: list[int], repeats: int, path: Path) -> None:
@@ -264,6 +303,7 @@ def main() -> None:
     scan_table(SCANS[:1] if arguments.quick else SCANS, arguments.repeats)
     block_table(BLOCKS[:3] if arguments.quick else BLOCKS, arguments.repeats)
     sightlines_table(arguments.repeats)
+    plane_table(arguments.repeats)
     if not arguments.quick:
         cost_plot(COST_LENGTHS, arguments.repeats, arguments.plot)
         subprocess.run([sys.executable, "-m", "benchmarks.kernels_rasterize"], check=True)
