@@ -11,7 +11,8 @@ from scipy import ndimage
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.hull import VisualHull
-from mvgamba_ros.surface.extract import divide, field_to_mesh, is_watertight
+from mvgamba_ros.surface import extract
+from mvgamba_ros.surface.extract import divide, field_to_mesh, is_watertight, solid, solid_to_mesh
 from mvgamba_ros.types import F64, Mesh
 
 VOXEL = 0.002
@@ -91,6 +92,41 @@ def test_faces_too_few_for_the_surface_are_refused_with_the_number_it_needs():
     with pytest.raises(ReconstructionError, match=r"max_faces 100 .*at least \d+") as caught:
         field_to_mesh(shape(field / np.abs(field).max() * VOXEL), 100)
     assert caught.value.code is ErrorCode.BAD_OPTION
+
+
+@pytest.mark.parametrize("n", [80, 81])
+def test_a_thick_solid_is_marched_at_every_second_voxel_and_as_round(n: int):
+    radius = 38 * VOXEL
+    field = radius - np.linalg.norm(grid(n), axis=-1)
+    clean = solid(shape(field))
+    coarse = extract._coarsened(clean)
+    assert coarse.voxel == 2 * VOXEL
+    assert is_watertight(extract._march(coarse)[1])
+    mesh = field_to_mesh(shape(field), denoised=True)
+    fine = solid_to_mesh(clean, denoised=False)
+    assert is_watertight(mesh.faces)
+    assert as_trimesh(mesh).volume == pytest.approx(as_trimesh(fine).volume, rel=0.01)
+    assert np.abs(np.linalg.norm(mesh.vertices, axis=1) - radius).max() < VOXEL / 3
+
+
+def test_a_plate_counts_as_thick_as_it_is():
+    plate = np.full((48, 48, 48), -1.0)
+    plate[3:45, 3:45, 20:26] = 1.0
+    assert extract._thickness(shape(plate)) == pytest.approx(1.5 * 6, rel=0.25)  # level, so without the allowance
+
+
+@pytest.mark.parametrize("radius", [1.0, 1.5, 2.5])
+def test_a_wire_handle_on_a_thick_body_stays_whole(radius: float):
+    points = grid(112) / VOXEL
+    body = 36.0 - np.linalg.norm(points - [-16.0, 0, 0], axis=-1)
+    ring = np.hypot(points[..., 0] - 20.3, points[..., 2]) - 14.0
+    field = np.maximum(body, radius - np.hypot(ring, points[..., 1] - 0.4))
+    clean = solid(shape(VOXEL * field))
+    assert extract._thickness(clean) > extract.THICK
+    assert extract._coarsened(clean).voxel == (VOXEL if radius < 1.2 else 2 * VOXEL)
+    mesh = as_trimesh(field_to_mesh(shape(VOXEL * field), denoised=True, max_faces=20_000))
+    assert mesh.euler_number == 0  # of a ball with a handle
+    assert mesh.body_count == 1
 
 
 def test_floaters_go_and_large_parts_stay():

@@ -6,6 +6,7 @@ import contextlib
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 from scipy import ndimage
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
@@ -21,6 +22,10 @@ LEAST_PART = 0.05
 """Separate parts smaller than this share of the largest one are floaters, not the object."""
 NEGLIGIBLE = 0.25
 """Of a voxel: what a field on a grid says less surely than this costs faces for nothing."""
+THICK, LOST = 20.0, 0.4
+"""A solid thicker than so many voxels, nowhere so many voxels inside where its every second voxel says outside, is
+marched at every second one before it is denoised: on held-out procedural objects chamfer distances grow by 0.2 %, and a
+mesh takes a third of the time. Of thinner ones, tools and pans, edges suffer; and a wire handle could be lost."""
 DENOISED_FACES = 5000
 """A mesh is denoised at no fewer faces than this: fewer are as long as the shape's own bends."""
 BENT = 0.6
@@ -58,7 +63,7 @@ def solid_to_mesh(clean: VisualHull, max_faces: int = 5000, stands: bool = False
     if max_faces < 12:
         raise ReconstructionError(ErrorCode.BAD_OPTION, f"max_faces {max_faces}: a solid takes at least 12")
     negligible = NEGLIGIBLE * clean.voxel
-    vertices, faces = _march(clean)
+    vertices, faces = _march(_coarsened(clean) if denoised else clean)
     if denoised:
         vertices, faces = decimate(vertices, faces, max(max_faces, DENOISED_FACES), negligible)
         low = vertices[:, 2].min() if stands else -np.inf
@@ -196,6 +201,28 @@ def _without_folds(faces: I32) -> I32:
     _, index, count = np.unique(np.sort(faces, axis=1), axis=0, return_inverse=True, return_counts=True)
     single: Bool = (count == 1)[index.ravel()]
     return faces[single]
+
+
+def _thickness(clean: VisualHull) -> float:
+    """Twice the volume over the surface, voxels: of a long bar half its side, of a plate its thickness."""
+    inside = clean.inside
+    sides = sum(np.count_nonzero(np.diff(inside, axis=axis)) for axis in range(3))
+    return 2.0 * np.count_nonzero(inside) / (sides / 1.5)  # a surface askew has half as many sides again as its area
+
+
+def _coarsened(clean: VisualHull) -> VisualHull:
+    """Every second voxel of ``clean`` where these tell its surface as well, else all; see `THICK`."""
+    if _thickness(clean) <= THICK:
+        return clean
+    beyond = [(0, 1 - n % 2) for n in clean.field.shape]  # the border stays outside all round
+    field = np.pad(clean.field[::2, ::2, ::2], beyond, constant_values=-clean.voxel)
+    size = [2 * n - 1 for n in field.shape]
+    told = torch.nn.functional.interpolate(
+        torch.from_numpy(field)[None, None], size=size, mode="trilinear", align_corners=True
+    ).numpy()[0, 0][tuple(slice(n) for n in clean.field.shape)]
+    if np.minimum(clean.field, -told).max() > LOST * clean.voxel:
+        return clean
+    return VisualHull(field, clean.origin, 2.0 * clean.voxel)
 
 
 def _march(clean: VisualHull) -> tuple[F64, I32]:
