@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 from mvgamba_ros.kernels import plane_cpu
+from mvgamba_ros.kernels.backend import is_native
 from mvgamba_ros.types import F32, F64, Bool
 
 LEAST_COMPARED = 34
@@ -36,7 +37,7 @@ def plane_agreement(
     _check("up", up, (V, 3))
     for picture in pictures:
         _check("a picture", picture, (*picture.shape[:2], 4))
-    if _native(backend):
+    if is_native(backend, True, "numpy arrays"):
         return plane_cpu.plane_agreement(pictures, flat, up, heights, reach, LEAST_COMPARED)
     alike, compared = np.zeros((2, len(heights)))
     for k, height in enumerate(heights):
@@ -78,7 +79,7 @@ def through_plane(
     _check("ahead", ahead, (3,))
     _check("to_other", to_other, (3, 3))
     _check("picture", picture, (*picture.shape[:2], 8))
-    if _native(backend):
+    if is_native(backend, True, "numpy arrays"):
         return plane_cpu.through_plane(shape, ahead, to_other, picture)
     x, y = np.arange(shape[1]) + 0.5, np.arange(shape[0])[:, None] + 0.5
 
@@ -105,7 +106,7 @@ def matches(
     _check("lab", lab, (3, *lab.shape[1:]))
     for name, x, expected in (("lower", lower, lab), ("upper", upper, lab), ("chance", chance, lab[0])):
         _check(name, x, expected.shape)
-    if _native(backend):
+    if is_native(backend, True, "numpy arrays"):
         return plane_cpu.matches(lab, lower, upper, tolerance, steps, chance)
 
     def near(lower: F32, upper: F32) -> Bool:
@@ -139,9 +140,3 @@ def _inside(columns: F32, rows: F32, shape: tuple[int, ...]) -> Bool:
 def _check(name: str, x: F32 | F64, shape: tuple[int, ...]) -> None:
     if x.shape != shape:
         raise ValueError(f"{name} must be {shape}, got {x.shape}")
-
-
-def _native(backend: str | None) -> bool:
-    if backend not in (None, "cpu", "reference"):
-        raise ValueError(f"unknown backend {backend!r}: choose 'cpu' or 'reference'")
-    return backend != "reference"

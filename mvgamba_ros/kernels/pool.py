@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from mvgamba_ros.kernels.backend import is_native
 from mvgamba_ros.kernels.pool_cpu import PoolViews
 
 
@@ -32,11 +33,5 @@ def pool_views(told: Tensor, beside: Tensor, backend: str | None = None) -> Tens
         raise ValueError(f"beside must be on {told.device} like told, got {beside.device}")
     on_cpu = told.device.type == "cpu" and beside.dtype == torch.float32
     fits = on_cpu and told.dtype in (torch.float32, torch.bfloat16)
-    if backend not in (None, "cpu", "reference"):
-        raise ValueError(f"unknown backend {backend!r}: choose 'cpu' or 'reference'")
-    if backend == "cpu" and not fits:
-        raise ValueError(
-            f"the cpu backend takes float32 or bfloat16 beside float32 on the CPU, not {told.dtype} beside "
-            f"{beside.dtype} on {told.device}"
-        )
-    return PoolViews.apply(told, beside) if fits and backend != "reference" else pool_views_reference(told, beside)
+    takes = f"float32 or bfloat16 beside float32 on the CPU, not {told.dtype} beside {beside.dtype} on {told.device}"
+    return PoolViews.apply(told, beside) if is_native(backend, fits, takes) else pool_views_reference(told, beside)

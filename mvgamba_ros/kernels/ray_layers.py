@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mvgamba_ros.kernels import ray_layers_cpu
+from mvgamba_ros.kernels.backend import is_native
 from mvgamba_ros.kernels.pool import pool_views
 from mvgamba_ros.kernels.ray_layers_cpu import MOST_TAPS
 from mvgamba_ros.kernels.sightlines import TELLS, Sightlines, ask_views, check_asked
@@ -101,11 +102,7 @@ def _convolved(x: Tensor, of_rays: Tensor, convolutions: Sequence[Layer]) -> Ten
 def _native(backend: str | None, *given: Tensor) -> bool:
     fits = all(x.device.type == "cpu" and x.dtype in (torch.float32, torch.bfloat16) for x in given)
     graded = torch.is_grad_enabled() and any(x.requires_grad for x in given)
-    if backend not in (None, "cpu", "reference"):
-        raise ValueError(f"unknown backend {backend!r}: choose 'cpu' or 'reference'")
-    if backend == "cpu" and (graded or not fits):
-        raise ValueError("the cpu backend takes float32 or bfloat16 tensors on the CPU, and gives no gradients")
-    return fits and not graded if backend is None else backend == "cpu"
+    return is_native(backend, fits and not graded, "float32 or bfloat16 tensors on the CPU, and gives no gradients")
 
 
 def _sizes(name: str, x: Tensor, *sizes: str) -> tuple[int, ...]:

@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mvgamba_ros.kernels import sightlines_cpu
+from mvgamba_ros.kernels.backend import is_native
 
 TELLS = sightlines_cpu.TELLS
 """What a view says of a point, see `ask_views`."""
@@ -172,11 +173,7 @@ def _check(rays: Sightlines, **expected: tuple[Tensor, tuple[int | None, ...]]) 
 
 def _native(backend: str | None, rays: Sightlines) -> bool:
     fits = rays.M.device.type == "cpu" and rays.M.dtype == torch.float32
-    if backend not in (None, "cpu", "reference"):
-        raise ValueError(f"unknown backend {backend!r}: choose 'cpu' or 'reference'")
-    if backend == "cpu" and not fits:
-        raise ValueError(f"the cpu backend takes float32 tensors on the CPU, not {rays.M.dtype} on {rays.M.device}")
-    return fits if backend is None else backend == "cpu"
+    return is_native(backend, fits, f"float32 tensors on the CPU, not {rays.M.dtype} on {rays.M.device}")
 
 
 def _between_pixels(picture: Tensor, at: Tensor, mode: str = "bilinear") -> Tensor:
