@@ -9,14 +9,6 @@
 namespace mvgamba {
 namespace {
 
-typedef float Four __attribute__((vector_size(16)));  // channels of one pixel
-
-MVGAMBA_INLINE Four four(const float* p) {
-    Four v;
-    memcpy(&v, p, sizeof v);
-    return v;
-}
-
 // A picture (height, width, FOURS * 4) between its pixels, whose centres are whole numbers; beyond its border as there.
 template <int FOURS>
 MVGAMBA_INLINE void between_pixels(const float* picture, int64_t width, int64_t height, float column, float row,

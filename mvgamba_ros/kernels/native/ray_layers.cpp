@@ -21,8 +21,8 @@ namespace {
 
 constexpr int AT_ONCE = LANES == 16 ? 16 : 8;  // outputs, each in a register
 
-// Channels of one ray, (channels, positions), with zeros on both sides of each for the convolutions to read. A copy of
-// a single thread.
+// Channels of one ray, (channels, positions), with zeros on both sides of each for the convolutions to read. Every
+// thread has its own.
 class Channels {
   public:
     Channels(int64_t channels, int64_t positions)

@@ -23,13 +23,6 @@ namespace {
 constexpr float LEAST_DEPTH = 1e-6f;
 
 typedef float Lanes[LANES];
-typedef float Four __attribute__((vector_size(16)));  // channels of one pixel
-
-MVGAMBA_INLINE Four four(const float* p) {
-    Four v;
-    memcpy(&v, p, sizeof v);
-    return v;
-}
 
 // A ray in another view's picture: homogeneous position a + depth * b.
 struct Line {

@@ -105,6 +105,14 @@ MVGAMBA_INLINE void each_vector(int64_t width, Run run) {
     if (d < width) run(d, static_cast<int>(width - d));
 }
 
+// Four channels of one pixel, in every instruction set.
+typedef float Four __attribute__((vector_size(16)));
+MVGAMBA_INLINE Four four(const float* p) {
+    Four v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+
 // Whether no lane is above `limit`; of a NaN it says no.
 MVGAMBA_INLINE bool all_at_most(Vec x, float limit) {
 #if MVGAMBA_LANES == 16
