@@ -23,9 +23,10 @@ if [ ! -d "$here/wheels" ]; then
         --platform manylinux2014_aarch64 --platform manylinux_2_27_aarch64 --platform manylinux_2_28_aarch64 \
         --constraint requirements.txt --constraint requirements-dev.txt --target "$here/wheels" \
         torch==2.9.1 filelock fsspec jinja2 markupsafe mpmath networkx sympy typing_extensions numpy scipy threadpoolctl \
-        hypothesis sortedcontainers pytest iniconfig packaging pluggy pygments pytest-timeout
+        opencv-python-headless hypothesis sortedcontainers pytest iniconfig packaging pluggy pygments pytest-timeout
 fi
 PYTHONPATH=$here/wheels:$PWD MVGAMBA_KERNELS=$here/lib OMP_NUM_THREADS=2 \
     qemu-aarch64-static -L "$here/root" "$here/root/usr/bin/python3.11" -m pytest -q -p no:cacheprovider \
     test/test_kernels_scan.py test/test_kernels_conv_norm.py test/test_kernels_rasterize.py \
-    test/test_kernels_sightlines.py test/test_kernels_pool.py "$@"
+    test/test_kernels_sightlines.py test/test_kernels_pool.py test/test_kernels_ray_layers.py \
+    test/test_kernels_plane.py "$@"
