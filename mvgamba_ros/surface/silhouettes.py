@@ -20,15 +20,16 @@ from mvgamba_ros.parallel import each
 from mvgamba_ros.surface.blur import blur
 from mvgamba_ros.types import F32, I64, View
 
-LIFT = 0.5
+LIFT = 0.375
 """How far inside the filled place comes to lie, voxels."""
 BAND = 1.0
 """What lacks no more than so many voxels beyond the least along a ray is filled with it."""
 COARSEST = 1.2
 """Side of the cells that rays are gathered in, voxels as the view sees them, so that no cell falls between voxels;
 never finer than the view's pixels."""
-COVERED = 0.99
-"""Share of a cell that must be silhouette: its border is left to the hull."""
+COVERED = 0.3
+"""Share of a cell that must be silhouette for something to stand in it; how far, the hull says. Less than all: the
+surface would end a millimetre inside every silhouette."""
 ROUNDS = 3
 SMOOTHING = 1.0
 """Standard deviation that each round's filling is smoothed with, voxels; chosen with the rounds on held-out procedural
