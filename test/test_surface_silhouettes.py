@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 import trimesh
@@ -12,6 +13,7 @@ from mvgamba_ros.geometry.hull import VisualHull, carve
 from mvgamba_ros.surface.blur import blur
 from mvgamba_ros.surface.extract import field_to_mesh
 from mvgamba_ros.surface.fuse import smooth
+from mvgamba_ros.surface.raycast import Raycaster
 from mvgamba_ros.surface.silhouettes import reach_silhouettes
 from mvgamba_ros.types import Mesh, View
 
@@ -65,6 +67,29 @@ def test_sides_seen_edge_on_come_back_flat(seen: tuple[list[View], VisualHull]) 
     mesh = field_to_mesh(filled, max_faces=100_000)
     angles = trimesh.Trimesh(mesh.vertices, mesh.faces, process=False).face_adjacency_angles
     assert np.degrees(angles.mean()) < 6  # each ray filled by itself: 13
+
+
+def test_a_surface_that_is_short_of_its_silhouettes_ends_within_a_voxel_of_them(
+    seen: tuple[list[View], VisualHull],
+) -> None:
+    views, hull = seen
+    short = VisualHull(hull.field - 2.5 * hull.voxel, hull.origin, hull.voxel)
+    assert missing(short, views) > 2.0
+    assert missing(reach_silhouettes(short, hull, views), views) < 0.8
+
+
+def missing(shape: VisualHull, views: list[View]) -> float:
+    """How far beyond the outline of ``shape`` silhouettes reach, voxels: the mean over what its pixels lack."""
+    caster = Raycaster(field_to_mesh(shape, max_faces=100_000))
+    away = []
+    for view in views:
+        assert view.mask is not None
+        shown = caster.picture(view.camera, view.T_world_camera).mask
+        distance = cv2.distanceTransform((~shown).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+        outline = view.mask & ~cv2.erode(view.mask.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)
+        pixel = np.linalg.norm(view.T_world_camera[:3, 3]) / view.camera.K[0, 0]
+        away.append(distance[outline] * pixel / shape.voxel)
+    return float(np.concatenate(away).mean())
 
 
 def test_it_never_takes_away(seen: tuple[list[View], VisualHull]) -> None:
