@@ -154,12 +154,9 @@ def test_every_instruction_set_that_runs_here_gives_the_same(instructions: str) 
 
 def test_the_number_of_threads_changes_no_bit() -> None:
     seen = plane_seen(4, 500, 7)
-    answers = []
-    for threads in (1, 2, 4):
-        with native_kernels.threads(threads):
-            answers.append(plane_agreement(*seen, HEIGHTS, 30.0))
-    for other in answers[1:]:
-        assert all(np.array_equal(a, b) for a, b in zip(answers[0], other, strict=True))
+    first, *rest = native_kernels.by_threads(lambda: plane_agreement(*seen, HEIGHTS, 30.0))
+    for other in rest:
+        assert all(np.array_equal(a, b) for a, b in zip(first, other, strict=True))
 
 
 def test_shapes_that_do_not_fit_are_refused() -> None:

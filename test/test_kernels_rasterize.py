@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+import native_kernels
 import pytest
 import torch
 from hypothesis import given, settings
@@ -212,21 +212,11 @@ def test_finite_input_gives_finite_images_and_gradients(seed, powers) -> None:
         assert name == "K" or x.grad.isfinite().all(), name
 
 
-@pytest.fixture
-def thread_count() -> Iterator[int]:
-    before = torch.get_num_threads()
-    yield before
-    torch.set_num_threads(before)
-
-
-def test_the_result_is_the_same_to_the_bit_for_any_number_of_threads(thread_count: int) -> None:
+def test_the_result_is_the_same_to_the_bit_for_any_number_of_threads() -> None:
     scene = random_scene(2, 3000, 3, 90, 70)
     g = torch.Generator().manual_seed(0)
     weights = tuple(torch.randn(3, 70, 90, *tail, generator=g) for tail in ((3,), (), ()))
-    results = []
-    for threads in (1, 2, 4):
-        torch.set_num_threads(threads)
-        results.append((scene.draw(90, 70, "cpu"), gradients(scene, 90, 70, "cpu", weights)))
+    results = native_kernels.by_threads(lambda: (scene.draw(90, 70, "cpu"), gradients(scene, 90, 70, "cpu", weights)))
     for images, grads in results[1:]:
         assert all(torch.equal(a, b) for a, b in zip(images, results[0][0], strict=True))
         assert all(torch.equal(grads[name], expected) for name, expected in results[0][1].items())

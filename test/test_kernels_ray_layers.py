@@ -149,12 +149,9 @@ def test_every_instruction_set_that_runs_here_gives_the_same(instructions: str) 
 
 def test_the_number_of_threads_changes_no_bit() -> None:
     along, weigh = single(rays_of(77, 7, 16, 16, 2, 3, 2)), single_views(views_of(3, 77, 2, 16))
-    answers = []
-    for threads in (1, 2, 4):
-        with native_kernels.threads(threads):
-            answers.append((along_rays(*along, "cpu"), weigh_views(*weigh, "cpu")))
-    for other in answers[1:]:
-        assert all(torch.equal(a, b) for a, b in zip(answers[0], other, strict=True))
+    first, *rest = native_kernels.by_threads(lambda: (along_rays(*along, "cpu"), weigh_views(*weigh, "cpu")))
+    for other in rest:
+        assert all(torch.equal(a, b) for a, b in zip(first, other, strict=True))
 
 
 def test_gradients_flow_by_default_and_the_native_backend_refuses_to_give_them() -> None:

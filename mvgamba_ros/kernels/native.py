@@ -10,8 +10,10 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import torch  # first: the kernels then share the OpenMP runtime (libgomp) that torch brings, and its threads
 
@@ -42,6 +44,14 @@ def library(instructions: str | None = None) -> ctypes.CDLL:
             f"cmake -S {sources} -B build/kernels && cmake --build build/kernels --parallel"
         )
     return ctypes.CDLL(str(path))
+
+
+def declare(library: ctypes.CDLL, arguments: Mapping[str, Sequence[Any]]) -> ctypes.CDLL:
+    """``library`` with the types of what its functions ``mvgamba_<name>`` take, by name; they return nothing."""
+    for name, types in arguments.items():
+        function = getattr(library, f"mvgamba_{name}")
+        function.argtypes, function.restype = list(types), None
+    return library
 
 
 def threads() -> int:

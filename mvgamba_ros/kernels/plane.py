@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from mvgamba_ros.kernels import plane_cpu
-from mvgamba_ros.kernels.backend import is_native
+from mvgamba_ros.kernels.arguments import check_shape, is_native
 from mvgamba_ros.types import F32, F64, Bool
 
 LEAST_COMPARED = 34
@@ -33,11 +33,11 @@ def plane_agreement(
     alike by 1 less their distance over ``reach``.
     """
     V, N = len(pictures), flat.shape[-1]
-    _check("flat", flat, (V, 3, N))
-    _check("up", up, (V, 3))
+    check_shape("flat", flat, (V, 3, N))
+    check_shape("up", up, (V, 3))
     for picture in pictures:
-        _check("a picture", picture, (*picture.shape[:2], 4))
-    if is_native(backend, True, "numpy arrays"):
+        check_shape("a picture", picture, (*picture.shape[:2], 4))
+    if is_native(backend):
         return plane_cpu.plane_agreement(pictures, flat, up, heights, reach, LEAST_COMPARED)
     alike, compared = np.zeros((2, len(heights)))
     for k, height in enumerate(heights):
@@ -76,10 +76,10 @@ def through_plane(
     -> columns and rows there, float32, whether both cameras have the point before them and the other shows it, (h, w)
     each, and what it shows, (8, h, w).
     """
-    _check("ahead", ahead, (3,))
-    _check("to_other", to_other, (3, 3))
-    _check("picture", picture, (*picture.shape[:2], 8))
-    if is_native(backend, True, "numpy arrays"):
+    check_shape("ahead", ahead, (3,))
+    check_shape("to_other", to_other, (3, 3))
+    check_shape("picture", picture, (*picture.shape[:2], 8))
+    if is_native(backend):
         return plane_cpu.through_plane(shape, ahead, to_other, picture)
     x, y = np.arange(shape[1]) + 0.5, np.arange(shape[0])[:, None] + 0.5
 
@@ -103,10 +103,10 @@ def matches(
     And ``chance`` (h, w), or where that is more, the share of the four pixels at one of ``steps`` beside whose ranges
     the colour is within ``tolerance`` of too. Beyond a border, pixels go on at the opposite one. -> (h, w) both
     """
-    _check("lab", lab, (3, *lab.shape[1:]))
+    check_shape("lab", lab, (3, *lab.shape[1:]))
     for name, x, expected in (("lower", lower, lab), ("upper", upper, lab), ("chance", chance, lab[0])):
-        _check(name, x, expected.shape)
-    if is_native(backend, True, "numpy arrays"):
+        check_shape(name, x, expected.shape)
+    if is_native(backend):
         return plane_cpu.matches(lab, lower, upper, tolerance, steps, chance)
 
     def near(lower: F32, upper: F32) -> Bool:
@@ -135,8 +135,3 @@ def medians(rows: F32) -> F32:
 
 def _inside(columns: F32, rows: F32, shape: tuple[int, ...]) -> Bool:
     return (columns > 0) & (rows > 0) & (columns < shape[1] - 1) & (rows < shape[0] - 1)
-
-
-def _check(name: str, x: F32 | F64, shape: tuple[int, ...]) -> None:
-    if x.shape != shape:
-        raise ValueError(f"{name} must be {shape}, got {x.shape}")

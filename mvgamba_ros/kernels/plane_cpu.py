@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
 
 import numpy as np
 
@@ -17,16 +16,12 @@ _LONG, _POINTER, _FLOAT = ctypes.c_int64, ctypes.c_void_p, ctypes.c_float
 
 @cache
 def _library(instructions: str | None) -> ctypes.CDLL:
-    library = native.library(instructions)
-    arguments: dict[str, list[Any]] = {
+    arguments = {
         "plane_agreement": [*[_LONG] * 4, *[_POINTER] * 6, _LONG, _FLOAT, _POINTER],
         "through_plane": [_LONG, _LONG, *[_POINTER] * 3, _LONG, _LONG, *[_POINTER] * 4],
         "matches": [_LONG, _LONG, *[_POINTER] * 3, _FLOAT, _POINTER, _LONG, *[_POINTER] * 2],
     }
-    for name, types in arguments.items():
-        function = getattr(library, f"mvgamba_{name}")
-        function.argtypes, function.restype = types, None
-    return library
+    return native.declare(native.library(instructions), arguments)
 
 
 def plane_agreement(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mvgamba_ros.kernels.backend import is_native
+from mvgamba_ros.kernels.arguments import is_native
 from mvgamba_ros.kernels.pool_cpu import PoolViews
 
 

@@ -41,6 +41,5 @@ class PoolViews(torch.autograd.Function):
 
 @cache
 def _function(instructions: str | None) -> Any:
-    function = native.library(instructions).mvgamba_pool_views
-    function.argtypes, function.restype = [_LONG] * 6 + [_POINTER] * 3, None
-    return function
+    arguments = {"pool_views": [_LONG] * 6 + [_POINTER] * 3}
+    return native.declare(native.library(instructions), arguments).mvgamba_pool_views

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mvgamba_ros.kernels import ray_layers_cpu
-from mvgamba_ros.kernels.backend import is_native
+from mvgamba_ros.kernels.arguments import check_shape, is_native
 from mvgamba_ros.kernels.pool import pool_views
 from mvgamba_ros.kernels.ray_layers_cpu import MOST_TAPS
 from mvgamba_ros.kernels.sightlines import TELLS, Sightlines, ask_views, check_asked
@@ -35,7 +35,7 @@ def along_rays(
     """
     R, inputs, _ = _sizes("x", x, "rays", "inputs", "positions")
     _check_layers(inputs, dense, *convolutions)
-    _check_shape("of_rays", of_rays, (R, len(dense[0])))
+    check_shape("of_rays", of_rays, (R, len(dense[0])))
     if _native(backend, x, of_rays, *dense, *chain(*convolutions)):
         return ray_layers_cpu.along_rays(x, of_rays, [dense, *convolutions])
     return _convolved(F.linear(x.transpose(1, 2), *dense), of_rays, convolutions)
@@ -67,8 +67,8 @@ def weigh_views(
     """
     R, H, N = _sizes("depths", depths, "rays", "rows", "positions")
     others = _sizes("beside", beside, "rays", "rows", "others", "positions")[2]
-    _check_shape("beside", beside, (R, H, others, N))
-    _check_shape("of_rays", of_rays, (R, H, len(dense[0])))
+    check_shape("beside", beside, (R, H, others, N))
+    check_shape("of_rays", of_rays, (R, H, len(dense[0])))
     pooled = 2 * _check_layers(TELLS, *of_views)
     _check_layers(pooled + others, dense, *convolutions)
     check_asked(rays, pictures, found, depths.flatten(1), own)
@@ -111,11 +111,6 @@ def _sizes(name: str, x: Tensor, *sizes: str) -> tuple[int, ...]:
     return tuple(x.shape)
 
 
-def _check_shape(name: str, x: Tensor, shape: tuple[int, ...]) -> None:
-    if x.shape != shape:
-        raise ValueError(f"{name} must be {shape}, got {tuple(x.shape)}")
-
-
 def _check_layers(inputs: int, *layers: Layer) -> int:
     """Outputs of the last. ValueError where one does not take what the one before gives, ``inputs`` the first."""
     for weight, bias in layers:
@@ -125,6 +120,6 @@ def _check_layers(inputs: int, *layers: Layer) -> int:
                 f"a weight must be (outputs, {inputs}) or (outputs, {inputs}, odd taps up to {MOST_TAPS}), "
                 f"got {tuple(weight.shape)}"
             )
-        _check_shape("a bias", bias, (outputs,))
+        check_shape("a bias", bias, (outputs,))
         inputs = outputs
     return inputs

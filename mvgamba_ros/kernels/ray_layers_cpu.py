@@ -6,7 +6,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from torch import Tensor
 
@@ -49,17 +49,13 @@ class _Layers:
 
 @cache
 def _library(instructions: str | None) -> ctypes.CDLL:
-    library = native.library(instructions)
     layers = [ctypes.POINTER(_Layer), _LONG]
     asked = [ctypes.POINTER(Rays), _POINTER, _POINTER, _LONG, _LONG, _POINTER, _POINTER, _FLOAT]
-    arguments: dict[str, list[Any]] = {
+    arguments = {
         "along_rays": [*layers, _LONG, _LONG, _LONG, _POINTER, _POINTER, _POINTER],
         "weigh_views": [*asked, *layers, _LONG, _POINTER, *layers, _POINTER, _POINTER],
     }
-    for name, types in arguments.items():
-        function = getattr(library, f"mvgamba_{name}")
-        function.argtypes, function.restype = types, None
-    return library
+    return native.declare(native.library(instructions), arguments)
 
 
 def along_rays(x: Tensor, of_rays: Tensor, layers: Sequence[Layer], instructions: str | None = None) -> Tensor:

@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mvgamba_ros.kernels import sightlines_cpu
-from mvgamba_ros.kernels.backend import is_native
+from mvgamba_ros.kernels.arguments import is_native
 
 TELLS = sightlines_cpu.TELLS
 """What a view says of a point, see `ask_views`."""

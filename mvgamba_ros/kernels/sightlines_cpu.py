@@ -32,16 +32,13 @@ class Rays(ctypes.Structure):
 
 @cache
 def _library(instructions: str | None) -> ctypes.CDLL:
-    library = native.library(instructions)
-    arguments: dict[str, list[Any]] = {
-        "silhouette_interval": [_POINTER, _FLOAT, _FLOAT, _POINTER, _POINTER, _POINTER, _POINTER],
-        "color_agreement": [_POINTER] * 5,
-        "ask_views": [_POINTER, _POINTER, _LONG, _POINTER, _POINTER, _FLOAT, _POINTER],
+    rays = ctypes.POINTER(Rays)
+    arguments = {
+        "silhouette_interval": [rays, _POINTER, _FLOAT, _FLOAT, _POINTER, _POINTER, _POINTER, _POINTER],
+        "color_agreement": [rays, *[_POINTER] * 5],
+        "ask_views": [rays, _POINTER, _POINTER, _LONG, _POINTER, _POINTER, _FLOAT, _POINTER],
     }
-    for name, types in arguments.items():
-        function = getattr(library, f"mvgamba_{name}")
-        function.argtypes, function.restype = [ctypes.POINTER(Rays), *types], None
-    return library
+    return native.declare(native.library(instructions), arguments)
 
 
 def as_argument(rays: Sightlines, size: int, positions: int) -> tuple[Rays, list[Tensor]]:

@@ -20,11 +20,7 @@ MVGAMBA_INLINE void between_pixels(const float* picture, int64_t width, int64_t 
     const float right_share = x - static_cast<float>(left), low_share = y - static_cast<float>(top);
     const float* pixel = picture + (top * width + left) * FOURS * 4;
     const int64_t right = width > 1 ? FOURS * 4 : 0, below = height > 1 ? width * FOURS * 4 : 0;
-    for (int f = 0; f < FOURS; f++, pixel += 4) {
-        const Four high = four(pixel) + right_share * (four(pixel + right) - four(pixel));
-        const Four low = four(pixel + below) + right_share * (four(pixel + below + right) - four(pixel + below));
-        out[f] = high + low_share * (low - high);
-    }
+    for (int f = 0; f < FOURS; f++) out[f] = between(pixel + 4 * f, right, below, right_share, low_share);
 }
 
 // The median of values[0..count), count at least 1; between two where it is even. Looked for among those of one bin of

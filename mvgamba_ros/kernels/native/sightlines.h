@@ -67,11 +67,8 @@ MVGAMBA_INLINE void between_pixels(const float* picture, int64_t size, const Poi
             const float* below = pixel + size * CHANNELS;
             int c = 0;
             for (; c + 4 <= CHANNELS; c += 4) {
-                const Four left_high = four(pixel + c), left_low = four(below + c);
-                const Four high = left_high + r * (four(pixel + CHANNELS + c) - left_high);
-                const Four low = left_low + r * (four(below + CHANNELS + c) - left_low);
-                const Four between = high + l * (low - high);
-                for (int k = 0; k < 4; k++) out[c + k][lane] = between[k];
+                const Four look = between(pixel + c, CHANNELS, size * CHANNELS, r, l);
+                for (int k = 0; k < 4; k++) out[c + k][lane] = look[k];
             }
             for (; c < CHANNELS; c++) {
                 const float high = pixel[c] + r * (pixel[CHANNELS + c] - pixel[c]);

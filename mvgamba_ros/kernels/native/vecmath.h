@@ -112,6 +112,13 @@ MVGAMBA_INLINE Four four(const float* p) {
     memcpy(&v, p, sizeof v);
     return v;
 }
+// Between a pixel and those `right` and `below` of it, so many floats further on, by their shares.
+MVGAMBA_INLINE Four between(const float* pixel, int64_t right, int64_t below, float right_share, float low_share) {
+    const Four left_high = four(pixel), left_low = four(pixel + below);
+    const Four high = left_high + right_share * (four(pixel + right) - left_high);
+    const Four low = left_low + right_share * (four(pixel + below + right) - left_low);
+    return high + low_share * (low - high);
+}
 
 // Whether no lane is above `limit`; of a NaN it says no.
 MVGAMBA_INLINE bool all_at_most(Vec x, float limit) {

@@ -1,9 +1,11 @@
-"""Which of two backends a kernel runs on: its native one, or the readable reference beside it."""
+"""What kernels say of their arguments: which of two backends these choose, and which shapes do not fit."""
 
 from __future__ import annotations
 
+from typing import Any
 
-def is_native(backend: str | None, fits: bool, takes: str) -> bool:
+
+def is_native(backend: str | None, fits: bool = True, takes: str = "") -> bool:
     """Whether ``backend`` is the native one, ``"cpu"``, and not ``"reference"``; by default where the arguments fit it.
 
     ``takes``: what it takes, for the ValueError where it is asked for and they do not fit, or the name is neither.
@@ -13,3 +15,9 @@ def is_native(backend: str | None, fits: bool, takes: str) -> bool:
     if backend == "cpu" and not fits:
         raise ValueError(f"the cpu backend takes {takes}")
     return fits and backend != "reference"
+
+
+def check_shape(name: str, x: Any, shape: tuple[int, ...]) -> None:
+    """ValueError where the tensor or array ``x`` is not of ``shape``."""
+    if x.shape != shape:
+        raise ValueError(f"{name} must be {shape}, got {tuple(x.shape)}")
