@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import native_kernels
 import pytest
 import torch
@@ -170,6 +172,14 @@ def test_within_autocast_it_stays_float32() -> None:
     with torch.autocast("cpu", torch.bfloat16):
         got = along_rays(*arguments)
     assert torch.equal(got, along_rays(*arguments, "cpu"))
+
+
+def test_of_half_precision_all_is_taken_in_float32() -> None:
+    rays, *given = single_views(views_of(3, 9, 2, 8))
+    halves = [x.bfloat16() if isinstance(x, Tensor) else x for x in given]
+    low = replace(rays, **{name: getattr(rays, name).bfloat16() for name in ("M", "o", "origin", "directions")})
+    expected = weigh_views(*single_views((low, *halves)), "cpu")
+    assert torch.equal(weigh_views(low, *halves, "cpu"), expected)
 
 
 def test_what_is_no_number_stays_none() -> None:

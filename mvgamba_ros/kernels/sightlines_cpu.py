@@ -43,7 +43,7 @@ def _library(instructions: str | None) -> ctypes.CDLL:
 
 def as_argument(rays: Sightlines, size: int, positions: int) -> tuple[Rays, list[Tensor]]:
     """``rays`` as the library takes them, and what they point to, which must be kept until the call is over."""
-    lines = [x.contiguous() for x in (rays.M, rays.o, rays.origin, rays.directions)]
+    lines = [x.float().contiguous() for x in (rays.M, rays.o, rays.origin, rays.directions)]
     sizes = len(rays.M), rays.view, size, len(rays.directions), positions, native.threads()
     return Rays(*sizes, *(x.data_ptr() for x in lines)), lines
 
