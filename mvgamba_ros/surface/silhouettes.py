@@ -28,8 +28,8 @@ COARSEST = 1.2
 """Side of the cells that rays are gathered in, voxels as the view sees them, so that no cell falls between voxels;
 never finer than the view's pixels."""
 COVERED = 0.3
-"""Share of a cell that must be silhouette for something to stand in it; how far, the hull says. Less than all: the
-surface would end a millimetre inside every silhouette."""
+"""Share of a cell that must be silhouette for something to stand in it; how far, the hull says. Were it all, the
+surface would end short of every silhouette."""
 ROUNDS = 3
 SMOOTHING = 1.0
 """Standard deviation that each round's filling is smoothed with, voxels; chosen with the rounds on held-out procedural
