@@ -2,8 +2,9 @@
 
 usage: python -m benchmarks.ablation RUNS [--samples 2000] [--seeds 0] [--only NAME ...] [--set KEY=VALUE ...]
 
-Each variant is config/arm-s.train.yaml with some settings changed (--list shows them), trained on --samples objects
-and validated on held-out ones, once for every seed. The schedule shrinks with the budget: rendering losses join at the
+Each variant is config/raygamba-s.train.yaml with some settings changed (--list shows them), trained on --samples
+objects and validated on held-out ones, once for every seed. The schedule shrinks with the budget: rendering losses
+join at the
 same share of it. RUNS/<variant>-<seed>/ holds each run; stop and start this as you like: finished runs are kept, one
 that was stopped goes on. At the end, and after every run, prints the table and writes it to --table.
 
@@ -12,7 +13,7 @@ examples:
       needs data/train and data/val, see docs/data.md
   python -m benchmarks.ablation runs/ablation --seeds 0 1 2 --set data=/big/train --set validation=/big/val
       other data, three seeds
-  python -m benchmarks.ablation runs/quick --samples 64 --only arm-s "no colour agreement" --table quick.md
+  python -m benchmarks.ablation runs/quick --samples 64 --only raygamba-s "no colour agreement" --table quick.md
       a look at whether it runs
 """
 
@@ -33,14 +34,14 @@ import torch
 from benchmarks.free_positions import FreeTrainer
 from benchmarks.kernels import medians
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
-from mvgamba_ros.model.arm import ORDERS, ArmConfig, ArmNetwork
+from mvgamba_ros.model.raygamba import ORDERS, RayGamba, RayGambaConfig
+from mvgamba_ros.synthesis.shards import Shards
 from mvgamba_ros.training.batch import collate, make_sample
-from mvgamba_ros.training.config import TrainConfig, load
-from mvgamba_ros.training.data.shards import Shards
 from mvgamba_ros.training.loop import Batch, Steps, Trainer
 from mvgamba_ros.training.losses import depth_losses, render_losses, total
+from mvgamba_ros.training.train_config import TrainConfig, load
 
-BASE = "arm-s"
+BASE = "raygamba-s"
 FREE = "free positions"
 NEVER = 1_000_000_000
 
@@ -49,7 +50,7 @@ def orders(*names: str) -> str:
     return f"model.orders=[{', '.join(names)}]"
 
 
-DEPTH = len(ArmConfig().orders)
+DEPTH = len(RayGambaConfig().orders)
 VARIANTS: dict[str, tuple[str, ...]] = {
     BASE: (),
     "no hull interval": ("model.use_interval=false",),
@@ -95,7 +96,7 @@ class Run:
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", metavar="RUNS", type=Path, nargs="?", help="folder of the runs")
-    parser.add_argument("--config", type=Path, default=Path("config/arm-s.train.yaml"), help="base (%(default)s)")
+    parser.add_argument("--config", type=Path, default=Path("config/raygamba-s.train.yaml"), help="base (%(default)s)")
     parser.add_argument("--samples", type=int, default=2000, help="objects to train on, each variant (%(default)s)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], metavar="N", help="(0)")
     parser.add_argument("--only", nargs="+", choices=VARIANTS, metavar="NAME", help="these variants alone")
@@ -142,7 +143,7 @@ def trainer_of(variant: str) -> type[Trainer]:
     return FreeTrainer if variant == FREE else Trainer
 
 
-def network_of(variant: str, config: TrainConfig) -> ArmNetwork:
+def network_of(variant: str, config: TrainConfig) -> RayGamba:
     return trainer_of(variant).network_type(config.model)
 
 
@@ -163,7 +164,7 @@ def step_seconds(configs: dict[str, TrainConfig]) -> dict[str, float]:
     """Median seconds of each variant's step, all run in turn: forward, losses and gradients of one batch of four views
     an object, without the loader, which works beside it, and the optimiser."""
 
-    def step(network: ArmNetwork, batch: Batch, config: TrainConfig) -> None:
+    def step(network: RayGamba, batch: Batch, config: TrainConfig) -> None:
         with torch.autocast("cpu", torch.bfloat16, enabled=config.precision == "bf16"):
             output = network(batch.sample.inputs(), batch.rays, batch.agreement)
         losses = depth_losses(output, batch.sample)
@@ -228,8 +229,9 @@ def page(runs: Sequence[Run], seconds: dict[str, dict[str, float]], samples: int
     steps = runs[0].measured["step"]
     return f"""# What each choice is worth
 
-Every variant is `config/arm-s.train.yaml` with one thing changed, trained on {samples:,} objects ({steps:.0f} steps;
-seeds: {seeds}{"; for all: " + ", ".join(changes) if changes else ""}) and measured on held-out objects from four views:
+Every variant is `config/raygamba-s.train.yaml` with one thing changed, trained on {samples:,} objects ({steps:.0f}
+steps; seeds: {seeds}{"; for all: " + ", ".join(changes) if changes else ""}) and measured on held-out objects from
+four views:
 F@5mm and chamfer of the Gaussians' centres against the true surface, PSNR of novel views. So small a budget shows
 which choices learn fast, not where each would end. Times: medians of all variants run in turn on one machine,
 {torch.get_num_threads()} threads; a training step on one batch (without the loader), a forward pass on four.

@@ -17,10 +17,10 @@ from pathlib import Path
 import numpy as np
 
 from mvgamba_ros.errors import ReconstructionError
-from mvgamba_ros.geometry.region import axis_parallel_box
-from mvgamba_ros.io.capture import read_capture
-from mvgamba_ros.io.mesh import read_mesh
+from mvgamba_ros.geometry.boxes import axis_parallel_box
+from mvgamba_ros.io.mesh_files import read_mesh
 from mvgamba_ros.io.results import write_results
+from mvgamba_ros.io.transforms_json import read_capture
 from mvgamba_ros.options import DEFAULT_METHOD, METHODS, SEGMENTERS, Options
 from mvgamba_ros.pipeline import reconstruct
 from mvgamba_ros.preview import preview

@@ -8,15 +8,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mvgamba_ros.model.arm import ArmConfig, ArmNetwork
-from mvgamba_ros.model.arm_output import ArmOutput, on_grid
-from mvgamba_ros.model.interval import CropBatch, Intervals
+from mvgamba_ros.model.cost_volume import Intervals
+from mvgamba_ros.model.raygamba import RayGamba, RayGambaConfig
+from mvgamba_ros.model.raygamba_output import RayGambaOutput, on_grid
+from mvgamba_ros.rendering.crops import CropBatch
 from mvgamba_ros.training.loop import Trainer
 from mvgamba_ros.types import Gaussians
 
 
 @dataclass(frozen=True)
-class FreeOutput(ArmOutput):
+class FreeOutput(RayGambaOutput):
     """``positions`` (B, V, G, G, 2, 3) in the unit cube."""
 
     positions: Tensor
@@ -32,10 +33,10 @@ class FreeOutput(ArmOutput):
         return replace(super().gaussians(scene, blurred), means=means)
 
 
-class FreePositions(ArmNetwork):
+class FreePositions(RayGamba):
     """Each coordinate is the expectation over bins between -1 and 1 (MVGamba, Yi et al. 2024, section 3.3)."""
 
-    def __init__(self, config: ArmConfig) -> None:
+    def __init__(self, config: RayGambaConfig) -> None:
         super().__init__(config)
         self.position_head = nn.Linear(3 * config.skip, 2 * 3 * config.bins)
 

@@ -28,12 +28,12 @@ from scipy.spatial import cKDTree
 from mvgamba_ros.errors import ReconstructionError
 from mvgamba_ros.evaluation.captures import mean_scores
 from mvgamba_ros.evaluation.novel_view import cut_target, picture_scores, show_gaussians, show_mesh
-from mvgamba_ros.evaluation.shape import shape_errors, surface_points
+from mvgamba_ros.metrics.shape import shape_errors, surface_points
 from mvgamba_ros.options import DEFAULT_METHOD, METHODS, Options
 from mvgamba_ros.pipeline import reconstruct
-from mvgamba_ros.surface.raycast import Raycaster
+from mvgamba_ros.rendering.mesh_raycaster import Raycaster
+from mvgamba_ros.synthesis.shards import Shards
 from mvgamba_ros.training.batch import INPUT_VIEWS
-from mvgamba_ros.training.data.shards import Shards
 from mvgamba_ros.types import Camera, Mesh, Prompts, View
 
 COLUMNS = ("chamfer_mm", "F@5mm", "normal_deg", "roughness_deg", "psnr_db", "ssim", "seconds")

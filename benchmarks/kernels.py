@@ -25,8 +25,9 @@ from torch import Tensor
 from mvgamba_ros.kernels import native, selective_scan
 from mvgamba_ros.kernels.plane import matches, plane_agreement, through_plane
 from mvgamba_ros.kernels.pool import pool_views
-from mvgamba_ros.kernels.ray_layers import Layer, along_rays, weigh_views
-from mvgamba_ros.kernels.sightlines import TELLS, Sightlines, ask_views, color_agreement, silhouette_interval
+from mvgamba_ros.kernels.ray_layers import aggregate_views, along_rays
+from mvgamba_ros.kernels.ray_types import Layer, Sightlines
+from mvgamba_ros.kernels.sightlines import NUM_VIEW_FEATURES, photometric_cost, sample_source_views, silhouette_interval
 from mvgamba_ros.model.mamba import Mamba
 
 STATES = 16
@@ -201,7 +202,7 @@ def sightlines_table(repeats: int) -> None:
     colors, depths, own = torch.rand(views, grid, grid, 4), 3.5 + torch.rand(rays, 32), torch.rand(rays, 4)
     told, position = torch.rand(views - 1, rays * 32, 16), torch.rand(rays * 32, 6)
     half = told.bfloat16()
-    of_bins, of_views, dense = layers((16, 7)), layers((16, TELLS), (16, 16)), layers((16, 38))
+    of_bins, of_views, dense = layers((16, 7)), layers((16, NUM_VIEW_FEATURES), (16, 16)), layers((16, 38))
     first, second = layers((16, 16, 3), (2, 16, 3)), layers((16, 16, 3), (16, 16, 3), (1, 16, 3))
     at_bins, of_rays = torch.rand(rays, 7, 16), torch.rand(rays, 2, 16)
     asked = lines, pictures, found, depths.unflatten(1, (2, 16)), own, 0.02
@@ -210,12 +211,12 @@ def sightlines_table(repeats: int) -> None:
         "silhouette_interval": lambda b: silhouette_interval(
             lines, pictures[..., 4], -1.0, 0.02, begins, ends, 40, backend=b
         ),
-        "color_agreement": lambda b: color_agreement(lines, colors, begins, ends, own[:, :3], 16, backend=b),
-        "ask_views": lambda b: ask_views(lines, pictures, found, depths, own, 0.02, backend=b),
+        "photometric_cost": lambda b: photometric_cost(lines, colors, begins, ends, own[:, :3], 16, backend=b),
+        "sample_source_views": lambda b: sample_source_views(lines, pictures, found, depths, own, 0.02, backend=b),
         "pool_views, float32": lambda b: pool_views(told, position, backend=b),
         "pool_views, bfloat16": lambda b: pool_views(half, position, backend=b),
         "along_rays": lambda b: along_rays(at_bins, of_rays[:, 0], *of_bins, first, backend=b),
-        "weigh_views": lambda b: weigh_views(*asked, *weighed, backend=b),
+        "aggregate_views": lambda b: aggregate_views(*asked, *weighed, backend=b),
     }
     beside_reference(f"{rays} rays of one view and {views - 1} others, {size} pixels a side", looks, "torch", repeats)
 

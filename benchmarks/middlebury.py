@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 
 from mvgamba_ros.geometry.se3 import inverse
-from mvgamba_ros.io.capture import write_capture
+from mvgamba_ros.io.transforms_json import write_capture
 from mvgamba_ros.types import Camera, View
 
 

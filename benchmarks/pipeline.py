@@ -35,16 +35,19 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from benchmarks.captures import region
-from mvgamba_ros.io.capture import read_capture
+from mvgamba_ros.io.transforms_json import read_capture
 from mvgamba_ros.kernels import ray_layers
-from mvgamba_ros.methods import load_method, mvgamba
+from mvgamba_ros.methods import mvgamba
 from mvgamba_ros.methods.mvgamba import MVGambaMethod
-from mvgamba_ros.model import arm, second_look
+from mvgamba_ros.model import cascade_head as second_look
+from mvgamba_ros.model import raygamba as arm
+from mvgamba_ros.model.cascade_head import MultiViewFeatures
 from mvgamba_ros.model.checkpoint import SHIPPED, load_checkpoint
-from mvgamba_ros.model.interval import CropBatch, Intervals, hull_intervals
-from mvgamba_ros.model.second_look import Witnesses
+from mvgamba_ros.model.cost_volume import Intervals, hull_intervals
 from mvgamba_ros.options import Options
 from mvgamba_ros.pipeline import STAGES, reconstruct
+from mvgamba_ros.registry import load_method
+from mvgamba_ros.rendering.crops import CropBatch
 from mvgamba_ros.types import Prompts, View
 
 Seconds = dict[str, float]
@@ -54,13 +57,13 @@ Call = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
 INSIDE = {
     "crops": (mvgamba, "make_crops"),
     "intervals": (mvgamba, "hull_intervals"),
-    "forward": (arm.ArmNetwork, "forward"),
-    "colour sweep": (arm, "photo_consistency"),
-    "views prepared": (Witnesses, "of"),
-    "views asked": (second_look, "weigh_views"),
+    "forward": (arm.RayGamba, "forward"),
+    "colour sweep": (arm, "plane_sweep_cost_volume"),
+    "views prepared": (MultiViewFeatures, "of"),
+    "views asked": (second_look, "aggregate_views"),
     "fuse": (mvgamba, "fuse_depths"),
     "smooth": (mvgamba, "smooth"),
-    "reach": (mvgamba, "reach_silhouettes"),
+    "reach": (mvgamba, "enforce_silhouettes"),
     "closer": (mvgamba, "look_closer"),
     "solid": (mvgamba, "solid"),
     "mesh": (mvgamba, "solid_to_mesh"),
@@ -137,7 +140,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def measure(
-    views: Sequence[View], options: Options, networks: Mapping[str, arm.ArmNetwork], runs: int
+    views: Sequence[View], options: Options, networks: Mapping[str, arm.RayGamba], runs: int
 ) -> tuple[Seconds, Seconds, list[str]]:
     """Median seconds of every row of `ROWS`; of each network (by the precision it runs in) and its products alone; and
     lines on peak memory.
@@ -231,7 +234,7 @@ def timed(spent: Seconds, keep: Callable[[str, object], object]) -> Iterator[Non
         yield
 
 
-def products(network: arm.ArmNetwork, crops: CropBatch, rays: Intervals) -> Callable[[], None]:
+def products(network: arm.RayGamba, crops: CropBatch, rays: Intervals) -> Callable[[], None]:
     """A function that runs the matrix products of one forward pass, on the same tensors, and nothing else."""
     calls = recorded(network, crops, rays)
 
@@ -242,7 +245,7 @@ def products(network: arm.ArmNetwork, crops: CropBatch, rays: Intervals) -> Call
     return run
 
 
-def recorded(network: arm.ArmNetwork, crops: CropBatch, rays: Intervals) -> list[Call]:
+def recorded(network: arm.RayGamba, crops: CropBatch, rays: Intervals) -> list[Call]:
     """The matrix products of one forward pass; those of the small networks along rays, which run in a kernel of ours,
     as torch runs them."""
     with patch.object(ray_layers, "_native", lambda *_: False), Products() as seen:

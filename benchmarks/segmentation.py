@@ -19,9 +19,9 @@ import numpy as np
 import trimesh
 
 from mvgamba_ros.errors import ReconstructionError
-from mvgamba_ros.io.capture import read_capture
-from mvgamba_ros.segmentation.classical import ClassicalSegmenter
-from mvgamba_ros.segmentation.support import estimate_support_height
+from mvgamba_ros.io.transforms_json import read_capture
+from mvgamba_ros.segmentation.classical.classical_segmenter import ClassicalSegmenter
+from mvgamba_ros.segmentation.support_plane import estimate_support_height
 from mvgamba_ros.types import Box, Prompts, View
 
 

@@ -21,15 +21,15 @@ import trimesh
 from PIL import Image
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
-from mvgamba_ros.io.capture import write_capture
-from mvgamba_ros.io.mesh import write_mesh
-from mvgamba_ros.sim.arm import SimulatedArm
-from mvgamba_ros.sim.camera import photograph
+from mvgamba_ros.io.mesh_files import write_mesh
+from mvgamba_ros.io.transforms_json import write_capture
 from mvgamba_ros.sim.objects import OBJECTS
+from mvgamba_ros.sim.robot_arm import SimulatedArm
 from mvgamba_ros.sim.scene import Scene, tables
-from mvgamba_ros.training.data.families import Procedural
-from mvgamba_ros.training.data.mesh import TexturedMesh
-from mvgamba_ros.training.data.textures import fiducials
+from mvgamba_ros.sim.wrist_camera import photograph
+from mvgamba_ros.synthesis.families import Procedural
+from mvgamba_ros.synthesis.textured_mesh import TexturedMesh
+from mvgamba_ros.synthesis.textures import fiducials
 
 SIZES = 0.06, 0.17
 """Longest sides of procedural objects, metres."""

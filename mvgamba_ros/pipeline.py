@@ -6,25 +6,25 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import lru_cache
 
 import numpy as np
 
 from mvgamba_ros.checks import check_views, distinct_views, view_name
 from mvgamba_ros.errors import ErrorCode, ReconstructionError, stop_if
+from mvgamba_ros.geometry.boxes import axis_parallel_box, oriented_box
 from mvgamba_ros.geometry.camera import undistort, undistort_pixels
-from mvgamba_ros.geometry.hull import carve
-from mvgamba_ros.geometry.region import axis_parallel_box
 from mvgamba_ros.geometry.single_view import guess_box
-from mvgamba_ros.methods import load_method
-from mvgamba_ros.options import SEGMENTERS, Options
+from mvgamba_ros.geometry.visual_hull import carve
+from mvgamba_ros.options import Options
+from mvgamba_ros.registry import load_method, load_segmenter
+from mvgamba_ros.rendering.mesh_raycaster import Raycaster
+from mvgamba_ros.rendering.texture import paint, view_weights
 from mvgamba_ros.segmentation.given import GivenMasks
-from mvgamba_ros.segmentation.segmenter import Segmenter, Silhouettes
-from mvgamba_ros.segmentation.support import SUPPORT_VIEWS, estimate_support_height
+from mvgamba_ros.segmentation.segmenter import Silhouettes
+from mvgamba_ros.segmentation.support_plane import SUPPORT_VIEWS, estimate_support_height
 from mvgamba_ros.surface.quality import measure_quality
-from mvgamba_ros.surface.raycast import Raycaster, paint, view_weights
-from mvgamba_ros.surface.sample import area_vectors, oriented_box, sample_cloud, vertex_normals
-from mvgamba_ros.types import Cancelled, Mesh, Progress, Prompts, Reconstruction, View
+from mvgamba_ros.surface.sample import _convex, sample_cloud, vertex_normals
+from mvgamba_ros.types import Cancelled, Progress, Prompts, Reconstruction, View
 
 __all__ = ["STAGES", "Options", "reconstruct"]
 
@@ -161,25 +161,6 @@ def _undistort(views: Sequence[View], prompts: Prompts, stages: _Stages) -> tupl
     return result, replace(prompts, points=points, pixel_boxes=boxes)
 
 
-@lru_cache(maxsize=2)
-def load_segmenter(name: str, sam_checkpoint: str = "") -> Segmenter:
-    """The segmenter called ``name``, ready to run; kept, so that weights load once.
-
-    Raises BAD_OPTION, MISSING_PACKAGE, BAD_CHECKPOINT.
-    """
-    if name == "masks":
-        return GivenMasks()
-    if name == "classical":
-        from mvgamba_ros.segmentation.classical import ClassicalSegmenter
-
-        return ClassicalSegmenter()
-    if name == "sam":
-        from mvgamba_ros.segmentation.sam import SamSegmenter
-
-        return SamSegmenter(sam_checkpoint)
-    raise ReconstructionError(ErrorCode.BAD_OPTION, f"segmenter '{name}' is not one of {', '.join(SEGMENTERS)}")
-
-
 def _segment(views: Sequence[View], options: Options, progress: Progress, cancelled: Cancelled) -> Silhouettes:
     """A silhouette for each view: its own where the options say so, else the segmenter's."""
     own = [view.mask if options.use_masks else None for view in views]
@@ -223,16 +204,3 @@ def _find_support(views: Sequence[View], prompts: Prompts, found: float | None) 
         ]
     note = f"support height {height:.4f} m, estimated from the surface around the object"
     return replace(prompts, support_height=height), [note]
-
-
-def _convex(mesh: Mesh) -> Mesh:
-    """The convex hull, with the colours of the vertices it keeps."""
-    from scipy.spatial import ConvexHull
-
-    hull = ConvexHull(mesh.vertices)
-    used, index = np.unique(hull.simplices, return_inverse=True)
-    faces = index.reshape(-1, 3).astype(np.int32)
-    vertices = mesh.vertices[used]
-    inward = (area_vectors(vertices, faces) * hull.equations[:, :3]).sum(axis=1) < 0.0
-    faces[inward] = faces[inward][:, ::-1]
-    return Mesh(vertices, faces, mesh.colors[used])

@@ -10,8 +10,8 @@ import numpy as np
 
 from mvgamba_ros.geometry.camera import crop, resample, undistort
 from mvgamba_ros.geometry.se3 import look_at
-from mvgamba_ros.surface.raycast import Raycaster
-from mvgamba_ros.surface.show import gaussians_picture
+from mvgamba_ros.rendering.mesh_raycaster import Raycaster
+from mvgamba_ros.rendering.splats import gaussians_picture
 from mvgamba_ros.types import F64, U8, Bool, Camera, Reconstruction, View
 
 WIDTH = 1280

@@ -9,11 +9,12 @@ from dataclasses import replace
 
 import numpy as np
 
+from mvgamba_ros.geometry.boxes import axis_parallel_box
 from mvgamba_ros.geometry.rays import rays
-from mvgamba_ros.geometry.region import axis_parallel_box
 from mvgamba_ros.geometry.se3 import look_at
 from mvgamba_ros.options import Options
-from mvgamba_ros.pipeline import load_segmenter, reconstruct
+from mvgamba_ros.pipeline import reconstruct
+from mvgamba_ros.registry import load_segmenter
 from mvgamba_ros.types import Camera, Cancelled, Prompts, View
 
 RADIUS = 0.05

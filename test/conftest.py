@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mvgamba_ros.errors import ReconstructionError
-from mvgamba_ros.evaluation.image import lpips_network
+from mvgamba_ros.metrics.image import lpips_network
 from mvgamba_ros.process import prepare_process
 
 prepare_process()  # before any test imports torch: nodes, arm and tests share the cores here

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from mvgamba_ros.geometry.se3 import look_at
-from mvgamba_ros.surface.raycast import Raycaster
+from mvgamba_ros.rendering.mesh_raycaster import Raycaster
 from mvgamba_ros.types import F64, Camera, Mesh, View
 
 

@@ -17,19 +17,20 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # benchmarks/ is not install
 
 from benchmarks import ablation, held_out, middlebury, pipeline
 from mvgamba_ros.errors import ReconstructionError
-from mvgamba_ros.geometry.region import axis_parallel_box
+from mvgamba_ros.geometry.boxes import axis_parallel_box
 from mvgamba_ros.geometry.se3 import inverse
-from mvgamba_ros.io.capture import read_capture
-from mvgamba_ros.model.arm import ArmConfig, ArmNetwork
+from mvgamba_ros.io.transforms_json import read_capture
 from mvgamba_ros.model.checkpoint import save_checkpoint
-from mvgamba_ros.model.interval import CropBatch, hull_intervals
+from mvgamba_ros.model.cost_volume import hull_intervals
+from mvgamba_ros.model.raygamba import RayGamba, RayGambaConfig
 from mvgamba_ros.options import Options
-from mvgamba_ros.training.data.families import Procedural
-from mvgamba_ros.training.data.place import Rig
-from mvgamba_ros.training.data.shards import Recipe, write_shards
+from mvgamba_ros.rendering.crops import CropBatch
+from mvgamba_ros.synthesis.families import Procedural
+from mvgamba_ros.synthesis.place import Rig
+from mvgamba_ros.synthesis.shards import Recipe, write_shards
 from mvgamba_ros.types import Prompts
 
-SMALL = ArmConfig(width=32, skip=8, bins=8, orders=("rows", "across"), second_look=8)
+SMALL = RayGambaConfig(width=32, skip=8, bins=8, orders=("rows", "across"), second_look=8)
 TINY = ("model.width=32", "model.skip=8", "views_per_step=4", "target_views=1", "view_counts={2: 1.0}")
 
 
@@ -38,7 +39,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[pipeline.Seconds, Cro
     """The stages of one reconstruction with random weights, and what the network saw."""
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
-    save_checkpoint(path, ArmNetwork(SMALL), {})
+    save_checkpoint(path, RayGamba(SMALL), {})
     prompts = Prompts(roi=axis_parallel_box(CENTER - 0.7 * SIZE, CENTER + 0.7 * SIZE), support_height=0.0)
     options = Options(checkpoint=str(path), segmenter="masks", prompts=prompts, refine=False, hull_resolution=32)
     return pipeline.run_pipeline([replace(v, depth=None) for v in views(3)], options)
@@ -56,7 +57,7 @@ def test_every_stage_of_a_reconstruction_is_timed_and_little_is_left_between_the
 
 def test_the_products_are_those_of_all_layers_and_only_those(run: tuple[pipeline.Seconds, CropBatch]) -> None:
     _, crops = run
-    network = ArmNetwork(SMALL).eval()
+    network = RayGamba(SMALL).eval()
     with torch.no_grad():
         calls = pipeline.recorded(network, crops, hull_intervals(crops, network.grid))
     used = {args[1].data_ptr() for _, args, _ in calls}
@@ -78,7 +79,7 @@ def test_the_picture_of_the_stages_is_written(run: tuple[pipeline.Seconds, CropB
 
 
 def test_every_variant_of_the_ablation_is_a_network_that_can_be_built() -> None:
-    path = Path(__file__).parents[1] / "config" / "arm-s.train.yaml"
+    path = Path(__file__).parents[1] / "config" / "raygamba-s.train.yaml"
     base = ablation.configure(path, ablation.BASE, 2000, 0, [])
     for name in ablation.VARIANTS:
         config = ablation.configure(path, name, 2000, 0, [])
@@ -137,12 +138,17 @@ def test_the_ablation_trains_measures_keeps_and_tells(
 ) -> None:
     data = [f"data={rendered}", f"validation={rendered}"]
     settings = [part for change in (*data, *TINY) for part in ("--set", change)]
-    config = Path(__file__).parents[1] / "config" / "arm-s.train.yaml"
+    config = Path(__file__).parents[1] / "config" / "raygamba-s.train.yaml"
     command = [str(tmp_path / "runs"), "--config", str(config), "--table", str(tmp_path / "table.md"), *settings]
-    command += ["--only", "arm-s", "no blocks", ablation.FREE]
+    command += ["--only", "raygamba-s", "no blocks", ablation.FREE]
     ablation.main([*command, "--samples", "4"])
     first = (tmp_path / "table.md").read_text()
-    assert "2 steps" in first and "| arm-s |" in first and "| no blocks |" in first and f"| {ablation.FREE} |" in first
+    assert (
+        "2 steps" in first
+        and "| raygamba-s |" in first
+        and "| no blocks |" in first
+        and f"| {ablation.FREE} |" in first
+    )
     capsys.readouterr()
     ablation.main([*command, "--samples", "4"])
     assert "objects" not in capsys.readouterr().out  # nothing was trained again

@@ -9,10 +9,11 @@ import pytest
 import torch
 from torch import nn
 
-from mvgamba_ros.evaluation.shape import shape_errors, surface_points
-from mvgamba_ros.io.capture import read_capture
-from mvgamba_ros.io.mesh import read_mesh
-from mvgamba_ros.model.checkpoint import SHIPPED, load_checkpoint, read_weights, write_weights
+from mvgamba_ros.io.mesh_files import read_mesh
+from mvgamba_ros.io.transforms_json import read_capture
+from mvgamba_ros.io.weights import read_weights, write_weights
+from mvgamba_ros.metrics.shape import shape_errors, surface_points
+from mvgamba_ros.model.checkpoint import SHIPPED, load_checkpoint
 from mvgamba_ros.options import Options
 from mvgamba_ros.pipeline import reconstruct
 

@@ -14,8 +14,8 @@ import rendered
 import trimesh
 
 from mvgamba_ros.cli import build_parser, main
-from mvgamba_ros.io.capture import write_capture
-from mvgamba_ros.io.mesh import read_mesh
+from mvgamba_ros.io.mesh_files import read_mesh
+from mvgamba_ros.io.transforms_json import write_capture
 
 
 @pytest.fixture(scope="module")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mvgamba_ros.training.data import augment as aug
-from mvgamba_ros.training.data.families import make
-from mvgamba_ros.training.data.place import Rig
-from mvgamba_ros.training.data.render import render
+from mvgamba_ros.synthesis.families import make
+from mvgamba_ros.synthesis.place import Rig
+from mvgamba_ros.synthesis.render import render
+from mvgamba_ros.training import augment as aug
 
 
 @pytest.fixture

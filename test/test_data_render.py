@@ -6,9 +6,11 @@ import cv2
 import numpy as np
 import pytest
 
-from mvgamba_ros.training.data import textures
-from mvgamba_ros.training.data.families import FAMILIES, Procedural, make
-from mvgamba_ros.training.data.mesh import (
+from mvgamba_ros.synthesis import textures
+from mvgamba_ros.synthesis.families import FAMILIES, Procedural, make
+from mvgamba_ros.synthesis.place import Rig, resting
+from mvgamba_ros.synthesis.render import DEPTH_UNIT, Light, Painter, Rays, exterior, render, surround
+from mvgamba_ros.synthesis.textured_mesh import (
     Material,
     TexturedMesh,
     assemble,
@@ -21,8 +23,6 @@ from mvgamba_ros.training.data.mesh import (
     tube,
     twist,
 )
-from mvgamba_ros.training.data.place import Rig, resting
-from mvgamba_ros.training.data.render import DEPTH_UNIT, Light, Painter, Rays, exterior, render, surround
 
 RIG = Rig(views=4, inputs=3, size=64)
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
-from mvgamba_ros.training.data.families import Procedural
-from mvgamba_ros.training.data.place import Rig
-from mvgamba_ros.training.data.shards import Recipe, Shards, example, write_shards
+from mvgamba_ros.synthesis.families import Procedural
+from mvgamba_ros.synthesis.place import Rig
+from mvgamba_ros.synthesis.shards import Recipe, Shards, example, write_shards
 
 SOURCE = Procedural(7, 5)
 RECIPE = Recipe("procedural", seed=7, count=5, per_shard=2, points=64, rig=Rig(views=2, inputs=2, size=32))

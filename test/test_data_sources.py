@@ -11,11 +11,11 @@ import trimesh
 
 from mvgamba_ros.cli import main
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
-from mvgamba_ros.training.data.families import FAMILIES, Procedural
-from mvgamba_ros.training.data.place import Rig
-from mvgamba_ros.training.data.render import render
-from mvgamba_ros.training.data.shards import Shards
-from mvgamba_ros.training.data.sources import Folder, Mixture, PyBullet, Robosuite, open_source
+from mvgamba_ros.synthesis.families import FAMILIES, Procedural
+from mvgamba_ros.synthesis.place import Rig
+from mvgamba_ros.synthesis.render import render
+from mvgamba_ros.synthesis.shards import Shards
+from mvgamba_ros.synthesis.sources import Folder, Mixture, PyBullet, Robosuite, open_source
 
 RIG = Rig(views=2, inputs=2, size=48)
 

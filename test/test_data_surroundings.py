@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from mvgamba_ros.geometry.camera import project
-from mvgamba_ros.training.data.families import Procedural
-from mvgamba_ros.training.data.surroundings import photograph
-from mvgamba_ros.training.data.textures import fiducials
+from mvgamba_ros.synthesis.backgrounds import photograph
+from mvgamba_ros.synthesis.families import Procedural
+from mvgamba_ros.synthesis.textures import fiducials
 
 
 def test_a_mask_covers_what_the_bounds_can_reach_and_nothing_else() -> None:

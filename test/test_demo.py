@@ -17,7 +17,7 @@ import pytest
 pytest.importorskip("rclpy")
 pytest.importorskip("mvgamba_ros.sim.engine")
 
-from mvgamba_ros.io.mesh import read_mesh
+from mvgamba_ros.io.mesh_files import read_mesh
 
 pytestmark = [pytest.mark.ros, pytest.mark.slow, pytest.mark.timeout(540)]
 

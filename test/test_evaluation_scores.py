@@ -12,11 +12,11 @@ import trimesh
 from mvgamba_ros.cli import main
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.evaluation.captures import find_captures, mean_scores
-from mvgamba_ros.evaluation.image import lpips, lpips_network, psnr, ssim
 from mvgamba_ros.evaluation.novel_view import cut_target, picture_scores, show_mesh
-from mvgamba_ros.evaluation.shape import shape_errors, surface_points
 from mvgamba_ros.geometry.se3 import look_at
-from mvgamba_ros.surface.raycast import Raycaster
+from mvgamba_ros.metrics.image import lpips, lpips_network, psnr, ssim
+from mvgamba_ros.metrics.shape import shape_errors, surface_points
+from mvgamba_ros.rendering.mesh_raycaster import Raycaster
 from mvgamba_ros.types import Camera, Mesh, View
 
 

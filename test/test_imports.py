@@ -5,37 +5,40 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from collections import Counter
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1] / "mvgamba_ros"
-CORE = [
-    ("types", "errors", "process", "parallel"),
-    ("options",),
-    ("geometry",),
-    ("kernels",),
-    ("model",),
-    ("segmentation",),
-    ("surface",),
-    ("methods",),
-    ("checks",),
-    ("pipeline",),
-    ("preview", "warm_up"),
-]
-"""From the bottom up; parts of one row may import each other."""
-CORE_NAMES = {name for row in CORE for name in row}
-ALLOWED: dict[str, set[str]] = {
-    part: {name for row in CORE[: level + 1] for name in row} for level, parts in enumerate(CORE) for part in parts
+BASE = {"types", "errors", "process", "parallel"}
+ROOMS: dict[str, set[str]] = {
+    "geometry": set(),
+    "io": {"geometry"},
+    "kernels": set(),
+    "metrics": set(),
+    "rendering": {"geometry", "kernels"},
+    "options": set(),
+    "model": {"geometry", "io", "kernels", "rendering"},
+    "segmentation": {"geometry", "io", "kernels", "rendering"},
+    "surface": {"geometry", "kernels", "rendering"},
+    "splats": {"geometry", "kernels", "rendering", "surface"},
+    "methods": {"geometry", "io", "kernels", "model", "options", "rendering", "splats", "surface"},
+    "checks": {"geometry", "options", "segmentation"},
+    "registry": {"methods", "options", "segmentation"},
+    "pipeline": {"checks", "geometry", "options", "registry", "rendering", "segmentation", "surface"},
+    "preview": {"geometry", "rendering"},
+    "warm_up": {"geometry", "options", "pipeline", "registry"},
+    "evaluation": {"geometry", "io", "metrics", "options", "pipeline", "registry", "rendering"},
+    "synthesis": {"geometry", "io", "kernels", "rendering"},
+    "training": {"geometry", "io", "kernels", "metrics", "model", "rendering", "segmentation", "synthesis"},
+    "sim": {"geometry", "io", "metrics"},
 }
-"""What each part may import."""
-ALLOWED["io"] = {"types", "errors", "geometry", "io"}
-ALLOWED["generate"] = CORE_NAMES | {"io", "generate"}
-ALLOWED["training"] = CORE_NAMES | {"io", "training", "evaluation"}
-ALLOWED["evaluation"] = CORE_NAMES | {"io", "training", "evaluation"}
-ALLOWED["sim"] = CORE_NAMES | {"io", "sim"}
-ALLOWED["ros"] = CORE_NAMES | {"io", "sim", "ros"}
-ALLOWED["cli"] = set(ALLOWED) - {"ros", "sim"} | {"cli"}
+"""What each room may import, beside `BASE` and itself."""
+ROOMS["ros"] = set(ROOMS) - {"training", "evaluation", "synthesis"}
+ROOMS["cli"] = set(ROOMS) - {"ros", "sim"}
+ALLOWED = {room: others | BASE | {room} for room, others in ROOMS.items()} | dict.fromkeys(BASE, BASE)
 MESSAGES = {"msg", "srv", "action"}
 
 
@@ -71,9 +74,29 @@ def test_a_module_imports_only_what_lies_below_it(path):
             assert target in ALLOWED[part], f"{path}: {part} may not import {target}"
 
 
+def test_every_room_has_a_rule_and_every_rule_a_room():
+    present = {path.relative_to(ROOT).parts[0].removesuffix(".py") for path in FILES}
+    assert present == set(ALLOWED)
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    modules = {"mvgamba_ros." + ".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in FILES}
+    graph = {
+        name: {module for found in imports(path) for module in (found, found.rpartition(".")[0]) if module in modules}
+        for name, path in modules.items()
+    }
+    TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle
+
+
+def test_no_module_name_is_used_twice():
+    stems = Counter(path.stem for path in FILES if not path.stem.startswith("__"))
+    assert not [stem for stem, count in stems.items() if count > 1]
+
+
 def test_importing_the_core_loads_neither_ros_nor_open3d_nor_cuda():
     code = (
-        "import sys, mvgamba_ros.pipeline, mvgamba_ros.io.capture, mvgamba_ros.io.results, mvgamba_ros.preview\n"
+        "import sys, mvgamba_ros.pipeline, mvgamba_ros.io.transforms_json, mvgamba_ros.io.results\n"
+        "import mvgamba_ros.preview\n"
         "heavy = [m for m in ('rclpy', 'open3d', 'trimesh', 'skimage', 'matplotlib') if m in sys.modules]\n"
         "import torch\n"
         "assert not heavy, heavy\n"

@@ -13,7 +13,7 @@ from shapes import FOUR_SIDES, camera, cuboid, see
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.se3 import OPENCV_FROM_OPENGL
-from mvgamba_ros.io.capture import read_capture, write_capture
+from mvgamba_ros.io.transforms_json import read_capture, write_capture
 from mvgamba_ros.types import Camera
 
 VIEWS = see(cuboid([-0.05, -0.04, 0.0], [0.05, 0.04, 0.1]), FOUR_SIDES[:2], [0, 0, 0.05], camera(64, 48, 60.0))

@@ -8,7 +8,7 @@ import trimesh
 from shapes import cuboid
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
-from mvgamba_ros.io.mesh import read_mesh, write_mesh
+from mvgamba_ros.io.mesh_files import read_mesh, write_mesh
 
 MESH = cuboid([0.1, 0.2, 0.3], [0.2, 0.4, 0.6], color=(10, 200, 30))
 

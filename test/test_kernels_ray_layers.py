@@ -14,8 +14,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mvgamba_ros.kernels import ray_layers_cpu
-from mvgamba_ros.kernels.ray_layers import Layer, along_rays, weigh_views
-from mvgamba_ros.kernels.sightlines import TELLS, Sightlines
+from mvgamba_ros.kernels.ray_layers import aggregate_views, along_rays
+from mvgamba_ros.kernels.ray_types import Layer, Sightlines
+from mvgamba_ros.kernels.sightlines import NUM_VIEW_FEATURES
 
 TOLERANCE = 2e-5
 """Of float32 against float64, numbers of the size of 1."""
@@ -52,7 +53,7 @@ def rays_of(rays: int, inputs: int, positions: int, width: int, outputs: int, ta
 def views_of(
     views: int, rays: int, rows: int, positions: int, width: int = 16, others: int = 6, size: int = 32
 ) -> tuple:
-    """Arguments of `weigh_views` in float64."""
+    """Arguments of `aggregate_views` in float64."""
     s = scene(views, size, rays, rows * positions, seed=views * 31 + rays)
     g = torch.Generator().manual_seed(positions)
     beside, of_rays = (
@@ -62,7 +63,7 @@ def views_of(
     depths = s["depths"].view(rays, rows, positions)
     asked = s["rays"], s["pictures"], s["found"], depths, s["own4"], LEAST_DOUBT
     dense, *convolutions = layers((width, 2 * width + others), (width, width, 3), (1, width, 3), seed=2)
-    return *asked, layers((width, TELLS), (width, width)), beside, of_rays, dense, convolutions
+    return *asked, layers((width, NUM_VIEW_FEATURES), (width, width)), beside, of_rays, dense, convolutions
 
 
 def single_views(arguments: tuple) -> tuple:
@@ -106,8 +107,8 @@ def test_weigh_views_equals_the_reference(
     """In float32 both: what views say jumps where a rounding puts a point on the other side of a pixel's border."""
     arguments = single_views(views_of(views, rays, rows, positions, width))
     with native_kernels.threads(threads):
-        got = weigh_views(*arguments, "cpu")
-    expected = weigh_views(*arguments, "reference")
+        got = aggregate_views(*arguments, "cpu")
+    expected = aggregate_views(*arguments, "reference")
     assert got.shape == expected.shape == (rays, rows, 1, positions)
     away = (got - expected).abs() > 1e-3
     assert away.sum() <= max(0.01 * away.numel(), 6)
@@ -116,12 +117,12 @@ def test_weigh_views_equals_the_reference(
 @pytest.mark.parametrize("backend", ["cpu", "reference"])
 def test_a_view_without_others_hears_one_that_says_nothing(backend: str) -> None:
     *asked, of_views, beside, of_rays, dense, convolutions = single_views(views_of(1, 7, 2, 5))
-    told = torch.zeros(1, TELLS)
+    told = torch.zeros(1, NUM_VIEW_FEATURES)
     for layer in of_views:
         told = F.linear(told, *layer).relu()
     joined = torch.cat([told[0, :, None].expand(7, 2, -1, 5)] * 2 + [beside], 2).flatten(0, 1)
     expected = along_rays(joined, of_rays.flatten(0, 1), dense, convolutions, "reference").unflatten(0, (7, 2))
-    got = weigh_views(*asked, of_views, beside, of_rays, dense, convolutions, backend)
+    got = aggregate_views(*asked, of_views, beside, of_rays, dense, convolutions, backend)
     torch.testing.assert_close(got, expected, atol=TOLERANCE, rtol=TOLERANCE)
 
 
@@ -144,14 +145,14 @@ def test_every_instruction_set_that_runs_here_gives_the_same(instructions: str) 
     torch.testing.assert_close(got, expected, atol=TOLERANCE, rtol=TOLERANCE)
     arguments = single_views(views_of(4, 50, 2, 16))
     *asked, dense, convolutions = arguments
-    got = ray_layers_cpu.weigh_views(*asked, [dense, *convolutions], instructions)
-    away = (got - weigh_views(*arguments, "reference")).abs() > 1e-3
+    got = ray_layers_cpu.aggregate_views(*asked, [dense, *convolutions], instructions)
+    away = (got - aggregate_views(*arguments, "reference")).abs() > 1e-3
     assert away.sum() <= 0.01 * away.numel()
 
 
 def test_the_number_of_threads_changes_no_bit() -> None:
     along, weigh = single(rays_of(77, 7, 16, 16, 2, 3, 2)), single_views(views_of(3, 77, 2, 16))
-    first, *rest = native_kernels.by_threads(lambda: (along_rays(*along, "cpu"), weigh_views(*weigh, "cpu")))
+    first, *rest = native_kernels.by_threads(lambda: (along_rays(*along, "cpu"), aggregate_views(*weigh, "cpu")))
     for other in rest:
         assert all(torch.equal(a, b) for a, b in zip(first, other, strict=True))
 
@@ -178,8 +179,8 @@ def test_of_half_precision_all_is_taken_in_float32() -> None:
     rays, *given = single_views(views_of(3, 9, 2, 8))
     halves = [x.bfloat16() if isinstance(x, Tensor) else x for x in given]
     low = replace(rays, **{name: getattr(rays, name).bfloat16() for name in ("M", "o", "origin", "directions")})
-    expected = weigh_views(*single_views((low, *halves)), "cpu")
-    assert torch.equal(weigh_views(low, *halves, "cpu"), expected)
+    expected = aggregate_views(*single_views((low, *halves)), "cpu")
+    assert torch.equal(aggregate_views(low, *halves, "cpu"), expected)
 
 
 def test_what_is_no_number_stays_none() -> None:
@@ -212,7 +213,7 @@ def test_views_that_do_not_fit_are_refused() -> None:
         wrong = list(arguments)
         wrong[place] = wrong[place][..., :-1]
         with pytest.raises(ValueError, match=message):
-            weigh_views(*wrong)
+            aggregate_views(*wrong)
     assert isinstance(arguments[0], Sightlines)
     with pytest.raises(ValueError, match="unknown backend"):
-        weigh_views(*arguments, "cuda")
+        aggregate_views(*arguments, "cuda")

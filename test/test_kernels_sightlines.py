@@ -14,7 +14,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mvgamba_ros.kernels import sightlines_cpu
-from mvgamba_ros.kernels.sightlines import TELLS, Sightlines, ask_views, color_agreement, silhouette_interval
+from mvgamba_ros.kernels.ray_types import Sightlines
+from mvgamba_ros.kernels.sightlines import NUM_VIEW_FEATURES, photometric_cost, sample_source_views, silhouette_interval
 
 TOLERANCE = 2e-4
 """Of float32 against float64; depths are of the size of 4."""
@@ -67,8 +68,8 @@ def looks(s: dict[str, Tensor | Sightlines], positions: int, backend: str) -> li
     return [
         near,
         far,
-        color_agreement(rays, s["colors"], begins, ends, s["own3"], positions, backend),
-        ask_views(rays, s["pictures"], s["found"], s["depths"], s["own4"], 0.02, backend),
+        photometric_cost(rays, s["colors"], begins, ends, s["own3"], positions, backend),
+        sample_source_views(rays, s["pictures"], s["found"], s["depths"], s["own4"], 0.02, backend),
     ]
 
 
@@ -97,7 +98,7 @@ def test_all_three_equal_the_float64_reference(views: int, size: int, rays: int,
         assert answer.dtype == torch.float32
         assert answer.shape == expected.shape
         away = (answer.double() - expected).abs() > TOLERANCE
-        assert away.sum() <= max(FEW * away.numel(), TELLS)
+        assert away.sum() <= max(FEW * away.numel(), NUM_VIEW_FEATURES)
 
 
 def test_the_scenes_above_show_what_they_are_to_test() -> None:
@@ -116,8 +117,8 @@ def test_every_instruction_set_that_runs_here_gives_the_same(instructions: str) 
     rays, begins, ends = s["rays"], s["begins"], s["ends"]
     got = [
         *sightlines_cpu.silhouette_interval(rays, s["alpha"], -0.5, 0.05, begins, ends, 21, instructions),
-        sightlines_cpu.color_agreement(rays, s["colors"], begins, ends, s["own3"], 21, instructions),
-        sightlines_cpu.ask_views(rays, s["pictures"], s["found"], s["depths"], s["own4"], 0.02, instructions),
+        sightlines_cpu.photometric_cost(rays, s["colors"], begins, ends, s["own3"], 21, instructions),
+        sightlines_cpu.sample_source_views(rays, s["pictures"], s["found"], s["depths"], s["own4"], 0.02, instructions),
     ]
     for expected, answer in zip(looks(s, 21, "reference"), got, strict=True):
         away = (answer - expected).abs() > TOLERANCE
@@ -169,13 +170,13 @@ def test_what_does_not_fit_is_refused_with_the_expected_shape(name: str, value: 
     s = to_float32(scene(3, 8, 5, 4, seed=0))
     given = {"colors": s["colors"], "near": s["begins"], "far": s["ends"], "own": s["own3"], name: value}
     with pytest.raises(ValueError, match=says):
-        color_agreement(s["rays"], bins=4, **given)
+        photometric_cost(s["rays"], bins=4, **given)
 
 
 def test_a_view_that_is_not_there_is_refused() -> None:
     s = to_float32(scene(3, 8, 5, 4, seed=0))
     with pytest.raises(ValueError, match="view must be one of 3, got 3"):
-        ask_views(replace(s["rays"], view=3), s["pictures"], s["found"], s["depths"], s["own4"], 0.02)
+        sample_source_views(replace(s["rays"], view=3), s["pictures"], s["found"], s["depths"], s["own4"], 0.02)
 
 
 def test_a_backend_that_does_not_fit_is_refused() -> None:

@@ -13,17 +13,18 @@ from rendered import CENTER, SIZE, views
 from scipy.spatial.transform import Rotation
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
-from mvgamba_ros.geometry.hull import VisualHull, carve
+from mvgamba_ros.geometry.distance_field import DistanceField
 from mvgamba_ros.geometry.unit_cube import fit
+from mvgamba_ros.geometry.visual_hull import carve
 from mvgamba_ros.kernels.autocast import halve_weights
 from mvgamba_ros.methods.mvgamba import MOST_VIEWS, MVGambaMethod, choose_device, look_closer
 from mvgamba_ros.methods.protocol import Shape
-from mvgamba_ros.model.arm import ORDERS, ArmConfig, ArmNetwork
 from mvgamba_ros.model.checkpoint import SHIPPED, load_checkpoint, save_checkpoint
-from mvgamba_ros.model.crops import make_crops
+from mvgamba_ros.model.raygamba import ORDERS, RayGamba, RayGambaConfig
 from mvgamba_ros.options import Options
 from mvgamba_ros.pipeline import reconstruct
-from mvgamba_ros.surface.refine import silhouette_iou
+from mvgamba_ros.rendering.crops import make_crops
+from mvgamba_ros.splats.fit import silhouette_iou
 from mvgamba_ros.types import Box, Prompts, View
 
 RESOLUTION = 48
@@ -34,7 +35,7 @@ def method(tmp_path_factory: pytest.TempPathFactory) -> MVGambaMethod:
     """Random weights, which begin near the visual hull: the claims below must hold for any."""
     torch.manual_seed(1)
     path = tmp_path_factory.mktemp("weights") / "random.safetensors"
-    network = ArmNetwork(ArmConfig(width=32, skip=16, bins=8, orders=ORDERS))
+    network = RayGamba(RayGambaConfig(width=32, skip=16, bins=8, orders=ORDERS))
     save_checkpoint(path, network, {})
     return MVGambaMethod(str(path))
 
@@ -96,11 +97,11 @@ def test_refining_brings_the_gaussians_nearer_to_the_silhouettes_and_leaves_the_
     assert fractions == sorted(fractions) and fractions[-1] == 1.0
 
 
-def ball_in(hull: VisualHull, radius: float = 0.03) -> VisualHull:
+def ball_in(hull: DistanceField, radius: float = 0.03) -> DistanceField:
     """A ball around the object's centre, on the hull's grid and inside it."""
-    points = hull.origin + hull.voxel * np.stack(np.meshgrid(*map(np.arange, hull.field.shape), indexing="ij"), -1)
+    points = hull.origin + hull.voxel * np.stack(np.meshgrid(*map(np.arange, hull.values.shape), indexing="ij"), -1)
     ball = radius - np.linalg.norm(points - CENTER, axis=-1)
-    return replace(hull, field=np.minimum(hull.field, ball).astype(np.float32))
+    return replace(hull, values=np.minimum(hull.values, ball).astype(np.float32))
 
 
 def test_a_hull_that_reaches_far_beyond_what_was_found_is_carved_again_around_that() -> None:

@@ -12,7 +12,7 @@ import torch
 from rendered import views
 
 from mvgamba_ros.parallel import each
-from mvgamba_ros.segmentation.classical import ClassicalSegmenter
+from mvgamba_ros.segmentation.classical.classical_segmenter import ClassicalSegmenter
 from mvgamba_ros.types import Prompts
 
 

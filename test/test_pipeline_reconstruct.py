@@ -12,13 +12,13 @@ from scipy.spatial import cKDTree
 from shapes import FOUR_SIDES, camera, cuboid, see
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
+from mvgamba_ros.geometry.boxes import axis_parallel_box, oriented_box
 from mvgamba_ros.geometry.camera import project
-from mvgamba_ros.geometry.region import axis_parallel_box
 from mvgamba_ros.geometry.se3 import quat_to_matrix
 from mvgamba_ros.pipeline import STAGES, Options, reconstruct
 from mvgamba_ros.preview import preview
-from mvgamba_ros.surface.sample import oriented_box, sample_cloud
-from mvgamba_ros.surface.surfels import lay_gaussians
+from mvgamba_ros.splats.from_mesh import lay_gaussians
+from mvgamba_ros.surface.sample import sample_cloud
 from mvgamba_ros.types import Box, Prompts, Quality
 
 SMALL = Options(method="hull", segmenter="masks", hull_resolution=64, cloud_points=4000, max_faces=2000)

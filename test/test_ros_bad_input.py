@@ -18,7 +18,7 @@ from ros_world import World
 from std_srvs.srv import Trigger
 
 from mvgamba_ros.errors import ErrorCode
-from mvgamba_ros.io.capture import write_capture
+from mvgamba_ros.io.transforms_json import write_capture
 from mvgamba_ros.msg import PixelBox, PointPrompt
 from mvgamba_ros.msg import View as ViewMessage
 from mvgamba_ros.ros.conversions.geometry import camera_to_camera_info, matrix_to_pose

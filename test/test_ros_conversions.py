@@ -17,7 +17,6 @@ from std_msgs.msg import Header
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.se3 import quat_to_matrix
-from mvgamba_ros.ros.capture import make_view, sharpness
 from mvgamba_ros.ros.conversions.geometry import (
     camera_info_to_camera,
     camera_to_camera_info,
@@ -41,6 +40,7 @@ from mvgamba_ros.ros.conversions.shapes import (
     pack_rgb,
     points_to_cloud,
 )
+from mvgamba_ros.ros.view_capture import make_view, sharpness
 from mvgamba_ros.types import Camera, Gaussians, Mesh, PointCloud
 
 pytestmark = pytest.mark.ros

@@ -13,14 +13,14 @@ from rendered import CENTER, SIZE, views
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.camera import project
 from mvgamba_ros.geometry.rays import rays
-from mvgamba_ros.io.capture import read_capture
-from mvgamba_ros.segmentation import labels
-from mvgamba_ros.segmentation.carving import Carving
-from mvgamba_ros.segmentation.classical import ClassicalSegmenter
-from mvgamba_ros.segmentation.holes import without_small_holes
-from mvgamba_ros.segmentation.region import common_region, make_windows
+from mvgamba_ros.io.transforms_json import read_capture
+from mvgamba_ros.segmentation.classical import labels
+from mvgamba_ros.segmentation.classical.classical_segmenter import ClassicalSegmenter
+from mvgamba_ros.segmentation.classical.components import without_small_holes
 from mvgamba_ros.segmentation.segmenter import Silhouettes
-from mvgamba_ros.segmentation.support import estimate_support_height, refine_support_height
+from mvgamba_ros.segmentation.silhouette_agreement import Carving
+from mvgamba_ros.segmentation.support_plane import estimate_support_height, refine_support_height
+from mvgamba_ros.segmentation.windows import common_region, make_windows
 from mvgamba_ros.types import Box, Camera, Prompts, View
 
 SCENE = views(4)
@@ -54,8 +54,8 @@ def test_without_a_region_the_object_in_the_middle_is_found() -> None:
 
 def test_letters_in_the_tables_colours_do_not_pierce_a_box() -> None:
     pytest.importorskip("mvgamba_ros.sim.engine")
-    from mvgamba_ros.sim.arm import SimulatedArm
-    from mvgamba_ros.sim.camera import photograph
+    from mvgamba_ros.sim.robot_arm import SimulatedArm
+    from mvgamba_ros.sim.wrist_camera import photograph
 
     truth = photograph(SimulatedArm(), 6)  # a cereal box, its print partly as brown as the wooden table
     for views_ in (truth, truth[:2] + truth[3:5]):
@@ -74,10 +74,10 @@ def test_dark_sides_of_an_object_are_not_taken_for_its_shadow(tmp_path: Path) ->
     """A printed can on a brown table, half of it away from the light."""
     pytest.importorskip("mvgamba_ros.sim.engine")
     from benchmarks.simulated import plain_mesh
-    from mvgamba_ros.sim.arm import SimulatedArm
-    from mvgamba_ros.sim.camera import photograph
+    from mvgamba_ros.sim.robot_arm import SimulatedArm
     from mvgamba_ros.sim.scene import Scene
-    from mvgamba_ros.training.data.families import Procedural
+    from mvgamba_ros.sim.wrist_camera import photograph
+    from mvgamba_ros.synthesis.families import Procedural
 
     plain_mesh(Procedural(5, 3)[2], 0.12).export(tmp_path / "can.glb")
     truth = photograph(SimulatedArm(Scene(object_name=str(tmp_path / "can.glb"), object_yaw=0.7)), 4)
@@ -159,10 +159,10 @@ def test_the_table_of_fine_grain_has_its_height_and_a_plain_one_has_none() -> No
 def on_a_sheet(folder: Path, name: str) -> list[View]:
     """Four views of one of the simulated arm's objects on a white table, a sheet of fiducial markers under it."""
     pytest.importorskip("mvgamba_ros.sim.engine")
-    from mvgamba_ros.sim.arm import SimulatedArm
-    from mvgamba_ros.sim.camera import photograph
+    from mvgamba_ros.sim.robot_arm import SimulatedArm
     from mvgamba_ros.sim.scene import Scene
-    from mvgamba_ros.training.data.textures import fiducials
+    from mvgamba_ros.sim.wrist_camera import photograph
+    from mvgamba_ros.synthesis.textures import fiducials
 
     mat = folder / "mat.png"
     cv2.imwrite(str(mat), fiducials(np.random.default_rng(21)))

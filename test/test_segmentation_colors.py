@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from mvgamba_ros.segmentation.colors import CELLS, RADIUS, SMOOTHING, cells, histogram
+from mvgamba_ros.segmentation.color_model import CELLS, RADIUS, SMOOTHING, cells, histogram
 
 
 def test_a_density_is_the_counts_smoothed_with_zeros_around() -> None:

@@ -12,9 +12,10 @@ from rendered import CENTER, SIZE, views
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.camera import resample
-from mvgamba_ros.segmentation import objectness, plane
-from mvgamba_ros.segmentation.classical import ClassicalSegmenter
-from mvgamba_ros.segmentation.region import make_windows
+from mvgamba_ros.segmentation import plane_matching as plane
+from mvgamba_ros.segmentation.classical import objectness
+from mvgamba_ros.segmentation.classical.classical_segmenter import ClassicalSegmenter
+from mvgamba_ros.segmentation.windows import make_windows
 from mvgamba_ros.types import Box, Prompts
 
 
@@ -82,9 +83,9 @@ def test_a_grey_object_on_grey_felt_is_found(tmp_path: Path) -> None:
     pytest.importorskip("mvgamba_ros.sim.engine")
     import trimesh
 
-    from mvgamba_ros.sim.arm import SimulatedArm
-    from mvgamba_ros.sim.camera import photograph
+    from mvgamba_ros.sim.robot_arm import SimulatedArm
     from mvgamba_ros.sim.scene import Scene
+    from mvgamba_ros.sim.wrist_camera import photograph
 
     can = trimesh.creation.cylinder(0.035, 0.1)
     can.apply_translation([0, 0, 0.05])

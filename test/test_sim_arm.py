@@ -12,11 +12,11 @@ pytest.importorskip("mvgamba_ros.sim.engine")
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.se3 import inverse, transform
-from mvgamba_ros.sim.arm import MAX_JOINT_SPEED, OPTICAL_FRAME, ROOT_FRAME, SimulatedArm
-from mvgamba_ros.sim.camera import WristCamera
+from mvgamba_ros.rendering.mesh_raycaster import Raycaster
 from mvgamba_ros.sim.kinematics import pose_error
+from mvgamba_ros.sim.robot_arm import MAX_JOINT_SPEED, OPTICAL_FRAME, ROOT_FRAME, SimulatedArm
 from mvgamba_ros.sim.views import orbit, plan_views
-from mvgamba_ros.surface.raycast import Raycaster
+from mvgamba_ros.sim.wrist_camera import WristCamera
 from mvgamba_ros.types import F64, Camera, Mesh, View
 
 TARGET = np.array([0.45, 0.0, 0.06])

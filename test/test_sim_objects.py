@@ -12,12 +12,12 @@ from PIL import Image
 pytest.importorskip("mvgamba_ros.sim.engine")
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
-from mvgamba_ros.sim.arm import SimulatedArm
-from mvgamba_ros.sim.camera import WristCamera
+from mvgamba_ros.geometry.boxes import oriented_box
 from mvgamba_ros.sim.objects import OBJECTS
+from mvgamba_ros.sim.robot_arm import SimulatedArm
 from mvgamba_ros.sim.scene import Scene
 from mvgamba_ros.sim.truth import compare
-from mvgamba_ros.surface.sample import oriented_box
+from mvgamba_ros.sim.wrist_camera import WristCamera
 from mvgamba_ros.types import Mesh
 
 SIZE = (0.06, 0.05, 0.09)
@@ -90,7 +90,7 @@ def test_an_object_that_does_not_come_to_rest_is_refused(tmp_path: Path, monkeyp
     box = trimesh.creation.box((0.03, 0.03, 0.15))
     box.apply_transform(trimesh.transformations.rotation_matrix(0.5, [1, 0, 0]))
     box.export(path)
-    monkeypatch.setattr("mvgamba_ros.sim.arm.SETTLE_TIME", 0.2)  # while it is still falling
+    monkeypatch.setattr("mvgamba_ros.sim.robot_arm.SETTLE_TIME", 0.2)  # while it is still falling
     with pytest.raises(ReconstructionError, match="come to rest") as caught:
         SimulatedArm(Scene(object_name=str(path)))
     assert caught.value.code is ErrorCode.BAD_OPTION
@@ -104,7 +104,7 @@ def test_an_unknown_object_is_refused_with_the_known_ones_named(name):
 
 
 def test_the_table_is_what_was_asked_for_or_refused_with_the_others_named():
-    from mvgamba_ros.sim.camera import photograph
+    from mvgamba_ros.sim.wrist_camera import photograph
 
     wood, felt = (photograph(SimulatedArm(Scene(table=table)), 1)[0] for table in ("light-wood", "gray-felt"))
     assert wood.mask is not None and felt.mask is not None
@@ -116,7 +116,7 @@ def test_the_table_is_what_was_asked_for_or_refused_with_the_others_named():
 
 
 def test_a_mat_shows_its_picture_under_the_object_and_a_missing_one_is_named(tmp_path):
-    from mvgamba_ros.sim.camera import photograph
+    from mvgamba_ros.sim.wrist_camera import photograph
 
     blue = np.zeros((64, 64, 3), np.uint8)
     blue[..., 2] = 255

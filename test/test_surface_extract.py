@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
-from mvgamba_ros.geometry.hull import VisualHull
-from mvgamba_ros.surface import extract
-from mvgamba_ros.surface.extract import divide, field_to_mesh, is_watertight, solid, solid_to_mesh
+from mvgamba_ros.geometry.distance_field import DistanceField
+from mvgamba_ros.surface import meshing as extract
+from mvgamba_ros.surface.meshing import divide, field_to_mesh, is_watertight, solid, solid_to_mesh
 from mvgamba_ros.types import F64, Mesh
 
 VOXEL = 0.002
@@ -24,9 +24,9 @@ def grid(n: int = 48) -> F64:
     return np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), -1)
 
 
-def shape(field: np.ndarray) -> VisualHull:
+def shape(field: np.ndarray) -> DistanceField:
     n = field.shape[0]
-    return VisualHull(field.astype(np.float32), np.full(3, -VOXEL * (n - 1) / 2), VOXEL)
+    return DistanceField(field.astype(np.float32), np.full(3, -VOXEL * (n - 1) / 2), VOXEL)
 
 
 def ball(centre: tuple[float, float, float], radius: float) -> np.ndarray:

@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
-from mvgamba_ros.geometry.hull import VisualHull
+from mvgamba_ros.geometry.distance_field import DistanceField
 from mvgamba_ros.geometry.rays import rays
 from mvgamba_ros.geometry.se3 import look_at
-from mvgamba_ros.surface.extract import is_watertight
-from mvgamba_ros.surface.from_gaussians import gaussians_to_mesh
-from mvgamba_ros.surface.fuse import DepthMaps, fuse_depths, smooth
+from mvgamba_ros.methods.published.gaussian_meshing import gaussians_to_mesh
+from mvgamba_ros.surface.meshing import is_watertight
+from mvgamba_ros.surface.tsdf import DepthMaps, fuse_depths, smooth
 from mvgamba_ros.types import F64, Camera, Gaussians
 
 CENTRE = np.array([0.3, -0.2, 0.1])
@@ -42,12 +42,12 @@ def joined(*parts: Gaussians) -> Gaussians:
     return Gaussians(*(torch.cat([getattr(part, name) for part in parts]) for name in fields))
 
 
-def cube_hull(half: float = 0.05, n: int = 64) -> VisualHull:
+def cube_hull(half: float = 0.05, n: int = 64) -> DistanceField:
     """A hull that says only: inside this cube around the centre."""
     voxel = 2.2 * half / n
     axis = voxel * (np.arange(n) - (n - 1) / 2)
     points = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), -1)
-    return VisualHull((half - np.abs(points).max(-1)).astype(np.float32), CENTRE + axis[0], voxel)
+    return DistanceField((half - np.abs(points).max(-1)).astype(np.float32), CENTRE + axis[0], voxel)
 
 
 def test_gaussians_on_a_sphere_give_that_sphere_within_a_millimetre():
@@ -146,14 +146,14 @@ def mesh_depths(mesh: trimesh.Trimesh, eyes: list[F64], size: int = 96) -> Depth
     return DepthMaps(torch.tensor(np.stack(front)).float(), Ks, poses, torch.tensor(np.stack(back)).float())
 
 
-def crossings(shape: VisualHull) -> F64:
+def crossings(shape: DistanceField) -> F64:
     """Points (N, 3) where the field crosses zero, from the centre."""
     from skimage.measure import marching_cubes
 
-    return shape.origin + shape.voxel * marching_cubes(shape.field, 0.0)[0] - CENTRE
+    return shape.origin + shape.voxel * marching_cubes(shape.values, 0.0)[0] - CENTRE
 
 
-def radii(shape: VisualHull) -> F64:
+def radii(shape: DistanceField) -> F64:
     return np.linalg.norm(crossings(shape), axis=1)
 
 
@@ -201,7 +201,7 @@ def test_walls_seen_from_the_side_do_not_fill_a_cup_that_one_view_looks_into(spr
     fused = fuse_depths(maps, cube_hull())
 
     def at(points: F64) -> F64:
-        return fused.field[tuple(np.round((CENTRE + points - fused.origin) / fused.voxel).astype(int).T)]
+        return fused.values[tuple(np.round((CENTRE + points - fused.origin) / fused.voxel).astype(int).T)]
 
     axis = np.zeros((20, 3))
     axis[:, 2] = np.linspace(floor + 0.004, rim - 0.002, len(axis))
@@ -230,7 +230,7 @@ def test_unknown_depth_takes_nothing_away():
     maps = sphere_depths([CENTRE + np.array([0.25, 0, 0])])
     hull = cube_hull()
     blind = fuse_depths(replace(maps, front=torch.full_like(maps.front, torch.nan), back=None), hull)
-    assert ((blind.field > 0) == (hull.field > 0)).all()
+    assert ((blind.values > 0) == (hull.values > 0)).all()
 
 
 def test_the_result_never_leaves_the_hull():

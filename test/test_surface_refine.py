@@ -12,11 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
-from mvgamba_ros.geometry.hull import VisualHull, carve
+from mvgamba_ros.geometry.distance_field import DistanceField
 from mvgamba_ros.geometry.se3 import inverse, look_at
-from mvgamba_ros.surface.refine import _Adam, refine, silhouette_iou
-from mvgamba_ros.surface.show import render_gaussians
-from mvgamba_ros.surface.surfels import lay_gaussians
+from mvgamba_ros.geometry.visual_hull import carve
+from mvgamba_ros.rendering.splats import render_gaussians
+from mvgamba_ros.splats.fit import _Adam, refine, silhouette_iou
+from mvgamba_ros.splats.from_mesh import lay_gaussians
 from mvgamba_ros.types import Camera, Gaussians, Mesh, View
 
 RADIUS = 0.04
@@ -48,7 +49,7 @@ def photos(gaussians: Gaussians, eyes: list[np.ndarray] = EYES) -> list[View]:
     return [View(i, CAMERA, T, mask=a.numpy() > 0.5) for i, T, a in zip(images, poses, seen.alpha, strict=True)]
 
 
-def hull_of(views: list[View]) -> VisualHull:
+def hull_of(views: list[View]) -> DistanceField:
     return carve(views, resolution=32)
 
 
@@ -162,7 +163,7 @@ def test_its_optimiser_is_torchs():
 def test_a_first_refinement_does_not_load_torchs_compiler():
     script = """
 import sys, torch
-from mvgamba_ros.surface.refine import _Adam
+from mvgamba_ros.splats.fit import _Adam
 leaf = torch.ones(3, requires_grad=True)
 leaf.sum().backward()
 _Adam(leaf, 0.1).step()

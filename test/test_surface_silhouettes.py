@@ -9,19 +9,20 @@ import trimesh
 from scipy.ndimage import gaussian_filter
 from shapes import FOUR_SIDES, cuboid, see
 
-from mvgamba_ros.geometry.hull import VisualHull, carve
+from mvgamba_ros.geometry.distance_field import DistanceField
+from mvgamba_ros.geometry.visual_hull import carve
+from mvgamba_ros.rendering.mesh_raycaster import Raycaster
 from mvgamba_ros.surface.blur import blur
-from mvgamba_ros.surface.extract import field_to_mesh
-from mvgamba_ros.surface.fuse import smooth
-from mvgamba_ros.surface.raycast import Raycaster
-from mvgamba_ros.surface.silhouettes import reach_silhouettes
+from mvgamba_ros.surface.meshing import field_to_mesh
+from mvgamba_ros.surface.silhouette_consistency import enforce_silhouettes
+from mvgamba_ros.surface.tsdf import smooth
 from mvgamba_ros.types import Mesh, View
 
 ABOVE = [[0.3, 0.3, 0.4], [-0.3, 0.3, 0.4]]
 
 
 @pytest.fixture(scope="module")
-def seen() -> tuple[list[View], VisualHull]:
+def seen() -> tuple[list[View], DistanceField]:
     """A block of 8 cm with a handle of 8 mm, from six sides, and its hull."""
     block, handle = cuboid([-0.04] * 3, [0.04] * 3), cuboid([0.039, -0.004, -0.004], [0.1, 0.004, 0.004])
     both = Mesh(
@@ -33,52 +34,52 @@ def seen() -> tuple[list[View], VisualHull]:
     return views, carve(views, resolution=64)
 
 
-def along_x(hull: VisualHull) -> np.ndarray:
+def along_x(hull: DistanceField) -> np.ndarray:
     """World x of every voxel, in the field's shape."""
-    x = hull.origin[0] + hull.voxel * np.arange(hull.field.shape[0])
-    return np.broadcast_to(x[:, None, None], hull.field.shape)
+    x = hull.origin[0] + hull.voxel * np.arange(hull.values.shape[0])
+    return np.broadcast_to(x[:, None, None], hull.values.shape)
 
 
-def test_a_lost_handle_comes_back(seen: tuple[list[View], VisualHull]) -> None:
+def test_a_lost_handle_comes_back(seen: tuple[list[View], DistanceField]) -> None:
     views, hull = seen
-    lost = np.where(along_x(hull) > 0.05, np.minimum(hull.field, -0.001), hull.field).astype(np.float32)
-    found = reach_silhouettes(VisualHull(lost, hull.origin, hull.voxel), hull, views)
+    lost = np.where(along_x(hull) > 0.05, np.minimum(hull.values, -0.001), hull.values).astype(np.float32)
+    found = enforce_silhouettes(DistanceField(lost, hull.origin, hull.voxel), hull, views)
     handle = (along_x(hull) > 0.06) & (along_x(hull) < 0.09)
     assert not (lost[handle] > 0).any()
-    reached = np.unique(np.argwhere((found.field > 0) & handle)[:, 0])
+    reached = np.unique(np.argwhere((found.values > 0) & handle)[:, 0])
     assert len(reached) == len(np.unique(np.argwhere(handle)[:, 0]))  # all along, without a gap
-    assert (found.field > 0).sum() <= (hull.field > 0).sum()
-    assert (found.field <= hull.field).all()  # nothing outside the hull
+    assert (found.values > 0).sum() <= (hull.values > 0).sum()
+    assert (found.values <= hull.values).all()  # nothing outside the hull
 
 
-def test_a_surface_that_reaches_its_silhouettes_stays_as_it_is(seen: tuple[list[View], VisualHull]) -> None:
+def test_a_surface_that_reaches_its_silhouettes_stays_as_it_is(seen: tuple[list[View], DistanceField]) -> None:
     views, hull = seen
-    thick = hull.field > 2 * hull.voxel
-    same = reach_silhouettes(hull, hull, views)
-    assert np.array_equal(same.field[thick], hull.field[thick])
-    assert (same.field <= hull.field + 1e-9).all()
+    thick = hull.values > 2 * hull.voxel
+    same = enforce_silhouettes(hull, hull, views)
+    assert np.array_equal(same.values[thick], hull.values[thick])
+    assert (same.values <= hull.values + 1e-9).all()
 
 
-def test_sides_seen_edge_on_come_back_flat(seen: tuple[list[View], VisualHull]) -> None:
+def test_sides_seen_edge_on_come_back_flat(seen: tuple[list[View], DistanceField]) -> None:
     views, hull = seen
-    thin = smooth(VisualHull(hull.field - 1.5 * hull.voxel, hull.origin, hull.voxel), hull, 5 * hull.voxel)
-    filled = reach_silhouettes(thin, hull, views)
-    assert (filled.field > 0).sum() > 1.1 * (thin.field > 0).sum()
+    thin = smooth(DistanceField(hull.values - 1.5 * hull.voxel, hull.origin, hull.voxel), hull, 5 * hull.voxel)
+    filled = enforce_silhouettes(thin, hull, views)
+    assert (filled.values > 0).sum() > 1.1 * (thin.values > 0).sum()
     mesh = field_to_mesh(filled, max_faces=100_000)
     angles = trimesh.Trimesh(mesh.vertices, mesh.faces, process=False).face_adjacency_angles
     assert np.degrees(angles.mean()) < 6  # each ray filled by itself: 13
 
 
 def test_a_surface_that_is_short_of_its_silhouettes_ends_within_a_voxel_of_them(
-    seen: tuple[list[View], VisualHull],
+    seen: tuple[list[View], DistanceField],
 ) -> None:
     views, hull = seen
-    short = VisualHull(hull.field - 2.5 * hull.voxel, hull.origin, hull.voxel)
+    short = DistanceField(hull.values - 2.5 * hull.voxel, hull.origin, hull.voxel)
     assert missing(short, views) > 2.0
-    assert missing(reach_silhouettes(short, hull, views), views) < 0.8
+    assert missing(enforce_silhouettes(short, hull, views), views) < 0.8
 
 
-def missing(shape: VisualHull, views: list[View]) -> float:
+def missing(shape: DistanceField, views: list[View]) -> float:
     """How far beyond the outline of ``shape`` silhouettes reach, voxels: the mean over what its pixels lack."""
     caster = Raycaster(field_to_mesh(shape, max_faces=100_000))
     away = []
@@ -92,12 +93,12 @@ def missing(shape: VisualHull, views: list[View]) -> float:
     return float(np.concatenate(away).mean())
 
 
-def test_it_never_takes_away(seen: tuple[list[View], VisualHull]) -> None:
+def test_it_never_takes_away(seen: tuple[list[View], DistanceField]) -> None:
     views, hull = seen
-    noisy = np.minimum(hull.field, np.random.default_rng(0).normal(0, 0.003, hull.field.shape).astype(np.float32))
-    more = reach_silhouettes(VisualHull(noisy, hull.origin, hull.voxel), hull, views)
-    assert (more.field >= noisy).all()
-    assert (more.field > noisy).any()
+    noisy = np.minimum(hull.values, np.random.default_rng(0).normal(0, 0.003, hull.values.shape).astype(np.float32))
+    more = enforce_silhouettes(DistanceField(noisy, hull.origin, hull.voxel), hull, views)
+    assert (more.values >= noisy).all()
+    assert (more.values > noisy).any()
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1), (2, 40, 3), (30, 21, 17), (12, 200, 190)])
@@ -113,12 +114,12 @@ def test_smoothing_takes_ripple_and_leaves_the_shape_inside_its_hull() -> None:
     axis = voxel * (np.arange(n) - (n - 1) / 2)
     distance = radius - np.linalg.norm(np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), -1), axis=-1)
     origin = np.full(3, axis[0])
-    hull = VisualHull(distance.astype(np.float32), origin, voxel)
+    hull = DistanceField(distance.astype(np.float32), origin, voxel)
     ripple = np.random.default_rng(0).normal(0.0, 0.002, distance.shape) - 0.003
-    rough = VisualHull((distance + ripple).astype(np.float32), origin, voxel)
+    rough = DistanceField((distance + ripple).astype(np.float32), origin, voxel)
     even = smooth(rough, hull, 5 * voxel)
     near = np.abs(distance - 0.003) < voxel
-    assert np.std((even.field - distance)[near]) < 0.25 * np.std((rough.field - distance)[near])
+    assert np.std((even.values - distance)[near]) < 0.25 * np.std((rough.values - distance)[near])
     # smoothed once, a ball of radius r would shrink by the variance over r
-    assert np.mean((even.field - distance)[near]) == pytest.approx(-0.003, abs=1e-4)
-    assert (even.field <= hull.field).all()
+    assert np.mean((even.values - distance)[near]) == pytest.approx(-0.003, abs=1e-4)
+    assert (even.values <= hull.values).all()

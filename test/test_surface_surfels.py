@@ -5,8 +5,8 @@ import torch
 import trimesh
 
 from mvgamba_ros.geometry.se3 import inverse, look_at
-from mvgamba_ros.surface.show import render_gaussians
-from mvgamba_ros.surface.surfels import THIN, lay_gaussians
+from mvgamba_ros.rendering.splats import render_gaussians
+from mvgamba_ros.splats.from_mesh import THIN, lay_gaussians
 from mvgamba_ros.types import Camera, Gaussians, Mesh, View
 
 CAMERA = Camera(np.array([[250.0, 0, 64], [0, 250, 64], [0, 0, 1]]), 128, 128)

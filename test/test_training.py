@@ -19,25 +19,26 @@ import yaml
 from scipy.spatial import cKDTree
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
-from mvgamba_ros.evaluation.image import ssim as image_ssim
-from mvgamba_ros.model.arm import ArmConfig, ArmNetwork
-from mvgamba_ros.model.arm_output import ArmOutput
+from mvgamba_ros.geometry.torch_rays import pixel_rays
+from mvgamba_ros.metrics.image import ssim as image_ssim
 from mvgamba_ros.model.checkpoint import load_checkpoint, save_checkpoint
-from mvgamba_ros.model.interval import hull_intervals, pixel_rays
+from mvgamba_ros.model.cost_volume import hull_intervals
+from mvgamba_ros.model.raygamba import RayGamba, RayGambaConfig
+from mvgamba_ros.model.raygamba_output import RayGambaOutput
+from mvgamba_ros.synthesis.families import Procedural
+from mvgamba_ros.synthesis.place import Rig
+from mvgamba_ros.synthesis.shards import Recipe, Shards, write_shards
 from mvgamba_ros.training.batch import Sampling, collate, crop_windows, make_sample, recrop, recrop_depth, recrop_K
-from mvgamba_ros.training.config import TrainConfig, from_dict, load
-from mvgamba_ros.training.data.families import Procedural
-from mvgamba_ros.training.data.place import Rig
-from mvgamba_ros.training.data.shards import Recipe, Shards, write_shards
 from mvgamba_ros.training.export import export
 from mvgamba_ros.training.loop import Trainer
 from mvgamba_ros.training.losses import LossWeights, depth_losses, render_losses, total
 from mvgamba_ros.training.optimizers import OPTIMIZERS, make_optimizers
 from mvgamba_ros.training.perceptual import perceptual_loss, settle, ssim
+from mvgamba_ros.training.train_config import TrainConfig, from_dict, load
 from mvgamba_ros.training.validate import picture_scores
 
 EXACT = Sampling(augmented=0.0, mirrored=0.0)
-TINY = ArmConfig(size=96, width=32, skip=16, bins=8, orders=("rows", "across_reversed"))
+TINY = RayGambaConfig(size=96, width=32, skip=16, bins=8, orders=("rows", "across_reversed"))
 LOOKS_TWICE = replace(TINY, second_look=8)
 
 
@@ -119,14 +120,14 @@ def test_no_depth_is_invented_between_two_surfaces() -> None:
     assert set(known.tolist()) == {1.0, 2.0}
 
 
-def perfect(sample_output: ArmOutput, front: torch.Tensor, back: torch.Tensor) -> ArmOutput:
+def perfect(sample_output: RayGambaOutput, front: torch.Tensor, back: torch.Tensor) -> RayGambaOutput:
     return replace(sample_output, depth=torch.stack([front, back], -1).nan_to_num(0))
 
 
 def test_depth_losses_are_zero_at_the_truth_and_measure_the_error_elsewhere(data: Path) -> None:
     batch = collate([make_sample(Shards(data)[0], 4, 1, 96, 48, EXACT, np.random.default_rng(2))])
     with torch.no_grad():
-        output = ArmNetwork(TINY)(batch.inputs())
+        output = RayGamba(TINY)(batch.inputs())
     exact = depth_losses(perfect(output, batch.front, batch.back), batch)
     assert float(exact["front"]) == float(exact["back"]) == 0.0
     off = depth_losses(perfect(output, batch.front + 0.1, batch.back - 0.05), batch)
@@ -139,13 +140,13 @@ def test_the_second_looks_losses_are_least_at_the_truth(data: Path) -> None:
     own depths are held against the truth as well. A truth out of reach is not asked for."""
     batch = collate([make_sample(Shards(data)[0], 4, 1, 96, 48, EXACT, np.random.default_rng(2))])
     with torch.no_grad():
-        output = ArmNetwork(LOOKS_TWICE)(batch.inputs())
+        output = RayGamba(LOOKS_TWICE)(batch.inputs())
     truth = torch.stack([batch.front, batch.back], -1).nan_to_num(0)
     reach = torch.full_like(truth, 0.12)
     missed = replace(output, first_depth=truth - 0.04, second_reach=reach)
     positions = (torch.arange(8) + 0.5) / 8 * 2 - 1
 
-    def losses(at: float, output: ArmOutput = missed) -> dict[str, torch.Tensor]:
+    def losses(at: float, output: RayGambaOutput = missed) -> dict[str, torch.Tensor]:
         sure = -((positions * 0.12 - at) / 0.03).square().expand(*truth.shape, 8)
         return depth_losses(replace(output, second_logits=sure), batch)
 
@@ -158,7 +159,7 @@ def test_the_second_looks_losses_are_least_at_the_truth(data: Path) -> None:
 def test_rendering_losses_pull_colours_and_silhouette_towards_the_truth(data: Path) -> None:
     batch = collate([make_sample(Shards(data)[0], 4, 2, 96, 48, EXACT, np.random.default_rng(3))])
     torch.manual_seed(0)
-    output = ArmNetwork(TINY)(batch.inputs())
+    output = RayGamba(TINY)(batch.inputs())
     truth = perfect(output, batch.front, batch.back)
     astray = perfect(output, batch.front + 0.3, batch.back + 0.3)
     with torch.no_grad():
@@ -181,7 +182,7 @@ def test_one_object_is_learned_by_heart(data: Path) -> None:
     exact = replace(EXACT, tilt=0.0, shift=0.0)
     sample = collate([make_sample(Shards(data)[0], 4, 2, 96, 48, exact, np.random.default_rng(1))])
     torch.manual_seed(0)
-    network = ArmNetwork(ArmConfig(width=64, orders=("rows", "across_reversed")))
+    network = RayGamba(RayGambaConfig(width=64, orders=("rows", "across_reversed")))
     rays = hull_intervals(sample.inputs(), network.grid)
     optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3, betas=(0.9, 0.95), weight_decay=0.0)
     weights = LossWeights(color=50.0, mask=5.0)
@@ -215,7 +216,7 @@ def test_a_scene_whose_silhouettes_share_nothing_costs_no_nan(data: Path) -> Non
     batch = collate([make_sample(Shards(data)[0], 2, 1, 96, 48, EXACT, np.random.default_rng(3))])
     batch = replace(batch, alpha=torch.zeros_like(batch.alpha))
     with torch.no_grad():
-        output = ArmNetwork(LOOKS_TWICE)(batch.inputs())
+        output = RayGamba(LOOKS_TWICE)(batch.inputs())
         losses = depth_losses(output, batch) | render_losses(output, batch, "ssim")
     assert not output.rays.valid.any()
     assert all(torch.isfinite(value) for value in losses.values()), losses
@@ -236,7 +237,7 @@ def test_a_resumed_run_gives_the_numbers_of_one_that_never_stopped(data: Path, t
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_every_weight_has_one_optimizer_and_only_maps_between_features_decay(name: str) -> None:
-    network = ArmNetwork(LOOKS_TWICE)
+    network = RayGamba(LOOKS_TWICE)
     groups = [group for optimizer in make_optimizers(network, name, 1e-3, 0.1) for group in optimizer.param_groups]
     moved = [id(p) for group in groups for p in group["params"]]
     assert sorted(moved) == sorted(id(p) for p in network.parameters())
@@ -268,7 +269,7 @@ def test_a_step_of_muon_is_nearly_orthogonal_and_as_large_as_one_of_adamw(data: 
 
 
 def test_an_unknown_optimizer_is_refused_by_name_and_an_old_torch_by_version(monkeypatch: pytest.MonkeyPatch) -> None:
-    network = ArmNetwork(TINY)
+    network = RayGamba(TINY)
     with pytest.raises(ReconstructionError, match="adamw, muon, not sgd") as error:
         make_optimizers(network, "sgd", 1e-3, 0.0)
     assert error.value.code == ErrorCode.BAD_OPTION
@@ -280,7 +281,7 @@ def test_an_unknown_optimizer_is_refused_by_name_and_an_old_torch_by_version(mon
 
 def test_a_run_may_begin_with_a_trained_network_and_more_blocks(data: Path, tmp_path: Path) -> None:
     """It then answers as that one did, and its new blocks learn."""
-    trained = ArmNetwork(TINY).eval()
+    trained = RayGamba(TINY).eval()
     save_checkpoint(tmp_path / "trained.safetensors", trained, {"seed": 3})
     deeper = replace(TINY, orders=(*TINY.orders, "across_reversed", "rows"))
     run = Trainer(config(data, model=deeper, start=str(tmp_path / "trained.safetensors")), tmp_path / "run", print)
@@ -298,7 +299,7 @@ def test_a_run_may_begin_with_a_trained_network_and_more_blocks(data: Path, tmp_
 
 
 def test_a_start_that_does_not_fit_is_refused_by_name(data: Path, tmp_path: Path) -> None:
-    save_checkpoint(tmp_path / "trained.safetensors", ArmNetwork(TINY), {})
+    save_checkpoint(tmp_path / "trained.safetensors", RayGamba(TINY), {})
     for change in ({"orders": ("across", "rows")}, {"orders": (*TINY.orders, "columns")}, {"width": 48}):
         wrong = config(data, model=replace(TINY, **change), start=str(tmp_path / "trained.safetensors"))
         with pytest.raises(ReconstructionError, match=r"trained\.safetensors") as error:
@@ -384,7 +385,7 @@ def test_a_second_look_joins_a_trained_network_and_is_all_that_learns_where_that
 ) -> None:
     """The network then answers as before, until the second look has learned."""
     torch.manual_seed(1)
-    trained = ArmNetwork(TINY).eval()
+    trained = RayGamba(TINY).eval()
     save_checkpoint(tmp_path / "trained.safetensors", trained, {})
     settings = config(
         data, model=LOOKS_TWICE, start=str(tmp_path / "trained.safetensors"), train_only=["second_head", "decoder"]

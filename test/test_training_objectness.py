@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from mvgamba_ros.errors import ReconstructionError
-from mvgamba_ros.segmentation import objectness
-from mvgamba_ros.training.objectness import disturbed, example, held_out, render, sheet, train
+from mvgamba_ros.segmentation.classical import objectness
+from mvgamba_ros.training.objectness_trainer import disturbed, example, held_out, render, sheet, train
 
 
 @pytest.fixture(scope="module")

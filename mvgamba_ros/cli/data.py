@@ -58,9 +58,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _render(args: argparse.Namespace) -> int:
-    from mvgamba_ros.training.data.place import Rig
-    from mvgamba_ros.training.data.shards import Recipe, write_shards
-    from mvgamba_ros.training.data.sources import open_source
+    from mvgamba_ros.synthesis.place import Rig
+    from mvgamba_ros.synthesis.shards import Recipe, write_shards
+    from mvgamba_ros.synthesis.sources import open_source
 
     rig = Rig(views=args.views, inputs=min(args.views, Rig.inputs), size=args.size)
     recipe = Recipe(args.source, args.seed, args.count, args.per_shard, rig=rig)
@@ -73,8 +73,8 @@ def _sheet(args: argparse.Namespace) -> int:
     import cv2
 
     from mvgamba_ros.errors import ErrorCode, ReconstructionError
-    from mvgamba_ros.training.data.shards import Shards
-    from mvgamba_ros.training.data.sheet import contact_sheet
+    from mvgamba_ros.synthesis.shards import Shards
+    from mvgamba_ros.synthesis.sheet import contact_sheet
 
     picture = contact_sheet(Shards(args.folder), args.first, args.objects, args.views, args.depth)
     if not cv2.imwrite(str(args.out), picture[..., ::-1]):

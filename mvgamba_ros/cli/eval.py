@@ -79,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
     from mvgamba_ros.errors import ReconstructionError
     from mvgamba_ros.evaluation.captures import evaluate, find_captures, mean_scores, read_case
     from mvgamba_ros.evaluation.picture import contact_sheet
-    from mvgamba_ros.geometry.region import axis_parallel_box
+    from mvgamba_ros.geometry.boxes import axis_parallel_box
     from mvgamba_ros.io.results import check_writable
     from mvgamba_ros.options import Options
     from mvgamba_ros.types import Prompts

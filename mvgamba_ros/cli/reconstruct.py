@@ -60,9 +60,9 @@ def run(args: argparse.Namespace) -> int:
     import numpy as np
 
     from mvgamba_ros.cli._progress import ProgressLine
-    from mvgamba_ros.geometry.region import axis_parallel_box
-    from mvgamba_ros.io.capture import read_capture
+    from mvgamba_ros.geometry.boxes import axis_parallel_box
     from mvgamba_ros.io.results import check_writable, write_results
+    from mvgamba_ros.io.transforms_json import read_capture
     from mvgamba_ros.options import Options
     from mvgamba_ros.pipeline import reconstruct
     from mvgamba_ros.preview import preview

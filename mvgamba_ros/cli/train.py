@@ -15,19 +15,21 @@ from pathlib import Path
 EXAMPLES = """examples:
   mvgamba data render data/train --seed 3 --count 6016 --size 144 --workers 2
   mvgamba data render data/val --seed 2 --count 128 --size 144
-  mvgamba train config/arm-s.train.yaml -o runs/arm-s
+  mvgamba train config/raygamba-s.train.yaml -o runs/raygamba-s
       on this machine; stop and start it as you like
-  accelerate launch --num_processes 4 -m mvgamba_ros.cli train config/arm-s.train.yaml -o runs/arm-s
+  accelerate launch --num_processes 4 -m mvgamba_ros.cli train config/raygamba-s.train.yaml -o runs/raygamba-s
       on several GPUs or nodes
-  mvgamba train config/arm-s.train.yaml -o runs/wide --set learning_rate=4e-4 --set model.width=256
+  mvgamba train config/raygamba-s.train.yaml -o runs/wide --set learning_rate=4e-4 --set model.width=256
       with other settings
-  mvgamba train --export arm-s.safetensors -o runs/arm-s
-      use it with: mvgamba reconstruct CAPTURE --checkpoint arm-s.safetensors
+  mvgamba train --export raygamba-s.safetensors -o runs/raygamba-s
+      use it with: mvgamba reconstruct CAPTURE --checkpoint raygamba-s.safetensors
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("config", metavar="CONFIG", type=Path, nargs="?", help="YAML file, see config/arm-s.train.yaml")
+    parser.add_argument(
+        "config", metavar="CONFIG", type=Path, nargs="?", help="YAML file, see config/raygamba-s.train.yaml"
+    )
     parser.add_argument("-o", "--out", metavar="RUN", type=Path, required=True, help="folder of the run")
     parser.add_argument(
         "--set", metavar="KEY=VALUE", action="append", default=[], help="change a setting; sections by dots"
@@ -48,12 +50,12 @@ def run(args: argparse.Namespace) -> int:
         print(f"{args.export}: step {recipe['step']}, {recipe['samples']:,} objects, {recipe['metrics']}")
         return 0
     if args.config is None:
-        raise ReconstructionError(ErrorCode.BAD_OPTION, "CONFIG is missing; try config/arm-s.train.yaml")
+        raise ReconstructionError(ErrorCode.BAD_OPTION, "CONFIG is missing; try config/raygamba-s.train.yaml")
     from mvgamba_ros.process import prepare_process
 
     prepare_process()
-    from mvgamba_ros.training.config import load
     from mvgamba_ros.training.loop import Trainer
+    from mvgamba_ros.training.train_config import load
 
     trainer = Trainer(load(args.config, args.set), args.out, say=lambda line: print(line, flush=True))
 

@@ -11,14 +11,15 @@ import numpy as np
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.evaluation.novel_view import Target, cut_target, picture_scores, show_gaussians, show_mesh
-from mvgamba_ros.evaluation.shape import shape_errors, surface_points
+from mvgamba_ros.geometry.boxes import axis_parallel_box
 from mvgamba_ros.geometry.camera import undistort
-from mvgamba_ros.geometry.region import axis_parallel_box
-from mvgamba_ros.io.capture import read_capture
-from mvgamba_ros.io.mesh import read_mesh
+from mvgamba_ros.io.mesh_files import read_mesh
+from mvgamba_ros.io.transforms_json import read_capture
+from mvgamba_ros.metrics.shape import shape_errors, surface_points
 from mvgamba_ros.options import Options
-from mvgamba_ros.pipeline import load_segmenter, reconstruct
-from mvgamba_ros.surface.raycast import Raycaster
+from mvgamba_ros.pipeline import reconstruct
+from mvgamba_ros.registry import load_segmenter
+from mvgamba_ros.rendering.mesh_raycaster import Raycaster
 from mvgamba_ros.types import Mesh, Reconstruction, View
 
 ROI_MARGIN = 1.4

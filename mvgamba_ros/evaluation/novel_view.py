@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
-from mvgamba_ros.evaluation.image import lpips, psnr, ssim
 from mvgamba_ros.geometry.camera import crop, resample
-from mvgamba_ros.surface.raycast import Raycaster
-from mvgamba_ros.surface.show import gaussians_picture
+from mvgamba_ros.metrics.image import lpips, psnr, ssim
+from mvgamba_ros.rendering.mesh_raycaster import Raycaster
+from mvgamba_ros.rendering.splats import gaussians_picture
 from mvgamba_ros.types import F32, Bool, Gaussians, View
 
 SIDE = 192

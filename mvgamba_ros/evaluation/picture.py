@@ -8,7 +8,7 @@ import numpy as np
 from mvgamba_ros.evaluation.captures import Case, Outcome
 from mvgamba_ros.evaluation.novel_view import show_gaussians, show_mesh
 from mvgamba_ros.geometry.se3 import look_at
-from mvgamba_ros.surface.raycast import Raycaster
+from mvgamba_ros.rendering.mesh_raycaster import Raycaster
 from mvgamba_ros.types import U8, Camera, Mesh
 
 TILE = 256

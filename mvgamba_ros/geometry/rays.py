@@ -25,3 +25,13 @@ def rays(camera: Camera, T_world_camera: F64) -> tuple[F64, F64]:
 def plucker(origin: F64, directions: F64) -> F64:
     """Plücker coordinates (..., 6) = (o x d, d) of rays from ``origin`` (3,) along ``directions`` (..., 3)."""
     return np.concatenate([np.cross(origin, directions), directions], axis=-1)
+
+
+def looked_at(T_world_camera: F64) -> F64:
+    """The point (3,) nearest to all optical axes of poses (V, 4, 4); 0.5 m ahead where the axes are parallel."""
+    eyes, axes = T_world_camera[:, :3, 3], T_world_camera[:, :3, 2]
+    across = np.eye(3) - axes[:, :, None] * axes[:, None, :]
+    A = across.sum(axis=0)
+    if np.linalg.cond(A) > 1e3:
+        return np.asarray((eyes + 0.5 * axes).mean(axis=0))
+    return np.asarray(np.linalg.solve(A, np.einsum("vij,vj->i", across, eyes)))

@@ -12,7 +12,7 @@ import numpy as np
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.se3 import matrix_to_quat
-from mvgamba_ros.io.mesh import write_mesh
+from mvgamba_ros.io.mesh_files import write_mesh
 from mvgamba_ros.io.ply import write_cloud, write_gaussians
 from mvgamba_ros.types import U8, Reconstruction
 

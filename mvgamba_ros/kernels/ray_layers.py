@@ -20,9 +20,8 @@ from mvgamba_ros.kernels import ray_layers_cpu
 from mvgamba_ros.kernels.arguments import check_shape, is_native
 from mvgamba_ros.kernels.pool import pool_views
 from mvgamba_ros.kernels.ray_layers_cpu import MOST_TAPS
-from mvgamba_ros.kernels.sightlines import TELLS, Sightlines, ask_views, check_asked
-
-Layer = tuple[Tensor, Tensor]
+from mvgamba_ros.kernels.ray_types import Layer, Sightlines
+from mvgamba_ros.kernels.sightlines import NUM_VIEW_FEATURES, check_asked, sample_source_views
 
 
 def along_rays(
@@ -41,7 +40,7 @@ def along_rays(
     return _convolved(F.linear(x.transpose(1, 2), *dense), of_rays, convolutions)
 
 
-def weigh_views(
+def aggregate_views(
     rays: Sightlines,
     pictures: Tensor,
     found: Tensor,
@@ -57,8 +56,10 @@ def weigh_views(
 ) -> Tensor:
     """Ask the other views about points, and make one answer for each point of what they say.
 
-    ``rays``, ``pictures``, ``found``, ``own``, ``least_doubt`` as `ask_views` takes them; ``depths`` (R, H, N): H rows
-    of N positions on each ray. What each view says runs through the dense ``of_views``, a ReLU after each. Mean and
+    ``rays``, ``pictures``, ``found``, ``own``, ``least_doubt`` as `sample_source_views` takes them; ``depths`` (R, H,
+    N): H
+    rows of N positions on each ray. What each view says runs through the dense ``of_views``, a ReLU after each. Mean
+    and
     maximum of that over the views, joined with what else is known of a position, ``beside`` (R, H, K, N), are what
     `along_rays` makes of a row, with ``of_rays`` (R, H, outputs of ``dense``). Where there is no other view, one that
     says nothing.
@@ -69,14 +70,14 @@ def weigh_views(
     others = _sizes("beside", beside, "rays", "rows", "others", "positions")[2]
     check_shape("beside", beside, (R, H, others, N))
     check_shape("of_rays", of_rays, (R, H, len(dense[0])))
-    pooled = 2 * _check_layers(TELLS, *of_views)
+    pooled = 2 * _check_layers(NUM_VIEW_FEATURES, *of_views)
     _check_layers(pooled + others, dense, *convolutions)
     check_asked(rays, pictures, found, depths.flatten(1), own)
     if _native(backend, rays.M, depths, beside, of_rays, *chain(*of_views, dense, *convolutions)):
         asked = rays, pictures, found, depths, own, least_doubt
-        return ray_layers_cpu.weigh_views(*asked, of_views, beside, of_rays, [dense, *convolutions])
+        return ray_layers_cpu.aggregate_views(*asked, of_views, beside, of_rays, [dense, *convolutions])
     with torch.autocast(depths.device.type, enabled=False):
-        said = ask_views(rays, pictures, found, depths.flatten(1), own, least_doubt, backend)
+        said = sample_source_views(rays, pictures, found, depths.flatten(1), own, least_doubt, backend)
     told = said if len(said) else said.new_zeros(1, *said.shape[1:])
     for layer in of_views:
         told = F.relu(F.linear(told, *layer), inplace=True)

@@ -14,8 +14,7 @@ from mvgamba_ros.kernels import native
 from mvgamba_ros.kernels.sightlines_cpu import Rays, as_argument
 
 if TYPE_CHECKING:
-    from mvgamba_ros.kernels.ray_layers import Layer
-    from mvgamba_ros.kernels.sightlines import Sightlines
+    from mvgamba_ros.kernels.ray_types import Layer, Sightlines
 
 MOST_TAPS = 9
 """As far as ``native/ray_layers.cpp`` has zeros beyond the ends of a ray, of the narrowest vectors."""
@@ -53,7 +52,7 @@ def _library(instructions: str | None) -> ctypes.CDLL:
     asked = [ctypes.POINTER(Rays), _POINTER, _POINTER, _LONG, _LONG, _POINTER, _POINTER, _FLOAT]
     arguments = {
         "along_rays": [*layers, _LONG, _LONG, _LONG, _POINTER, _POINTER, _POINTER],
-        "weigh_views": [*asked, *layers, _LONG, _POINTER, *layers, _POINTER, _POINTER],
+        "aggregate_views": [*asked, *layers, _LONG, _POINTER, *layers, _POINTER, _POINTER],
     }
     return native.declare(native.library(instructions), arguments)
 
@@ -69,7 +68,7 @@ def along_rays(x: Tensor, of_rays: Tensor, layers: Sequence[Layer], instructions
     return out
 
 
-def weigh_views(
+def aggregate_views(
     rays: Sightlines,
     pictures: Tensor,
     found: Tensor,
@@ -88,7 +87,7 @@ def weigh_views(
     out = beside.new_empty(R, H, len(layers[-1][0]), N)
     asked, _kept = as_argument(rays, pictures.shape[1], N)
     packed_of_views, packed = _Layers(of_views), _Layers(layers)
-    _library(instructions).mvgamba_weigh_views(
+    _library(instructions).mvgamba_aggregate_views(
         *(asked, pictures.data_ptr(), found.data_ptr(), found.shape[1], H, depths.data_ptr(), own.data_ptr()),
         *(least_doubt, *packed_of_views.argument, others, beside.data_ptr()),
         *(*packed.argument, of_rays.data_ptr(), out.data_ptr()),

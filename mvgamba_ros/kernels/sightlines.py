@@ -13,39 +13,16 @@ any device); by default float32 on the CPU is native. ValueError for shapes, dty
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from mvgamba_ros.kernels import sightlines_cpu
 from mvgamba_ros.kernels.arguments import is_native
+from mvgamba_ros.kernels.ray_types import Sightlines
 
-TELLS = sightlines_cpu.TELLS
-"""What a view says of a point, see `ask_views`."""
-
-
-@dataclass(frozen=True)
-class Sightlines:
-    """The rays and the cameras, see the module's head."""
-
-    view: int
-    M: Tensor
-    o: Tensor
-    origin: Tensor
-    directions: Tensor
-
-    @property
-    def others(self) -> list[int]:
-        return [view for view in range(len(self.M)) if view != self.view]
-
-    def seen_from(self, view: int, depths: Tensor) -> tuple[Tensor, Tensor]:
-        """(R, N, 2), where view ``view`` sees the points at ``depths`` (R, N), and their z-depths there, (R, N)."""
-        points = self.origin + depths[..., None] * self.directions[:, None]
-        at = points @ self.M[view].T + self.o[view]
-        z = at[..., 2].clamp(min=1e-6)
-        return at[..., :2] / z[..., None], z
+NUM_VIEW_FEATURES = sightlines_cpu.NUM_VIEW_FEATURES
+"""What a view says of a point, see `sample_source_views`."""
 
 
 @torch.no_grad()
@@ -78,7 +55,7 @@ def silhouette_interval(
 
 
 @torch.no_grad()
-def color_agreement(
+def photometric_cost(
     rays: Sightlines, colors: Tensor, near: Tensor, far: Tensor, own: Tensor, bins: int, backend: str | None = None
 ) -> Tensor:
     """How much other views' colours differ from each ray's ``own`` (R, 3), at ``bins`` depths from near to far (R,).
@@ -89,7 +66,7 @@ def color_agreement(
     R, V = _sizes(rays)
     _check(rays, colors=(colors, (V, None, None, 4)), near=(near, (R,)), far=(far, (R,)), own=(own, (R, 3)))
     if _native(backend, rays):
-        return sightlines_cpu.color_agreement(rays, colors, near, far, own, bins)
+        return sightlines_cpu.photometric_cost(rays, colors, near, far, own, bins)
     t = near[:, None] + (far - near)[:, None] * ((torch.arange(bins, device=near.device) + 0.5) / bins)
     total, seen, least = torch.zeros_like(t), torch.zeros_like(t), torch.ones_like(t)
     for view in rays.others:
@@ -103,7 +80,7 @@ def color_agreement(
 
 
 @torch.no_grad()
-def ask_views(
+def sample_source_views(
     rays: Sightlines,
     pictures: Tensor,
     found: Tensor,
@@ -117,13 +94,14 @@ def ask_views(
     ``pictures`` (V, S, S, 5): red, green, blue, a grey free of exposure, silhouette. ``found`` (V, G, G, 5): z-depths
     of the view's first hit and last exit, the standard deviations of both, and 1 where it knows them.
 
-    -> (V - 1, R, N, TELLS), the others in their order: difference of colour and of that grey; how far the point lies
-    behind the first hit, by its doubt, with a sign and without, and behind the last exit, likewise; how sure the view
+    -> (V - 1, R, N, NUM_VIEW_FEATURES), the others in their order: difference of colour and of that grey; how far the
+    point lies behind the first hit, by its doubt, with a sign and without, and behind the last exit, likewise; how
+    sure the view
     is of both; whether it knows at all, all before being 0 where not; and its silhouette.
     """
     check_asked(rays, pictures, found, depths, own)
     if _native(backend, rays):
-        return sightlines_cpu.ask_views(rays, pictures, found, depths, own, least_doubt)
+        return sightlines_cpu.sample_source_views(rays, pictures, found, depths, own, least_doubt)
     answers = []
     for view in rays.others:
         at, z = rays.seen_from(view, depths)
@@ -140,11 +118,11 @@ def ask_views(
             torch.ones_like(known),
         ]
         answers.append(torch.cat([torch.cat(said, -1) * known, look[..., 4:]], -1))
-    return torch.stack(answers) if answers else depths.new_zeros(0, *depths.shape, TELLS)
+    return torch.stack(answers) if answers else depths.new_zeros(0, *depths.shape, NUM_VIEW_FEATURES)
 
 
 def check_asked(rays: Sightlines, pictures: Tensor, found: Tensor, depths: Tensor, own: Tensor) -> None:
-    """Raises ValueError where these are not as `ask_views` takes them."""
+    """Raises ValueError where these are not as `sample_source_views` takes them."""
     R, V = _sizes(rays)
     _check(rays, pictures=(pictures, (V, None, None, 5)), found=(found, (V, None, None, 5)))
     _check(rays, depths=(depths, (R, None)), own=(own, (R, 4)))

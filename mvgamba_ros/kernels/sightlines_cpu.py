@@ -11,9 +11,9 @@ from torch import Tensor
 from mvgamba_ros.kernels import native
 
 if TYPE_CHECKING:
-    from mvgamba_ros.kernels.sightlines import Sightlines
+    from mvgamba_ros.kernels.ray_types import Sightlines
 
-TELLS, MOST_STEPS = 10, 64
+NUM_VIEW_FEATURES, MOST_STEPS = 10, 64
 """As in ``native/sightlines.h`` and ``native/sightlines.cpp``."""
 
 _POINTER = ctypes.c_void_p
@@ -35,8 +35,8 @@ def _library(instructions: str | None) -> ctypes.CDLL:
     rays = ctypes.POINTER(Rays)
     arguments = {
         "silhouette_interval": [rays, _POINTER, _FLOAT, _FLOAT, _POINTER, _POINTER, _POINTER, _POINTER],
-        "color_agreement": [rays, *[_POINTER] * 5],
-        "ask_views": [rays, _POINTER, _POINTER, _LONG, _POINTER, _POINTER, _FLOAT, _POINTER],
+        "photometric_cost": [rays, *[_POINTER] * 5],
+        "sample_source_views": [rays, _POINTER, _POINTER, _LONG, _POINTER, _POINTER, _FLOAT, _POINTER],
     }
     return native.declare(native.library(instructions), arguments)
 
@@ -75,7 +75,7 @@ def silhouette_interval(
     return near, far
 
 
-def color_agreement(
+def photometric_cost(
     rays: Sightlines,
     colors: Tensor,
     near: Tensor,
@@ -85,11 +85,11 @@ def color_agreement(
     instructions: str | None = None,
 ) -> Tensor:
     out = near.new_empty(len(near), 2, bins)
-    _call("color_agreement", instructions, rays, colors.shape[1], bins, colors, near, far, own, out)
+    _call("photometric_cost", instructions, rays, colors.shape[1], bins, colors, near, far, own, out)
     return out
 
 
-def ask_views(
+def sample_source_views(
     rays: Sightlines,
     pictures: Tensor,
     found: Tensor,
@@ -98,7 +98,7 @@ def ask_views(
     least_doubt: float,
     instructions: str | None = None,
 ) -> Tensor:
-    out = depths.new_empty(len(pictures) - 1, *depths.shape, TELLS)
+    out = depths.new_empty(len(pictures) - 1, *depths.shape, NUM_VIEW_FEATURES)
     given = pictures, found, found.shape[1], depths, own, least_doubt, out
-    _call("ask_views", instructions, rays, pictures.shape[1], depths.shape[1], *given)
+    _call("sample_source_views", instructions, rays, pictures.shape[1], depths.shape[1], *given)
     return out

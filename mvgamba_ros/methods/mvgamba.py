@@ -10,20 +10,22 @@ import numpy as np
 import torch
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError, stop_if
-from mvgamba_ros.geometry.hull import VisualHull, carve
+from mvgamba_ros.geometry.distance_field import DistanceField
 from mvgamba_ros.geometry.se3 import inverse, transform
+from mvgamba_ros.geometry.torch_rays import to_device
 from mvgamba_ros.geometry.unit_cube import UnitCube, fit
+from mvgamba_ros.geometry.visual_hull import carve
 from mvgamba_ros.kernels.autocast import halve_weights, has_bfloat16
 from mvgamba_ros.methods.protocol import Shape
-from mvgamba_ros.model.arm_output import ArmOutput
 from mvgamba_ros.model.checkpoint import SHIPPED, load_checkpoint
-from mvgamba_ros.model.crops import make_crops
-from mvgamba_ros.model.interval import hull_intervals, to_device
+from mvgamba_ros.model.cost_volume import hull_intervals
+from mvgamba_ros.model.raygamba_output import RayGambaOutput
 from mvgamba_ros.options import Options
-from mvgamba_ros.surface.extract import solid, solid_to_mesh
-from mvgamba_ros.surface.fuse import DepthMaps, fuse_depths, smooth
-from mvgamba_ros.surface.refine import refine
-from mvgamba_ros.surface.silhouettes import reach_silhouettes
+from mvgamba_ros.rendering.crops import make_crops
+from mvgamba_ros.splats.fit import refine
+from mvgamba_ros.surface.meshing import solid, solid_to_mesh
+from mvgamba_ros.surface.silhouette_consistency import enforce_silhouettes
+from mvgamba_ros.surface.tsdf import DepthMaps, fuse_depths, smooth
 from mvgamba_ros.types import F64, Box, Cancelled, Progress, View
 
 MOST_VIEWS = 16
@@ -53,7 +55,7 @@ class MVGambaMethod:
             halve_weights(self.network)
 
     def __call__(
-        self, views: Sequence[View], hull: VisualHull, options: Options, progress: Progress, cancelled: Cancelled
+        self, views: Sequence[View], hull: DistanceField, options: Options, progress: Progress, cancelled: Cancelled
     ) -> Shape:
         if len(views) > MOST_VIEWS:
             raise ReconstructionError(
@@ -87,8 +89,8 @@ class MVGambaMethod:
         return Shape(mesh, gaussians)
 
     def _look(
-        self, views: Sequence[View], hull: VisualHull, cube: UnitCube, options: Options
-    ) -> tuple[ArmOutput, VisualHull]:
+        self, views: Sequence[View], hull: DistanceField, cube: UnitCube, options: Options
+    ) -> tuple[RayGambaOutput, DistanceField]:
         """One forward pass in ``cube``, and the field on the hull's grid that its depths make."""
         config = self.network.config
         with torch.no_grad():
@@ -104,7 +106,7 @@ class MVGambaMethod:
                 output = to_device(self.network(batch, rays), torch.device("cpu"))
         truncation = TRUNCATION * hull.voxel
         shaped = fuse_depths(depth_maps(output, views, cube, config.size), hull, truncation, coarse_only=True)
-        return output, reach_silhouettes(smooth(shaped, hull, truncation), hull, views)
+        return output, enforce_silhouettes(smooth(shaped, hull, truncation), hull, views)
 
 
 def choose_device(name: str) -> torch.device:
@@ -127,7 +129,9 @@ def choose_device(name: str) -> torch.device:
     return torch.device("cuda")
 
 
-def look_closer(found: VisualHull, hull: VisualHull, views: Sequence[View], options: Options) -> VisualHull | None:
+def look_closer(
+    found: DistanceField, hull: DistanceField, views: Sequence[View], options: Options
+) -> DistanceField | None:
     """The hull carved again around what was ``found`` where it reaches much further than that; None where it does not.
 
     Few views, or views from above alone, leave the hull open on a side. The network's depths are shares of the hull's
@@ -147,7 +151,7 @@ def look_closer(found: VisualHull, hull: VisualHull, views: Sequence[View], opti
     return carve(views, Box(placed, high - low), options.hull_resolution, options.prompts.support_height)
 
 
-def _extent(shape: VisualHull, T_world_box: F64) -> F64:
+def _extent(shape: DistanceField, T_world_box: F64) -> F64:
     """(2, 3): lowest and highest corner, along the axes of ``T_world_box``, of the voxels inside."""
     columns = shape.inside.any(axis=2)  # a column reaches furthest, along any axis, with its first or last voxel
     first = shape.inside.argmax(axis=2)[columns]
@@ -158,7 +162,7 @@ def _extent(shape: VisualHull, T_world_box: F64) -> F64:
     return np.stack([points.min(0) - 0.5 * shape.voxel, points.max(0) + 0.5 * shape.voxel])
 
 
-def depth_maps(output: ArmOutput, views: Sequence[View], cube: UnitCube, size: int) -> DepthMaps:
+def depth_maps(output: RayGambaOutput, views: Sequence[View], cube: UnitCube, size: int) -> DepthMaps:
     """The network's two depths per ray, of the first scene, in metres and in the world frame of ``views``.
 
     Off the object a ray says nothing: the silhouettes have spoken there, at their full resolution.

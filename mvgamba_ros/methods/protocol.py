@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from mvgamba_ros.geometry.hull import VisualHull
+from mvgamba_ros.geometry.distance_field import DistanceField
 from mvgamba_ros.options import Options
 from mvgamba_ros.types import Cancelled, Gaussians, Mesh, Progress, View
 
@@ -29,7 +29,7 @@ class Method(Protocol):
     name: str
 
     def __call__(
-        self, views: Sequence[View], hull: VisualHull, options: Options, progress: Progress, cancelled: Cancelled
+        self, views: Sequence[View], hull: DistanceField, options: Options, progress: Progress, cancelled: Cancelled
     ) -> Shape:
         """``views`` are undistorted and have masks; ``options.prompts.support_height`` is the height in use, given or
         estimated. ``progress(stage, fraction)`` takes the fraction of this

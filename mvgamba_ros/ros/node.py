@@ -29,8 +29,8 @@ from mvgamba_ros.action import ReconstructObject
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.camera import undistort
 from mvgamba_ros.msg import ReconstructedObject
-from mvgamba_ros.pipeline import load_segmenter, reconstruct
-from mvgamba_ros.ros.capture import Capture, poses_of
+from mvgamba_ros.pipeline import reconstruct
+from mvgamba_ros.registry import load_segmenter
 from mvgamba_ros.ros.conversions.geometry import matrix_to_pose
 from mvgamba_ros.ros.conversions.shapes import reconstruction_to_object, seconds_to_stages
 from mvgamba_ros.ros.diagnostics import Diagnostics, Health
@@ -42,6 +42,7 @@ from mvgamba_ros.ros.requests import Task, resolve, usual_options, views_and_opt
 from mvgamba_ros.ros.save import save
 from mvgamba_ros.ros.transforms import transform_source
 from mvgamba_ros.ros.view_buffer import CapturedView, ViewBuffer, coverage
+from mvgamba_ros.ros.view_capture import Capture, poses_of
 from mvgamba_ros.ros.worker import Job, Worker
 from mvgamba_ros.srv import CaptureView, Reconstruct, Save
 from mvgamba_ros.types import Progress, Reconstruction, View

@@ -11,12 +11,12 @@ import numpy as np
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.options import Options
-from mvgamba_ros.ros.capture import make_view
 from mvgamba_ros.ros.conversions.geometry import pose_to_matrix
 from mvgamba_ros.ros.inputs import stamp_of
 from mvgamba_ros.ros.parameters import Parameters
 from mvgamba_ros.ros.transforms import TransformSource
 from mvgamba_ros.ros.view_buffer import CapturedView
+from mvgamba_ros.ros.view_capture import make_view
 from mvgamba_ros.types import F64, Box, Prompts, View
 
 

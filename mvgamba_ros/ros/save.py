@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
-from mvgamba_ros.io.capture import write_capture
 from mvgamba_ros.io.results import report, write_results
+from mvgamba_ros.io.transforms_json import write_capture
 from mvgamba_ros.preview import preview
 from mvgamba_ros.types import Reconstruction, View
 

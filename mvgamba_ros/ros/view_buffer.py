@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
+from mvgamba_ros.geometry.rays import looked_at
 from mvgamba_ros.types import F64, View
 
 COVERED_WITHIN = math.radians(60.0)
@@ -58,16 +59,6 @@ class ViewBuffer:
         count = len(self._views)
         self._views.clear()
         return count
-
-
-def looked_at(T_world_camera: F64) -> F64:
-    """The point (3,) nearest to all optical axes of poses (V, 4, 4); 0.5 m ahead where the axes are parallel."""
-    eyes, axes = T_world_camera[:, :3, 3], T_world_camera[:, :3, 2]
-    across = np.eye(3) - axes[:, :, None] * axes[:, None, :]
-    A = across.sum(axis=0)
-    if np.linalg.cond(A) > 1e3:
-        return np.asarray((eyes + 0.5 * axes).mean(axis=0))
-    return np.asarray(np.linalg.solve(A, np.einsum("vij,vj->i", across, eyes)))
 
 
 def coverage(T_world_camera: F64) -> tuple[float, float]:

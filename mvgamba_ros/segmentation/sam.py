@@ -17,9 +17,9 @@ import torch
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.camera import project, resample
-from mvgamba_ros.segmentation.carving import Carving, check_silhouettes
-from mvgamba_ros.segmentation.region import common_region, make_windows, outline
 from mvgamba_ros.segmentation.segmenter import Silhouettes, check_cancelled, check_prompts
+from mvgamba_ros.segmentation.silhouette_agreement import Carving, check_silhouettes
+from mvgamba_ros.segmentation.windows import common_region, make_windows, outline
 from mvgamba_ros.types import F64, Box, Cancelled, Progress, Prompts, View
 
 KINDS = {768: "vit_b", 1024: "vit_l", 1280: "vit_h"}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial import cKDTree
 
-from mvgamba_ros.surface.sample import oriented_box
+from mvgamba_ros.geometry.boxes import oriented_box
 from mvgamba_ros.types import F64, Box, Mesh
 
 SAMPLES = 30_000

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from mvgamba_ros.surface.raycast import Raycaster
+from mvgamba_ros.rendering.mesh_raycaster import Raycaster
 from mvgamba_ros.types import F32, Quality, View
 
 FEWEST_VIEWS = 3

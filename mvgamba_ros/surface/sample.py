@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 
-from mvgamba_ros.types import F64, I32, Box, Mesh, PointCloud
+from mvgamba_ros.types import F64, I32, Mesh, PointCloud
 
 
 def area_vectors(vertices: F64, faces: I32) -> F64:
@@ -46,19 +45,14 @@ def sample_cloud(mesh: Mesh, count: int, seed: int = 0) -> PointCloud:
     return PointCloud(points, normals, colors.round().astype(np.uint8))
 
 
-def oriented_box(mesh: Mesh) -> Box:
-    """The smallest box around the mesh that stands upright (its z axis is the world's), turned by less than 45 degrees.
+def _convex(mesh: Mesh) -> Mesh:
+    """The convex hull, with the colours of the vertices it keeps."""
+    from scipy.spatial import ConvexHull
 
-    Things stand on tables: an upright box is what planners grasp by, even where a tilted one would be smaller.
-    """
-    points = mesh.vertices
-    (cx, cy), (width, depth), degrees = cv2.minAreaRect((points[:, :2] - points[0, :2]).astype(np.float32) * 1e3)
-    quarter_turns = round(degrees / 90.0)
-    if quarter_turns % 2:
-        width, depth = depth, width
-    angle = np.deg2rad(degrees - 90.0 * quarter_turns)
-    low, high = points[:, 2].min(), points[:, 2].max()
-    T = np.eye(4)
-    T[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
-    T[:3, 3] = points[0, 0] + cx / 1e3, points[0, 1] + cy / 1e3, (low + high) / 2.0
-    return Box(T, np.array([width / 1e3, depth / 1e3, high - low]))
+    hull = ConvexHull(mesh.vertices)
+    used, index = np.unique(hull.simplices, return_inverse=True)
+    faces = index.reshape(-1, 3).astype(np.int32)
+    vertices = mesh.vertices[used]
+    inward = (area_vectors(vertices, faces) * hull.equations[:, :3]).sum(axis=1) < 0.0
+    faces[inward] = faces[inward][:, ::-1]
+    return Mesh(vertices, faces, mesh.colors[used])

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from mvgamba_ros.model.interval import CropBatch
-from mvgamba_ros.training.data.augment import Augmentation, augment, mirror, recolor
-from mvgamba_ros.training.data.render import DEPTH_UNIT
+from mvgamba_ros.rendering.crops import CropBatch
+from mvgamba_ros.synthesis.render import DEPTH_UNIT
+from mvgamba_ros.training.augment import Augmentation, augment, mirror, recolor
 
 INPUT_VIEWS = 8  # the first views of an object are as an arm would take them; the others only supervise
 

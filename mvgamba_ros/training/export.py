@@ -11,9 +11,9 @@ from typing import Any
 import torch
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
-from mvgamba_ros.model.arm import ArmNetwork
 from mvgamba_ros.model.checkpoint import save_checkpoint
-from mvgamba_ros.training.config import from_dict
+from mvgamba_ros.model.raygamba import RayGamba
+from mvgamba_ros.training.train_config import from_dict
 
 
 def export(run: Path, out: Path) -> dict[str, Any]:
@@ -28,7 +28,7 @@ def export(run: Path, out: Path) -> dict[str, Any]:
         raise ReconstructionError(ErrorCode.BAD_CHECKPOINT, f"{file}: no such file; train first: mvgamba train CONFIG")
     state = torch.load(file, weights_only=True)
     config = from_dict(state["config"])
-    network = ArmNetwork(config.model)
+    network = RayGamba(config.model)
     network.load_state_dict(state["ema"])
     recipe = {
         # the folders' names: where they lay on this machine is nobody's business

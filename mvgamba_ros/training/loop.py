@@ -23,16 +23,17 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
-from mvgamba_ros.model.arm import ArmNetwork
-from mvgamba_ros.model.interval import Intervals, hull_intervals, photo_consistency, to_device
+from mvgamba_ros.geometry.torch_rays import to_device
+from mvgamba_ros.model.cost_volume import Intervals, hull_intervals, plane_sweep_cost_volume
+from mvgamba_ros.model.raygamba import RayGamba
+from mvgamba_ros.synthesis.shards import Shards
 from mvgamba_ros.training.batch import Sample, collate, make_sample
-from mvgamba_ros.training.config import TrainConfig, from_dict
-from mvgamba_ros.training.data.shards import Shards
 from mvgamba_ros.training.losses import depth_losses, render_losses, total
 from mvgamba_ros.training.optimizers import make_optimizers
 from mvgamba_ros.training.perceptual import settle
-from mvgamba_ros.training.start import start_from
+from mvgamba_ros.training.train_config import TrainConfig, from_dict
 from mvgamba_ros.training.validate import validate
+from mvgamba_ros.training.warm_start import warm_start
 
 
 @dataclass(frozen=True)
@@ -73,11 +74,11 @@ class Steps(Dataset[Batch]):
         sample = collate(samples)
         rays = hull_intervals(sample.inputs(), grid, not c.model.bins_in_hull)
         wanted = c.model.use_consistency
-        agreement = photo_consistency(sample.inputs(), rays, c.model.bins) if wanted else None
+        agreement = plane_sweep_cost_volume(sample.inputs(), rays, c.model.bins) if wanted else None
         return Batch(sample, rays, agreement)
 
 
-def hold_still(network: nn.Module, but: Sequence[str]) -> None:
+def freeze_except(network: nn.Module, but: Sequence[str]) -> None:
     """All of ``network`` except its parts named in ``but`` keeps its weights; none does where that is empty. Raises
     BAD_OPTION for a part that it has not."""
     parts = {name for name, part in network.named_children() if next(part.parameters(), None) is not None}
@@ -108,7 +109,7 @@ def _leave_signals(_: int) -> None:
 class Trainer:
     """One run in a folder: ``state.pt`` (everything), TensorBoard curves, ``validation.csv``."""
 
-    network_type = ArmNetwork
+    network_type = RayGamba
 
     def __init__(self, config: TrainConfig, folder: Path, say: Callable[[str], None] = print) -> None:
         self.config, self.folder, self.say = replace(config, perceptual=settle(config.perceptual)), folder, say
@@ -128,8 +129,8 @@ class Trainer:
         self.started_from: dict[str, Any] | None = None
         """The recipe of the checkpoint whose weights the run began with, if any."""
         if config.start is not None and not self.state_file.exists():
-            self.started_from = start_from(network, Path(config.start))
-        hold_still(network, config.train_only)
+            self.started_from = warm_start(network, Path(config.start))
+        freeze_except(network, config.train_only)
         optimizers = make_optimizers(network, config.optimizer, config.learning_rate, config.weight_decay)
         self.step = 0
         self.samples = 0
@@ -222,7 +223,7 @@ class Trainer:
         left = (c.samples - self.samples) / max(c.cooldown * c.samples, 1e-9)
         return c.learning_rate * up * (1 - math.sqrt(max(1 - left, 0.0)))
 
-    def averaged(self) -> ArmNetwork:
+    def averaged(self) -> RayGamba:
         """A copy of the network with the averaged weights, in evaluation mode."""
         network = self.network_type(self.config.model)
         network.load_state_dict(self.ema)

@@ -14,8 +14,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mvgamba_ros.kernels.rasterize import Rendered
-from mvgamba_ros.model.arm_output import ArmOutput
-from mvgamba_ros.surface.show import render_gaussians
+from mvgamba_ros.model.raygamba_output import RayGambaOutput
+from mvgamba_ros.rendering.splats import render_gaussians
 from mvgamba_ros.training.batch import Sample
 from mvgamba_ros.training.perceptual import perceptual_loss
 from mvgamba_ros.types import Gaussians
@@ -39,7 +39,7 @@ SECOND_AT_STAKE = 3.0
 """The second look's choice, too, weighs by what is at stake: its reach, fully from a third of the cube's unit on."""
 
 
-def depth_losses(output: ArmOutput, sample: Sample) -> dict[str, Tensor]:
+def depth_losses(output: RayGambaOutput, sample: Sample) -> dict[str, Tensor]:
     """``bins``: cross-entropy of the first look's bins; ``front``, ``back``: absolute error of the depths in cube
     units. Where there is a second look, also ``first``, the absolute error of the first look's depths, and ``second``,
     cross-entropy of the second's positions, over rays whose truth lies among them. Over rays whose truth is known."""
@@ -79,7 +79,7 @@ def _mean(value: Tensor, weight: Tensor) -> Tensor:
     return ((value * weight).flatten(1).sum(1) / weight.flatten(1).sum(1).clamp(min=1)).mean()
 
 
-def render_losses(output: ArmOutput, sample: Sample, perceptual: str) -> dict[str, Tensor]:
+def render_losses(output: RayGambaOutput, sample: Sample, perceptual: str) -> dict[str, Tensor]:
     """Render every scene into its target views on white: squared error of ``color`` and ``mask``, `perceptual_loss`,
     absolute error of ``rendered_depth`` where both are solid, and ``opacity``, the mean of o (1 - o), which asks for a
     decision."""

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
-from mvgamba_ros.evaluation.image import lpips_network
+from mvgamba_ros.metrics.image import lpips_network
 
 
 def settle(kind: str) -> str:

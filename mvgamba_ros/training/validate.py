@@ -7,18 +7,18 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from mvgamba_ros.evaluation.image import psnr, ssim
-from mvgamba_ros.evaluation.shape import shape_errors
-from mvgamba_ros.model.arm import ArmNetwork
-from mvgamba_ros.model.arm_output import ArmOutput
+from mvgamba_ros.metrics.image import psnr, ssim
+from mvgamba_ros.metrics.shape import shape_errors
+from mvgamba_ros.model.raygamba import RayGamba
+from mvgamba_ros.model.raygamba_output import RayGambaOutput
+from mvgamba_ros.synthesis.shards import Shards
 from mvgamba_ros.training.batch import Sample, collate, make_sample
-from mvgamba_ros.training.config import TrainConfig
-from mvgamba_ros.training.data.shards import Shards
 from mvgamba_ros.training.losses import depth_losses, render_targets
+from mvgamba_ros.training.train_config import TrainConfig
 
 
 def validate(
-    network: ArmNetwork, shards: Shards, config: TrainConfig, objects: int = 64, views: int = 4
+    network: RayGamba, shards: Shards, config: TrainConfig, objects: int = 64, views: int = 4
 ) -> dict[str, float]:
     """Means over ``objects``: depth errors in mm, chamfer in mm and F@5mm of the Gaussians' centres against the true
     surface, PSNR in dB and SSIM of novel views."""
@@ -43,7 +43,7 @@ def validate(
     return {key: float(np.mean([row[key] for row in rows])) for key in rows[0]}
 
 
-def shape_scores(output: ArmOutput, sample: Sample) -> dict[str, float]:
+def shape_scores(output: RayGambaOutput, sample: Sample) -> dict[str, float]:
     half = float(sample.half[0])
     found = output.gaussians(0).means.double().numpy() * half
     truth = sample.points[0].double().numpy() * half
@@ -53,7 +53,7 @@ def shape_scores(output: ArmOutput, sample: Sample) -> dict[str, float]:
     return {"chamfer_mm": errors["chamfer_mm"], "f5": errors["F@5mm"]}
 
 
-def picture_scores(output: ArmOutput, sample: Sample) -> dict[str, float]:
+def picture_scores(output: RayGambaOutput, sample: Sample) -> dict[str, float]:
     pictures = render_targets(output.gaussians(0), sample, 0).color.clamp(0, 1)
     pairs = list(zip(pictures.numpy(), sample.target_rgb[0].numpy(), strict=True))
     return {

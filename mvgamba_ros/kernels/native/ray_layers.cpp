@@ -113,10 +113,10 @@ MVGAMBA_EXPORT void mvgamba_along_rays(const Layer* layers, int64_t count, int64
     }
 }
 
-// `rays`, pictures, found, grid, depths (rays, rows, positions), own and least_doubt as of mvgamba_ask_views, of `rows`
+// `rays`, pictures, found, grid, depths (rays, rows, positions), own and least_doubt as of mvgamba_sample_source_views, of `rows`
 // rows of positions for each ray. view_layers: `view_count` without taps, over what a view says. beside (rays, rows,
 // others, positions). layers, of_rays (rays, rows, ...) and out as above, for each row.
-MVGAMBA_EXPORT void mvgamba_weigh_views(const Rays* rays, const float* pictures, const float* found, int64_t grid,
+MVGAMBA_EXPORT void mvgamba_aggregate_views(const Rays* rays, const float* pictures, const float* found, int64_t grid,
                                         int64_t rows, const float* depths, const float* own, float least_doubt,
                                         const Layer* view_layers, int64_t view_count, int64_t others,
                                         const float* beside, const Layer* layers, int64_t count, const float* of_rays,
@@ -127,7 +127,7 @@ MVGAMBA_EXPORT void mvgamba_weigh_views(const Rays* rays, const float* pictures,
 #pragma omp parallel num_threads(s.threads)
     {
         Along along(layers, count, s.positions);
-        Channels said(std::max<int64_t>(widest(view_layers, view_count), TELLS), s.positions), told = said;
+        Channels said(std::max<int64_t>(widest(view_layers, view_count), NUM_VIEW_FEATURES), s.positions), told = said;
 #pragma omp for schedule(static)
         for (int64_t row = 0; row < s.rays * rows; row++) {
             const int64_t ray = row / rows;
@@ -135,15 +135,15 @@ MVGAMBA_EXPORT void mvgamba_weigh_views(const Rays* rays, const float* pictures,
             for (int64_t other = 0; other < asked; other++) {
                 const int64_t view = other + (other >= s.view);
                 if (s.views == 1)
-                    for (int k = 0; k < TELLS; k++) std::fill_n(said[k], s.positions, 0.0f);
+                    for (int k = 0; k < NUM_VIEW_FEATURES; k++) std::fill_n(said[k], s.positions, 0.0f);
                 else {
                     const Line line(s, view, ray);
                     each_vector(s.positions, [&](int64_t n, int lanes) {
-                        Vec tells[TELLS];
+                        Vec tells[NUM_VIEW_FEATURES];
                         tell(line, load_some(depths + row * s.positions + n, lanes),
                              pictures + view * s.size * s.size * 5, s.size, found + view * grid * grid * 5, grid,
                              own + ray * 4, least_doubt, tells);
-                        for (int k = 0; k < TELLS; k++) store_some(said[k] + n, tells[k], lanes);
+                        for (int k = 0; k < NUM_VIEW_FEATURES; k++) store_some(said[k] + n, tells[k], lanes);
                     });
                 }
                 for (int64_t i = 0; i < view_count; i++) {

@@ -53,7 +53,7 @@ MVGAMBA_EXPORT void mvgamba_silhouette_interval(const Rays* rays, const float* a
 }
 
 // colors (views, size, size, 4): red, green, blue and cover; near, far (rays), own (rays, 3) -> out (rays, 2, positions).
-MVGAMBA_EXPORT void mvgamba_color_agreement(const Rays* rays, const float* colors, const float* near, const float* far,
+MVGAMBA_EXPORT void mvgamba_photometric_cost(const Rays* rays, const float* colors, const float* near, const float* far,
                                             const float* own, float* out) {
     const Rays& s = *rays;
     each_ray(s, [&](int64_t ray) {
@@ -84,21 +84,21 @@ MVGAMBA_EXPORT void mvgamba_color_agreement(const Rays* rays, const float* color
 }
 
 // pictures (views, size, size, 5), found (views, grid, grid, 5), depths (rays, positions), own (rays, 4)
-// -> out (views - 1, rays, positions, TELLS), the views in order without the rays' own.
-MVGAMBA_EXPORT void mvgamba_ask_views(const Rays* rays, const float* pictures, const float* found, int64_t grid,
+// -> out (views - 1, rays, positions, NUM_VIEW_FEATURES), the views in order without the rays' own.
+MVGAMBA_EXPORT void mvgamba_sample_source_views(const Rays* rays, const float* pictures, const float* found, int64_t grid,
                                       const float* depths, const float* own, float least_doubt, float* out) {
     const Rays& s = *rays;
     each_ray(s, [&](int64_t ray) {
         for (int64_t view = 0; view < s.views; view++) {
             if (view == s.view) continue;
             const Line line(s, view, ray);
-            float* to = out + ((view - (view > s.view)) * s.rays + ray) * s.positions * TELLS;
+            float* to = out + ((view - (view > s.view)) * s.rays + ray) * s.positions * NUM_VIEW_FEATURES;
             each_vector(s.positions, [&](int64_t n, int lanes) {
-                Vec told[TELLS];
+                Vec told[NUM_VIEW_FEATURES];
                 tell(line, load_some(depths + ray * s.positions + n, lanes), pictures + view * s.size * s.size * 5,
                      s.size, found + view * grid * grid * 5, grid, own + ray * 4, least_doubt, told);
                 for (int lane = 0; lane < lanes; lane++)
-                    for (int k = 0; k < TELLS; k++) *to++ = told[k][lane];
+                    for (int k = 0; k < NUM_VIEW_FEATURES; k++) *to++ = told[k][lane];
             });
         }
     });

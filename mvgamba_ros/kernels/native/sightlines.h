@@ -111,11 +111,11 @@ MVGAMBA_INLINE Vec within(Vec x, float low, float high) { return vmin(vmax(x, sp
 // tanh(x / 2)
 MVGAMBA_INLINE Vec tanh_of_half(Vec x) { return 1.0f - 2.0f / (1.0f + exp(x)); }
 
-// What a view says of the points of a ray at `depth` that looks like `mine` (4), see ask_views in ../sightlines.py.
+// What a view says of the points of a ray at `depth` that looks like `mine` (4), see sample_source_views in ../sightlines.py.
 // `picture` (size, size, 5) and `found` (grid, grid, 5) are the view's.
-constexpr int TELLS = 10;
+constexpr int NUM_VIEW_FEATURES = 10;
 MVGAMBA_INLINE void tell(const Line& line, Vec depth, const float* picture, int64_t size, const float* found,
-                         int64_t grid, const float* mine, float least_doubt, Vec (&told)[TELLS]) {
+                         int64_t grid, const float* mine, float least_doubt, Vec (&told)[NUM_VIEW_FEATURES]) {
     const Points p(line, depth);
     Lanes look[5], there[5];
     between_pixels<5>(picture, size, p, look);

@@ -1,0 +1,181 @@
+"""Where an object may be: silhouettes as cones of rays, a box, a support plane; and the box that they leave."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from scipy.optimize import linprog
+
+from mvgamba_ros.errors import ErrorCode, ReconstructionError
+from mvgamba_ros.geometry.boxes import axis_parallel_box
+from mvgamba_ros.geometry.raster import depth_inside, part_around
+from mvgamba_ros.geometry.se3 import inverse, transform
+from mvgamba_ros.types import F32, F64, Box, View
+
+NEAREST_CAMERA = 0.02
+"""Nothing is reconstructed nearer than this to a camera, metres."""
+
+
+@dataclass(frozen=True)
+class Region:
+    """Where the hull may be: an oriented box and a support plane, each optional."""
+
+    box: Box | None = None
+    support_height: float | None = None
+
+    @classmethod
+    def of(cls, bounds: F64 | Box | None, support_height: float | None) -> Region:
+        if bounds is not None and not isinstance(bounds, Box):
+            bounds = axis_parallel_box(*np.asarray(bounds, dtype=np.float64))
+        if bounds is not None and not (np.isfinite(bounds.size).all() and (np.asarray(bounds.size) > 0.0).all()):
+            size = ", ".join(f"{side:g}" for side in bounds.size)
+            raise ReconstructionError(
+                ErrorCode.BAD_ROI, f"region of interest size ({size}) m: each side must be positive"
+            )
+        return cls(bounds, support_height)
+
+    def half_spaces(self) -> tuple[F64, F64]:
+        """``A`` (M, 3), ``b`` (M,): the region is ``A x <= b``, rows of ``A`` of unit length."""
+        A, b = [np.empty((0, 3))], [np.empty(0)]
+        if self.box is not None:
+            R, center = self.box.T_world_box[:3, :3], self.box.T_world_box[:3, 3]
+            A += [R.T, -R.T]
+            b += [center @ R + self.box.size / 2.0, self.box.size / 2.0 - center @ R]
+        if self.support_height is not None:
+            A.append(np.array([[0.0, 0.0, -1.0]]))
+            b.append(np.array([-self.support_height]))
+        return np.concatenate(A), np.concatenate(b)
+
+
+@dataclass(frozen=True)
+class Cone:
+    """One silhouette, ready to be looked up: signed pixel distances to its outline and the projection into it."""
+
+    distance: F32
+    """(H, W) pixels at pixel centres, positive inside."""
+    P: F64
+    """(3, 4) world to homogeneous pixel indices (centres at integers)."""
+    focal: float
+    T_world_camera: F64
+    K: F64
+    box: tuple[float, float, float, float]
+    """The silhouette's x0, y0, x1, y1 in pixels; infinite where it runs into the image border."""
+    name: str
+
+    @classmethod
+    def of(cls, view: View, index: int) -> Cone:
+        name = view.name or f"view {index}"
+        if view.mask is None or not view.mask.any():
+            raise ReconstructionError(
+                ErrorCode.EMPTY_SILHOUETTE,
+                f"{name}: no silhouette of the object; check that it is in the picture and inside the region of "
+                "interest, or leave this view out",
+            )
+        if any(view.camera.distortion):
+            raise ReconstructionError(ErrorCode.BAD_CAMERA_INFO, f"{name}: undistort the view before carving")
+        inside = depth_inside(view.mask, cv2.DIST_MASK_PRECISE)
+        outside = depth_inside(~view.mask, cv2.DIST_MASK_PRECISE)
+        distance = np.where(view.mask, inside - 0.5, 0.5 - outside)  # the outline runs between pixel centres
+        distance = np.clip(distance, -1e4, 1e4).astype(np.float32)  # a mask that is True everywhere has no outline
+        rows, columns = part_around(view.mask, 0)
+        height, width = view.mask.shape
+        box = (
+            columns.start if columns.start > 0 else -np.inf,
+            rows.start if rows.start > 0 else -np.inf,
+            columns.stop if columns.stop < width else np.inf,
+            rows.stop if rows.stop < height else np.inf,
+        )
+        K = view.camera.K
+        T_camera_world = inverse(view.T_world_camera)
+        P = (K - [[0.0, 0.0, 0.5], [0.0, 0.0, 0.5], [0.0, 0.0, 0.0]]) @ T_camera_world[:3]
+        focal = float(np.sqrt(K[0, 0] * K[1, 1]))
+        return cls(distance, P, focal, view.T_world_camera, K, box, name)
+
+    def field(self, homogeneous: F32) -> F32:
+        """Metres to this cone (N,), positive inside, from ``P @ points`` (3, N)."""
+        count = homogeneous.shape[1]
+        x, y, z = homogeneous
+        z = np.maximum(z, np.float32(NEAREST_CAMERA))
+        width = 1024  # cv2.remap takes images of less than 2^15 a side
+        padded = -(-count // width) * width
+        maps = np.zeros((2, padded), np.float32)
+        np.divide(x, z, out=maps[0, :count])
+        np.divide(y, z, out=maps[1, :count])
+        value: F32 = cv2.remap(  # type: ignore[assignment]
+            self.distance,
+            maps[0].reshape(-1, width),
+            maps[1].reshape(-1, width),
+            cv2.INTER_LINEAR,
+            # beyond the image its border goes on: outside stays outside, a cut silhouette continues
+            borderMode=cv2.BORDER_REPLICATE,
+        ).reshape(-1)[:count]
+        value *= z
+        value /= np.float32(self.focal)
+        return np.minimum(value, homogeneous[2] - np.float32(NEAREST_CAMERA))
+
+    def half_spaces(self) -> tuple[F64, F64]:
+        """``A x <= b`` for the pyramid through the silhouette's box, in front of the camera; unit rows."""
+        fx, fy, cx, cy = self.K[0, 0], self.K[1, 1], self.K[0, 2], self.K[1, 2]
+        x0, y0, x1, y1 = self.box
+        normals: list[F64] = [np.array([0.0, 0.0, -1.0])]  # in the camera frame, pointing out of the pyramid
+        normals += [np.array([-fx, 0.0, x0 - cx])] if np.isfinite(x0) else []
+        normals += [np.array([fx, 0.0, cx - x1])] if np.isfinite(x1) else []
+        normals += [np.array([0.0, -fy, y0 - cy])] if np.isfinite(y0) else []
+        normals += [np.array([0.0, fy, cy - y1])] if np.isfinite(y1) else []
+        A = np.stack([n / np.linalg.norm(n) for n in normals]) @ self.T_world_camera[:3, :3].T
+        b = A @ self.T_world_camera[:3, 3]
+        b[0] -= NEAREST_CAMERA
+        return A, b
+
+
+def bounds_from_views(cones: Sequence[Cone], region: Region) -> tuple[F64, F64]:
+    """The axis-parallel box of the convex region inside all silhouette boxes: six small linear programs, each with a
+    point of its own, solved as one."""
+    A_region, b_region = region.half_spaces()
+    parts = [cone.half_spaces() for cone in cones]
+    A = np.concatenate([A_region, *(a for a, _ in parts)])
+    b = np.concatenate([b_region, *(b for _, b in parts)])
+    least_and_most = np.concatenate([np.eye(3), -np.eye(3)])
+    result = linprog(
+        least_and_most.ravel(), A_ub=np.kron(np.eye(6), A), b_ub=np.tile(b, 6), bounds=(None, None), method="highs"
+    )
+    if result.status == 2:
+        raise disagreement() if region.box is None else _not_visible(cones, region.box)
+    if result.status != 0:
+        raise ReconstructionError(
+            ErrorCode.TOO_FEW_VIEWS,
+            f"the {len(cones)} view(s) leave open how far away the object is; add a view from another side, "
+            "or give a region of interest or the height of the surface it stands on",
+        )
+    low, high = np.asarray(result.x, np.float64).reshape(2, 3, 3).diagonal(axis1=1, axis2=2)
+    if not (high - low > 1e-6).all():
+        raise disagreement() if region.box is None else _not_visible(cones, region.box)
+    return low, high
+
+
+def _not_visible(cones: Sequence[Cone], box: Box) -> ReconstructionError:
+    corners = np.array([[x, y, z] for x in (-0.5, 0.5) for y in (-0.5, 0.5) for z in (-0.5, 0.5)]) * box.size
+    corners = transform(box.T_world_box, corners)
+    behind = [c.name for c in cones if (transform(inverse(c.T_world_camera), corners)[:, 2] < NEAREST_CAMERA).all()]
+    center = ", ".join(f"{x:.3f}" for x in box.T_world_box[:3, 3])
+    if behind:
+        return ReconstructionError(
+            ErrorCode.ROI_NOT_VISIBLE,
+            f"region of interest at ({center}) m lies behind the camera of {', '.join(behind)}; check its frame",
+        )
+    return ReconstructionError(
+        ErrorCode.SILHOUETTES_DISAGREE,
+        f"no point of the region of interest at ({center}) m lies in all {len(cones)} silhouettes; check that it is "
+        "around the object, and the poses",
+    )
+
+
+def disagreement() -> ReconstructionError:
+    return ReconstructionError(
+        ErrorCode.SILHOUETTES_DISAGREE,
+        "no point in space lies in all silhouettes: a silhouette shows another thing, the object moved between views, "
+        "or the poses (hand-eye calibration, time stamps) are off",
+    )

@@ -1,0 +1,26 @@
+"""The method that needs no weights: the visual hull's own surface."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mvgamba_ros.errors import stop_if
+from mvgamba_ros.geometry.distance_field import DistanceField
+from mvgamba_ros.methods.protocol import Shape
+from mvgamba_ros.options import Options
+from mvgamba_ros.surface.meshing import field_to_mesh
+from mvgamba_ros.types import Cancelled, Progress, View
+
+
+class HullMethod:
+    """Meshes the hull's zero crossing. Never smaller than the object, and blind to hollows."""
+
+    name = "hull"
+
+    def __call__(
+        self, views: Sequence[View], hull: DistanceField, options: Options, progress: Progress, cancelled: Cancelled
+    ) -> Shape:
+        stop_if(cancelled)
+        mesh = field_to_mesh(hull, options.max_faces, options.prompts.support_height)
+        progress("method", 1.0)
+        return Shape(mesh)

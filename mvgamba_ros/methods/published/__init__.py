@@ -1,0 +1,1 @@
+"""The network as its authors published it, and its mesh: Gaussians, rendered depth, TSDF."""

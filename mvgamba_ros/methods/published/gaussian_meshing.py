@@ -1,0 +1,52 @@
+"""Gaussians -> the mesh a planner uses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from mvgamba_ros.errors import ErrorCode, ReconstructionError
+from mvgamba_ros.geometry.distance_field import DistanceField
+from mvgamba_ros.methods.published.gaussian_depth import OPAQUE, render_depths, virtual_poses
+from mvgamba_ros.surface.meshing import field_to_mesh
+from mvgamba_ros.surface.tsdf import fuse_depths
+from mvgamba_ros.types import F64, U8, Gaussians, Mesh, View
+
+
+def gaussians_to_mesh(
+    gaussians: Gaussians,
+    views: Sequence[View],
+    hull: DistanceField,
+    support_height: float | None = None,
+    max_faces: int = 5000,
+    virtual_views: int = 16,
+) -> Mesh:
+    """A watertight mesh, metres, of what ``gaussians`` (world frame, metres) look like from all around.
+
+    Depths rendered from where ``views`` look and from ``virtual_views`` more sides are fused on the hull's grid and
+    cut by the hull; see `surface.fuse` and `surface.extract`. ``support_height``: world z of the plane the object
+    stands on, where the mesh is closed by a flat face. Vertices take the colours of the nearest Gaussians.
+
+    Raises EMPTY_SURFACE where no Gaussian is opaque or nothing of them lies inside the hull.
+    """
+    if not bool((gaussians.opacities > OPAQUE).any()):
+        raise ReconstructionError(
+            ErrorCode.EMPTY_SURFACE, f"none of the {len(gaussians.means)} Gaussians is opaque; check the masks"
+        )
+    poses = virtual_poses(hull, views, virtual_views, above=support_height is not None)
+    fused = fuse_depths(render_depths(gaussians, hull, poses), hull)
+    mesh = field_to_mesh(fused, max_faces, support_height)
+    return replace(mesh, colors=nearest_colors(gaussians, mesh.vertices))
+
+
+def nearest_colors(gaussians: Gaussians, points: F64, neighbours: int = 4) -> U8:
+    """Colours (N, 3) of ``points`` (N, 3): the means of the nearest Gaussians', weighted by opacity and nearness."""
+    k = min(neighbours, len(gaussians.means))
+    distance, index = cKDTree(gaussians.means.detach().numpy()).query(points, k=range(1, k + 1))
+    weight = gaussians.opacities.detach().numpy()[index] / (distance + 1e-6)
+    weight = weight / np.maximum(weight.sum(1, keepdims=True), 1e-12)
+    colors = np.einsum("nk,nkc->nc", weight, gaussians.colors.detach().numpy()[index])
+    return (colors.clip(0, 1) * 255).round().astype(np.uint8)

@@ -1,0 +1,1 @@
+"""How far pictures and shapes are from the truth."""

@@ -1,0 +1,79 @@
+"""What the shipped network answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from mvgamba_ros.kernels.rasterize_reference import LOW_PASS
+from mvgamba_ros.model.cost_volume import Intervals
+from mvgamba_ros.types import Gaussians
+
+GAPPED_VIEWS = 4
+"""So many views leave gaps between their Gaussians; chosen by held-out pictures of 2, 4 and 8."""
+
+
+@dataclass(frozen=True)
+class RayGambaOutput:
+    """Per ray of the grid, (B, V, G, G, ...) in the unit cube; meaningful where ``rays.valid``.
+
+    ``depth`` (..., 2): z-depth of the front and of the last surface; ``spread`` (..., 2): its distribution's standard
+    deviation, which says how sure the network is. ``depth_logits`` (..., 2, bins) over positions from near to far, and
+    ``first_depth`` (..., 2) by them: the first look. ``second_logits`` (..., 2, N), ``second_reach`` (..., 2): of the
+    second, as in `RefinedDepth`; None where there is none. ``scales`` (..., 2, 3); ``quats`` (..., 2, 4) wxyz;
+    ``opacities`` (..., 2); ``colors`` (..., 2, 3).
+    ``K`` (B, V, 3, 3) of the crops.
+    """
+
+    rays: Intervals
+    depth_logits: Tensor
+    first_depth: Tensor
+    depth: Tensor
+    spread: Tensor
+    scales: Tensor
+    quats: Tensor
+    opacities: Tensor
+    colors: Tensor
+    K: Tensor
+    second_logits: Tensor | None
+    second_reach: Tensor | None
+
+    def errors(self, truth: Tensor) -> Tensor:
+        """How far each Gaussian lies from z-depth ``truth`` on its ray, both (B, V, G, G, 2)."""
+        return (self.depth - truth).abs()
+
+    def gaussians(self, scene: int = 0, blurred: bool = False) -> Gaussians:
+        """All Gaussians of one scene on valid rays, front layer first, in the unit cube.
+
+        ``blurred``: with the low-pass of the pictures that they were trained in, whose pixels were about as wide as the
+        crops'. Without it finer pictures show gaps between them (Yu et al., "Mip-Splatting", 2024). Of many views less
+        of it: their Gaussians fill each other's gaps.
+        """
+        rays, pick = self.rays, self.rays.valid[scene]
+        origins = rays.origins[scene, :, None, None].expand(*pick.shape, 3)[pick]
+        means = origins[:, None] + self.depth[scene][pick][..., None] * rays.directions[scene][pick][:, None]
+
+        scales = self.scales[scene][pick]
+        if blurred:
+            focal = self.K[scene, :, 0, 0, None, None].expand(pick.shape)[pick]
+            pixel = self.depth[scene][pick] / focal[:, None]
+            low_pass = LOW_PASS * min(1.0, GAPPED_VIEWS / len(pick))
+            scales = (scales.square() + low_pass * pixel.square()[..., None]).sqrt()
+
+        def layers(x: Tensor) -> Tensor:
+            return x.transpose(0, 1).flatten(0, 1)
+
+        return Gaussians(
+            layers(means),
+            layers(self.quats[scene][pick]),
+            layers(scales),
+            layers(self.opacities[scene][pick]),
+            layers(self.colors[scene][pick]),
+        )
+
+
+def on_grid(rows: Tensor, picked: Tensor, rays: Intervals) -> Tensor:
+    """``rows`` (R, ...) of the rays ``picked`` (R,) of all (B * V * G * G) -> (B, V, G, G, ...), zero elsewhere."""
+    every = rows.new_zeros(rays.near.numel(), *rows.shape[1:]).index_copy_(0, picked, rows)
+    return every.unflatten(0, rays.near.shape)

@@ -1,0 +1,114 @@
+"""Posed views with silhouettes -> the square crops in the unit cube that the network sees."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from mvgamba_ros.errors import ErrorCode, ReconstructionError
+from mvgamba_ros.geometry.raster import part_around
+from mvgamba_ros.geometry.unit_cube import UnitCube
+from mvgamba_ros.types import F32, View
+
+MARGIN = 1.15
+"""Side of a crop over the longer side of its silhouette's box; training draws from 1.02 to 1.4."""
+LEAST_SIDE = 8
+
+
+def make_crops(views: Sequence[View], cube: UnitCube, size: int, support_height: float | None = None) -> CropBatch:
+    """One scene as the network takes it: B = 1, V = len(views).
+
+    ``views``: undistorted, each with a mask. ``size``: side of the crops in pixels. ``support_height``: world z of the
+    plane the object stands on, metres. Raises EMPTY_SILHOUETTE naming the view.
+    """
+    crops, intrinsics, poses = [], [], []
+    for index, view in enumerate(views):
+        window = _window(view, index)
+        crops.append(_cut(view, window, size))
+        intrinsics.append(_intrinsics(view.camera.K, window, size))
+        poses.append(cube.to_unit(view).T_world_camera)
+    stacked = torch.from_numpy(np.stack(crops))
+    floor = -torch.inf if support_height is None else (support_height - float(cube.center[2])) / cube.half
+    return CropBatch(
+        rgb=stacked[None, :, :3],
+        alpha=stacked[None, :, 3],
+        K=_tensor(intrinsics),
+        T_cube_camera=_tensor(poses),
+        floor=torch.tensor([floor], dtype=torch.float32),
+    )
+
+
+def _tensor(matrices: Sequence[np.ndarray]) -> Tensor:
+    return torch.from_numpy(np.stack(matrices).astype(np.float32))[None]
+
+
+def _window(view: View, index: int) -> tuple[int, int, int]:
+    """x0, y0, side in whole pixels of the square around the silhouette; may reach beyond the image."""
+    if view.mask is None or not view.mask.any():
+        raise ReconstructionError(
+            ErrorCode.EMPTY_SILHOUETTE, f"{view.name or f'view {index}'}: no silhouette; leave this view out"
+        )
+    rows, columns = part_around(view.mask, 0)
+    x0, x1, y0, y1 = columns.start, columns.stop, rows.start, rows.stop
+    side = max(round(max(x1 - x0, y1 - y0) * MARGIN), LEAST_SIDE)
+    return (x0 + x1 - side) // 2, (y0 + y1 - side) // 2, side
+
+
+def _cut(view: View, window: tuple[int, int, int], size: int) -> F32:
+    """(4, size, size): RGB on white and the soft silhouette, in [0, 1]."""
+    x0, y0, side = window
+    assert view.mask is not None
+    height, width = view.mask.shape
+    u0, v0, u1, v1 = max(x0, 0), max(y0, 0), min(x0 + side, width), min(y0 + side, height)
+    seen = np.s_[v0:v1, u0:u1]
+    alpha = view.mask[seen].astype(np.float32)
+    canvas = np.ones((side, side, 4), np.float32)
+    canvas[..., 3] = 0
+    part = canvas[v0 - y0 : v1 - y0, u0 - x0 : u1 - x0]
+    for channel in range(3):  # one by one: numpy is slow over a last axis of three
+        part[..., channel] = view.image[seen][..., channel].astype(np.float32) / 255 * alpha + (1 - alpha)
+    part[..., 3] = alpha
+    # area averaging: shrinking by bilinear look-ups would alias texture and silhouette
+    shrink = cv2.INTER_AREA if side > size else cv2.INTER_LINEAR
+    return np.ascontiguousarray(cv2.resize(canvas, (size, size), interpolation=shrink).transpose(2, 0, 1))
+
+
+def _intrinsics(K: np.ndarray, window: tuple[int, int, int], size: int) -> np.ndarray:
+    x0, y0, side = window
+    cropped = K.copy()
+    cropped[0, 2] -= x0
+    cropped[1, 2] -= y0
+    cropped[:2] *= size / side
+    return cropped
+
+
+@dataclass(frozen=True)
+class CropBatch:
+    """B scenes of V square object crops. Fields share the leading (B, V).
+
+    ``rgb`` (B, V, 3, S, S) in [0, 1], white off the object; ``alpha`` (B, V, S, S) soft silhouettes in [0, 1];
+    ``K`` (B, V, 3, 3) in crop pixels, centres at +0.5; ``T_cube_camera`` (B, V, 4, 4) rigid, OpenCV optical frames.
+    ``floor`` (B,): z of the horizontal plane that nothing of the object lies below; -inf where it is not known.
+    """
+
+    rgb: Tensor
+    alpha: Tensor
+    K: Tensor
+    T_cube_camera: Tensor
+    floor: Tensor
+
+
+def projector(batch: CropBatch) -> tuple[Tensor, Tensor]:
+    """M (B, V, 3, 3) and o (B, V, 3): ``M x + o`` is the homogeneous image position, the crop being [-1, 1]^2."""
+    size = batch.alpha.shape[-1]
+    to_unit = torch.tensor(
+        [[2 / size, 0, -1], [0, 2 / size, -1], [0, 0, 1]], dtype=batch.K.dtype, device=batch.K.device
+    )
+    R = batch.T_cube_camera[..., :3, :3].transpose(-1, -2)
+    M = to_unit @ batch.K @ R
+    return M, -(M @ batch.T_cube_camera[..., :3, 3:]).squeeze(-1)

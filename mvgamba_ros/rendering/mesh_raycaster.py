@@ -1,0 +1,87 @@
+"""A mesh, seen: depth and colour from any camera, and which of its points a camera sees (Embree through Open3D)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mvgamba_ros.geometry.camera import project
+from mvgamba_ros.types import F32, F64, U8, Bool, Camera, Mesh
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What a camera sees of a mesh: ``depth`` (H, W) z in metres, 0 off it; ``color`` (H, W, 3), ``normals`` (H, W, 3)
+    in the world frame, 0 off it."""
+
+    depth: F32
+    color: U8
+    normals: F32
+
+    @property
+    def mask(self) -> Bool:
+        return self.depth > 0.0
+
+
+class Raycaster:
+    """Holds a mesh for casting rays; building it takes a few milliseconds."""
+
+    def __init__(self, mesh: Mesh) -> None:
+        import open3d as o3d
+
+        self.mesh = mesh
+        tensor: Any = o3d.core.Tensor  # its stubs know no float32 arrays
+        self._tensor = tensor
+        self._scene = o3d.t.geometry.RaycastingScene()
+        self._scene.add_triangles(
+            self._tensor(mesh.vertices.astype(np.float32)), self._tensor(mesh.faces.astype(np.uint32))
+        )
+
+    def picture(self, camera: Camera, T_world_camera: F64) -> Picture:
+        """Render with colours interpolated between vertices, without shading; ``camera`` undistorted."""
+        height, width = camera.height, camera.width
+        part = self._window(camera, T_world_camera)
+        x = ((np.arange(width) + 0.5 - camera.K[0, 2]) / camera.K[0, 0])[part[1]]
+        y = ((np.arange(height) + 0.5 - camera.K[1, 2]) / camera.K[1, 1])[part[0]]
+        in_camera = np.stack(np.broadcast_arrays(x[None, :], y[:, None], 1.0), axis=-1)
+        rays = np.empty((len(y), len(x), 6), np.float32)
+        rays[..., :3] = T_world_camera[:3, 3]
+        rays[..., 3:] = in_camera @ T_world_camera[:3, :3].T  # z component 1 in the camera: t_hit is the z-depth
+        cast = {name: x.numpy() for name, x in self._scene.cast_rays(self._tensor(rays)).items()}
+        met = np.flatnonzero(np.isfinite(cast["t_hit"]))
+        corners = self.mesh.faces.take(cast["primitive_ids"].take(met), axis=0)
+        u, v = cast["primitive_uvs"].reshape(-1, 2).take(met, axis=0).T
+        barycentric = np.stack([1.0 - u - v, u, v], axis=1)
+        colors = np.einsum("nk,nkc->nc", barycentric, self.mesh.colors.astype(np.float32).take(corners, axis=0))
+
+        def placed(values: np.ndarray) -> Any:
+            """``values`` (N, ...) at the rays that met, zero elsewhere, as a picture."""
+            window = np.zeros((len(y) * len(x), *values.shape[1:]), values.dtype)
+            window[met] = values
+            picture = np.zeros((height, width, *values.shape[1:]), values.dtype)
+            picture[part] = window.reshape(len(y), len(x), *values.shape[1:])
+            return picture
+
+        normals = cast["primitive_normals"].reshape(-1, 3).take(met, axis=0)
+        return Picture(placed(cast["t_hit"].take(met)), placed(colors.round().astype(np.uint8)), placed(normals))
+
+    def _window(self, camera: Camera, T_world_camera: F64) -> tuple[slice, slice]:
+        """Rows and columns outside of which ``camera`` sees nothing of the mesh."""
+        pixels, z = project(camera, T_world_camera, self.mesh.vertices)
+        if not (z > 0.0).all():  # some of it beside or behind the camera, which has no place in the picture
+            return np.s_[:, :]
+        size = [camera.width, camera.height]
+        (x0, y0), (x1, y1) = (np.clip(end, 0, size).astype(int) for end in (pixels.min(0) - 1, pixels.max(0) + 2))
+        return np.s_[y0:y1, x0:x1]
+
+    def visible(self, points: F64, eye: F64) -> Bool:
+        """(N,): nothing of the mesh lies between ``eye`` (3,) and the points (N, 3) on its surface."""
+        direction = points - eye
+        distance = np.linalg.norm(direction, axis=1, keepdims=True)
+        slack = 2e-3 * float(np.ptp(self.mesh.vertices, axis=0).max())  # the point's own surface must not hide it
+        origins = np.broadcast_to(eye, points.shape)
+        rays = np.concatenate([origins, direction / distance], axis=1).astype(np.float32)
+        hit = self._scene.cast_rays(self._tensor(rays))["t_hit"].numpy()
+        return hit >= distance[:, 0] - slack

@@ -1,0 +1,207 @@
+"""The whole job on a simulated arm: `make demo`, or ``python -m mvgamba_ros.ros.demo --help``.
+
+Two nodes run as processes of their own and talk DDS, as on a robot: `simulated_arm` and `reconstructor`. This one
+drives the arm to its view poses, captures each view, asks for the object and compares the answer with the object that
+the simulation holds. Everything it starts is stopped again, however it ends.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from mvgamba_ros.options import DEFAULT_METHOD, METHODS
+from mvgamba_ros.ros.demo.client import Answer, Client, DemoError
+from mvgamba_ros.sim.truth import compare
+from mvgamba_ros.types import F64, Mesh
+
+START_S, MOVE_S, CAPTURE_S, RECONSTRUCT_S, STOP_S = 120.0, 90.0, 20.0, 300.0, 10.0
+"""Seconds after which a stage has failed."""
+PATIENCE = {"max_image_age_s": 5.0, "tf_timeout_s": 5.0}
+"""The simulated camera renders in software: on a busy machine its images arrive late. Their stamps are right."""
+ROI_MARGIN = 1.4
+"""The request's region of interest is the object's box made larger by this, about what a detector would give."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Answers the exit status: 0, or 1 where a stage failed, or 130 after Ctrl-C."""
+    options = _parser().parse_args(arguments)
+    output = Path(options.output).expanduser().absolute()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        _use_own_network()
+        with ExitStack() as stack:
+            run(options, output, stack)
+    except KeyboardInterrupt:
+        print("\ninterrupted; both nodes are stopped", file=sys.stderr)
+        return 130
+    except (DemoError, OSError) as error:
+        print(f"\ndemo failed: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _interrupt(*_: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m mvgamba_ros.ros.demo",
+        description="A simulated Franka Panda looks at an object on a table from several sides; the reconstructor node "
+        "answers its cloud and mesh; both are compared with the true object.",
+        epilog="examples: --object bottle --views 8      --object ~/scans/drill.glb --method hull",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument(
+        "--object", default="cereal", help="bottle, bread, can, cereal, lemon or milk, or a mesh file in metres, z up"
+    )
+    parser.add_argument("--views", type=int, default=6, choices=range(3, 9), help="how many sides it is looked at from")
+    parser.add_argument("--method", default=DEFAULT_METHOD, choices=METHODS, help="the reconstructor")
+    parser.add_argument("--depth", action="store_true", help="the camera gives depth too, and the node uses it")
+    parser.add_argument(
+        "-o", "--output", default="demo_output", help="folder for cloud, mesh, report, picture and logs"
+    )
+    return parser
+
+
+def _use_own_network() -> None:
+    """DDS for this process and those it starts: this machine only, a domain of its own, room for images."""
+    os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)
+    os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+    os.environ.setdefault("FASTDDS_DEFAULT_PROFILES_FILE", str(_config("fastdds.xml")))
+
+
+def _config(name: str) -> Path:
+    """A file of config/: beside the sources, or where the build installed it."""
+    source = Path(__file__).parents[3] / "config" / name
+    if source.is_file():
+        return source
+    from ament_index_python.packages import get_package_share_directory
+
+    return Path(get_package_share_directory("mvgamba_ros")) / "config" / name
+
+
+def run(options: argparse.Namespace, output: Path, stack: ExitStack) -> None:
+    """All stages; what has to be stopped is left to ``stack``. Raises DemoError."""
+    began = time.monotonic()
+    processes = [
+        stack.enter_context(
+            _process(
+                "simulated_arm",
+                ["mvgamba_ros.ros.demo.arm_node"],
+                {"object": options.object, "view_count": options.views, "publish_depth": options.depth},
+                output,
+            )
+        ),
+        stack.enter_context(
+            _process(
+                "reconstructor",
+                ["mvgamba_ros.ros"],
+                {"method": options.method, "use_depth": options.depth, **PATIENCE},
+                output,
+            )
+        ),
+    ]
+    client = stack.enter_context(Client(lambda: _check_alive(processes)))
+    print(f"starting the arm and the node (logs in {output})", flush=True)
+    poses, truth = client.wait_for_arm(START_S)
+    seconds = {"start": time.monotonic() - began}
+
+    began = time.monotonic()
+    for index, pose in enumerate(poses):
+        client.move_camera(pose, MOVE_S)
+        print(f"view {index + 1} of {len(poses)}: {client.capture_view(CAPTURE_S)}", flush=True)
+    seconds["look"] = time.monotonic() - began
+
+    print("reconstructing", flush=True)
+    began = time.monotonic()
+    answer = client.reconstruct(*_region(truth), RECONSTRUCT_S)
+    seconds["reconstruct"] = time.monotonic() - began
+    files = client.save(output, RECONSTRUCT_S)
+    print("\n".join(["", *_table(answer, truth, seconds), "", *files]))
+
+
+def _region(truth: Mesh) -> tuple[F64, F64]:
+    """Centre and sides, metres, of the region of interest; it stands on the table, as the object does."""
+    low, high = truth.vertices.min(axis=0), truth.vertices.max(axis=0)
+    sides = ROI_MARGIN * (high - low)
+    center = (low + high) / 2.0
+    center[2] = sides[2] / 2.0
+    return center, sides
+
+
+def _table(answer: Answer, truth: Mesh, seconds: dict[str, float]) -> list[str]:
+    """What came out, and how far it is from the truth."""
+    difference = compare(answer.mesh, answer.box, truth)
+    quality = "low: " + "; ".join(answer.reasons) if answer.low else "good"
+    sides = " x ".join(f"{1e3 * side:.0f}" for side in answer.box.size)
+    center = ", ".join(f"{1e3 * x:.0f}" for x in answer.box.T_world_box[:3, 3])
+    stages = ", ".join(f"{name} {s:.2f}" for name, s in answer.stages.items())
+    rows = [
+        ("object", f"{answer.name} by {answer.method} from {answer.view_count} views, quality {quality}"),
+        ("cloud", f"{answer.points} points"),
+        ("mesh", f"{len(answer.mesh.faces)} faces"),
+        ("box", f"{sides} mm at ({center}) mm in base_link"),
+        (
+            "against the truth",
+            f"chamfer {1e3 * difference.chamfer:.2f} mm, F@5mm {difference.f_score:.3f}, box off by "
+            f"{1e3 * difference.center_error:.1f} mm in place, {1e3 * difference.size_error:.1f} mm in size",
+        ),
+        ("seconds", ", ".join(f"{name} {s:.1f}" for name, s in seconds.items())),
+        ("in the node", stages),
+    ]
+    width = max(len(name) for name, _ in rows)
+    return [f"{name:<{width}}  {value}" for name, value in rows]
+
+
+class _Child:
+    """A node in a process of its own."""
+
+    def __init__(self, name: str, process: subprocess.Popen[bytes], log: Path) -> None:
+        self.name, self.process, self.log = name, process, log
+
+
+@contextmanager
+def _process(name: str, module: list[str], parameters: dict[str, Any], output: Path) -> Iterator[_Child]:
+    """Runs ``python -m module`` with ROS parameters until the context ends: then SIGINT, and SIGKILL if need be."""
+    command = [sys.executable, "-m", *module, "--ros-args"]
+    for key, value in parameters.items():
+        command += ["-p", f"{key}:={json.dumps(value)}"]  # JSON is YAML: text stays text, whatever it looks like
+    log = output / f"{name}.log"
+    with log.open("wb") as file:
+        # A session of its own: Ctrl-C reaches this process only, which then stops the children in order.
+        process = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, start_new_session=True)
+        try:
+            yield _Child(name, process, log)
+        finally:
+            process.send_signal(signal.SIGINT)
+            try:
+                process.wait(STOP_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _check_alive(children: list[_Child]) -> None:
+    for child in children:
+        status = child.process.poll()
+        if status is not None:
+            lines = child.log.read_text(errors="replace").strip().splitlines()
+            reason = "\n  ".join(lines[-5:]) or "it wrote nothing"
+            raise DemoError(f"{child.name} stopped (status {status}); the end of {child.log}:\n  {reason}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

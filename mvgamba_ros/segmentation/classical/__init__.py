@@ -1,0 +1,1 @@
+"""The default segmenter: colour models, plane and silhouette agreement, a graph cut."""

@@ -1,0 +1,127 @@
+"""What a picture's parts look like: a small network's log-odds that a pixel is on the object, window by window.
+
+Colour alone fails where an object is as grey as its table; shading, outlines and the shadow beside it still tell them
+apart. The network is a U-Net (Ronneberger et al. 2015) a hundredth the size of a segmenter for everything, trained on
+procedural objects on procedural tables (`training.data.surroundings`); what it says is one witness of several in
+`classical`, which adds poses, plane and agreement between views.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mvgamba_ros.errors import ErrorCode, ReconstructionError
+from mvgamba_ros.io.weights import read_weights, write_weights
+from mvgamba_ros.segmentation.plane_matching import PlanePair
+from mvgamba_ros.segmentation.windows import Window
+from mvgamba_ros.types import F32, U8
+
+SIDE = 128
+"""Longer side of a window as the network sees it."""
+CHANNELS = 8
+"""Colour (3), where the object may be, where there is a picture at all, and of the comparisons through the support
+plane: how many other views show the plane there, how many match, and how many would by chance."""
+SHIPPED = Path(__file__).parent / "weights" / "objectness.safetensors"
+
+
+def inputs(windows: Sequence[Window], pairs: Sequence[Sequence[PlanePair]]) -> U8:
+    """(V, CHANNELS, SIDE, SIDE): windows shrunk or stretched to SIDE, in the upper left corner of zeros."""
+    out = np.zeros((len(windows), CHANNELS, SIDE, SIDE), np.uint8)
+    for picture, window, compared in zip(out, windows, pairs, strict=True):
+        height, width = fitted(window)
+        shrink = cv2.INTER_AREA if max(window.shape) > SIDE else cv2.INTER_LINEAR
+        told = np.zeros((3, *window.shape), np.float32)
+        for pair in compared:
+            for layer, says in zip(told, (pair.seen, pair.match, pair.seen * pair.chance), strict=True):
+                np.add(layer, says, out=layer)
+        told *= 255.0 / max(len(compared), 1)
+        known = (255.0 * window.allowed, np.full(window.shape, 255.0), *told)
+        layers = [*cv2.split(window.rgb), *known]
+        for small, layer in zip(picture, layers, strict=True):
+            layer = cv2.resize(layer.astype(np.float32), (width, height), interpolation=shrink)
+            np.rint(layer, out=small[:height, :width], casting="unsafe")
+    return out
+
+
+def fitted(window: Window) -> tuple[int, int]:
+    """Height and width of a window as the network sees it."""
+    scale = SIDE / max(window.shape)
+    return max(1, round(window.shape[0] * scale)), max(1, round(window.shape[1] * scale))
+
+
+class Objectness(nn.Module):
+    """(N, CHANNELS, SIDE, SIDE) of `inputs`, as floats in [0, 255] -> log-odds (N, SIDE, SIDE)."""
+
+    def __init__(self, widths: tuple[int, ...] = (24, 40, 64, 96)) -> None:
+        super().__init__()
+        self.widths = widths
+        self.down = nn.ModuleList()
+        before = CHANNELS
+        for width in widths:
+            self.down.append(
+                nn.Sequential(
+                    nn.Conv2d(before, width, 4, 2, 1),
+                    nn.ReLU(inplace=True),
+                    nn.Conv2d(width, width, 3, padding=1),
+                    nn.ReLU(inplace=True),
+                )
+            )
+            before = width
+        # the whole window at once: what do its surroundings look like?
+        self.whole = nn.Linear(before, before)
+        self.inner = nn.Sequential(nn.Conv2d(before, before, 3, padding=1), nn.ReLU(inplace=True))
+        self.up = nn.ModuleList()
+        for width in reversed(widths[:-1]):
+            self.up.append(nn.Sequential(nn.Conv2d(before + width, width, 3, padding=1), nn.ReLU(inplace=True)))
+            before = width
+        self.head = nn.Sequential(nn.Conv2d(before, before, 3, padding=1), nn.ReLU(inplace=True))
+        self.pixels = nn.Conv2d(before, 4, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x / 127.5 - 1.0
+        kept = []
+        for layer in self.down:
+            x = layer(x)
+            kept.append(x)
+        x = self.inner(x + self.whole(x.mean((2, 3)))[..., None, None])
+        for layer, skip in zip(self.up, reversed(kept[:-1]), strict=True):
+            x = layer(torch.cat([F.interpolate(x, scale_factor=2.0, mode="nearest"), skip], 1))
+        return F.pixel_shuffle(self.pixels(self.head(x)), 2)[:, 0]
+
+
+def save(path: Path, network: Objectness, recipe: dict[str, Any]) -> None:
+    """``recipe``: what a reader should know of how these weights came to be; JSON-serialisable."""
+    write_weights(path, network, {"widths": json.dumps(network.widths), "recipe": json.dumps(recipe)})
+
+
+def load(path: Path = SHIPPED) -> Objectness:
+    """The network in evaluation mode. Raises BAD_CHECKPOINT naming the file and what is wrong."""
+    tensors, header = read_weights(path)
+    try:
+        network = Objectness(tuple(json.loads(header["widths"])))
+        network.load_state_dict(tensors)
+    except (RuntimeError, KeyError) as error:
+        raise ReconstructionError(ErrorCode.BAD_CHECKPOINT, f"silhouettes' network {path}: {error}") from error
+    return network.eval()
+
+
+@torch.no_grad()
+def log_odds(network: Objectness, windows: Sequence[Window], pairs: Sequence[Sequence[PlanePair]]) -> list[F32]:
+    """(h, w) for each window."""
+    pictures = torch.from_numpy(inputs(windows, pairs)).float()
+    pictures = pictures.contiguous(memory_format=torch.channels_last)  # convolutions of few channels are faster so
+    found = network(pictures).numpy()
+    answer = []
+    for odds, window in zip(found, windows, strict=True):
+        height, width = fitted(window)
+        answer.append(cv2.resize(odds[:height, :width], window.shape[::-1]))
+    return answer

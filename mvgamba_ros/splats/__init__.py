@@ -1,0 +1,1 @@
+"""3D Gaussians laid on a mesh and fitted to the views."""

@@ -1,0 +1,142 @@
+"""Where the object and the cameras of one training example are: on a plane or afloat, seen as an arm would see it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mvgamba_ros.synthesis.draw import rotation
+
+F64 = NDArray[np.float64]
+Rng = np.random.Generator
+
+
+@dataclass(frozen=True)
+class Rig:
+    """What views are taken: ``inputs`` come first, from 10 to 80 degrees of elevation; the rest, of ``views``, from
+    -30 to 85, are only ever compared with. ``size`` is the side of a crop in pixels."""
+
+    views: int = 12
+    inputs: int = 8
+    size: int = 96
+    standing: float = 0.8
+    """Share of objects that stand on the support plane; the others float, turned anyhow."""
+    distance: tuple[float, float] = (0.25, 0.9)
+    """Camera to object, metres; farther where the object would not fit the image."""
+    width: int = 640
+    height: int = 480
+    fov_deg: tuple[float, float] = (40.0, 75.0)
+    """Horizontal field of view of the image that the crop is taken from."""
+    margin: tuple[float, float] = (0.05, 0.2)
+    """What a crop adds to the side of the object's bounding sphere."""
+
+
+def resting(vertices: F64, rng: Rng) -> F64:
+    """A rotation (3, 3) that stands the vertices in a stable pose: a face of their convex hull down, the hull's centre
+    above that face. Poses are drawn in proportion to the face's area over its distance from the centre squared."""
+    from scipy.spatial import ConvexHull
+
+    hull = ConvexHull(vertices)
+    normals, offsets = hull.equations[:, :3], hull.equations[:, 3]
+    triangle = vertices[hull.simplices]
+    area = np.linalg.norm(np.cross(triangle[:, 1] - triangle[:, 0], triangle[:, 2] - triangle[:, 0]), axis=1) / 2
+    centroid = triangle.mean(1)
+    # the hull's centre of mass, from the tetrahedra between its faces and a point inside
+    inside = vertices[hull.vertices].mean(0)
+    volume = -(inside @ normals.T + offsets) * area
+    centre = ((centroid * 0.75 + inside * 0.25) * volume[:, None]).sum(0) / volume.sum()
+    distance = -(centre @ normals.T + offsets)
+    slack = 1e-4 * np.ptp(vertices, axis=0).max()
+    weight = np.where(distance > slack, area / np.maximum(distance, slack) ** 2, 0)
+    nearest = int(np.where(weight > 0, distance, np.inf).argmin())  # always stable
+    tries = rng.choice(len(weight), 40, p=weight / weight.sum())
+    for face in (*tries, nearest):
+        foot = centre + normals[face] * distance[face]
+        if (normals @ foot + offsets).max() < slack:
+            break
+    down = normals[face]
+    return _turn_onto(down, np.array([0.0, 0.0, -1.0]))
+
+
+def _turn_onto(a: F64, b: F64) -> F64:
+    """The least rotation that takes unit a to unit b."""
+    v, c = np.cross(a, b), float(a @ b)
+    if c < -1 + 1e-9:
+        return np.diag([1.0, -1.0, -1.0])
+    V = np.array([[0, -v[2], v[1]], [v[2], 0, -v[0]], [-v[1], v[0], 0]])
+    return np.eye(3) + V + V @ V / (1 + c)
+
+
+def place(vertices: F64, upright: bool, rig: Rig, rng: Rng) -> tuple[F64, float]:
+    """Vertices in a world frame of any yaw and offset, and the height of the plane they stand on (NaN when afloat)."""
+    standing = rng.random() < rig.standing
+    if not standing:
+        vertices = vertices @ rotation(rng).T
+    elif not (upright and rng.random() < 0.7):
+        vertices = vertices @ resting(vertices, rng).T
+    yaw = rng.uniform(0, 2 * np.pi)
+    c, s = np.cos(yaw), np.sin(yaw)
+    vertices = vertices @ np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]]).T
+    middle = (vertices.min(0) + vertices.max(0)) / 2
+    z0 = rng.uniform(-0.2, 0.8)
+    vertices = vertices + np.array([*(rng.uniform(-0.6, 0.6, 2) - middle[:2]), z0 - vertices[:, 2].min()])
+    return vertices, z0 if standing else float("nan")
+
+
+def look_at(eye: F64, target: F64, roll: float) -> F64:
+    """Camera-to-world pose (4, 4), OpenCV axes; ``roll`` 0 keeps the image's right side horizontal."""
+    z = (target - eye) / np.linalg.norm(target - eye)
+    level = np.hypot(z[0], z[1])
+    x = np.array([z[1], -z[0], 0.0]) / level if level > 1e-9 else np.array([1.0, 0.0, 0.0])
+    y = np.array([-z[2] * x[1], z[2] * x[0], z[0] * x[1] - z[1] * x[0]])  # z cross x
+    T = np.eye(4)
+    T[:3, 0], T[:3, 1], T[:3, 2] = np.cos(roll) * x + np.sin(roll) * y, np.cos(roll) * y - np.sin(roll) * x, z
+    T[:3, 3] = eye
+    return T
+
+
+def sphere_box(centre: F64, radius: float, f: float) -> F64:
+    """(2, 2) least and greatest image coordinates, relative to the principal point, of a sphere in the camera frame."""
+    out = np.empty((2, 2))
+    for axis in range(2):
+        a = np.arctan2(centre[axis], centre[2])
+        b = np.arcsin(min(radius / np.hypot(centre[axis], centre[2]), 0.999))
+        out[:, axis] = f * np.tan([a - b, a + b])
+    return out
+
+
+def cameras(centre: F64, radius: float, rig: Rig, rng: Rng) -> tuple[F64, F64]:
+    """Crop intrinsics ``K`` (V, 3, 3) and poses ``T_world_camera`` (V, 4, 4) around a bounding sphere."""
+    f = rig.width / 2 / np.tan(np.radians(rng.uniform(*rig.fov_deg)) / 2)
+    nearest = 1.05 * radius / np.sin(np.arctan(rig.height / 2 / f))
+    usual = np.exp(rng.uniform(*np.log(rig.distance)))
+    orbit = rng.uniform(15, 60) if rng.random() < 0.5 else None
+    step = 2 * np.pi / rig.inputs
+    order = np.r_[0 : rig.inputs : 2, 1 : rig.inputs : 2]  # the first half already goes all the way round
+    start = rng.uniform(0, 2 * np.pi)
+    K, T = np.zeros((rig.views, 3, 3)), np.zeros((rig.views, 4, 4))
+    for v in range(rig.views):
+        if v < rig.inputs:
+            azimuth = start + order[v] * step + np.radians(rng.uniform(-30, 30))
+            elevation = np.radians(np.clip(rng.normal(orbit, 7) if orbit else rng.uniform(10, 80), 10, 80))
+        else:
+            azimuth = rng.uniform(0, 2 * np.pi)
+            elevation = np.arcsin(rng.uniform(np.sin(np.radians(-30)), np.sin(np.radians(85))))
+        distance = max(np.clip(usual * np.exp(rng.normal(0, 0.12)), *rig.distance), nearest)
+        ray = np.array([np.cos(azimuth) * np.cos(elevation), np.sin(azimuth) * np.cos(elevation), np.sin(elevation)])
+        roll = rng.normal(0, np.radians(10)) if rng.random() < 0.8 else rng.uniform(-np.pi, np.pi)
+        eye = centre + distance * ray
+        # aim beside the object, as far as leaves its sphere inside the image
+        room = max(rig.height / 2 / f * distance - 1.05 * radius, 0) * rng.uniform(0, 0.8)
+        side = rng.uniform(0, 2 * np.pi)
+        level = look_at(eye, centre, 0.0)
+        T[v] = look_at(eye, centre + room * (np.cos(side) * level[:3, 0] + np.sin(side) * level[:3, 1]), roll)
+        box = sphere_box(T[v, :3, :3].T @ (centre - eye), radius, f)
+        margin = rng.uniform(*rig.margin)
+        tight = np.ptp(box, axis=0).max()
+        low = box.mean(0) - tight * (1 + margin) / 2 + rng.uniform(-0.25, 0.25, 2) * margin * tight
+        zoom = rig.size / (tight * (1 + margin))
+        K[v] = [[f * zoom, 0, -low[0] * zoom], [0, f * zoom, -low[1] * zoom], [0, 0, 1]]
+    return K, T

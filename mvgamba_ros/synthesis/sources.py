@@ -1,0 +1,272 @@
+"""Where training objects come from: our families, PyBullet's, robosuite's, or a folder of meshes.
+
+A source is a sequence of `TexturedMesh`; the same seed and index always give the same object.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from mvgamba_ros.errors import ErrorCode, ReconstructionError
+from mvgamba_ros.synthesis import textures as tex
+from mvgamba_ros.synthesis.draw import rotation
+from mvgamba_ros.synthesis.families import Procedural
+from mvgamba_ros.synthesis.textured_mesh import Material, Part, TexturedMesh, assemble, box_uv
+
+F64 = NDArray[np.float64]
+U8 = NDArray[np.uint8]
+Piece = tuple[Part, list[U8], Material]
+
+SIZES_M = (0.02, 0.3)
+"""Largest side that a robot's hand grasps. Objects of other sizes are in other units, and are scaled to between 5 and
+25 cm."""
+MESH_FILES = (".glb", ".gltf", ".obj", ".ply", ".stl", ".off")
+
+_TILE = 512
+_Y_UP = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])
+
+
+class Source(Protocol):
+    """Objects by index: the same index always gives the same object."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> TexturedMesh: ...
+
+
+def _sized(mesh: TexturedMesh, rng: np.random.Generator) -> TexturedMesh:
+    """About the origin, and no larger or smaller than what a hand grasps."""
+    low, high = mesh.vertices.min(0), mesh.vertices.max(0)
+    side = float((high - low).max())
+    target = side if SIZES_M[0] <= side <= SIZES_M[1] else float(np.exp(rng.uniform(np.log(0.05), np.log(0.25))))
+    return replace(mesh, vertices=(mesh.vertices - (low + high) / 2) * (target / side))
+
+
+def _tile(image: NDArray[Any]) -> U8:
+    scaled = cv2.resize(np.ascontiguousarray(image[..., :3]), (_TILE, _TILE), interpolation=cv2.INTER_AREA)
+    return np.asarray(scaled, np.uint8)
+
+
+def _palette(colors: U8) -> tuple[U8, NDArray[np.float32]]:
+    """A tile that holds every colour of 6, 6 and 6 bits, and where (F, 2) each of the face colours (F, 3) is on it."""
+    levels = np.arange(64) * 255 // 63
+    r, g, b = np.meshgrid(levels, levels, levels, indexing="ij")
+    tile = np.stack([r, g, b], -1).reshape(_TILE, _TILE, 3).astype(np.uint8)
+    q = colors.astype(np.int64) // 4
+    row, column = np.divmod((q[:, 0] * 64 + q[:, 1]) * 64 + q[:, 2], _TILE)
+    return tile, ((np.stack([column, row], 1) + 0.5) / _TILE).astype(np.float32)
+
+
+def _within(uv: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Texture coordinates (F, 3, 2), faces that lie off the texture moved onto it by whole textures; the renderer
+    repeats what still reaches beyond."""
+    low, high = uv.min(1, keepdims=True), uv.max(1, keepdims=True)
+    shift = np.where((low >= 0) & (high <= 1), 0, np.floor(low))
+    return (uv - shift).astype(np.float32) * np.float32(1 - 1e-5)  # an edge at 1 is the last row, not the first again
+
+
+def _piece(mesh: Any, rng: np.random.Generator) -> Piece:
+    """A trimesh with its texture, its vertex or face colours, or, when it has neither, a random surface."""
+    vertices, faces = np.asarray(mesh.vertices, np.float64), np.asarray(mesh.faces, np.int32)
+    zeros = np.zeros(len(faces), np.int32)
+    visual = mesh.visual
+    gloss = Material(float(rng.uniform(0, 0.4)), float(rng.uniform(10, 80)))
+    if visual.kind == "texture" and visual.uv is not None:
+        material = visual.material
+        image = getattr(material, "baseColorTexture", None) or getattr(material, "image", None)
+        if image is not None:
+            uv = np.asarray(visual.uv, np.float32)[faces] * np.array([1, -1], np.float32) + np.array([0, 1], np.float32)
+            uv = _within(uv)
+            return Part(vertices, faces, uv, zeros), [_tile(np.asarray(image.convert("RGB")))], gloss
+        visual = visual.to_color()
+    if visual.kind in ("vertex", "face") and visual.defined:
+        colors = np.asarray(visual.face_colors)[:, :3]
+    elif visual.kind == "texture":  # one colour for all, from the material
+        colors = np.tile(np.asarray(visual.material.main_color)[:3], (len(faces), 1))
+    else:
+        return Part(vertices, faces, box_uv(vertices, faces), zeros), [_tile(tex.anything(rng))], gloss
+    image, where = _palette(colors)
+    return Part(vertices, faces, np.repeat(where[:, None], 3, 1), zeros), [image], gloss
+
+
+@dataclass(frozen=True)
+class Folder:
+    """Every mesh file under a folder (Objaverse, Google Scanned Objects, ShapeNet, one's own), in order of path.
+
+    glTF stands y up, as its standard says, and keeps its own upright pose; other formats say nothing of it and come to
+    rest anyhow. Raises ``BAD_CAPTURE`` where there is no mesh, or one cannot be read.
+    """
+
+    path: Path
+    seed: int
+
+    @cached_property
+    def files(self) -> list[Path]:
+        found = sorted(p for p in self.path.rglob("*") if p.suffix.lower() in MESH_FILES)
+        if not found:
+            raise ReconstructionError(ErrorCode.BAD_CAPTURE, f"{self.path} holds no mesh ({', '.join(MESH_FILES)})")
+        return found
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, index: int) -> TexturedMesh:
+        import trimesh
+
+        path = self.files[index]
+        rng = np.random.default_rng([self.seed, index])
+        try:
+            scene = trimesh.load_scene(path)
+            pieces = [_piece(mesh, rng) for mesh in scene.dump() if len(getattr(mesh, "faces", ()))]
+        except Exception as error:  # whatever a broken file makes its reader raise
+            raise ReconstructionError(ErrorCode.BAD_CAPTURE, f"{path} cannot be read as a mesh: {error}") from error
+        if not pieces:
+            raise ReconstructionError(ErrorCode.BAD_CAPTURE, f"{path} has no triangles")
+        upright = path.suffix.lower() in (".glb", ".gltf")
+        if upright:
+            pieces = [(part.turned(_Y_UP), images, gloss) for part, images, gloss in pieces]
+        return _sized(assemble(pieces, self.path.name, upright), rng)
+
+
+@dataclass(frozen=True)
+class PyBullet:
+    """The 1,000 random grasping blobs that PyBullet ships, painted by us: theirs have one colour each."""
+
+    seed: int
+
+    @cached_property
+    def files(self) -> list[Path]:
+        root = _package("pybullet_data", "pybullet") / "random_urdfs"
+        return sorted(root.glob("*/*.obj"))
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, index: int) -> TexturedMesh:
+        import trimesh
+
+        rng = np.random.default_rng([self.seed, index])
+        shape = trimesh.load_mesh(self.files[index])
+        vertices, faces = np.asarray(shape.vertices) * 0.015, np.asarray(shape.faces, np.int32)  # the URDFs' own scale
+        vertices = vertices @ rotation(rng).T
+        part = Part(vertices, faces, box_uv(vertices, faces), np.zeros(len(faces), np.int32))
+        gloss = Material(float(rng.uniform(0, 0.5)), float(rng.uniform(10, 100)))
+        return _sized(assemble([(part, [tex.anything(rng)], gloss)], "pybullet"), rng)
+
+
+@dataclass(frozen=True)
+class Robosuite:
+    """The six textured groceries of robosuite, each stretched otherwise each time round."""
+
+    seed: int
+    root: Path | None = None
+    """The folder of its object XMLs; None finds the installed package."""
+
+    @cached_property
+    def files(self) -> list[Path]:
+        root = self.root or _package("robosuite", "robosuite") / "models" / "assets" / "objects"
+        return [root / f"{name}.xml" for name in ("bottle", "bread", "can", "cereal", "lemon", "milk")]
+
+    def __len__(self) -> int:
+        return 100 * len(self.files)
+
+    def __getitem__(self, index: int) -> TexturedMesh:
+        import mujoco
+
+        rng = np.random.default_rng([self.seed, index])
+        path = self.files[index % len(self.files)]
+        model = mujoco.MjModel.from_xml_path(str(path))
+        data = mujoco.MjData(model)
+        mujoco.mj_forward(model, data)
+        # what is drawn is in geom group 1; objects that are nothing else have all in group 0
+        shown = [g for g in range(model.ngeom) if model.geom_dataid[g] >= 0]
+        drawn = [g for g in shown if model.geom_group[g] == 1] or shown
+        pieces = [_mujoco_piece(model, data, g, rng) for g in drawn]
+        stretch = rng.uniform(0.85, 1.15, 3)
+        pieces = [(part.moved(lambda p: p * stretch), images, gloss) for part, images, gloss in pieces]
+        return _sized(assemble(pieces, f"robosuite {path.stem}"), rng)
+
+
+def _mujoco_piece(model: Any, data: Any, geom: int, rng: np.random.Generator) -> Piece:
+    mesh = model.geom_dataid[geom]
+    first, count = model.mesh_vertadr[mesh], model.mesh_vertnum[mesh]
+    start, number = model.mesh_faceadr[mesh], model.mesh_facenum[mesh]
+    vertices = model.mesh_vert[first : first + count].astype(np.float64)
+    vertices = vertices @ data.geom_xmat[geom].reshape(3, 3).T + data.geom_xpos[geom]
+    faces = model.mesh_face[start : start + number].astype(np.int32)
+    uv, image = box_uv(vertices, faces), _tile(tex.anything(rng))
+    material = model.geom_matid[geom]
+    texture = max(model.mat_texid[material]) if material >= 0 else -1
+    if texture >= 0:
+        h, w, channels = model.tex_height[texture], model.tex_width[texture], model.tex_nchannel[texture]
+        begin = model.tex_adr[texture]
+        pixels = model.tex_data[begin : begin + h * w * channels].reshape(h, w, channels)
+        if model.mesh_texcoordnum[mesh]:
+            at = model.mesh_texcoordadr[mesh]
+            table = model.mesh_texcoord[at : at + model.mesh_texcoordnum[mesh]]
+            uv = _within(table[model.mesh_facetexcoord[start : start + number]].astype(np.float32))
+        image = _tile(pixels)
+    gloss = Material(float(rng.uniform(0, 0.4)), float(rng.uniform(10, 80)))
+    return Part(vertices, faces, uv, np.zeros(len(faces), np.int32)), [image], gloss
+
+
+def _package(module: str, install: str) -> Path:
+    spec = importlib.util.find_spec(module)
+    if spec is None or spec.origin is None:
+        raise ReconstructionError(ErrorCode.MISSING_PACKAGE, f"objects of {install} need it: pip install {install}")
+    return Path(spec.origin).parent
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """``count`` objects, each from one of several sources drawn by their shares."""
+
+    sources: tuple[Source, ...]
+    shares: tuple[float, ...]
+    seed: int
+    count: int
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> TexturedMesh:
+        rng = np.random.default_rng([self.seed, index, 2])
+        p = np.asarray(self.shares, np.float64)
+        source = self.sources[rng.choice(len(p), p=p / p.sum())]
+        return source[index if len(source) >= self.count else int(rng.integers(len(source)))]
+
+
+def open_source(spec: str, seed: int, count: int) -> Source:
+    """``procedural``, ``pybullet``, ``robosuite`` or a folder of meshes; or several, with shares:
+    ``procedural=0.8,pybullet=0.1,~/meshes=0.1``. Raises ``BAD_OPTION`` for what is none of these."""
+    sources: list[Source] = []
+    shares: list[float] = []
+    for item in spec.split(","):
+        name, _, share = item.strip().partition("=")
+        try:
+            shares.append(float(share or 1))
+        except ValueError:
+            raise ReconstructionError(
+                ErrorCode.BAD_OPTION, f"share {share!r} of source {name!r}: give a number, as in {name}=0.5"
+            ) from None
+        if name == "procedural":
+            sources.append(Procedural(seed, count))
+        elif name == "pybullet":
+            sources.append(PyBullet(seed))
+        elif name == "robosuite":
+            sources.append(Robosuite(seed))
+        elif Path(name).expanduser().is_dir():
+            sources.append(Folder(Path(name).expanduser(), seed))
+        else:
+            raise ReconstructionError(
+                ErrorCode.BAD_OPTION, f"source {name!r}: give procedural, pybullet, robosuite or a folder of meshes"
+            )
+    return sources[0] if len(sources) == 1 else Mixture(tuple(sources), tuple(shares), seed, count)
