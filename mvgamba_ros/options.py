@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from mvgamba_ros.config import ReconstructionConfig
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.types import Prompts
 
@@ -26,6 +27,7 @@ class Options:
     where it is long or flat.
     ``checkpoint``, ``sam_checkpoint``: files of weights; empty means the one that ships, or none.
     ``device``: where the network runs; "auto" is the GPU where torch sees one and mamba-ssm is installed, else the CPU.
+    ``config``: the numbers of every stage, see `mvgamba_ros.config`.
     """
 
     method: str = DEFAULT_METHOD
@@ -41,6 +43,7 @@ class Options:
     checkpoint: str = ""
     sam_checkpoint: str = ""
     device: str = "auto"
+    config: ReconstructionConfig = field(default_factory=ReconstructionConfig)
 
     def __post_init__(self) -> None:
         _one_of("method", self.method, METHODS)

@@ -166,7 +166,9 @@ def _segment(views: Sequence[View], options: Options, progress: Progress, cancel
     own = [view.mask if options.use_masks else None for view in views]
     if all(mask is not None for mask in own):
         return GivenMasks()(views, options.prompts, progress, cancelled)
-    found = load_segmenter(options.segmenter, options.sam_checkpoint)(views, options.prompts, progress, cancelled)
+    found = load_segmenter(options.segmenter, options.sam_checkpoint, options.config.segmentation)(
+        views, options.prompts, progress, cancelled
+    )
     masks = [seen if mask is None else mask for mask, seen in zip(own, found.masks, strict=True)]
     for index, mask in enumerate(masks):
         if not mask.any():

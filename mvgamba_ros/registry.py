@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+from mvgamba_ros.config.segmentation_config import SegmentationConfig
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.methods.protocol import Method
 from mvgamba_ros.options import SEGMENTERS
@@ -12,7 +13,7 @@ from mvgamba_ros.segmentation.segmenter import Segmenter
 
 
 @lru_cache(maxsize=2)
-def load_segmenter(name: str, sam_checkpoint: str = "") -> Segmenter:
+def load_segmenter(name: str, sam_checkpoint: str = "", config: SegmentationConfig = SegmentationConfig()) -> Segmenter:
     """The segmenter called ``name``, ready to run; kept, so that weights load once.
 
     Raises BAD_OPTION, MISSING_PACKAGE, BAD_CHECKPOINT.
@@ -22,7 +23,7 @@ def load_segmenter(name: str, sam_checkpoint: str = "") -> Segmenter:
     if name == "classical":
         from mvgamba_ros.segmentation.classical.classical_segmenter import ClassicalSegmenter
 
-        return ClassicalSegmenter()
+        return ClassicalSegmenter(config)
     if name == "sam":
         from mvgamba_ros.segmentation.sam import SamSegmenter
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1] / "mvgamba_ros"
-BASE = {"types", "errors", "process", "parallel"}
+BASE = {"types", "errors", "process", "parallel", "config"}
 ROOMS: dict[str, set[str]] = {
     "geometry": set(),
     "io": {"geometry"},

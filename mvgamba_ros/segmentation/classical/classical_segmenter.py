@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from mvgamba_ros.config.segmentation_config import SegmentationConfig
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.boxes import axis_parallel_box
 from mvgamba_ros.parallel import each
@@ -42,7 +43,8 @@ class ClassicalSegmenter:
 
     name = "classical"
 
-    def __init__(self) -> None:
+    def __init__(self, config: SegmentationConfig = SegmentationConfig()) -> None:
+        self.config = config
         self.network = objectness.load()
 
     def __call__(

@@ -1,0 +1,22 @@
+"""All sections of a reconstruction's settings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from mvgamba_ros.config.hull_config import HullConfig
+from mvgamba_ros.config.quality_config import QualityConfig
+from mvgamba_ros.config.segmentation_config import SegmentationConfig
+from mvgamba_ros.config.splats_config import SplatConfig
+from mvgamba_ros.config.surface_config import SurfaceConfig
+
+
+@dataclass(frozen=True)
+class ReconstructionConfig:
+    """One section a stage; each is handed to the code that reads it."""
+
+    segmentation: SegmentationConfig = field(default_factory=SegmentationConfig)
+    hull: HullConfig = field(default_factory=HullConfig)
+    surface: SurfaceConfig = field(default_factory=SurfaceConfig)
+    splats: SplatConfig = field(default_factory=SplatConfig)
+    quality: QualityConfig = field(default_factory=QualityConfig)
