@@ -229,12 +229,12 @@ def page(runs: Sequence[Run], seconds: dict[str, dict[str, float]], samples: int
     steps = runs[0].measured["step"]
     return f"""# What each choice is worth
 
-Every variant is `config/raygamba-s.train.yaml` with one thing changed, trained on {samples:,} objects ({steps:.0f}
-steps; seeds: {seeds}{"; for all: " + ", ".join(changes) if changes else ""}) and measured on held-out objects from
-four views:
-F@5mm and chamfer of the Gaussians' centres against the true surface, PSNR of novel views. So small a budget shows
-which choices learn fast, not where each would end. Times: medians of all variants run in turn on one machine,
-{torch.get_num_threads()} threads; a training step on one batch (without the loader), a forward pass on four.
+Every variant is `config/raygamba-s.train.yaml` with one thing changed, trained on {samples:,} objects
+({steps:.0f} steps; seeds: {seeds}{"; for all: " + ", ".join(changes) if changes else ""}) and measured on held-out
+objects from four views: F@5mm and chamfer of the Gaussians' centres against the true surface, PSNR of novel views. So
+small a budget shows which choices learn fast, not where each would end. Times: medians of all variants run in turn
+on one machine, {torch.get_num_threads()} threads; a training step on one batch (without the loader), a
+forward pass on four.
 
 {table(runs, seconds)}
 
