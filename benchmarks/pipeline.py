@@ -35,6 +35,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from benchmarks.captures import region
+from mvgamba_ros.factories import load_method
 from mvgamba_ros.io.transforms_json import read_capture
 from mvgamba_ros.kernels import ray_layers
 from mvgamba_ros.methods import mvgamba
@@ -46,7 +47,6 @@ from mvgamba_ros.model.checkpoint import SHIPPED, load_checkpoint
 from mvgamba_ros.model.cost_volume import Intervals, hull_intervals
 from mvgamba_ros.options import Options
 from mvgamba_ros.pipeline import STAGES, reconstruct
-from mvgamba_ros.registry import load_method
 from mvgamba_ros.rendering.crops import CropBatch
 from mvgamba_ros.types import Prompts, View
 
@@ -121,7 +121,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     views = [replace(view, mask=None, depth=None) for view in read_capture(args.capture, args.views)]
     prompts = Prompts(roi=region(args.capture, args.roi_scale))
     options = Options(method="mvgamba", checkpoint=args.checkpoint, prompts=prompts, refine=False, device="cpu")
-    method = load_method("mvgamba", args.checkpoint, "cpu")
+    method = load_method(options)
     assert isinstance(method, MVGambaMethod)
 
     networks = {"float32": load_checkpoint(Path(args.checkpoint) if args.checkpoint else SHIPPED)[0]}

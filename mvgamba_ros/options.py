@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 
 from mvgamba_ros.config import ReconstructionConfig
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
+from mvgamba_ros.registry import available
 from mvgamba_ros.types import Prompts
 
-METHODS = ("hull", "mvgamba")
+METHODS = available("methods")
 DEFAULT_METHOD = "mvgamba"
-SEGMENTERS = ("classical", "sam", "masks")
+SEGMENTERS = available("segmenters")
 DEVICES = ("auto", "cpu", "cuda")
 
 

@@ -11,12 +11,12 @@ import numpy as np
 
 from mvgamba_ros.checks import check_views, distinct_views, view_name
 from mvgamba_ros.errors import ErrorCode, ReconstructionError, stop_if
+from mvgamba_ros.factories import load_method, load_segmenter
 from mvgamba_ros.geometry.boxes import axis_parallel_box, oriented_box
 from mvgamba_ros.geometry.camera import undistort, undistort_pixels
 from mvgamba_ros.geometry.single_view import guess_box
 from mvgamba_ros.geometry.visual_hull import carve
 from mvgamba_ros.options import Options
-from mvgamba_ros.registry import load_method, load_segmenter
 from mvgamba_ros.rendering.mesh_raycaster import Raycaster
 from mvgamba_ros.rendering.texture import paint, view_weights
 from mvgamba_ros.segmentation.given import GivenMasks
@@ -78,7 +78,7 @@ def reconstruct(
             notes.append("one view: the object is taken to be as deep as it is wide")
         hull = carve(views, region, options.hull_resolution, prompts.support_height)
     with stages.run("method") as part:
-        method = load_method(options.method, options.checkpoint, options.device)
+        method = load_method(options)
         stages.check()
         shape = method(views, hull, replace(options, prompts=prompts), part, stages.cancelled)
     with stages.run("surface"):
@@ -166,9 +166,7 @@ def _segment(views: Sequence[View], options: Options, progress: Progress, cancel
     own = [view.mask if options.use_masks else None for view in views]
     if all(mask is not None for mask in own):
         return GivenMasks()(views, options.prompts, progress, cancelled)
-    found = load_segmenter(options.segmenter, options.sam_checkpoint, options.config.segmentation)(
-        views, options.prompts, progress, cancelled
-    )
+    found = load_segmenter(options)(views, options.prompts, progress, cancelled)
     masks = [seen if mask is None else mask for mask, seen in zip(own, found.masks, strict=True)]
     for index, mask in enumerate(masks):
         if not mask.any():

@@ -1,48 +1,144 @@
-"""What is found by name: reconstructors and segmenters."""
+"""What is found by name: built in, or brought by an installed package through an entry point.
+
+There are four kinds of extension. Each has one contract, and an entry point group of the same name:
+
+=================  ==================================  =====================================================
+kind               entry point group                   what the entry point names
+=================  ==================================  =====================================================
+methods            ``mvgamba_ros.methods``             a reconstructor, `mvgamba_ros.methods.protocol`
+segmenters         ``mvgamba_ros.segmenters``          a segmenter, `mvgamba_ros.segmentation.segmenter`
+object_sources     ``mvgamba_ros.object_sources``      training objects, `mvgamba_ros.synthesis.sources`
+capture_readers    ``mvgamba_ros.capture_readers``     a capture format, `mvgamba_ros.io.capture_readers`
+=================  ==================================  =====================================================
+
+A package brings one by a line of its pyproject.toml::
+
+    [project.entry-points."mvgamba_ros.methods"]
+    poisson = "my_package.poisson:PoissonMethod"
+
+Installed into the same environment, it is then a choice of every command, node parameter and request. What is built
+in is listed here and not as entry points, so that it is found in a source tree and in a colcon workspace, which have
+no package metadata.
+"""
 
 from __future__ import annotations
 
 from functools import lru_cache
+from importlib import import_module
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from mvgamba_ros.config.segmentation_config import SegmentationConfig
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
-from mvgamba_ros.methods.protocol import Method
-from mvgamba_ros.options import SEGMENTERS
-from mvgamba_ros.segmentation.given import GivenMasks
-from mvgamba_ros.segmentation.segmenter import Segmenter
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+Kind = Literal["methods", "segmenters", "object_sources", "capture_readers"]
+
+GROUP = "mvgamba_ros."
+"""An entry point group is this and the kind."""
+
+BUILT_IN: dict[Kind, dict[str, str]] = {
+    "methods": {
+        "hull": "mvgamba_ros.methods.hull_surface:HullMethod.from_options",
+        "mvgamba": "mvgamba_ros.methods.mvgamba:MVGambaMethod.from_options",
+    },
+    "segmenters": {
+        "classical": "mvgamba_ros.segmentation.classical.classical_segmenter:ClassicalSegmenter.from_options",
+        "sam": "mvgamba_ros.segmentation.sam:SamSegmenter.from_options",
+        "masks": "mvgamba_ros.segmentation.given:GivenMasks.from_options",
+    },
+    "object_sources": {
+        "procedural": "mvgamba_ros.synthesis.families:Procedural",
+        "pybullet": "mvgamba_ros.synthesis.sources:open_pybullet",
+        "robosuite": "mvgamba_ros.synthesis.sources:open_robosuite",
+    },
+    "capture_readers": {
+        "transforms_json": "mvgamba_ros.io.transforms_json:TransformsJson",
+    },
+}
+"""``module:attribute`` of what ships with the package, by kind and name."""
 
 
-@lru_cache(maxsize=2)
-def load_segmenter(name: str, sam_checkpoint: str = "", config: SegmentationConfig = SegmentationConfig()) -> Segmenter:
-    """The segmenter called ``name``, ready to run; kept, so that weights load once.
+def available(kind: Kind) -> tuple[str, ...]:
+    """Every name of a kind, the built-in ones first.
 
-    Raises BAD_OPTION, MISSING_PACKAGE, BAD_CHECKPOINT.
+    Nothing is imported: a package that is installed but broken is listed all the same, and `load` names its fault.
+    Packages installed while the process runs are not seen.
+
+    Args:
+        kind: One of `Kind`.
+
+    Returns:
+        The names, each once.
     """
-    if name == "masks":
-        return GivenMasks()
-    if name == "classical":
-        from mvgamba_ros.segmentation.classical.classical_segmenter import ClassicalSegmenter
-
-        return ClassicalSegmenter(config)
-    if name == "sam":
-        from mvgamba_ros.segmentation.sam import SamSegmenter
-
-        return SamSegmenter(sam_checkpoint)
-    raise ReconstructionError(ErrorCode.BAD_OPTION, f"segmenter '{name}' is not one of {', '.join(SEGMENTERS)}")
+    brought = sorted({entry.name for entry in _installed(kind)})
+    return (*BUILT_IN[kind], *(name for name in brought if name not in BUILT_IN[kind]))
 
 
-@lru_cache(maxsize=2)
-def load_method(name: str, checkpoint: str = "", device: str = "auto") -> Method:
-    """The method called ``name``, ready to run; kept, so that weights load once.
+def load(kind: Kind, name: str) -> Any:
+    """What is registered under ``name``: a factory, of the contract of its kind.
 
-    Raises BAD_OPTION, BAD_CHECKPOINT, MISSING_PACKAGE (``device`` cuda without what it needs).
+    Args:
+        kind: One of `Kind`.
+        name: One of `available(kind)`.
+
+    Returns:
+        The attribute that the registration names, imported.
+
+    Raises:
+        ReconstructionError: BAD_OPTION where no such name is registered, where two packages register it or one hides
+            what is built in, and where its module lacks the attribute or raises when imported; MISSING_PACKAGE where
+            importing it needs a package that is not installed.
     """
-    if name == "hull":
-        from mvgamba_ros.methods.hull_surface import HullMethod
+    what = f"{_singular(kind)} '{name}'"
+    brought = [entry for entry in _installed(kind) if entry.name == name]
+    if name in BUILT_IN[kind]:
+        if brought:
+            raise ReconstructionError(
+                ErrorCode.BAD_OPTION,
+                f"{what} is built in, and {_packages(brought)} registers another of that name in the entry point group "
+                f"{GROUP}{kind}: uninstall it, or have it register another name",
+            )
+        module, _, attribute = BUILT_IN[kind][name].partition(":")
+        return attrgetter(attribute)(import_module(module))
+    if not brought:
+        raise ReconstructionError(ErrorCode.BAD_OPTION, f"{what} is not one of {', '.join(available(kind))}")
+    if len(brought) > 1:
+        raise ReconstructionError(
+            ErrorCode.BAD_OPTION,
+            f"{what} is registered {len(brought)} times, by {_packages(brought)}: uninstall all of them but one",
+        )
+    try:
+        return brought[0].load()
+    except ImportError as error:
+        raise ReconstructionError(
+            ErrorCode.MISSING_PACKAGE, f"{what} of {_packages(brought)} cannot be imported: {error}"
+        ) from error
+    except Exception as error:  # whatever its module raises when imported
+        raise ReconstructionError(
+            ErrorCode.BAD_OPTION,
+            f"{what} of {_packages(brought)} cannot be loaded from {brought[0].value}: {type(error).__name__}: {error}",
+        ) from error
 
-        return HullMethod()
-    if name == "mvgamba":
-        from mvgamba_ros.methods.mvgamba import MVGambaMethod
 
-        return MVGambaMethod(checkpoint, device)
-    raise ReconstructionError(ErrorCode.BAD_OPTION, f"method '{name}' is not one of hull, mvgamba")
+def origin(kind: Kind, name: str) -> str:
+    """Where ``name`` comes from, for messages: ``mvgamba_ros``, or the package that brings it and its version."""
+    brought = [entry for entry in _installed(kind) if entry.name == name]
+    return _packages(brought) if brought else "mvgamba_ros"
+
+
+@lru_cache(maxsize=len(get_args(Kind)))
+def _installed(kind: Kind) -> tuple[EntryPoint, ...]:
+    from importlib.metadata import entry_points  # only where a name is sought: it takes as long as all else here
+
+    return tuple(entry_points(group=GROUP + kind))
+
+
+def _packages(entries: list[EntryPoint]) -> str:
+    names = (f"package {e.dist.name} {e.dist.version}" if e.dist else f"a package of {e.value}" for e in entries)
+    return " and ".join(names)
+
+
+def _singular(kind: Kind) -> str:
+    return kind.removesuffix("s").replace("_", " ")

@@ -9,12 +9,12 @@ from dataclasses import replace
 
 import numpy as np
 
+from mvgamba_ros.factories import load_segmenter
 from mvgamba_ros.geometry.boxes import axis_parallel_box
 from mvgamba_ros.geometry.rays import rays
 from mvgamba_ros.geometry.se3 import look_at
 from mvgamba_ros.options import Options
 from mvgamba_ros.pipeline import reconstruct
-from mvgamba_ros.registry import load_segmenter
 from mvgamba_ros.types import Camera, Cancelled, Prompts, View
 
 RADIUS = 0.05
@@ -32,7 +32,7 @@ def warm_up(options: Options, cancelled: Cancelled | None = None) -> None:
     """
     asked = options.segmenter == "classical"
     if not asked:
-        load_segmenter(options.segmenter, options.sam_checkpoint)
+        load_segmenter(options)
     roi = axis_parallel_box(CENTER - 1.4 * RADIUS, CENTER + 1.4 * RADIUS)
     chosen = replace(options, prompts=Prompts(roi=roi), use_masks=not asked, refine=True, min_views=1)
     reconstruct(ball_views(), chosen, cancelled=cancelled)

@@ -28,7 +28,7 @@ Exit status: 0 done (also when the quality is low: see report.json), 1 failed (o
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("capture", metavar="CAPTURE", help="folder with transforms.json and images")
     parser.add_argument("-o", "--out", metavar="OUT", required=True, help="folder for the results; made if missing")
-    parser.add_argument("--views", metavar="FILE", default="transforms.json", help="list of views (%(default)s)")
+    parser.add_argument("--views", metavar="FILE", default="", help="list of views (transforms.json)")
     parser.add_argument("--method", choices=METHODS, default=DEFAULT_METHOD, help="reconstructor (%(default)s)")
     parser.add_argument("--checkpoint", metavar="FILE", default="", help="weights for the method (the ones that ship)")
     parser.add_argument("--device", choices=DEVICES, default="auto", help="where the network runs (%(default)s)")
@@ -61,8 +61,8 @@ def run(args: argparse.Namespace) -> int:
 
     from mvgamba_ros.cli._progress import ProgressLine
     from mvgamba_ros.geometry.boxes import axis_parallel_box
+    from mvgamba_ros.io.capture_readers import read_capture
     from mvgamba_ros.io.results import check_writable, write_results
-    from mvgamba_ros.io.transforms_json import read_capture
     from mvgamba_ros.options import Options
     from mvgamba_ros.pipeline import reconstruct
     from mvgamba_ros.preview import preview

@@ -11,6 +11,7 @@ import numpy as np
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.evaluation.novel_view import Target, cut_target, picture_scores, show_gaussians, show_mesh
+from mvgamba_ros.factories import load_segmenter
 from mvgamba_ros.geometry.boxes import axis_parallel_box
 from mvgamba_ros.geometry.camera import undistort
 from mvgamba_ros.io.mesh_files import read_mesh
@@ -18,7 +19,6 @@ from mvgamba_ros.io.transforms_json import read_capture
 from mvgamba_ros.metrics.shape import shape_errors, surface_points
 from mvgamba_ros.options import Options
 from mvgamba_ros.pipeline import reconstruct
-from mvgamba_ros.registry import load_segmenter
 from mvgamba_ros.rendering.mesh_raycaster import Raycaster
 from mvgamba_ros.types import Mesh, Reconstruction, View
 
@@ -74,7 +74,7 @@ def read_case(folder: Path, options: Options, roi_from_truth: bool) -> Case:
         options = replace(options, prompts=replace(options.prompts, roi=axis_parallel_box(low - grow, high + grow)))
     left_out = [undistort(view) for view in read_capture(folder, "transforms_test.json")]
     if any(view.mask is None for view in left_out):
-        segmenter = load_segmenter("classical")
+        segmenter = load_segmenter(replace(options, segmenter="classical"))
         masks = segmenter(left_out, options.prompts, lambda stage, fraction: None, lambda: False).masks
         left_out = [replace(view, mask=mask) for view, mask in zip(left_out, masks, strict=True)]
     targets = [cut_target(view) for view in left_out]

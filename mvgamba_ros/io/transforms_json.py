@@ -45,6 +45,20 @@ MODEL_NAMES: dict[DistortionModel, str] = {
 }
 
 
+class TransformsJson:
+    """The capture reader of this format, see `mvgamba_ros.io.capture_readers`."""
+
+    layout = "a folder with transforms.json and its images, as nerfstudio and instant-ngp write them"
+    views_file = "transforms.json"
+
+    def recognises(self, path: Path, views_file: str) -> bool:
+        file = path / (views_file or self.views_file)
+        return file.suffix == ".json" and file.is_file()
+
+    def read(self, path: Path, views_file: str) -> list[View]:
+        return read_capture(path, views_file or self.views_file)
+
+
 def read_capture(folder: str | Path, views_file: str = "transforms.json") -> list[View]:
     """All views of a capture, in the file's order, with mask and depth where the file names them.
 

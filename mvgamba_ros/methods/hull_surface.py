@@ -17,6 +17,11 @@ class HullMethod:
 
     name = "hull"
 
+    @classmethod
+    def from_options(cls, options: Options) -> HullMethod:
+        """The factory that is registered; it needs nothing of ``options``."""
+        return cls()
+
     def __call__(
         self, views: Sequence[View], hull: DistanceField, options: Options, progress: Progress, cancelled: Cancelled
     ) -> Shape:

@@ -54,6 +54,11 @@ class MVGambaMethod:
         if self.half:
             halve_weights(self.network)
 
+    @classmethod
+    def from_options(cls, options: Options) -> MVGambaMethod:
+        """The factory that is registered."""
+        return cls(options.checkpoint, options.device)
+
     def __call__(
         self, views: Sequence[View], hull: DistanceField, options: Options, progress: Progress, cancelled: Cancelled
     ) -> Shape:

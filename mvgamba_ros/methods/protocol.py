@@ -1,4 +1,11 @@
-"""What a reconstructor is."""
+"""What a reconstructor is.
+
+A reconstructor is registered under a name (`mvgamba_ros.registry`, kind ``methods``) by its factory, a class or
+function ``factory(options: Options) -> Method``. The factory may read ``method``, ``checkpoint``, ``device`` and
+``config`` of the options, everything else there is at its default; it loads weights, and raises BAD_CHECKPOINT,
+MISSING_PACKAGE or BAD_OPTION where it cannot. What it answers is kept and called once a reconstruction
+(`mvgamba_ros.factories.load_method`), always from one thread at a time.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +20,10 @@ from mvgamba_ros.types import Cancelled, Gaussians, Mesh, Progress, View
 
 @dataclass(frozen=True)
 class Shape:
-    """What a method answers, in the world frame, metres: a clean closed mesh of at most ``options.max_faces``, and
-    Gaussians if it has them.
+    """The result of a method, in the world frame, metres.
 
-    The pipeline paints the mesh from the views, so ``mesh.colors`` matters only where no view looks.
+    ``mesh``: closed, oriented outward, at most ``options.max_faces`` triangles. Its ``colors`` matter only where no
+    view sees the surface: the pipeline paints the rest from the images. ``gaussians``: None for a method without.
     """
 
     mesh: Mesh
@@ -24,15 +31,31 @@ class Shape:
 
 
 class Method(Protocol):
-    """A reconstructor. Making one may load weights; calling it must not."""
+    """A reconstructor, ready to run."""
 
     name: str
+    """What results are labelled with: the name it is registered under."""
 
     def __call__(
         self, views: Sequence[View], hull: DistanceField, options: Options, progress: Progress, cancelled: Cancelled
     ) -> Shape:
-        """``views`` are undistorted and have masks; ``options.prompts.support_height`` is the height in use, given or
-        estimated. ``progress(stage, fraction)`` takes the fraction of this
-        method's own work; ``cancelled`` is polled between heavy steps with `errors.stop_if`.
+        """The shape of the object.
+
+        Args:
+            views: At least one, undistorted (``camera.distortion_model`` "none"), each with a ``mask`` (H, W) bool
+                that is not empty, and ``T_world_camera`` (4, 4) rigid, of OpenCV optical frames, metres.
+            hull: The visual hull of the masks: signed distances on a grid in the world frame, negative inside; cut
+                off at ``options.prompts.roi`` and below the support plane.
+            options: Those of the request; ``options.prompts.support_height`` is the height in use, given or
+                estimated, or None.
+            progress: Called as ``progress(stage, fraction)``, the fraction of this method's own work in [0, 1].
+            cancelled: Polled between heavy steps with `mvgamba_ros.errors.stop_if`.
+
+        Returns:
+            The mesh, and Gaussians where the method makes them, in the frame and unit of ``views``.
+
+        Raises:
+            ReconstructionError: CANCELLED, EMPTY_SURFACE, TOO_MANY_VIEWS and whatever code names the cause. Any other
+                exception is reported as a bug.
         """
         ...

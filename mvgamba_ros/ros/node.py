@@ -27,10 +27,10 @@ from std_srvs.srv import Trigger
 
 from mvgamba_ros.action import ReconstructObject
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
+from mvgamba_ros.factories import load_segmenter
 from mvgamba_ros.geometry.camera import undistort
 from mvgamba_ros.msg import ReconstructedObject
 from mvgamba_ros.pipeline import reconstruct
-from mvgamba_ros.registry import load_segmenter
 from mvgamba_ros.ros.conversions.geometry import matrix_to_pose
 from mvgamba_ros.ros.conversions.shapes import reconstruction_to_object, seconds_to_stages
 from mvgamba_ros.ros.diagnostics import Diagnostics, Health
@@ -120,17 +120,17 @@ class Reconstructor(Node):
             response.pose.header, response.pose.pose = header, matrix_to_pose(captured.view.T_world_camera)
             self._outputs.views([c.view for c in self._views.snapshot()], header)
             if parameters.segmenter == "sam":
-                self._worker.prepare(lambda: self._embed(captured.view, parameters.sam_checkpoint))
+                self._worker.prepare(lambda: self._embed(captured.view, parameters))
         except Exception as error:
             outcome.error = self._failed("capture_view", error)
         response.view_count = len(self._views)
         response.coverage, response.largest_gap = coverage(poses_of(self._views.snapshot()))
         return outcome.fill(response)
 
-    def _embed(self, view: View, checkpoint: str) -> None:
+    def _embed(self, view: View, parameters: Parameters) -> None:
         """Has Segment Anything look at a view while the arm moves on, in the worker's thread."""
         try:
-            cast("SamSegmenter", load_segmenter("sam", checkpoint)).embed(undistort(view))
+            cast("SamSegmenter", load_segmenter(usual_options(parameters))).embed(undistort(view))
         except Exception as error:  # the reconstruction meets it again, and answers it
             self._failed("segment-anything", error)
 

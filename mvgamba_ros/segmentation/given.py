@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
+from mvgamba_ros.options import Options
 from mvgamba_ros.segmentation.segmenter import Silhouettes, check_cancelled, view_label
 from mvgamba_ros.types import Cancelled, Progress, Prompts, View
 
@@ -19,6 +20,11 @@ class GivenMasks:
     """
 
     name = "masks"
+
+    @classmethod
+    def from_options(cls, options: Options) -> GivenMasks:
+        """The factory that is registered; it needs nothing of ``options``."""
+        return cls()
 
     def __call__(
         self,

@@ -17,6 +17,7 @@ import torch
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.camera import project, resample
+from mvgamba_ros.options import Options
 from mvgamba_ros.segmentation.segmenter import Silhouettes, check_cancelled, check_prompts
 from mvgamba_ros.segmentation.silhouette_agreement import Carving, check_silhouettes
 from mvgamba_ros.segmentation.windows import common_region, make_windows, outline
@@ -38,6 +39,11 @@ class SamSegmenter:
     def __init__(self, checkpoint: str, device: str | None = None) -> None:
         self._predictor = _load(checkpoint, device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self._embeddings: OrderedDict[bytes, tuple[Any, ...]] = OrderedDict()
+
+    @classmethod
+    def from_options(cls, options: Options) -> SamSegmenter:
+        """The factory that is registered."""
+        return cls(options.sam_checkpoint)
 
     def embed(self, view: View) -> None:
         """Computes the image's embedding, or takes the one computed before: called when a view is captured, it

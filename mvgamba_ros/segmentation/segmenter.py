@@ -1,4 +1,11 @@
-"""What every segmenter answers: one silhouette per view."""
+"""What a segmenter is.
+
+A segmenter is registered under a name (`mvgamba_ros.registry`, kind ``segmenters``) by its factory, a class or
+function ``factory(options: Options) -> Segmenter``. The factory may read ``segmenter``, ``sam_checkpoint``, ``device``
+and ``config`` of the options, everything else there is at its default; it loads weights, and raises BAD_CHECKPOINT,
+MISSING_PACKAGE or BAD_OPTION where it cannot. What it answers is kept and called once a reconstruction
+(`mvgamba_ros.factories.load_segmenter`), always from one thread at a time.
+"""
 
 from __future__ import annotations
 
@@ -22,13 +29,12 @@ class Silhouettes:
 
 
 class Segmenter(Protocol):
-    """Finds the object in each of several undistorted, posed views. Raises `ReconstructionError`:
-    EMPTY_SILHOUETTE, SILHOUETTES_DISAGREE, BAD_ROI, ROI_NOT_VISIBLE, BAD_OPTION for prompts that fit no view, and
-    CANCELLED once ``cancelled()`` is True.
-    """
+    """Finds the object in each of several views."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """The name it is registered under."""
+        ...
 
     def __call__(
         self,
@@ -36,7 +42,25 @@ class Segmenter(Protocol):
         prompts: Prompts,
         progress: Progress | None = None,
         cancelled: Cancelled | None = None,
-    ) -> Silhouettes: ...
+    ) -> Silhouettes:
+        """The silhouette of the object in every view.
+
+        Args:
+            views: At least one, undistorted (``camera.distortion_model`` "none"), ``image`` (H, W, 3) uint8 RGB,
+                ``T_world_camera`` (4, 4) rigid, of OpenCV optical frames, metres; ``depth`` where it was measured.
+            prompts: What is known of where the object is, in the world frame and in pixels of ``views``; may be
+                empty, the object is then in the middle of all views.
+            progress: Called as ``progress(stage, fraction)``, the fraction of this segmenter's own work in [0, 1].
+            cancelled: Polled between heavy steps with `mvgamba_ros.errors.stop_if`.
+
+        Returns:
+            As many masks as views, in their order, each of its image's size.
+
+        Raises:
+            ReconstructionError: EMPTY_SILHOUETTE, SILHOUETTES_DISAGREE, BAD_ROI, ROI_NOT_VISIBLE, BAD_OPTION for
+                prompts that fit no view, CANCELLED. Any other exception is reported as a bug.
+        """
+        ...
 
 
 def view_label(views: Sequence[View], index: int) -> str:

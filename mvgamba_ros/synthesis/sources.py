@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
+from mvgamba_ros.registry import available, load
 from mvgamba_ros.synthesis import textures as tex
 from mvgamba_ros.synthesis.draw import rotation
-from mvgamba_ros.synthesis.families import Procedural
 from mvgamba_ros.synthesis.textured_mesh import Material, Part, TexturedMesh, assemble, box_uv
 
 F64 = NDArray[np.float64]
@@ -35,7 +35,11 @@ _Y_UP = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])
 
 
 class Source(Protocol):
-    """Objects by index: the same index always gives the same object."""
+    """Objects by index: the same index always gives the same object, centred on the origin, in metres.
+
+    What is registered as an object source is a function ``(seed: int, count: int) -> Source``. ``count`` is how many
+    objects are wanted: a source that makes them up has that many; one that has a fixed number may have fewer or more.
+    """
 
     def __len__(self) -> int: ...
 
@@ -244,9 +248,18 @@ class Mixture:
         return source[index if len(source) >= self.count else int(rng.integers(len(source)))]
 
 
+def open_pybullet(seed: int, count: int) -> Source:
+    return PyBullet(seed)
+
+
+def open_robosuite(seed: int, count: int) -> Source:
+    return Robosuite(seed)
+
+
 def open_source(spec: str, seed: int, count: int) -> Source:
-    """``procedural``, ``pybullet``, ``robosuite`` or a folder of meshes; or several, with shares:
-    ``procedural=0.8,pybullet=0.1,~/meshes=0.1``. Raises ``BAD_OPTION`` for what is none of these."""
+    """A registered source (`mvgamba_ros.registry`) by name, or a folder of meshes; or several, with shares:
+    ``procedural=0.8,pybullet=0.1,~/meshes=0.1``. Raises ``BAD_OPTION`` for what is none of these, and what loading a
+    registered one raises."""
     sources: list[Source] = []
     shares: list[float] = []
     for item in spec.split(","):
@@ -257,16 +270,13 @@ def open_source(spec: str, seed: int, count: int) -> Source:
             raise ReconstructionError(
                 ErrorCode.BAD_OPTION, f"share {share!r} of source {name!r}: give a number, as in {name}=0.5"
             ) from None
-        if name == "procedural":
-            sources.append(Procedural(seed, count))
-        elif name == "pybullet":
-            sources.append(PyBullet(seed))
-        elif name == "robosuite":
-            sources.append(Robosuite(seed))
+        if name in available("object_sources"):
+            sources.append(load("object_sources", name)(seed, count))
         elif Path(name).expanduser().is_dir():
             sources.append(Folder(Path(name).expanduser(), seed))
         else:
             raise ReconstructionError(
-                ErrorCode.BAD_OPTION, f"source {name!r}: give procedural, pybullet, robosuite or a folder of meshes"
+                ErrorCode.BAD_OPTION,
+                f"source {name!r}: give {', '.join(available('object_sources'))} or a folder of meshes",
             )
     return sources[0] if len(sources) == 1 else Mixture(tuple(sources), tuple(shares), seed, count)

@@ -14,6 +14,7 @@ import numpy as np
 from mvgamba_ros.config.segmentation_config import SegmentationConfig
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.boxes import axis_parallel_box
+from mvgamba_ros.options import Options
 from mvgamba_ros.parallel import each
 from mvgamba_ros.segmentation.classical import objectness
 from mvgamba_ros.segmentation.classical.border import refine
@@ -46,6 +47,11 @@ class ClassicalSegmenter:
     def __init__(self, config: SegmentationConfig = SegmentationConfig()) -> None:
         self.config = config
         self.network = objectness.load()
+
+    @classmethod
+    def from_options(cls, options: Options) -> ClassicalSegmenter:
+        """The factory that is registered."""
+        return cls(options.config.segmentation)
 
     def __call__(
         self,

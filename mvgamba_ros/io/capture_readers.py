@@ -1,0 +1,82 @@
+"""Captures of any registered format: the reader that recognises a path reads it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+from mvgamba_ros.errors import ErrorCode, ReconstructionError
+from mvgamba_ros.registry import available, load, origin
+from mvgamba_ros.types import View
+
+
+class CaptureReader(Protocol):
+    """One format of captures. What is registered is called without arguments to make it."""
+
+    layout: str
+    """What a capture of this format is, for messages: "a folder with transforms.json and its images"."""
+
+    def recognises(self, path: Path, views_file: str) -> bool:
+        """Whether ``path``, a folder or file that need not exist, holds a capture of this format, and, where
+        ``views_file`` is not empty, that list of views. Called for every capture of any format: looks for files by
+        name, reads little, and raises nothing."""
+        ...
+
+    def read(self, path: Path, views_file: str) -> list[View]:
+        """The views of a path that was recognised: distortion as calibrated, ``T_world_camera`` of OpenCV optical
+        frames in metres, masks and depth where the capture has them (`mvgamba_ros.types.View`).
+
+        ``views_file`` names one of several lists of views; empty is the format's own. Raises BAD_CAPTURE with the
+        file's name and what to do about it.
+        """
+        ...
+
+
+def read_capture(path: str | Path, views_file: str = "", reader: str = "") -> list[View]:
+    """All views of a capture, in its own order, with mask and depth where it has them.
+
+    Args:
+        path: A folder with a transforms.json and its images (nerfstudio or instant-ngp layout), or what another
+            registered reader recognises.
+        views_file: The list of views to read, where the capture has several; empty is the format's own.
+        reader: Name of the reader (`mvgamba_ros.registry.available("capture_readers")`); empty finds the one that
+            recognises ``path``.
+
+    Returns:
+        Posed views; lengths in metres, poses ``T_world_camera`` of OpenCV optical frames.
+
+    Raises:
+        ReconstructionError: BAD_CAPTURE where no reader recognises ``path`` or two do, and where a file in it is
+            missing or broken; BAD_OPTION for an unknown ``reader``.
+    """
+    path = Path(path)
+    if reader:
+        return _read(reader, path, views_file)
+    names, found, known, broken = available("capture_readers"), [], [], []
+    for name in names:
+        try:
+            candidate: CaptureReader = load("capture_readers", name)()
+        except ReconstructionError as error:  # matters only where no other reader knows the path
+            broken.append(error.message)
+            continue
+        known.append(f"{name} ({candidate.layout})")
+        if candidate.recognises(path, views_file):
+            found.append(name)
+    if len(found) == 1:
+        return _read(found[0], path, views_file)
+    if found:
+        raise ReconstructionError(
+            ErrorCode.BAD_CAPTURE,
+            f"{path}: recognised by the readers "
+            + " and ".join(f"{name} of {origin('capture_readers', name)}" for name in found)
+            + ": name the one to take",
+        )
+    what = f"{path / views_file}: not found, or no list of views" if views_file else f"{path}: not a capture"
+    raise ReconstructionError(
+        ErrorCode.BAD_CAPTURE, "; ".join([f"{what} of a known format: {', '.join(known)}", *broken])
+    )
+
+
+def _read(reader: str, path: Path, views_file: str) -> list[View]:
+    made: CaptureReader = load("capture_readers", reader)()
+    return made.read(path, views_file)
