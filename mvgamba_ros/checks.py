@@ -12,19 +12,13 @@ from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.camera import check_camera
 from mvgamba_ros.geometry.se3 import check_rigid, inverse, transform
 from mvgamba_ros.options import Options
-from mvgamba_ros.segmentation.segmenter import check_prompts
-from mvgamba_ros.types import Box, View
+from mvgamba_ros.types import Box, Prompts, View, view_name
 
 SAME_PLACE = 1e-3
 SAME_DEGREES = 0.2
 """Two views closer than this in metres and degrees are one view twice."""
 SAME_PICTURE = 8.0
 """Two pictures from one place differ by less than this, in mean grey levels; lights flicker and sensors are noisy."""
-
-
-def view_name(view: View, index: int) -> str:
-    """How messages call a view."""
-    return view.name or f"view {index}"
 
 
 def check_views(views: Sequence[View], options: Options) -> tuple[list[View], list[str]]:
@@ -42,8 +36,57 @@ def check_views(views: Sequence[View], options: Options) -> tuple[list[View], li
             ErrorCode.TOO_FEW_VIEWS,
             f"{count} view(s){same}: at least {options.min_views} are needed; capture more from other sides",
         )
-    _check_prompts(checked, options)
+    prompts = options.prompts
+    check_prompts(checked, prompts)
+    if prompts.support_height is not None and not np.isfinite(prompts.support_height):
+        raise ReconstructionError(
+            ErrorCode.BAD_ROI, f"support height {prompts.support_height} m: give a finite height, or none"
+        )
+    if prompts.roi is not None:
+        _check_roi(checked, prompts.roi)
     return checked, notes
+
+
+def check_prompts(views: Sequence[View], prompts: Prompts) -> None:
+    """Raises BAD_OPTION for pixel boxes or points of views that are not there or that lie off the image, BAD_ROI for
+    a region of interest without volume."""
+    if prompts.roi is not None:
+        size = np.asarray(prompts.roi.size, dtype=np.float64)
+        if size.shape != (3,) or not np.isfinite(size).all() or not (size > 0.0).all():
+            raise ReconstructionError(
+                ErrorCode.BAD_ROI, f"region of interest size {size.tolist()} m: each of 3 sides must be positive"
+            )
+        if not np.isfinite(prompts.roi.T_world_box).all():
+            raise ReconstructionError(ErrorCode.BAD_ROI, "region of interest pose has a value that is not finite")
+    for what, keys in (("pixel box", prompts.pixel_boxes), ("point prompt", prompts.points)):
+        for index in keys:
+            if not 0 <= index < len(views):
+                raise ReconstructionError(
+                    ErrorCode.BAD_OPTION, f"{what} for view {index}, but the views are 0 to {len(views) - 1}"
+                )
+    for index, (x0, y0, x1, y1) in prompts.pixel_boxes.items():
+        name, (height, width) = view_name(views[index], index), views[index].image.shape[:2]
+        if not (max(x0, 0) + 2 <= min(x1, width) and max(y0, 0) + 2 <= min(y1, height)):
+            raise ReconstructionError(
+                ErrorCode.BAD_OPTION,
+                f"pixel box ({x0:g}, {y0:g}, {x1:g}, {y1:g}) of {name} covers less than 2 x 2 "
+                f"pixels of the {width} x {height} image: give x0 < x1 and y0 < y1 inside it",
+            )
+    for index, points in prompts.points.items():
+        name, (height, width) = view_name(views[index], index), views[index].image.shape[:2]
+        rows = np.asarray(points, dtype=np.float64)
+        if rows.ndim != 2 or rows.shape[1] != 3:
+            raise ReconstructionError(
+                ErrorCode.BAD_OPTION,
+                f"points of {name} have shape {rows.shape}: give (N, 3) rows of x, y, label",
+            )
+        outside = (rows[:, 0] < 0) | (rows[:, 0] >= width) | (rows[:, 1] < 0) | (rows[:, 1] >= height)
+        if outside.any() or not np.isin(rows[:, 2], (0, 1)).all():
+            raise ReconstructionError(
+                ErrorCode.BAD_OPTION,
+                f"points of {name}: {rows.tolist()} must lie inside the {width} x {height} image "
+                "and have label 1 (on the object) or 0 (off it)",
+            )
 
 
 def distinct_views(views: Sequence[View]) -> int:
@@ -100,17 +143,6 @@ def _check_places(views: Sequence[View]) -> list[str]:
                 )
             notes.append(f"{pair}: they count as one view")
     return notes
-
-
-def _check_prompts(views: Sequence[View], options: Options) -> None:
-    prompts = options.prompts
-    check_prompts(views, prompts)
-    if prompts.support_height is not None and not np.isfinite(prompts.support_height):
-        raise ReconstructionError(
-            ErrorCode.BAD_ROI, f"support height {prompts.support_height} m: give a finite height, or none"
-        )
-    if prompts.roi is not None:
-        _check_roi(views, prompts.roi)
 
 
 def _check_roi(views: Sequence[View], roi: Box) -> None:

@@ -68,7 +68,7 @@ class ReconstructionError(Exception):
         return str(self.args[0])
 
 
-def stop_if(cancelled: Callable[[], bool]) -> None:
-    """Raises CANCELLED once ``cancelled`` answers True; called between pieces of work."""
-    if cancelled():
+def stop_if(cancelled: Callable[[], bool] | None) -> None:
+    """Raises CANCELLED once ``cancelled`` answers True; called between pieces of work. None cancels nothing."""
+    if cancelled is not None and cancelled():
         raise ReconstructionError(ErrorCode.CANCELLED, "cancelled; the captured views are kept")

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from mvgamba_ros.checks import check_views, distinct_views, view_name
+from mvgamba_ros.checks import check_views, distinct_views
 from mvgamba_ros.errors import ErrorCode, ReconstructionError, stop_if
 from mvgamba_ros.factories import load_method, load_segmenter
 from mvgamba_ros.geometry.boxes import axis_parallel_box, oriented_box
@@ -24,7 +24,7 @@ from mvgamba_ros.segmentation.segmenter import Silhouettes
 from mvgamba_ros.segmentation.support_plane import SUPPORT_VIEWS, estimate_support_height
 from mvgamba_ros.surface.quality import measure_quality
 from mvgamba_ros.surface.sample import _convex, sample_cloud, vertex_normals
-from mvgamba_ros.types import Cancelled, Progress, Prompts, Reconstruction, View
+from mvgamba_ros.types import Cancelled, Progress, Prompts, Reconstruction, View, view_name
 
 __all__ = ["STAGES", "Options", "reconstruct"]
 

@@ -60,6 +60,11 @@ class View:
     name: str = ""
 
 
+def view_name(view: View, index: int) -> str:
+    """How messages call a view: by its own name, or by its number in the request."""
+    return view.name or f"view {index}"
+
+
 @dataclass(frozen=True)
 class Box:
     """An oriented box: ``T_world_box`` (4, 4) places its centre and axes; ``size`` (3,) full side lengths, metres."""

@@ -13,7 +13,7 @@ from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.boxes import axis_parallel_box
 from mvgamba_ros.geometry.raster import depth_inside, part_around
 from mvgamba_ros.geometry.se3 import inverse, transform
-from mvgamba_ros.types import F32, F64, Box, View
+from mvgamba_ros.types import F32, F64, Box, View, view_name
 
 NEAREST_CAMERA = 0.02
 """Nothing is reconstructed nearer than this to a camera, metres."""
@@ -67,7 +67,7 @@ class Cone:
 
     @classmethod
     def of(cls, view: View, index: int) -> Cone:
-        name = view.name or f"view {index}"
+        name = view_name(view, index)
         if view.mask is None or not view.mask.any():
             raise ReconstructionError(
                 ErrorCode.EMPTY_SILHOUETTE,

@@ -13,7 +13,7 @@ from torch import Tensor
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.raster import part_around
 from mvgamba_ros.geometry.unit_cube import UnitCube
-from mvgamba_ros.types import F32, View
+from mvgamba_ros.types import F32, View, view_name
 
 MARGIN = 1.15
 """Side of a crop over the longer side of its silhouette's box; training draws from 1.02 to 1.4."""
@@ -51,7 +51,7 @@ def _window(view: View, index: int) -> tuple[int, int, int]:
     """x0, y0, side in whole pixels of the square around the silhouette; may reach beyond the image."""
     if view.mask is None or not view.mask.any():
         raise ReconstructionError(
-            ErrorCode.EMPTY_SILHOUETTE, f"{view.name or f'view {index}'}: no silhouette; leave this view out"
+            ErrorCode.EMPTY_SILHOUETTE, f"{view_name(view, index)}: no silhouette; leave this view out"
         )
     rows, columns = part_around(view.mask, 0)
     x0, x1, y0, y1 = columns.start, columns.stop, rows.start, rows.stop

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mvgamba_ros.errors import ErrorCode, ReconstructionError
+from mvgamba_ros.errors import ErrorCode, ReconstructionError, stop_if
 from mvgamba_ros.options import Options
-from mvgamba_ros.segmentation.segmenter import Silhouettes, check_cancelled, view_label
-from mvgamba_ros.types import Cancelled, Progress, Prompts, View
+from mvgamba_ros.segmentation.segmenter import Silhouettes
+from mvgamba_ros.types import Cancelled, Progress, Prompts, View, view_name
 
 
 class GivenMasks:
@@ -33,10 +33,10 @@ class GivenMasks:
         progress: Progress | None = None,
         cancelled: Cancelled | None = None,
     ) -> Silhouettes:
-        check_cancelled(cancelled)
+        stop_if(cancelled)
         masks = []
         for index, view in enumerate(views):
-            what = view_label(views, index)
+            what = view_name(view, index)
             if view.mask is None:
                 raise ReconstructionError(
                     ErrorCode.BAD_MASK, f"{what} has no mask: give every view one, or segment with 'classical'"

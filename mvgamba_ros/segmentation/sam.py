@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from mvgamba_ros.errors import ErrorCode, ReconstructionError
+from mvgamba_ros.checks import check_prompts
+from mvgamba_ros.errors import ErrorCode, ReconstructionError, stop_if
 from mvgamba_ros.geometry.camera import project, resample
 from mvgamba_ros.options import Options
-from mvgamba_ros.segmentation.segmenter import Silhouettes, check_cancelled, check_prompts
+from mvgamba_ros.segmentation.segmenter import Silhouettes
 from mvgamba_ros.segmentation.silhouette_agreement import Carving, check_silhouettes
 from mvgamba_ros.segmentation.windows import common_region, make_windows, outline
 from mvgamba_ros.types import F64, Box, Cancelled, Progress, Prompts, View
@@ -71,7 +72,7 @@ class SamSegmenter:
         windows = make_windows(views, region, prompts, SIDE)
         masks = []
         for index, view in enumerate(views):
-            check_cancelled(cancelled)
+            stop_if(cancelled)
             self.embed(view)
             asked = predict_arguments(view, index, prompts, region)
             found, scores, _ = self._predictor.predict(**asked)

@@ -10,9 +10,8 @@ import numpy as np
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.camera import project
 from mvgamba_ros.geometry.se3 import transform
-from mvgamba_ros.segmentation.segmenter import view_label
 from mvgamba_ros.segmentation.windows import Window
-from mvgamba_ros.types import F32, F64, Bool, Box, View
+from mvgamba_ros.types import F32, F64, Bool, Box, View, view_name
 
 CELLS = 44
 """Cells along the longest side of the region."""
@@ -85,8 +84,8 @@ def check_silhouettes(views: Sequence[View], labels: Sequence[Bool], carving: Ca
         if np.count_nonzero(mask) < SMALLEST:
             raise ReconstructionError(
                 ErrorCode.EMPTY_SILHOUETTE,
-                f"nothing that stands out from its surroundings was found in {view_label(views, index)}: check that "
-                "the region of interest holds the object, give a point on it, or change light or background",
+                f"nothing that stands out from its surroundings was found in {view_name(views[index], index)}: check "
+                "that the region of interest holds the object, give a point on it, or change light or background",
             )
     if len(views) < 2:
         return
@@ -98,6 +97,7 @@ def check_silhouettes(views: Sequence[View], labels: Sequence[Bool], carving: Ca
         if share < AGREEMENT:
             raise ReconstructionError(
                 ErrorCode.SILHOUETTES_DISAGREE,
-                f"only {share:.0%} of the silhouette in {view_label(views, index)} is explained by the other views: "
-                "check that view's pose and time stamp, that the object stood still, or give a region of interest",
+                f"only {share:.0%} of the silhouette in {view_name(views[index], index)} is explained by the other "
+                "views: check that view's pose and time stamp, that the object stood still, or give a region of "
+                "interest",
             )

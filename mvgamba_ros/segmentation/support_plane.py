@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from mvgamba_ros.checks import check_prompts
 from mvgamba_ros.geometry.rays import rays
 from mvgamba_ros.segmentation.plane_height import estimate_height, refine_height
-from mvgamba_ros.segmentation.segmenter import check_prompts
 from mvgamba_ros.segmentation.windows import Window, common_region, make_windows
 from mvgamba_ros.types import F64, Bool, Box, Prompts, View
 

@@ -12,8 +12,7 @@ import numpy as np
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.camera import crop, project, resample
 from mvgamba_ros.geometry.se3 import inverse, transform
-from mvgamba_ros.segmentation.segmenter import view_label
-from mvgamba_ros.types import F32, F64, Bool, Box, Camera, Prompts, View
+from mvgamba_ros.types import F32, F64, Bool, Box, Camera, Prompts, View, view_name
 
 MARGIN = 0.35
 """A window reaches beyond the region by this share of its size, to learn what the surroundings look like."""
@@ -95,7 +94,7 @@ def common_region(views: Sequence[View], prompts: Prompts) -> Box:
             raise ReconstructionError(
                 ErrorCode.BAD_ROI,
                 f"the views have no common middle: their axes meet at {np.round(center, 3).tolist()} m, which "
-                f"{view_label(views, index)} does not show. Give a region of interest or drop that view",
+                f"{view_name(view, index)} does not show. Give a region of interest or drop that view",
             )
         radius = min(radius, distance)
     T = np.eye(4)
@@ -153,7 +152,7 @@ def make_windows(views: Sequence[View], region: Box, prompts: Prompts, side: int
         if (np.abs(inside) < region.size / 2).all():
             raise ReconstructionError(
                 ErrorCode.BAD_ROI,
-                f"the camera of {view_label(views, index)} at {np.round(view.T_world_camera[:3, 3], 3).tolist()} m "
+                f"the camera of {view_name(view, index)} at {np.round(view.T_world_camera[:3, 3], 3).tolist()} m "
                 f"is inside the region of interest of {np.round(region.size, 3).tolist()} m: make the region smaller",
             )
         edge = outline(view, region)
@@ -161,14 +160,14 @@ def make_windows(views: Sequence[View], region: Box, prompts: Prompts, side: int
         if edge is None:
             raise ReconstructionError(
                 ErrorCode.ROI_NOT_VISIBLE,
-                f"{where} is behind the camera of {view_label(views, index)}: check the region's frame, or that the "
+                f"{where} is behind the camera of {view_name(view, index)}: check the region's frame, or that the "
                 "pose is camera to world with z forward",
             )
         (x0, y0), (x1, y1) = edge.min(axis=0), edge.max(axis=0)
         if x1 < 2 or y1 < 2 or x0 > camera.width - 2 or y0 > camera.height - 2:
             raise ReconstructionError(
                 ErrorCode.ROI_NOT_VISIBLE,
-                f"{where} is at pixels ({x0:.0f}, {y0:.0f})-({x1:.0f}, {y1:.0f}) of {view_label(views, index)}, "
+                f"{where} is at pixels ({x0:.0f}, {y0:.0f})-({x1:.0f}, {y1:.0f}) of {view_name(view, index)}, "
                 f"outside its {camera.width} x {camera.height} image: move the region or drop that view",
             )
         pad = MARGIN * max(min(x1, camera.width) - max(x0, 0), min(y1, camera.height) - max(y0, 0))

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from mvgamba_ros.rendering.mesh_raycaster import Raycaster
-from mvgamba_ros.types import F32, Quality, View
+from mvgamba_ros.types import F32, Quality, View, view_name
 
 FEWEST_VIEWS = 3
 LOWEST_IOU = 0.85
@@ -46,7 +46,7 @@ def measure_quality(caster: Raycaster, views: Sequence[View], weights: F32, plac
         reasons.append(f"the views span only {spread:.0f} degrees around the object; add one from another side")
     if iou < LOWEST_IOU:
         worst = int(np.argmin(ious))
-        name = views[worst].name or f"view {worst}"
+        name = view_name(views[worst], worst)
         reasons.append(
             f"silhouettes match to {iou:.2f} IoU (at least {LOWEST_IOU} expected), worst in {name} ({ious[worst]:.2f})"
         )

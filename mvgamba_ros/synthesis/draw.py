@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mvgamba_ros.synthesis.textured_mesh import Material, Part, polygon, superellipse
+from mvgamba_ros.types import F64, U8
 
-F64 = NDArray[np.float64]
-U8 = NDArray[np.uint8]
 Rng = np.random.Generator
 Piece = tuple[Part, Sequence[U8], Material]
 """A closed part, the textures of its tiles, and how it answers light."""

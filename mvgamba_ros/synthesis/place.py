@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mvgamba_ros.synthesis.draw import rotation
+from mvgamba_ros.types import F64
 
-F64 = NDArray[np.float64]
 Rng = np.random.Generator
 
 

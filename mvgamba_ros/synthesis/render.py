@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 
 from mvgamba_ros.synthesis.place import Rig, cameras, place
 from mvgamba_ros.synthesis.textured_mesh import TexturedMesh
+from mvgamba_ros.types import F32, F64
 
-F64 = NDArray[np.float64]
-F32 = NDArray[np.float32]
 Arrays = dict[str, NDArray[Any]]
 Rng = np.random.Generator
 

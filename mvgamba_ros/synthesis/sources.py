@@ -20,9 +20,8 @@ from mvgamba_ros.registry import available, load
 from mvgamba_ros.synthesis import textures as tex
 from mvgamba_ros.synthesis.draw import rotation
 from mvgamba_ros.synthesis.textured_mesh import Material, Part, TexturedMesh, assemble, box_uv
+from mvgamba_ros.types import U8
 
-F64 = NDArray[np.float64]
-U8 = NDArray[np.uint8]
 Piece = tuple[Part, list[U8], Material]
 
 SIZES_M = (0.02, 0.3)

@@ -10,12 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
-F64 = NDArray[np.float64]
-F32 = NDArray[np.float32]
-U8 = NDArray[np.uint8]
-I32 = NDArray[np.int32]
+from mvgamba_ros.types import F32, F64, I32, U8
 
 CREASE_COSINE = float(np.cos(np.radians(40.0)))
 """Faces that meet at a steeper angle than this are shaded with an edge between them."""

@@ -10,10 +10,9 @@ from collections.abc import Callable
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-U8 = NDArray[np.uint8]
-F32 = NDArray[np.float32]
+from mvgamba_ros.types import F32, U8
+
 Rng = np.random.Generator
 Color = tuple[float, float, float]
 

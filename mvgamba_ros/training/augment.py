@@ -14,8 +14,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-F32 = NDArray[np.float32]
-F64 = NDArray[np.float64]
+from mvgamba_ros.types import F32, F64
+
 Rng = np.random.Generator
 Picture = tuple[F32, F32]
 

@@ -11,8 +11,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from mvgamba_ros.checks import check_prompts
 from mvgamba_ros.config.segmentation_config import SegmentationConfig
-from mvgamba_ros.errors import ErrorCode, ReconstructionError
+from mvgamba_ros.errors import ErrorCode, ReconstructionError, stop_if
 from mvgamba_ros.geometry.boxes import axis_parallel_box
 from mvgamba_ros.options import Options
 from mvgamba_ros.parallel import each
@@ -20,7 +21,7 @@ from mvgamba_ros.segmentation.classical import objectness
 from mvgamba_ros.segmentation.classical.border import refine
 from mvgamba_ros.segmentation.classical.components import without_specks
 from mvgamba_ros.segmentation.classical.labels import Labelled, State, densities, label
-from mvgamba_ros.segmentation.segmenter import Silhouettes, check_cancelled, check_prompts
+from mvgamba_ros.segmentation.segmenter import Silhouettes
 from mvgamba_ros.segmentation.silhouette_agreement import UNSEEN, check_silhouettes
 from mvgamba_ros.segmentation.support_plane import refine_support_height
 from mvgamba_ros.segmentation.windows import common_region, make_windows
@@ -61,7 +62,7 @@ class ClassicalSegmenter:
         cancelled: Cancelled | None = None,
     ) -> Silhouettes:
         def report(fraction: float) -> None:
-            check_cancelled(cancelled)
+            stop_if(cancelled)
             if progress is not None:
                 progress("segment", fraction)
 
@@ -77,7 +78,7 @@ class ClassicalSegmenter:
         report(0.8)
 
         def border(view: View, state: State) -> Bool:
-            check_cancelled(cancelled)
+            stop_if(cancelled)
             return refine(view, state.window, without_specks(state.labels, state.window, state.odds), state.odds)
 
         masks = each(border, views, found.states)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from mvgamba_ros.errors import stop_if
 from mvgamba_ros.geometry.raster import part_around
 from mvgamba_ros.geometry.se3 import inverse, transform
 from mvgamba_ros.parallel import each
@@ -22,7 +23,6 @@ from mvgamba_ros.segmentation.classical import objectness
 from mvgamba_ros.segmentation.classical.components import one_object
 from mvgamba_ros.segmentation.classical.graph_cut import best_labels, edges
 from mvgamba_ros.segmentation.color_model import FLOOR, cells, histogram
-from mvgamba_ros.segmentation.segmenter import check_cancelled
 from mvgamba_ros.segmentation.silhouette_agreement import CELLS, SMALLEST, UNSEEN, Carving
 from mvgamba_ros.segmentation.support_plane import depth_points, support_height
 from mvgamba_ros.segmentation.windows import Window, distance_from_middle
@@ -114,7 +114,7 @@ def label(
         state.fixed = state.fixed + LOOKS * np.clip(odds, -MOST_LOOKS, MOST_LOOKS)
     _first_guess(states, pairs, searching)
     for turn in range(ROUNDS):
-        check_cancelled(cancelled)
+        stop_if(cancelled)
         before = [state.labels for state in states]
         if turn:
             _learn(states, pairs)
