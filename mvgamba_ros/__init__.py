@@ -1,6 +1,61 @@
-"""Metric 3D shape of an unknown object from a handful of posed camera views."""
+"""Metric 3D shape of an unknown object from a handful of posed camera views.
 
+>>> from mvgamba_ros import Options, read_capture, reconstruct
+>>> result = reconstruct(read_capture("capture"), Options(max_faces=2000))
+>>> len(result.mesh.faces) <= 2000
+True
+
+Importing the package loads nothing: each public name is imported from its module when it is first used.
+"""
+
+from importlib import import_module
 from pkgutil import extend_path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mvgamba_ros.errors import ErrorCode, ReconstructionError
+    from mvgamba_ros.io.capture_readers import read_capture
+    from mvgamba_ros.options import Options
+    from mvgamba_ros.pipeline import reconstruct
+    from mvgamba_ros.types import Box, Camera, Gaussians, Mesh, PointCloud, Prompts, Quality, Reconstruction, View
 
 __path__ = extend_path(__path__, __name__)  # the built msg/, srv/ and action/ modules join this package
 __version__ = "0.1.0"
+
+__all__ = [
+    "Box",
+    "Camera",
+    "ErrorCode",
+    "Gaussians",
+    "Mesh",
+    "Options",
+    "PointCloud",
+    "Prompts",
+    "Quality",
+    "Reconstruction",
+    "ReconstructionError",
+    "View",
+    "read_capture",
+    "reconstruct",
+]
+
+_HOMES = {
+    "ErrorCode": "errors",
+    "Options": "options",
+    "ReconstructionError": "errors",
+    "read_capture": "io.capture_readers",
+    "reconstruct": "pipeline",
+}
+"""The modules of the public names; those that are not here are of `types`."""
+
+if not TYPE_CHECKING:  # a type checker would take every name for one of the package's
+
+    def __getattr__(name):
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = getattr(import_module(f"{__name__}.{_HOMES.get(name, 'types')}"), name)
+        globals()[name] = value
+        return value
+
+    def __dir__():
+        return sorted({*globals(), *__all__})

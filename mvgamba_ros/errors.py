@@ -11,7 +11,19 @@ from enum import IntEnum
 
 
 class ErrorCode(IntEnum):
-    """Why a capture or a reconstruction failed. Grouped by who can mend it."""
+    """Why a capture or a reconstruction failed. Grouped by who can mend it.
+
+    Args:
+        value: The number that services and actions answer as ``error_code``.
+
+    Raises:
+        ValueError: For a number that no code has.
+
+    Example:
+        >>> from mvgamba_ros import ErrorCode
+        >>> ErrorCode(32).name
+        'BAD_ROI'
+    """
 
     SUCCESS = 0
     # the inputs of one view
@@ -55,8 +67,19 @@ class ErrorCode(IntEnum):
 class ReconstructionError(Exception):
     """A failure with a code for programs and a message for people.
 
-    The message names the offending value and what to do about it, e.g.
-    ``"region of interest size (0.2, 0.0, 0.1) m: each side must be positive"``.
+    Args:
+        code: Which failure it is; the attribute ``code``.
+        message: The offending value and what to do about it, e.g.
+            ``"region of interest size (0.2, 0.0, 0.1) m: each side must be positive"``; the attribute ``message``.
+
+    Example:
+        >>> from mvgamba_ros import ErrorCode, Options, ReconstructionError
+        >>> try:
+        ...     Options(max_faces=2)
+        ... except ReconstructionError as error:
+        ...     assert error.code is ErrorCode.BAD_OPTION
+        ...     print(error.message)
+        max_faces 2 must be a whole number, 16 to 1000000
     """
 
     def __init__(self, code: ErrorCode, message: str) -> None:

@@ -29,6 +29,12 @@ class Options:
     ``checkpoint``, ``sam_checkpoint``: files of weights; empty means the one that ships, or none.
     ``device``: where the network runs; "auto" is the GPU where torch sees one and mamba-ssm is installed, else the CPU.
     ``config``: the numbers of every stage, see `mvgamba_ros.config`.
+
+    Example:
+        >>> from mvgamba_ros import Options, Prompts
+        >>> options = Options(max_faces=2000, convex_hull=True, prompts=Prompts(support_height=0.0))
+        >>> options.method, options.segmenter
+        ('mvgamba', 'classical')
     """
 
     method: str = DEFAULT_METHOD

@@ -51,12 +51,31 @@ def reconstruct(
     progress: Progress | None = None,
     cancelled: Cancelled | None = None,
 ) -> Reconstruction:
-    """Reconstruct the object that ``views`` show; everything in metres in the frame of their poses.
+    """Reconstruct the object that ``views`` show.
 
-    ``progress(stage, fraction)`` is called with a stage of `STAGES` and the fraction of the whole job, never
-    decreasing. ``cancelled()`` is polled in every stage; the job then raises CANCELLED.
+    Args:
+        views: Posed images of one object, from different sides; ``T_world_camera`` in metres. One view is enough
+            with a region of interest, a pixel box or depth; from three on the shape is measured all around.
+        options: What is chosen: method, segmenter, prompts, limits; None for the defaults.
+        progress: Called as ``progress(stage, fraction)`` with a stage of `STAGES` and the fraction of the whole job
+            in [0, 1], never decreasing.
+        cancelled: Polled in every stage; the job raises CANCELLED once it answers True.
 
-    Raises `ReconstructionError` with a code and a message for people; see `ErrorCode`.
+    Returns:
+        Mesh, cloud, box, quality and what else was found, in metres in the frame of the views' poses.
+
+    Raises:
+        ReconstructionError: With a code and a message that names the offending value and the remedy, see
+            `ErrorCode`.
+
+    Example:
+        >>> from mvgamba_ros import Options, Prompts, read_capture, reconstruct
+        >>> views = read_capture("capture")
+        >>> result = reconstruct(views, Options(prompts=Prompts(support_height=0.0), max_faces=3000))
+        >>> result.mesh.vertices.shape[1], len(result.mesh.faces) <= 3000
+        (3, True)
+        >>> width, depth, height = result.box.size
+        >>> assert 0.08 < height < 0.1  # metres
     """
     options = options or Options()
     stages = _Stages(progress, cancelled)

@@ -35,7 +35,22 @@ DistortionModel = Literal["none", "plumb_bob", "rational_polynomial", "equidista
 
 @dataclass(frozen=True)
 class Camera:
-    """Intrinsics of one image: ``K`` (3, 3) in pixels, image size, distortion in ROS / OpenCV order."""
+    """The intrinsics of one image.
+
+    Args:
+        K: (3, 3) in pixels: [[fx, 0, cx], [0, fy, cy], [0, 0, 1]], pixel centres at +0.5.
+        width: Of the image, pixels.
+        height: Of the image, pixels.
+        distortion_model: As ROS calls it; "none" is an ideal pinhole.
+        distortion: Its coefficients in the order of ROS and OpenCV: k1, k2, p1, p2, k3, ... for ``plumb_bob``.
+
+    Example:
+        >>> import numpy as np
+        >>> from mvgamba_ros import Camera
+        >>> K = np.array([[615.0, 0.0, 320.0], [0.0, 615.0, 240.0], [0.0, 0.0, 1.0]])
+        >>> camera = Camera(K, width=640, height=480)
+        >>> lens = Camera(K, 640, 480, "plumb_bob", (0.1, -0.2, 0.0, 0.0, 0.0))
+    """
 
     K: F64
     width: int
@@ -46,10 +61,24 @@ class Camera:
 
 @dataclass(frozen=True)
 class View:
-    """One posed image. ``image`` (H, W, 3) uint8 RGB; ``T_world_camera`` (4, 4) rigid, OpenCV optical.
+    """One posed image.
 
-    ``mask`` (H, W) bool, True on the object. ``depth`` (H, W) float32 metres along the optical axis; 0 or NaN where
-    it is not known.
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        camera: Its intrinsics.
+        T_world_camera: (4, 4) rigid, metres: the pose of the OpenCV optical frame (x right, y down, z forward).
+        mask: (H, W) bool, True on the object; None where there is none.
+        depth: (H, W) float32 metres along the optical axis, 0 or NaN where it is not known; None without any.
+        name: What messages call the view, e.g. its file; empty: its number.
+
+    Example:
+        A camera 0.5 m above the origin of the world that points straight down:
+
+        >>> import numpy as np
+        >>> from mvgamba_ros import Camera, View
+        >>> K = np.array([[615.0, 0.0, 320.0], [0.0, 615.0, 240.0], [0.0, 0.0, 1.0]])
+        >>> T_world_camera = np.array([[1.0, 0, 0, 0], [0, -1.0, 0, 0], [0, 0, -1.0, 0.5], [0, 0, 0, 1.0]])
+        >>> view = View(np.zeros((480, 640, 3), np.uint8), Camera(K, 640, 480), T_world_camera)
     """
 
     image: U8
@@ -67,7 +96,21 @@ def view_name(view: View, index: int) -> str:
 
 @dataclass(frozen=True)
 class Box:
-    """An oriented box: ``T_world_box`` (4, 4) places its centre and axes; ``size`` (3,) full side lengths, metres."""
+    """An oriented box.
+
+    Args:
+        T_world_box: (4, 4) rigid, metres: places the box's centre and axes.
+        size: (3,) full side lengths along the axes, metres.
+
+    Example:
+        20 cm wide and deep, 30 cm high, standing on z = 0 in front of a robot:
+
+        >>> import numpy as np
+        >>> from mvgamba_ros import Box
+        >>> T_world_box = np.eye(4)
+        >>> T_world_box[:3, 3] = [0.5, 0.0, 0.15]
+        >>> roi = Box(T_world_box, np.array([0.2, 0.2, 0.3]))
+    """
 
     T_world_box: F64
     size: F64
@@ -75,11 +118,20 @@ class Box:
 
 @dataclass(frozen=True)
 class Prompts:
-    """What is known of where the object is. All optional; keys of the dicts are view indices.
+    """What is known of where the object is. All optional; keys of the mappings are view indices.
 
-    ``roi``: a box in the world frame that encloses the object. ``pixel_boxes``: (x0, y0, x1, y1) in pixels.
-    ``points``: (N, 3) rows of x, y, label (1 on the object, 0 off it). ``support_height``: world z of the horizontal
-    plane that the object stands on, metres; None if unknown.
+    Args:
+        roi: A box in the world frame that encloses the object.
+        pixel_boxes: (x0, y0, x1, y1) in pixels of the view, around the object.
+        points: (N, 3) rows of x, y in pixels and label: 1 on the object, 0 off it.
+        support_height: World z of the horizontal plane that the object stands on, metres; None if unknown, it is then
+            estimated.
+
+    Example:
+        >>> import numpy as np
+        >>> from mvgamba_ros import Options, Prompts
+        >>> on_table = Options(prompts=Prompts(support_height=0.0))
+        >>> pointed_at = Options(prompts=Prompts(points={0: np.array([[320.0, 240.0, 1.0]])}))
     """
 
     roi: Box | None = None
@@ -90,8 +142,28 @@ class Prompts:
 
 @dataclass(frozen=True)
 class Gaussians:
-    """N 3D Gaussians, torch float32: ``means`` (N, 3), ``quats`` (N, 4) wxyz, ``scales`` (N, 3) standard deviations,
-    ``opacities`` (N,) in [0, 1], ``colors`` (N, 3) RGB in [0, 1]. Lengths in the unit of the frame they live in."""
+    """N 3D Gaussians (Kerbl et al., "3D Gaussian Splatting", 2023), torch float32.
+
+    Attributes:
+        means: (N, 3), in the unit of the frame they live in; metres in a `Reconstruction`.
+        quats: (N, 4) unit quaternions wxyz: the axes' orientation.
+        scales: (N, 3) standard deviations along the axes, in the unit of ``means``.
+        opacities: (N,) in [0, 1].
+        colors: (N, 3) RGB in [0, 1].
+
+    Example:
+        One that is round, red and opaque:
+
+        >>> import torch
+        >>> from mvgamba_ros import Gaussians
+        >>> ball = Gaussians(
+        ...     means=torch.zeros(1, 3),
+        ...     quats=torch.tensor([[1.0, 0.0, 0.0, 0.0]]),
+        ...     scales=torch.full((1, 3), 0.01),
+        ...     opacities=torch.ones(1),
+        ...     colors=torch.tensor([[1.0, 0.0, 0.0]]),
+        ... )
+    """
 
     means: Tensor
     quats: Tensor
@@ -102,8 +174,20 @@ class Gaussians:
 
 @dataclass(frozen=True)
 class Mesh:
-    """Triangles: ``vertices`` (V, 3) float64, ``faces`` (F, 3) int32 counter-clockwise seen from outside,
-    ``colors`` (V, 3) uint8 RGB."""
+    """Triangles.
+
+    Attributes:
+        vertices: (V, 3) float64; metres in a `Reconstruction`.
+        faces: (F, 3) int32 indices of vertices, counter-clockwise seen from outside.
+        colors: (V, 3) uint8 RGB.
+
+    Example:
+        >>> from mvgamba_ros import Options, read_capture, reconstruct
+        >>> mesh = reconstruct(read_capture("capture"), Options(method="hull")).mesh
+        >>> import trimesh
+        >>> trimesh.Trimesh(mesh.vertices, mesh.faces).is_watertight
+        True
+    """
 
     vertices: F64
     faces: I32
@@ -112,7 +196,19 @@ class Mesh:
 
 @dataclass(frozen=True)
 class PointCloud:
-    """Surface samples: ``points`` (N, 3) float64, ``normals`` (N, 3) float64 unit outward, ``colors`` (N, 3) uint8."""
+    """Samples of a surface.
+
+    Attributes:
+        points: (N, 3) float64; metres in a `Reconstruction`.
+        normals: (N, 3) float64 of unit length, outward.
+        colors: (N, 3) uint8 RGB.
+
+    Example:
+        >>> from mvgamba_ros import Options, read_capture, reconstruct
+        >>> cloud = reconstruct(read_capture("capture"), Options(method="hull", cloud_points=1000)).cloud
+        >>> cloud.points.shape
+        (1000, 3)
+    """
 
     points: F64
     normals: F64
@@ -121,11 +217,20 @@ class PointCloud:
 
 @dataclass(frozen=True)
 class Quality:
-    """How well the result explains its own views; lets a planner refuse a bad shape.
+    """How well a result explains its own views; lets a planner refuse a bad shape.
 
-    ``silhouette_iou``: mean over views of mask against the re-rendered mesh. ``color_error``: mean absolute RGB
-    difference inside the mask, [0, 1]. ``coverage``: share of the mesh's area that at least one view sees, [0, 1].
-    ``low``: the shape should not be trusted; ``reasons`` says why, in words.
+    Attributes:
+        silhouette_iou: Mean over views of mask against the re-rendered mesh.
+        color_error: Mean absolute RGB difference inside the mask, [0, 1].
+        coverage: Share of the mesh's area that at least one view sees, [0, 1].
+        low: The shape should not be trusted.
+        reasons: Why it is ``low``, in words.
+
+    Example:
+        >>> from mvgamba_ros import Options, read_capture, reconstruct
+        >>> quality = reconstruct(read_capture("capture")[:2], Options(method="hull")).quality
+        >>> quality.low, quality.reasons[0]
+        (True, '2 view(s); the far side and the depth are guesses below 3')
     """
 
     silhouette_iou: float
@@ -137,19 +242,36 @@ class Quality:
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """What `pipeline.reconstruct` answers, in metres, in the world frame of the views."""
+    """The result of `mvgamba_ros.reconstruct`, in metres, in the world frame of the views.
+
+    Attributes:
+        mesh: Closed, coloured.
+        cloud: Samples of the mesh's surface.
+        box: The smallest upright box around the mesh: its z axis is the world's.
+        quality: How well the mesh explains the views.
+        masks: The silhouette used in each view, (H, W) bool each.
+        seconds: Wall time of each stage.
+        method: Name of the reconstructor.
+        gaussians: The Gaussians of a method that makes them.
+        support_height: World z of the support plane that was used, given or estimated; None where none was.
+        notes: What was assumed or estimated on the way, in words.
+
+    Example:
+        >>> from mvgamba_ros import Options, read_capture, reconstruct
+        >>> result = reconstruct(read_capture("capture"), Options(method="hull"))
+        >>> x, y, z = result.box.T_world_box[:3, 3]
+        >>> width, depth, height = result.box.size
+        >>> result.method, result.quality.low
+        ('hull', False)
+    """
 
     mesh: Mesh
     cloud: PointCloud
     box: Box
     quality: Quality
     masks: tuple[Bool, ...]
-    """The silhouette used in each view, (H, W) each."""
     seconds: Mapping[str, float]
-    """Wall time per stage."""
     method: str
     gaussians: Gaussians | None = None
     support_height: float | None = None
-    """World z of the support plane that was used, given or estimated; None where none was."""
     notes: tuple[str, ...] = ()
-    """What was assumed or estimated on the way, in words."""

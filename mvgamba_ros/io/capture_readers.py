@@ -48,6 +48,12 @@ def read_capture(path: str | Path, views_file: str = "", reader: str = "") -> li
     Raises:
         ReconstructionError: BAD_CAPTURE where no reader recognises ``path`` or two do, and where a file in it is
             missing or broken; BAD_OPTION for an unknown ``reader``.
+
+    Example:
+        >>> from mvgamba_ros import read_capture
+        >>> views = read_capture("capture")
+        >>> views[0].image.shape, views[0].T_world_camera.shape
+        ((240, 320, 3), (4, 4))
     """
     path = Path(path)
     if reader:
