@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry import se3
@@ -59,6 +60,19 @@ def test_a_quaternion_and_its_negative_are_one_rotation_and_come_back(q):
     back = se3.matrix_to_quat(R)
     assert back[0] >= -1e-12
     assert abs(back @ q) == pytest.approx(1.0, abs=1e-9)
+
+
+@given(poses)
+def test_a_pose_is_its_rotation_and_its_translation(T):
+    np.testing.assert_array_equal(se3.rigid(T[:3, :3], T[:3, 3]), T)
+
+
+@given(quaternions)
+def test_quaternions_and_matrices_are_those_of_scipy(q):
+    theirs = Rotation.from_quat(q, scalar_first=True)
+    np.testing.assert_allclose(se3.quat_to_matrix(q), theirs.as_matrix(), atol=1e-12)
+    ours, same = se3.matrix_to_quat(theirs.as_matrix()), theirs.as_quat(scalar_first=True)
+    np.testing.assert_allclose(ours * np.sign(ours @ same), same, atol=1e-12)
 
 
 @given(quaternions, quaternions)

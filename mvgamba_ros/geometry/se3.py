@@ -2,12 +2,16 @@
 
 ``T_a_b`` takes points in b to a, so ``T_a_c = T_a_b @ T_b_c``. Quaternions are wxyz everywhere but in ROS messages,
 which are xyzw; the two conversions below are the only place where the order changes.
+
+transforms3d converts quaternions and composes matrices; SciPy interpolates rotations.
 """
 
 from __future__ import annotations
 
 import numpy as np
 from scipy.spatial.transform import Rotation, Slerp
+from transforms3d.affines import compose
+from transforms3d.quaternions import mat2quat, quat2mat
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.types import F64
@@ -17,6 +21,11 @@ OPENCV_FROM_OPENGL: F64 = np.diag([1.0, -1.0, -1.0, 1.0])
 
 RIGID_TOLERANCE = 1e-3
 """How far R^T R may be from the identity: text files round, a scaled or sheared matrix is far outside of this."""
+
+
+def rigid(R: F64, t: F64) -> F64:
+    """The transform (4, 4) of a rotation (3, 3) and a translation (3,)."""
+    return np.asarray(compose(t, R, np.ones(3)), dtype=np.float64)
 
 
 def check_rigid(T: F64, what: str = "pose") -> F64:
@@ -41,10 +50,7 @@ def check_rigid(T: F64, what: str = "pose") -> F64:
             "poses must be rigid, without scale, shear or mirroring",
         )
     U, _, Vt = np.linalg.svd(R)
-    rigid = np.eye(4)
-    rigid[:3, :3] = U @ Vt
-    rigid[:3, 3] = T[:3, 3]
-    return rigid
+    return rigid(U @ Vt, T[:3, 3])
 
 
 def inverse(T: F64) -> F64:
@@ -78,23 +84,23 @@ def look_at(eye: F64, target: F64, up: F64 | tuple[float, float, float] = (0.0, 
     if np.linalg.norm(x) < 1e-6:
         x = np.cross(z, np.eye(3)[int(np.argmin(np.abs(z)))])
     x /= np.linalg.norm(x)
-    T = np.eye(4)
-    T[:3, :3] = np.stack([x, np.cross(z, x), z], axis=1)
-    T[:3, 3] = eye
-    return T
+    return rigid(np.stack([x, np.cross(z, x), z], axis=1), eye)
 
 
 def matrix_to_quat(R: F64) -> F64:
-    """Rotations (3, 3) or (N, 3, 3) to unit quaternions wxyz, w >= 0."""
-    return Rotation.from_matrix(R).as_quat(canonical=True, scalar_first=True)
+    """Rotations (..., 3, 3) to unit quaternions (..., 4) wxyz, w >= 0."""
+    quats = [mat2quat(matrix) for matrix in np.reshape(R, (-1, 3, 3))]
+    return np.reshape(quats, (*np.shape(R)[:-2], 4)).astype(np.float64)
 
 
 def quat_to_matrix(q_wxyz: F64) -> F64:
-    """Quaternions wxyz (4,) or (N, 4), of any length but zero, to rotations. Raises BAD_POSE on zero or NaN."""
+    """Quaternions wxyz (..., 4), of any length but zero, to rotations (..., 3, 3). Raises BAD_POSE on zero or NaN."""
     q = np.asarray(q_wxyz, dtype=np.float64)
-    if not np.isfinite(q).all() or (np.linalg.norm(q, axis=-1) < 1e-9).any():
+    length = np.linalg.norm(q, axis=-1, keepdims=True)
+    if not np.isfinite(q).all() or (length < 1e-9).any():
         raise ReconstructionError(ErrorCode.BAD_POSE, f"quaternion {q.tolist()}: zero or not finite, no rotation")
-    return Rotation.from_quat(q, scalar_first=True).as_matrix()
+    matrices = [quat2mat(unit) for unit in np.reshape(q / length, (-1, 4))]
+    return np.reshape(matrices, (*q.shape[:-1], 3, 3)).astype(np.float64)
 
 
 def wxyz_to_xyzw(q: F64) -> F64:
@@ -110,7 +116,4 @@ def xyzw_to_wxyz(q: F64) -> F64:
 def interpolate(T0: F64, T1: F64, s: float) -> F64:
     """The pose at ``s`` in [0, 1] between two: translation linear, rotation along the shorter arc."""
     rotations = Rotation.from_matrix(np.stack([T0[:3, :3], T1[:3, :3]]))
-    T = np.eye(4)
-    T[:3, :3] = Slerp([0.0, 1.0], rotations)(s).as_matrix()
-    T[:3, 3] = (1.0 - s) * T0[:3, 3] + s * T1[:3, 3]
-    return T
+    return rigid(Slerp([0.0, 1.0], rotations)(s).as_matrix(), (1.0 - s) * T0[:3, 3] + s * T1[:3, 3])

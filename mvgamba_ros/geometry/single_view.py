@@ -6,6 +6,7 @@ import numpy as np
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.rays import rays
+from mvgamba_ros.geometry.se3 import rigid
 from mvgamba_ros.types import F64, Box, View
 
 
@@ -43,9 +44,8 @@ def guess_box(view: View, support_height: float | None) -> Box:
     width = _width(view, middle)
     side = np.cross(ahead, [0.0, 0.0, 1.0] if abs(ahead[2]) < 0.9 else [0.0, 1.0, 0.0])
     side /= np.linalg.norm(side)
-    T = np.eye(4)
-    T[:3, :3] = np.stack([ahead, side, np.cross(ahead, side)], axis=1)
-    T[:3, 3] = middle + ahead * (first + width / 2.0 - middle @ ahead)
+    center = middle + ahead * (first + width / 2.0 - middle @ ahead)
+    T = rigid(np.stack([ahead, side, np.cross(ahead, side)], axis=1), center)
     reach = 4.0 * np.linalg.norm(origin - middle)  # across, the silhouette bounds it
     return Box(T, np.array([width, reach, reach]))
 

@@ -10,7 +10,7 @@ import itertools
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from mvgamba_ros.geometry.se3 import OPENCV_FROM_OPENGL
+from mvgamba_ros.geometry.se3 import OPENCV_FROM_OPENGL, rigid
 from mvgamba_ros.sim.engine import mujoco
 from mvgamba_ros.sim.scene import CAMERA, HOME
 from mvgamba_ros.types import F64
@@ -103,10 +103,7 @@ class Kinematics:
 
 def optical_pose(data: mujoco.MjData, camera: int) -> F64:
     """``T_world_camera`` (4, 4), OpenCV optical, of MuJoCo's camera (which looks along -z with y up)."""
-    T = np.eye(4)
-    T[:3, :3] = data.cam_xmat[camera].reshape(3, 3)
-    T[:3, 3] = data.cam_xpos[camera]
-    return T @ OPENCV_FROM_OPENGL
+    return rigid(data.cam_xmat[camera].reshape(3, 3), data.cam_xpos[camera]) @ OPENCV_FROM_OPENGL
 
 
 def pose_error(T_from: F64, T_to: F64) -> F64:

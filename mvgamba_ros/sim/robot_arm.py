@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
-from mvgamba_ros.geometry.se3 import check_rigid, inverse
+from mvgamba_ros.geometry.se3 import check_rigid, inverse, rigid
 from mvgamba_ros.sim.engine import mujoco
 from mvgamba_ros.sim.kinematics import DOF, Kinematics, optical_pose
 from mvgamba_ros.sim.scene import CAMERA, FINGERS, HOME, Scene, build
@@ -162,10 +162,7 @@ class SimulatedArm:
         return list(geoms.values())
 
     def _pose(self, body: int) -> F64:
-        T = np.eye(4)
-        T[:3, :3] = self.data.xmat[body].reshape(3, 3)
-        T[:3, 3] = self.data.xpos[body]
-        return T
+        return rigid(self.data.xmat[body].reshape(3, 3), self.data.xpos[body])
 
     def _has_joint(self, body: int) -> bool:
         return bool(self.model.body_jntnum[body] > 0)

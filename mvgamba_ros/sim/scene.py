@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from transforms3d.quaternions import axangle2quat, qmult
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.sim.engine import mujoco
@@ -30,6 +31,8 @@ TABLE_CENTER = (0.4, 0.0)
 FLOOR_HEIGHT = -0.75
 MAT_SIZE = (0.297, 0.21, 0.0003)
 """A4, metres. Things do not feel it: it is as thick as they sink in."""
+
+X, Z = (1.0, 0.0, 0.0), (0.0, 0.0, 1.0)
 
 VISIBLE, HIDDEN = 1, 3
 """MuJoCo's groups: what the arm looks like, and the coarser hulls it collides with, which it does not render."""
@@ -105,7 +108,7 @@ def _wrist_camera(spec: mujoco.MjSpec, scene: Scene) -> None:
     hand.add_camera(
         name=CAMERA,
         pos=CAMERA_POSITION,
-        quat=[0.0, np.sqrt(0.5), np.sqrt(0.5), 0.0],
+        quat=qmult(axangle2quat(X, np.pi), axangle2quat(Z, -np.pi / 2)),
         fovy=np.rad2deg(scene.fovy),
         resolution=[scene.width, scene.height],
     )
@@ -191,9 +194,7 @@ def _surroundings(spec: mujoco.MjSpec, scene: Scene) -> None:
 def _object(spec: mujoco.MjSpec, scene: Scene) -> None:
     shipped = object_spec(scene.object_name)
     spec.assets = shipped.assets  # attaching a body leaves the files held in memory behind
-    place = spec.worldbody.add_frame(
-        pos=[*scene.object_xy, 0.0], quat=[np.cos(scene.object_yaw / 2), 0.0, 0.0, np.sin(scene.object_yaw / 2)]
-    )
+    place = spec.worldbody.add_frame(pos=[*scene.object_xy, 0.0], quat=axangle2quat(Z, scene.object_yaw))
     source = shipped.body("object")
     source.pos = [0.0, 0.0, 0.0]
     for site in list(shipped.sites):

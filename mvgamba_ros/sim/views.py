@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+from transforms3d.axangles import axangle2mat
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
-from mvgamba_ros.geometry.se3 import look_at
+from mvgamba_ros.geometry.se3 import look_at, rigid
 from mvgamba_ros.sim.kinematics import Kinematics
 from mvgamba_ros.types import F64
 
@@ -60,6 +61,4 @@ def orbit(target: F64, azimuth: float, elevation: float, distance: float, roll: 
     a, e, r = np.deg2rad([azimuth, elevation, roll])
     direction = np.array([np.cos(e) * np.cos(a), np.cos(e) * np.sin(a), np.sin(e)])
     T = look_at(np.asarray(target) + distance * direction, np.asarray(target))
-    turn = np.eye(4)
-    turn[:2, :2] = [[np.cos(r), -np.sin(r)], [np.sin(r), np.cos(r)]]
-    return T @ turn
+    return T @ rigid(axangle2mat([0.0, 0.0, 1.0], r), np.zeros(3))

@@ -10,7 +10,7 @@ from sensor_msgs.msg import CameraInfo
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.camera import check_camera
-from mvgamba_ros.geometry.se3 import check_rigid, matrix_to_quat, quat_to_matrix, wxyz_to_xyzw
+from mvgamba_ros.geometry.se3 import check_rigid, matrix_to_quat, quat_to_matrix, rigid, wxyz_to_xyzw
 from mvgamba_ros.types import F64, Camera, DistortionModel
 
 UNIT_QUATERNION_TOLERANCE = 0.01
@@ -28,10 +28,7 @@ def matrix_from(position: Point | Vector3, orientation: Quaternion, what: str) -
             f"{what}: position {t.tolist()}, quaternion xyzw {np.roll(q, -1).tolist()} of length {length:g}: "
             "must be finite and of length 1",
         )
-    T = np.eye(4)
-    T[:3, :3] = quat_to_matrix(q)
-    T[:3, 3] = t
-    return check_rigid(T, what)
+    return check_rigid(rigid(quat_to_matrix(q), t), what)
 
 
 def pose_to_matrix(pose: Pose, what: str = "pose") -> F64:
