@@ -1,0 +1,43 @@
+"""The range of a setting, declared with it and checked wherever it is set."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import field, fields
+from typing import Any
+
+from mvgamba_ros.errors import ErrorCode, ReconstructionError
+
+
+def bounded(default: Any, low: float, high: float) -> Any:
+    """A dataclass field of that default whose values lie in [``low``, ``high``]; see `check_bounds`."""
+    return field(default=default, metadata={"low": low, "high": high})
+
+
+def check_bounds(settings: Any, prefix: str = "") -> None:
+    """Checks the fields of a dataclass instance that declare a range; whole numbers where the default is one.
+
+    ``prefix`` goes before the names in messages, e.g. "surface.". Raises BAD_OPTION naming field, value and range.
+    """
+    for row in fields(settings):
+        low, high = row.metadata.get("low"), row.metadata.get("high")
+        if low is None or high is None:
+            continue
+        value, whole = getattr(settings, row.name), isinstance(row.default, int)
+        right = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
+        if not right or not low <= value <= high:  # a NaN is in no range
+            kind = "whole number" if whole else "number"
+            raise ReconstructionError(
+                ErrorCode.BAD_OPTION,
+                f"{prefix}{row.name} {value!r} must be a {kind}, {range_text(low, high)}",
+            )
+
+
+def range_text(low: float, high: float) -> str:
+    """E.g. "16 to 1000000", "0 or more"."""
+    return f"{number_text(low)} or more" if math.isinf(high) else f"{number_text(low)} to {number_text(high)}"
+
+
+def number_text(value: float) -> str:
+    """Without an exponent where it is whole: 1000000, 0.01."""
+    return str(int(value)) if float(value).is_integer() else f"{value:g}"

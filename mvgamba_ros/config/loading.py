@@ -1,0 +1,240 @@
+"""Settings from a YAML file and from ``KEY=VALUE`` changes, checked against a tree of frozen dataclasses.
+
+OmegaConf parses, merges and checks the types; it is imported on the first call.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import typing
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import MISSING, fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+from mvgamba_ros.config.bounds import check_bounds
+from mvgamba_ros.errors import ErrorCode, ReconstructionError
+
+T = TypeVar("T")
+
+
+def load_config(cls: type[T], file: str | Path | None = None, changes: Sequence[str] = ()) -> T:
+    """An instance of the dataclass ``cls``: its defaults, then the YAML ``file``, then ``changes`` in their order.
+
+    A change is "key=value" or "section.key=value", the value in YAML ("4e-4", "[1, 2]", "{4: 0.5}"). Fields may be
+    numbers, text, booleans, None, lists, tuples, mappings, and dataclasses of these. A mapping replaces the default
+    one; a section changes only the keys that it names.
+
+    Args:
+        cls: A dataclass. Fields without a default must be set by ``file`` or ``changes``.
+        file: Path of a YAML file with a mapping of settings, or None.
+        changes: What follows ``--set`` on a command line.
+
+    Returns:
+        The instance, its ranges checked (`mvgamba_ros.config.bounds`).
+
+    Raises:
+        ReconstructionError: BAD_OPTION for a file that cannot be read, an unknown key, a value of another type or out
+            of range; the message names where it stands, key, value and what would be right.
+
+    Example:
+        >>> load_config(ReconstructionConfig, None, ["quality.low_iou=0.8"])  # doctest: +SKIP
+    """
+    from omegaconf import OmegaConf
+    from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+
+    layers = [] if file is None else [(str(file), _read(Path(file)))]
+    layers += [(f"--set {change}", _parse(change)) for change in changes]
+    config = OmegaConf.structured(cls)
+    for source, values in layers:
+        try:
+            config = OmegaConf.merge(config, values)
+        except OmegaConfBaseException:
+            _raise_for_leaf(cls, config, source, values)
+    try:
+        loaded = OmegaConf.to_object(config)
+    except MissingMandatoryValue as error:
+        raise _bad(f"{error.full_key} is not set: set it in the config file, or by --set KEY=VALUE") from error
+    except OmegaConfBaseException as error:  # an interpolation that leads nowhere
+        raise _bad(f"{error.full_key}: {str(error).splitlines()[0]}") from error
+    return _finish(loaded, [values for _, values in layers], "")
+
+
+def _bad(message: str) -> ReconstructionError:
+    return ReconstructionError(ErrorCode.BAD_OPTION, message)
+
+
+def _read(file: Path) -> dict[Any, Any]:
+    from omegaconf import OmegaConf
+
+    try:
+        values = OmegaConf.to_container(OmegaConf.load(file.expanduser()))
+    except OSError as error:
+        raise _bad(f"config file {file}: {error.strerror}: give the path of a YAML file") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise _bad(f"config file {file} is not YAML: {error}") from error
+    if not isinstance(values, dict):
+        raise _bad(f"config file {file} holds a list: write a mapping, one 'key: value' a line")
+    return values
+
+
+def _parse(change: str) -> dict[Any, Any]:
+    from omegaconf import OmegaConf
+
+    key, equals, _ = change.partition("=")
+    if not equals or not key.strip():
+        raise _bad(f"--set {change}: write it as KEY=VALUE, sections by dots, e.g. segmentation.smoothness=2.0")
+    try:
+        values = OmegaConf.to_container(OmegaConf.from_dotlist([change]))
+    except yaml.YAMLError as error:
+        raise _bad(f"--set {change}: the value is not YAML; put quotes around it: {error}") from error
+    assert isinstance(values, dict)
+    return values
+
+
+def _raise_for_leaf(cls: type, config: Any, source: str, values: Mapping[Any, Any]) -> typing.NoReturn:
+    """Raises for the first value of ``values`` that cannot be merged into ``config`` by itself."""
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    for path, value in _leaves(values):
+        layer: Any = value
+        for key in reversed(path):
+            layer = {key: layer}
+        try:
+            OmegaConf.merge(config, layer)
+        except OmegaConfBaseException as error:
+            raise _bad(f"{source}: {_explain(cls, path, value)}") from error
+    raise _bad(f"{source}: cannot be merged into {cls.__name__}")
+
+
+def _leaves(values: Mapping[Any, Any], prefix: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], Any]]:
+    for key, value in values.items():
+        if isinstance(value, Mapping) and value:
+            yield from _leaves(value, (*prefix, key))
+        else:
+            yield (*prefix, key), value
+
+
+def _explain(cls: type, path: Sequence[Any], value: Any) -> str:
+    """Why ``value`` cannot stand at ``path`` of the dataclass ``cls``, and what can."""
+    hint: Any = cls
+    for index, key in enumerate(path):
+        section = _section(hint)
+        if section is None:
+            break
+        hints = typing.get_type_hints(section)
+        if key not in {row.name for row in fields(section)}:
+            return _unknown(cls, section, [str(part) for part in path[: index + 1]])
+        hint = hints[key]
+    return f"{'.'.join(map(str, path))} {value!r} is of a wrong type: give {_kind(hint)}"
+
+
+def _unknown(cls: type, section: type, path: Sequence[str]) -> str:
+    """Names the settings whose last name is nearest, wherever they are, else all of the section."""
+    everywhere = list(_names(cls))
+    by_last: dict[str, list[str]] = {}
+    for name in everywhere:
+        by_last.setdefault(name.rpartition(".")[2], []).append(name)
+    here = [row.name for row in fields(section)]
+    near = [full for last in difflib.get_close_matches(path[-1], by_last, n=3) for full in by_last[last]]
+    prefix = "".join(f"{part}." for part in path[:-1])
+    text = f"there is no setting '{'.'.join(path)}'"
+    if near:
+        return f"{text}: did you mean {', '.join(near)}?"
+    return f"{text}: there are {', '.join(prefix + name for name in here)}" if here else text
+
+
+def _names(cls: type, prefix: str = "") -> Iterator[str]:
+    """The dotted names of all sections and settings of a dataclass."""
+    hints = typing.get_type_hints(cls)
+    for row in fields(cls):
+        yield prefix + row.name
+        section = _section(hints[row.name])
+        if section is not None:
+            yield from _names(section, f"{prefix}{row.name}.")
+
+
+def _section(hint: Any) -> type | None:
+    """The dataclass that a type hint stands for, if it does; also of an optional one."""
+    candidates = [hint, *(typing.get_args(hint) if type(None) in typing.get_args(hint) else ())]
+    return next((kind for kind in candidates if isinstance(kind, type) and is_dataclass(kind)), None)
+
+
+def _kind(hint: Any) -> str:
+    """What a value of a type is called in a message."""
+    words = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+    if hint in words:
+        return words[hint]
+    section = _section(hint)
+    if section is not None:
+        return f"a section of {', '.join(row.name for row in fields(section))}"
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (list, tuple):
+        few = "" if origin is list or Ellipsis in arguments else f" of {len(arguments)}"
+        return f"a list{few}, each {_kind(arguments[0])}"
+    if origin is dict:
+        return f"a mapping from {_kind(arguments[0])} to {_kind(arguments[1])}, as {{key: value}}"
+    if type(None) in arguments:
+        return " or ".join("null" if kind is type(None) else _kind(kind) for kind in arguments)
+    return str(hint)
+
+
+def _finish(settings: Any, layers: Sequence[Mapping[Any, Any]], prefix: str) -> Any:
+    """What OmegaConf leaves to do: elements of lists get their types, a mapping that was set replaces the default one,
+    NaN and values out of range are refused. ``layers`` hold what was set in this section, the last one wins."""
+    hints, changed = typing.get_type_hints(type(settings)), {}
+    for row in fields(settings):
+        value, name = getattr(settings, row.name), f"{prefix}{row.name}"
+        given = [layer[row.name] for layer in layers if row.name in layer]
+        if is_dataclass(value):
+            changed[row.name] = _finish(value, [layer for layer in given if isinstance(layer, Mapping)], f"{name}.")
+        elif isinstance(value, dict) and given and isinstance(given[-1], Mapping):
+            changed[row.name] = {key: value[key] for key in given[-1]}
+        elif isinstance(value, (list, tuple, float)):
+            changed[row.name] = _typed(value, hints[row.name], name)
+    result = replace(settings, **changed)
+    check_bounds(result, prefix)
+    return result
+
+
+def _typed(value: Any, hint: Any, name: str) -> Any:
+    """``value`` as its hint wants it, also inside lists and tuples, whose elements OmegaConf does not all check."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    section = _section(hint)
+    if section is not None and isinstance(value, Mapping):
+        return _element(section, value, name)
+    if origin in (list, tuple):
+        given = value if isinstance(value, (list, tuple)) else ()
+        kinds = arguments if origin is tuple and Ellipsis not in arguments else arguments[:1] * len(given)
+        right = given is value and len(kinds) == len(given)
+        if right:
+            return origin(_typed(v, k, f"{name}[{i}]") for i, (v, k) in enumerate(zip(given, kinds, strict=True)))
+    elif hint is float:
+        right = isinstance(value, (int, float)) and not isinstance(value, bool) and not math.isnan(value)
+        if right:
+            return float(value)
+    else:
+        right = hint not in (int, str, bool) or type(value) is hint
+    if not right:
+        raise _bad(f"{name} {value!r} is of a wrong type: give {_kind(hint)}")
+    return value
+
+
+def _element(section: type, values: Mapping[Any, Any], name: str) -> Any:
+    """A dataclass inside a list."""
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    known = {row.name for row in fields(section)}
+    needed = {row.name for row in fields(section) if row.default is MISSING and row.default_factory is MISSING}
+    for key in [*(set(values) - known), *(needed - set(values))]:
+        raise _bad(f"{name}.{key}: {'unknown' if key in values else 'missing'}; there are {', '.join(sorted(known))}")
+    try:
+        loaded = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(section), dict(values)))
+    except OmegaConfBaseException as error:
+        raise _bad(f"{name}: {str(error).splitlines()[0]}") from error
+    return _finish(loaded, [values], f"{name}.")

@@ -1,0 +1,149 @@
+# mypy: no-check-untyped-defs
+"""Settings come from defaults, a YAML file and changes; what does not fit is named with its key and what would fit."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from mvgamba_ros.config import ReconstructionConfig
+from mvgamba_ros.config.bounds import bounded
+from mvgamba_ros.config.loading import load_config
+from mvgamba_ros.errors import ErrorCode, ReconstructionError
+
+
+@dataclass(frozen=True)
+class Fit:
+    rate: float = 0.5
+    steps: int = bounded(3, 1, 100)
+    weight: float = bounded(1.0, 0.0, 10.0)
+    levels: tuple[int, ...] = (1, 2)
+    span: tuple[float, float] = (0.5, 1.0)
+
+
+@dataclass(frozen=True)
+class Stage:
+    data: str
+    fit: Fit = field(default_factory=Fit)
+
+
+@dataclass(frozen=True)
+class Run:
+    name: str
+    fit: Fit = field(default_factory=Fit)
+    second: Fit | None = None
+    start: str | None = None
+    only: list[str] = field(default_factory=list)
+    counts: dict[int, float] = field(default_factory=lambda: {1: 0.5, 2: 0.5})
+    spans: tuple[tuple[float, float], ...] = ((0.0, 1.0),)
+    stages: tuple[Stage, ...] = ()
+    fast: bool = False
+
+
+@pytest.fixture
+def file(tmp_path):
+    def write(text: str) -> Path:
+        path = tmp_path / "run.yaml"
+        path.write_text(text)
+        return path
+
+    return write
+
+
+def test_without_file_and_changes_the_defaults_hold():
+    assert load_config(Fit) == Fit()
+    assert load_config(ReconstructionConfig) == ReconstructionConfig()
+
+
+def test_a_file_changes_what_it_names_and_a_change_wins_over_it(file):
+    path = file("name: a\nstart: x.pt\nfit: {steps: 5, levels: [4, 5, 6]}\nsecond: {rate: 2}\nonly: [head]\n")
+    loaded = load_config(Run, path, ["fit.steps=7", "fit.rate=4e-4", "start=null", "fast=true"])
+    fit = Fit(rate=4e-4, steps=7, levels=(4, 5, 6))
+    assert loaded == Run("a", fit=fit, second=Fit(rate=2.0), start=None, only=["head"], fast=True)
+    hash(loaded.fit)  # tuples stay tuples, so that a section can key a cache
+
+
+def test_a_mapping_replaces_the_default_one(file):
+    assert load_config(Run, file("name: a\ncounts: {4: 1}\n")).counts == {4: 1.0}
+    assert load_config(Run, None, ["name=a", "counts={4: 1, 8: 2}"]).counts == {4: 1.0, 8: 2.0}
+    assert load_config(Run, None, ["name=a"]).counts == {1: 0.5, 2: 0.5}
+
+
+def test_sections_in_a_list_are_built_and_checked_too(file):
+    loaded = load_config(Run, file("name: a\nstages: [{data: x}, {data: y, fit: {span: [1, 2]}}]\nspans: [[1, 2]]\n"))
+    assert loaded.stages == (Stage("x"), Stage("y", Fit(span=(1.0, 2.0)))) and loaded.spans == ((1.0, 2.0),)
+    hash(loaded.stages)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("fit.step=4", ["fit.step", "did you mean fit.steps"]),
+        ("steps=4", ["'steps'", "did you mean fit.steps, second.steps"]),
+        ("fit.zebra=4", ["fit.zebra", "fit.rate, fit.steps"]),
+        ("fitt.steps=4", ["'fitt'", "did you mean fit"]),
+        ("fit.steps=3.5", ["fit.steps 3.5", "a whole number"]),
+        ("fit.steps=true", ["fit.steps True", "a whole number"]),
+        ("fit.rate=fast", ["fit.rate 'fast'", "a number"]),
+        ("fit.rate=.nan", ["fit.rate nan", "a number"]),
+        ("fit.rate=null", ["fit.rate None", "a number"]),
+        ("fit.rate", ["fit.rate", "KEY=VALUE"]),
+        ("fit.rate=[1", ["fit.rate=[1", "not YAML"]),
+        ("fit=4", ["fit 4", "a section of rate, steps"]),
+        ("fit.span=[1, 2, 3]", ["fit.span", "a list of 2, each a number"]),
+        ("fit.levels=[1, x]", ["fit.levels", "a list, each a whole number"]),
+        ("counts.4=1.0", ["counts.4", "{key: value}"]),
+        ("spans=[[1, 2], [3]]", ["spans[1] [3]", "a list of 2, each a number"]),
+        ("stages=[{data: x, fitt: 1}]", ["stages[0].fitt", "data, fit"]),
+        ("stages=[{fit: {steps: 2}}]", ["stages[0].data", "missing"]),
+        ("stages=[{data: x, fit: {steps: 0}}]", ["stages[0].fit.steps 0", "1 to 100"]),
+        ("fast=maybe", ["fast 'maybe'", "true or false"]),
+        ("fit.steps=101", ["fit.steps 101", "1 to 100"]),
+        ("fit.weight=-1", ["fit.weight -1.0", "0 to 10"]),
+        ("name=${nowhere}", ["nowhere"]),
+    ],
+)
+def test_what_does_not_fit_is_named_with_what_would(change, words):
+    with pytest.raises(ReconstructionError) as caught:
+        load_config(Run, None, ["name=a", change])
+    assert caught.value.code is ErrorCode.BAD_OPTION
+    for word in words:
+        assert word in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("name: a\nfit: {steps: x}\n", ["run.yaml", "fit.steps 'x'", "a whole number"]),
+        ("name: a\nfi: {steps: 3}\n", ["run.yaml", "'fi'", "did you mean fit"]),
+        ("fit: {steps: 3}\n", ["name is not set", "--set"]),
+        ("- name\n", ["run.yaml", "list"]),
+        ("name: [\n", ["run.yaml", "not YAML"]),
+        ("name: a\nname: b\n", ["run.yaml", "name"]),
+    ],
+)
+def test_a_wrong_file_is_named_with_key_and_value(file, text, words):
+    with pytest.raises(ReconstructionError) as caught:
+        load_config(Run, file(text))
+    assert caught.value.code is ErrorCode.BAD_OPTION
+    for word in words:
+        assert word in caught.value.message
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(ReconstructionError, match=r"none\.yaml: No such file") as caught:
+        load_config(Run, tmp_path / "none.yaml")
+    assert caught.value.code is ErrorCode.BAD_OPTION
+
+
+def test_an_empty_file_changes_nothing(file):
+    assert load_config(Fit, file("# nothing\n")) == Fit()
+
+
+def test_the_parser_is_loaded_when_it_is_used():
+    code = "import sys, mvgamba_ros.config.loading\nassert 'omegaconf' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[1])
