@@ -21,9 +21,10 @@ from mvgamba_ros.geometry.boxes import axis_parallel_box
 from mvgamba_ros.io.mesh_files import read_mesh
 from mvgamba_ros.io.results import write_results
 from mvgamba_ros.io.transforms_json import read_capture
-from mvgamba_ros.options import DEFAULT_METHOD, METHODS, SEGMENTERS, Options
+from mvgamba_ros.options import Options
 from mvgamba_ros.pipeline import reconstruct
 from mvgamba_ros.preview import preview
+from mvgamba_ros.registry import available
 from mvgamba_ros.types import Bool, Box, Prompts
 
 
@@ -32,9 +33,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("captures", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--views", default="transforms.json")
-    parser.add_argument("--method", choices=METHODS, default=DEFAULT_METHOD)
+    parser.add_argument("--method", choices=available("methods"), default=Options.method)
     parser.add_argument("--checkpoint", default="")
-    parser.add_argument("--segmenter", choices=SEGMENTERS, default="classical")
+    parser.add_argument("--segmenter", choices=available("segmenters"), default=Options.segmenter)
     parser.add_argument("--masks", action="store_true", help="the captures' own masks")
     parser.add_argument("--roi-scale", type=float, help="region of interest, in multiples of the truth's bounds")
     parser.add_argument("--support-height", type=float)

@@ -29,8 +29,9 @@ from mvgamba_ros.errors import ReconstructionError
 from mvgamba_ros.evaluation.captures import mean_scores
 from mvgamba_ros.evaluation.novel_view import cut_target, picture_scores, show_gaussians, show_mesh
 from mvgamba_ros.metrics.shape import shape_errors, surface_points
-from mvgamba_ros.options import DEFAULT_METHOD, METHODS, Options
+from mvgamba_ros.options import Options
 from mvgamba_ros.pipeline import reconstruct
+from mvgamba_ros.registry import available
 from mvgamba_ros.rendering.mesh_raycaster import Raycaster
 from mvgamba_ros.synthesis.shards import Shards
 from mvgamba_ros.training.batch import INPUT_VIEWS
@@ -46,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("data", type=Path, help="a folder written by `mvgamba data render`")
     parser.add_argument("--views", type=int, default=4, help="input views of each object, 1 to 8")
     parser.add_argument("--objects", type=int, default=48)
-    parser.add_argument("--method", choices=METHODS, default=DEFAULT_METHOD)
+    parser.add_argument("--method", choices=available("methods"), default=Options.method)
     parser.add_argument("--checkpoint", default="", help="weights of mvgamba; those in the package when not given")
     parser.add_argument("--refine", action="store_true")
     args = parser.parse_args(argv)

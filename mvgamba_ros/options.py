@@ -2,33 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from mvgamba_ros.config import ReconstructionConfig
-from mvgamba_ros.errors import ErrorCode, ReconstructionError
-from mvgamba_ros.registry import available
+from mvgamba_ros.config.bounds import check_bounds
+from mvgamba_ros.config.rows import check_choices, option, rows
+from mvgamba_ros.registry import BUILT_IN, available
 from mvgamba_ros.types import Prompts
-
-METHODS = available("methods")
-DEFAULT_METHOD = "mvgamba"
-SEGMENTERS = available("segmenters")
-DEVICES = ("auto", "cpu", "cuda")
 
 
 @dataclass(frozen=True)
 class Options:
-    """Options of `mvgamba_ros.pipeline.reconstruct`. Raises BAD_OPTION, naming value and range.
+    """Options of `mvgamba_ros.reconstruct`.
 
-    ``segmenter``: "masks" takes the silhouettes that the views bring and needs one in each. With ``use_masks`` those
-    of views that bring one are kept and only the others are segmented.
-    ``refine``: lay the Gaussians on the mesh and fit them to the views, for new views 3.6 dB better
-    (MODEL_CARD.md); the mesh stays as it is.
-    ``max_faces``: of the mesh; planners slow down far above 5,000. ``convex_hull``: answer the mesh's convex hull.
-    ``min_views``: fewer are refused. ``hull_resolution``: voxels along the object's longest side; up to twice as many
-    where it is long or flat.
-    ``checkpoint``, ``sam_checkpoint``: files of weights; empty means the one that ships, or none.
-    ``device``: where the network runs; "auto" is the GPU where torch sees one and mamba-ssm is installed, else the CPU.
-    ``config``: the numbers of every stage, see `mvgamba_ros.config`.
+    Each `option` is a flag of the commands and a parameter of the node too, with the same name, default and range.
+    The other fields hold for one call.
+
+    Args:
+        prompts: Where the object is.
+        use_masks: Keep the silhouettes of views that bring one and segment only the others. With the segmenter
+            "masks" every view must bring one.
+        config: The numbers of every stage, see `mvgamba_ros.config`.
+
+    Raises:
+        ReconstructionError: BAD_OPTION for a value out of its range or not among its choices, which it names.
 
     Example:
         >>> from mvgamba_ros import Options, Prompts
@@ -37,36 +36,59 @@ class Options:
         ('mvgamba', 'classical')
     """
 
-    method: str = DEFAULT_METHOD
-    segmenter: str = "classical"
+    method: str = option(
+        "mvgamba", "Reconstructor", choices=tuple(BUILT_IN["methods"]), extended_by=lambda: available("methods")
+    )
+    segmenter: str = option(
+        "classical",
+        "Finds the object in the images; masks: takes the silhouettes that come with them",
+        choices=tuple(BUILT_IN["segmenters"]),
+        extended_by=lambda: available("segmenters"),
+    )
     use_masks: bool = False
     prompts: Prompts = field(default_factory=Prompts)
-    refine: bool = True
-    max_faces: int = 5000
-    convex_hull: bool = False
-    min_views: int = 1
-    cloud_points: int = 20_000
-    hull_resolution: int = 128
-    checkpoint: str = ""
-    sam_checkpoint: str = ""
-    device: str = "auto"
+    refine: bool = option(
+        True, "Lay Gaussians on the mesh and fit them to the views: new views 3.6 dB better, the mesh unchanged"
+    )
+    max_faces: int = option(
+        5000, "Faces of the mesh at most; planners slow down far above 5000", low=16, high=1_000_000
+    )
+    convex_hull: bool = option(False, "Replace the mesh by its convex hull")
+    min_views: int = option(1, "Fewest views a reconstruction is made from; below 3 its quality is low", low=1, high=64)
+    cloud_points: int = option(20_000, "Points of the cloud", low=100, high=5_000_000)
+    hull_resolution: int = option(
+        128,
+        "Voxels along the object's longest side, up to twice as many where it is long or flat",
+        low=16,
+        high=512,
+    )
+    checkpoint: str = option("", "File of the method's weights; empty: the ones that ship")
+    sam_checkpoint: str = option("", "File of Segment Anything's weights (ViT-B, L or H), for segmenter sam")
+    device: str = option(
+        "auto",
+        "Where the network runs: cpu, cuda or cuda:N; auto: the GPU where torch sees one and mamba-ssm is installed",
+    )
     config: ReconstructionConfig = field(default_factory=ReconstructionConfig)
 
     def __post_init__(self) -> None:
-        _one_of("method", self.method, METHODS)
-        _one_of("segmenter", self.segmenter, SEGMENTERS)
-        _one_of("device", self.device, DEVICES)
-        _between("max_faces", self.max_faces, 16, 1_000_000)
-        _between("min_views", self.min_views, 1, 64)
-        _between("cloud_points", self.cloud_points, 100, 5_000_000)
-        _between("hull_resolution", self.hull_resolution, 16, 512)
+        check_choices(self)
+        check_bounds(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """All that was chosen as plain JSON values: ``options`` and ``config``."""
+        chosen = {row.name: getattr(self, row.name) for row in rows(self)}
+        return {
+            "options": {**chosen, "use_masks": self.use_masks, "prompts": _prompts_to_dict(self.prompts)},
+            "config": asdict(self.config),
+        }
 
 
-def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise ReconstructionError(ErrorCode.BAD_OPTION, f"{name} '{value}' is not one of {', '.join(allowed)}")
-
-
-def _between(name: str, value: int, low: int, high: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise ReconstructionError(ErrorCode.BAD_OPTION, f"{name} {value!r} must be a whole number, {low} to {high}")
+def _prompts_to_dict(prompts: Prompts) -> Mapping[str, Any]:
+    """Metres, pixels, (4, 4) row by row; views by index."""
+    roi = prompts.roi
+    return {
+        "roi": None if roi is None else {"T_world_box": roi.T_world_box.tolist(), "size_m": roi.size.tolist()},
+        "pixel_boxes": {view: [float(x) for x in box] for view, box in prompts.pixel_boxes.items()},
+        "points": {view: points.tolist() for view, points in prompts.points.items()},
+        "support_height_m": None if prompts.support_height is None else float(prompts.support_height),
+    }

@@ -128,6 +128,7 @@ def reconstruct(
         gaussians=shape.gaussians,
         support_height=prompts.support_height,
         notes=tuple(notes),
+        settings=options.to_dict(),
     )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -255,6 +255,7 @@ class Reconstruction:
         gaussians: The Gaussians of a method that makes them.
         support_height: World z of the support plane that was used, given or estimated; None where none was.
         notes: What was assumed or estimated on the way, in words.
+        settings: The ``options`` and the ``config`` that were used, as plain JSON values.
 
     Example:
         >>> from mvgamba_ros import Options, read_capture, reconstruct
@@ -275,3 +276,4 @@ class Reconstruction:
     gaussians: Gaussians | None = None
     support_height: float | None = None
     notes: tuple[str, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)

@@ -49,12 +49,13 @@ def test_parameters_declared_and_in_yaml_and_in_the_readme_are_the_same():
 def test_the_yaml_is_what_ros_would_read_and_every_value_passes_its_own_check():
     import yaml
 
-    from mvgamba_ros.ros.parameters import TABLE, check
+    from mvgamba_ros.config import ReconstructionConfig
+    from mvgamba_ros.ros.parameters import ROWS, parameters_from
 
     given = yaml.safe_load((REPOSITORY / "config" / "reconstruct.yaml").read_text())["/**"]["ros__parameters"]
-    defaults = {p.name: p.default for p in TABLE}
-    check(defaults | given)
-    for parameter in TABLE:
+    defaults = {row.name: row.default for row in ROWS}
+    parameters_from(defaults | given, ReconstructionConfig())
+    for parameter in ROWS:
         if parameter.low is not None and parameter.high is not None:
             assert parameter.low <= given[parameter.name] <= parameter.high
         if parameter.name in given:

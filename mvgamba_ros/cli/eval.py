@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 
-from mvgamba_ros.options import DEFAULT_METHOD, DEVICES, METHODS, SEGMENTERS
+from mvgamba_ros.cli._flags import add_config, add_options, add_prompts, options_from
 
 EXAMPLES = """examples:
   mvgamba eval captures -o out
@@ -18,7 +18,7 @@ EXAMPLES = """examples:
   mvgamba eval captures -o out --masks --counts 2 4 8
       silhouettes as given; from 2, 4 and 8 views
   mvgamba eval captures/temple -o out --roi -0.0736 0.0217 -0.0124 0.0289 0.1819 0.0627
-      no scanned truth: say where the object is
+      no scanned truth: give the box that holds the object
 
 Scores: chamfer, accuracy and completeness in mm (30,000 points on each surface), F@5mm as a fraction, psnr_db, ssim
 and silhouette iou in a square around the object on white, lpips there where the extra `lpips` and its weights are
@@ -44,26 +44,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("captures", metavar="CAPTURES", help="folder of captures, or one capture")
     parser.add_argument("-o", "--out", metavar="OUT", required=True, help="folder for scores.json and the pictures")
     parser.add_argument("--counts", metavar="N", type=int, nargs="+", default=[4], help="numbers of views to see (4)")
-    parser.add_argument("--method", choices=METHODS, default=DEFAULT_METHOD, help="reconstructor (%(default)s)")
-    parser.add_argument("--checkpoint", metavar="FILE", default="", help="weights for the method (the ones that ship)")
-    parser.add_argument("--device", choices=DEVICES, default="auto", help="where the network runs (%(default)s)")
-    parser.add_argument("--segmenter", choices=SEGMENTERS, default="classical", help="finds the object (%(default)s)")
-    parser.add_argument("--masks", action="store_true", help="the same as --segmenter masks")
-    parser.add_argument(
-        "--roi",
-        nargs=6,
-        type=float,
-        metavar=("X0", "Y0", "Z0", "X1", "Y1", "Z1"),
-        help="box that holds the object, metres; without it, around the truth",
-    )
-    parser.add_argument("--support-height", type=float, metavar="Z", help="height of the plane it stands on, metres")
-    parser.add_argument("--max-faces", type=int, metavar="N", default=5000, help="faces of the mesh (%(default)s)")
-    parser.add_argument(
-        "--refine",
-        action=argparse.BooleanOptionalAction,
-        default=True,
-        help="lay the Gaussians on the mesh and fit them to the views: sharper, a little slower (done by default)",
-    )
+    add_prompts(parser, "default: around the truth")
+    add_options(parser)
+    add_config(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -74,34 +57,22 @@ def run(args: argparse.Namespace) -> int:
     from pathlib import Path
 
     import cv2
-    import numpy as np
 
     from mvgamba_ros.errors import ReconstructionError
     from mvgamba_ros.evaluation.captures import evaluate, find_captures, mean_scores, read_case
     from mvgamba_ros.evaluation.picture import contact_sheet
-    from mvgamba_ros.geometry.boxes import axis_parallel_box
     from mvgamba_ros.io.results import check_writable
     from mvgamba_ros.options import Options
-    from mvgamba_ros.types import Prompts
 
-    roi = None if args.roi is None else axis_parallel_box(np.array(args.roi[:3]), np.array(args.roi[3:]))
-    segmenter = "masks" if args.masks else args.segmenter
-    options = Options(
-        method=args.method,
-        segmenter=segmenter,
-        prompts=Prompts(roi=roi, support_height=args.support_height),
-        refine=args.refine,
-        max_faces=args.max_faces,
-        checkpoint=args.checkpoint,
-        device=args.device,
-    )
+    options = options_from(args, Options)
+    truth_roi = options.prompts.roi is None and options.segmenter != "masks"
     out = check_writable(args.out)
     folders = find_captures(Path(args.captures))
     scores: dict[str, dict[str, dict[str, float]]] = {str(count): {} for count in args.counts}
     print(_row("", "views", *COLUMNS.values()))
     failed: dict[str, str] = {}
     for folder in folders:
-        case = read_case(folder, options, roi_from_truth=roi is None and segmenter != "masks")
+        case = read_case(folder, options, roi_from_truth=truth_roi)
         for count in args.counts:
             try:
                 outcome = evaluate(case, count)
@@ -116,8 +87,7 @@ def run(args: argparse.Namespace) -> int:
     means = {count: mean_scores(list(by_name.values())) for count, by_name in scores.items() if by_name}
     for count, mean in means.items():
         print(_row("MEAN", count, *_cells(mean)))
-    settings = {name: value for name, value in vars(args).items() if name not in ("run", "command")}
-    report = {"options": settings, "captures": scores, "failed": failed, "mean": means}
+    report = {"counts": args.counts, **options.to_dict(), "captures": scores, "failed": failed, "mean": means}
     (out / "scores.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     print(f"wrote {out / 'scores.json'} and {sum(len(v) for v in scores.values())} pictures")
     return 1 if failed else 0

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 
-from mvgamba_ros.options import DEFAULT_METHOD, DEVICES, METHODS, SEGMENTERS
+from mvgamba_ros.cli._flags import add_config, add_options, add_prompts, options_from
 
 EXAMPLES = """examples:
   mvgamba reconstruct capture -o out
@@ -20,8 +20,10 @@ EXAMPLES = """examples:
       the object is inside this box and stands on a table at z = 0
   mvgamba reconstruct capture -o out --views transforms_8.json --max-faces 2000
       another list of views in the same folder, a lighter mesh
+  mvgamba config > my.yaml; mvgamba reconstruct capture -o out --config my.yaml --set surface.smoothing_sigma=2.0
+      other settings, from an edited file and one by one
 
-Exit status: 0 done (also when the quality is low: see report.json), 1 failed (one line says why), 2 wrong usage.
+Exit status: 0 done (also when the quality is low: see report.json), 1 failed (one line names the cause), 2 wrong usage.
 """
 
 
@@ -29,57 +31,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("capture", metavar="CAPTURE", help="folder with transforms.json and images")
     parser.add_argument("-o", "--out", metavar="OUT", required=True, help="folder for the results; made if missing")
     parser.add_argument("--views", metavar="FILE", default="", help="list of views (transforms.json)")
-    parser.add_argument("--method", choices=METHODS, default=DEFAULT_METHOD, help="reconstructor (%(default)s)")
-    parser.add_argument("--checkpoint", metavar="FILE", default="", help="weights for the method (the ones that ship)")
-    parser.add_argument("--device", choices=DEVICES, default="auto", help="where the network runs (%(default)s)")
-    parser.add_argument("--segmenter", choices=SEGMENTERS, default="classical", help="finds the object (%(default)s)")
-    parser.add_argument("--sam-checkpoint", metavar="FILE", default="", help="segment-anything weights, ViT-B, L or H")
-    parser.add_argument("--masks", action="store_true", help="the same as --segmenter masks")
-    parser.add_argument(
-        "--roi",
-        nargs=6,
-        type=float,
-        metavar=("X0", "Y0", "Z0", "X1", "Y1", "Z1"),
-        help="box that holds the object: lowest and highest corner, metres",
-    )
-    parser.add_argument("--support-height", type=float, metavar="Z", help="height of the plane it stands on, metres")
-    parser.add_argument("--max-faces", type=int, metavar="N", default=5000, help="faces of the mesh (%(default)s)")
-    parser.add_argument("--convex-hull", action="store_true", help="answer the convex hull of the mesh")
-    parser.add_argument(
-        "--refine",
-        action=argparse.BooleanOptionalAction,
-        default=True,
-        help="lay the Gaussians on the mesh and fit them to the views: sharper, a little slower (done by default)",
-    )
+    add_prompts(parser, "default: found in the middle of all views")
+    add_options(parser)
+    add_config(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     from mvgamba_ros.process import prepare_process
 
     prepare_process()
-    import numpy as np
-
     from mvgamba_ros.cli._progress import ProgressLine
-    from mvgamba_ros.geometry.boxes import axis_parallel_box
     from mvgamba_ros.io.capture_readers import read_capture
     from mvgamba_ros.io.results import check_writable, write_results
     from mvgamba_ros.options import Options
     from mvgamba_ros.pipeline import reconstruct
     from mvgamba_ros.preview import preview
-    from mvgamba_ros.types import Prompts
 
-    roi = None if args.roi is None else axis_parallel_box(np.array(args.roi[:3]), np.array(args.roi[3:]))
-    options = Options(
-        method=args.method,
-        segmenter="masks" if args.masks else args.segmenter,
-        prompts=Prompts(roi=roi, support_height=args.support_height),
-        refine=args.refine,
-        max_faces=args.max_faces,
-        convex_hull=args.convex_hull,
-        checkpoint=args.checkpoint,
-        device=args.device,
-        sam_checkpoint=args.sam_checkpoint,
-    )
+    options = options_from(args, Options)
     out = check_writable(args.out)
     views = read_capture(args.capture, args.views)
     progress = ProgressLine()

@@ -41,7 +41,7 @@ def load_config(cls: type[T], file: str | Path | None = None, changes: Sequence[
             of range; the message names where it stands, key, value and what would be right.
 
     Example:
-        >>> load_config(ReconstructionConfig, None, ["quality.low_iou=0.8"])  # doctest: +SKIP
+        >>> load_config(ReconstructionConfig, None, ["surface.smoothing_sigma=2.0"])  # doctest: +SKIP
     """
     from omegaconf import OmegaConf
     from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException

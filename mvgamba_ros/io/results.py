@@ -32,7 +32,7 @@ def check_writable(folder: str | Path) -> Path:
 
 
 def write_results(folder: str | Path, result: Reconstruction, preview: U8 | None = None) -> list[Path]:
-    """Write what ``result`` has into ``folder``; answers the files. ``preview`` (H, W, 3) RGB. Raises CANNOT_WRITE."""
+    """Writes ``result`` into ``folder`` and returns the files. ``preview``: (H, W, 3) RGB. Raises CANNOT_WRITE."""
     folder = check_writable(folder)
     written = [folder / "mesh.ply", folder / "cloud.ply", folder / "report.json"]
     write_mesh(written[0], result.mesh)
@@ -52,7 +52,8 @@ def write_results(folder: str | Path, result: Reconstruction, preview: U8 | None
 
 
 def report(result: Reconstruction) -> dict[str, Any]:
-    """Everything but the geometry itself, as plain JSON values; metres, seconds, quaternions wxyz."""
+    """Everything but the geometry itself, as plain JSON values; metres, seconds, quaternions wxyz. With the ``options``
+    and the ``config`` that it was made with."""
     quality, box = result.quality, result.box
     return {
         "method": result.method,
@@ -78,6 +79,7 @@ def report(result: Reconstruction) -> dict[str, Any]:
         },
         "support_height_m": result.support_height,
         "notes": list(result.notes),
+        **result.settings,
         "seconds": {**result.seconds, "total": sum(result.seconds.values())},
     }
 

@@ -115,23 +115,36 @@ class MVGambaMethod:
 
 
 def choose_device(name: str) -> torch.device:
-    """``auto``: the GPU where torch sees one and mamba-ssm, whose kernel the scan takes there, is installed; else the
-    CPU. Raises MISSING_PACKAGE for a ``cuda`` that cannot be."""
+    """The device of a name: ``cpu``, ``cuda``, ``cuda:N``, or ``auto``, the GPU where torch sees one and mamba-ssm,
+    whose kernel the scan takes there, is installed, else the CPU.
+
+    Raises MISSING_PACKAGE for a GPU that cannot be, BAD_OPTION for any other name.
+    """
     seen, kernel = torch.cuda.is_available(), find_spec("mamba_ssm") is not None
-    if name == "cpu" or (name == "auto" and not (seen and kernel)):
+    if name == "auto":
+        return torch.device("cuda" if seen and kernel else "cpu")
+    kind, _, index = name.partition(":")
+    if name == "cpu":
         return torch.device("cpu")
+    if kind != "cuda" or (name != "cuda" and not index.isdecimal()):
+        raise ReconstructionError(ErrorCode.BAD_OPTION, f"device '{name}': choose auto, cpu, cuda or cuda:N")
     if not seen:
         raise ReconstructionError(
             ErrorCode.MISSING_PACKAGE,
-            f"device cuda: torch {torch.__version__} sees no GPU; install a torch built for CUDA, or choose device cpu",
+            f"device {name}: torch {torch.__version__} sees no GPU; install a torch built for CUDA, or choose device "
+            "cpu",
         )
     if not kernel:
         raise ReconstructionError(
             ErrorCode.MISSING_PACKAGE,
-            "device cuda: mamba-ssm, whose kernel the scan takes there, is missing; pip install mamba-ssm, or choose "
-            "device cpu",
+            f"device {name}: mamba-ssm, whose kernel the scan takes there, is missing; pip install mamba-ssm, or "
+            "choose device cpu",
         )
-    return torch.device("cuda")
+    if index and int(index) >= torch.cuda.device_count():
+        raise ReconstructionError(
+            ErrorCode.BAD_OPTION, f"device {name}: torch sees {torch.cuda.device_count()} GPU, numbered from 0"
+        )
+    return torch.device(name)
 
 
 def look_closer(

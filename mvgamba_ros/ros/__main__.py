@@ -9,9 +9,9 @@ from mvgamba_ros.process import prepare_process
 
 def main() -> int:
     prepare_process()  # before the node's imports bring torch
-    from mvgamba_ros.ros import node
+    from mvgamba_ros.ros import lifecycle
 
-    return node.main()
+    return lifecycle.main()
 
 
 if __name__ == "__main__":

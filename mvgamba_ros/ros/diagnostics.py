@@ -1,4 +1,4 @@
-"""What /diagnostics says: each input, the transforms, the views, the last reconstruction."""
+"""The contents of /diagnostics: each input, the transforms, the views, the last reconstruction."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mvgamba_ros.ros.inputs import Inputs
 
 @dataclass
 class Health:
-    """What the node remembers for its diagnostics."""
+    """Counts and the last failures, kept for the diagnostics."""
 
     transform_failures: int = 0
     last_transform_failure: str = ""
@@ -23,7 +23,7 @@ class Health:
     reconstructions: int = 0
 
     def note(self, error: ReconstructionError) -> None:
-        """Remembers a failed capture or reconstruction."""
+        """Counts a failed capture or reconstruction."""
         if error.code in (ErrorCode.TRANSFORM_UNAVAILABLE, ErrorCode.BAD_POSE):
             self.transform_failures += 1
             self.last_transform_failure = error.message

@@ -1,6 +1,6 @@
 """The camera's topics: the newest messages of each, and whether they arrive at all.
 
-Callbacks only keep the message. Nothing is decoded before a capture asks for it.
+Callbacks only keep the message. Nothing is decoded before a capture.
 """
 
 from __future__ import annotations
@@ -13,17 +13,11 @@ from rclpy.node import Node
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
+from mvgamba_ros.ros.conversions.stamps import NANOSECONDS, stamp_of
 from mvgamba_ros.ros.parameters import Parameters
 
 KEPT = 8
 """Messages kept per input: a quarter of a second at 30 Hz."""
-
-NANOSECONDS = 1_000_000_000
-
-
-def stamp_of(message: Any) -> int:
-    """The header's stamp, nanoseconds."""
-    return int(message.header.stamp.sec) * NANOSECONDS + int(message.header.stamp.nanosec)
 
 
 @dataclass
@@ -40,7 +34,7 @@ class Input:
 
 
 class Inputs:
-    """Subscribes to image, camera_info and, where asked for, depth and mask, with best-effort sensor QoS."""
+    """Subscribes to image, camera_info and, by the parameters, depth and mask, with best-effort sensor QoS."""
 
     def __init__(self, node: Node, parameters: Parameters) -> None:
         self._node = node

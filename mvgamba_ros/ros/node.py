@@ -1,28 +1,21 @@
 """The node `reconstructor`: services, action and timers wired to capture, worker and outputs. See the README.
 
 One executor thread runs every callback and never waits: whatever takes long is a coroutine that awaits the worker's
-outcome. Every failure answers its code and message, keeps the captured views and leaves the node up.
+outcome. Every failure is returned as code and message, keeps the captured views and leaves the node up.
 """
 
 from __future__ import annotations
 
-import signal
-import sys
-import threading
 import time
 import traceback
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
-import rclpy
 from rclpy.action import ActionServer, CancelResponse
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.clock import Clock, ClockType
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
-from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future
-from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 
 from mvgamba_ros.action import ReconstructObject
@@ -30,15 +23,17 @@ from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.factories import load_segmenter
 from mvgamba_ros.geometry.camera import undistort
 from mvgamba_ros.msg import ReconstructedObject
+from mvgamba_ros.options import Options
 from mvgamba_ros.pipeline import reconstruct
 from mvgamba_ros.ros.conversions.geometry import matrix_to_pose
 from mvgamba_ros.ros.conversions.shapes import reconstruction_to_object, seconds_to_stages
+from mvgamba_ros.ros.conversions.stamps import make_header
 from mvgamba_ros.ros.diagnostics import Diagnostics, Health
-from mvgamba_ros.ros.inputs import NANOSECONDS, Inputs
+from mvgamba_ros.ros.inputs import Inputs
 from mvgamba_ros.ros.outcome import Outcome
 from mvgamba_ros.ros.outputs import Outputs
 from mvgamba_ros.ros.parameters import Parameters, declare
-from mvgamba_ros.ros.requests import Task, resolve, usual_options, views_and_options
+from mvgamba_ros.ros.requests import Task, resolve, views_and_options
 from mvgamba_ros.ros.save import save
 from mvgamba_ros.ros.transforms import transform_source
 from mvgamba_ros.ros.view_buffer import CapturedView, ViewBuffer, coverage
@@ -52,9 +47,17 @@ if TYPE_CHECKING:
     from mvgamba_ros.segmentation.sam import SamSegmenter
 
 RETRY_S = 0.02
-"""How often a capture asks again for a transform that has not come yet."""
+"""Period of a capture's tries while a transform or a message is on its way."""
+ON_THE_WAY = (
+    ErrorCode.TRANSFORM_UNAVAILABLE,
+    ErrorCode.NO_IMAGE,
+    ErrorCode.NO_CAMERA_INFO,
+    ErrorCode.BAD_DEPTH,
+    ErrorCode.BAD_MASK,
+)
+"""Failures of a capture that a message still on its way mends."""
 STOP_S = 10.0
-"""How long a node that was told to stop waits for running work to notice."""
+"""Time that running work has to end once the node stops."""
 
 
 class Reconstructor(Node):
@@ -94,15 +97,15 @@ class Reconstructor(Node):
             callback_group=group,
         )
         self.create_timer(1.0, self._on_diagnostics, clock=self._steady)
-        self.get_logger().info(f"ready: {parameters.method} in {parameters.target_frame}")
+        self.get_logger().info(f"ready: {parameters.options.method} in {parameters.target_frame}")
         self._worker.prepare(lambda: self._warm_up(parameters))
 
     def _warm_up(self, parameters: Parameters) -> None:
         """While the arm moves to its first view, in the worker's thread; a checkpoint that is wrong is named now."""
         began = time.monotonic()
         try:
-            warm_up(usual_options(parameters), lambda: self._worker.closing)
-        except Exception as error:  # a reconstruction meets it again, and answers it
+            warm_up(parameters.options, lambda: self._worker.closing)
+        except Exception as error:  # a reconstruction meets it again, and returns it
             if getattr(error, "code", None) is not ErrorCode.CANCELLED:
                 self._failed("warm-up", error)
         else:
@@ -116,45 +119,38 @@ class Reconstructor(Node):
             captured = await self._next_good_view()
             parameters = self._settings()
             self._views.add(captured, parameters.min_view_distance_m, parameters.max_views)
-            header = self._header(parameters.target_frame, captured.stamp)
+            header = make_header(parameters.target_frame, captured.stamp)
             response.pose.header, response.pose.pose = header, matrix_to_pose(captured.view.T_world_camera)
             self._outputs.views([c.view for c in self._views.snapshot()], header)
-            if parameters.segmenter == "sam":
-                self._worker.prepare(lambda: self._embed(captured.view, parameters))
+            if parameters.options.segmenter == "sam":
+                self._worker.prepare(lambda: self._embed(captured.view, parameters.options))
         except Exception as error:
             outcome.error = self._failed("capture_view", error)
         response.view_count = len(self._views)
         response.coverage, response.largest_gap = coverage(poses_of(self._views.snapshot()))
         return outcome.fill(response)
 
-    def _embed(self, view: View, parameters: Parameters) -> None:
-        """Has Segment Anything look at a view while the arm moves on, in the worker's thread."""
+    def _embed(self, view: View, options: Options) -> None:
+        """Computes Segment Anything's embedding of a view while the arm moves on, in the worker's thread."""
         try:
-            cast("SamSegmenter", load_segmenter(usual_options(parameters))).embed(undistort(view))
-        except Exception as error:  # the reconstruction meets it again, and answers it
+            cast("SamSegmenter", load_segmenter(options)).embed(undistort(view))
+        except Exception as error:  # the reconstruction meets it again, and returns it
             self._failed("segment-anything", error)
 
     async def _next_good_view(self) -> CapturedView:
         """The newest good view; waits for a transform, an image or its companion that is on its way."""
-        waiting = (
-            ErrorCode.TRANSFORM_UNAVAILABLE,
-            ErrorCode.NO_IMAGE,
-            ErrorCode.NO_CAMERA_INFO,
-            ErrorCode.BAD_DEPTH,
-            ErrorCode.BAD_MASK,
-        )
         deadline = time.monotonic() + self._settings().tf_timeout_s
         while True:
             try:
                 return self._capture.newest_good_view()
             except ReconstructionError as error:
-                if error.code not in waiting or time.monotonic() >= deadline or self._worker.closing:
+                if error.code not in ON_THE_WAY or time.monotonic() >= deadline or self._worker.closing:
                     raise
             await self._sleep(RETRY_S)
 
     def _on_clear_views(self, request: Trigger.Request, response: Trigger.Response) -> Any:
         count = self._views.clear()
-        self._outputs.views([], self._header(self._settings().target_frame, self._now()))
+        self._outputs.views([], make_header(self._settings().target_frame, self._now()))
         response.success, response.message = True, f"{count} views cleared"
         return response
 
@@ -183,8 +179,8 @@ class Reconstructor(Node):
                 raise ReconstructionError(
                     ErrorCode.NOTHING_TO_SAVE, "no object was reconstructed yet: call ~/reconstruct first"
                 )
-            result, views, answer = self._last
-            return Outcome(files=save(folder, result, views, answer.id, answer.header.frame_id))
+            result, views, message = self._last
+            return Outcome(files=save(folder, result, views, message.id, message.header.frame_id))
 
         outcome = await self._in_worker("save", work)
         response.files = outcome.files
@@ -194,7 +190,7 @@ class Reconstructor(Node):
 
     async def _reconstruct(self, request: Any, progress: Progress, cancelled: Callable[[], bool]) -> Outcome:
         try:
-            self._worker.check_free()  # before any other check: BUSY is the answer that matters then
+            self._worker.check_free()  # before any other check: BUSY comes first
             task = resolve(request, self._settings(), self._views.snapshot(), self._transforms)
         except ReconstructionError as error:
             return Outcome(error=self._failed("reconstruct", error))
@@ -207,19 +203,19 @@ class Reconstructor(Node):
         began = time.monotonic()
         views, options = views_and_options(task)
         result = reconstruct(views, options, progress, cancelled)
-        header = self._header(task.frame, task.stamp)
-        answer = reconstruction_to_object(result, task.request.object_id or "object", len(views), header)
-        self._outputs.reconstruction(result, answer, views, task.parameters.publish_collision_object)
-        self._last = (result, views, answer)
+        header = make_header(task.frame, task.stamp)
+        message = reconstruction_to_object(result, task.request.object_id or "object", len(views), header)
+        self._outputs.reconstruction(result, message, views, task.parameters.publish_collision_object)
+        self._last = (result, views, message)
         self._health.reconstructions += 1
         self._health.last_error = None
         self._health.last_seconds = {**result.seconds, "total": time.monotonic() - began}
         self.get_logger().info(
-            f"'{answer.id}' from {len(views)} views in {time.monotonic() - began:.2f} s: "
+            f"'{message.id}' from {len(views)} views in {time.monotonic() - began:.2f} s: "
             f"{len(result.mesh.faces)} faces, silhouette IoU {result.quality.silhouette_iou:.3f}"
             f"{', low quality' if result.quality.low else ''}"
         )
-        return Outcome(answer=answer, stages=seconds_to_stages(self._health.last_seconds))
+        return Outcome(message=message, stages=seconds_to_stages(self._health.last_seconds))
 
     async def _in_worker(self, what: str, work: Callable[[Job], Outcome]) -> Outcome:
         """The outcome of ``work``, run by the worker; BUSY at once while it has other work."""
@@ -234,7 +230,7 @@ class Reconstructor(Node):
                 outcome = Outcome(error=self._failed(what, error))
 
             def report() -> None:
-                if self.context.ok():  # else the node is gone, and with it whoever waits
+                if self.context.ok():  # else the node is gone, and with it the pending request
                     future.set_result(outcome)
                     self._wake.trigger()
 
@@ -249,7 +245,7 @@ class Reconstructor(Node):
         return outcome
 
     def _failed(self, what: str, error: Exception) -> ReconstructionError:
-        """The error to answer; one that nobody foresaw is logged with its traceback and answered as INTERNAL."""
+        """The error to return; an unforeseen one is logged with its traceback and becomes INTERNAL."""
         if not isinstance(error, ReconstructionError):
             self.get_logger().error("".join(traceback.format_exception(error)))
             error = ReconstructionError(
@@ -266,11 +262,6 @@ class Reconstructor(Node):
     def _now(self) -> int:
         return int(self.get_clock().now().nanoseconds)
 
-    def _header(self, frame: str, stamp: int) -> Header:
-        header = Header(frame_id=frame)
-        header.stamp.sec, header.stamp.nanosec = divmod(stamp, NANOSECONDS)
-        return header
-
     async def _sleep(self, seconds: float) -> None:
         future: Future[None] = Future(executor=self.executor)
         timer = self.create_timer(seconds, lambda: future.set_result(None), clock=self._steady)
@@ -285,7 +276,7 @@ class Reconstructor(Node):
         return self._worker.busy
 
     def refuse_more(self) -> None:
-        """Answers SHUTTING_DOWN from now on and cancels what runs."""
+        """Refuses requests with SHUTTING_DOWN from now on and cancels what runs."""
         self._worker.refuse_more()
 
     def close(self) -> None:
@@ -294,34 +285,3 @@ class Reconstructor(Node):
             self.get_logger().error("the running reconstruction did not stop in time; leaving it behind")
         self._action.destroy()
         self.destroy_node()
-
-
-def main(args: list[str] | None = None) -> int:
-    """Runs the node until SIGINT or SIGTERM; whoever waits for an answer then gets SHUTTING_DOWN."""
-    stop = threading.Event()
-    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
-    executor = SingleThreadedExecutor()
-    try:
-        node = Reconstructor()
-    except Exception as error:  # a parameter file with a wrong value, most often
-        print(f"reconstructor: {error}", file=sys.stderr)
-        rclpy.try_shutdown()
-        return 1
-    executor.add_node(node)
-    try:
-        while not stop.is_set():
-            executor.spin_once(timeout_sec=0.1)
-        node.refuse_more()
-        deadline = time.monotonic() + STOP_S
-        answered = 0
-        while answered < 5 and time.monotonic() < deadline:  # the last answers leave before the context does
-            executor.spin_once(timeout_sec=0.05)
-            answered = 0 if node.working else answered + 1
-    except ExternalShutdownException:
-        pass
-    finally:
-        node.close()
-        rclpy.try_shutdown()
-    return 0

@@ -1,4 +1,4 @@
-"""What a piece of work answers, whichever service or action asked for it."""
+"""The result of a request, for whichever service or action it came by."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from mvgamba_ros.msg import ReconstructedObject, StageTime
 
 @dataclass
 class Outcome:
-    """What a piece of work answers: an error, or what it made."""
+    """The result of a request: an error, or what was made."""
 
     error: ReconstructionError | None = None
-    answer: ReconstructedObject = field(default_factory=ReconstructedObject)
+    message: ReconstructedObject = field(default_factory=ReconstructedObject)
     stages: list[StageTime] = field(default_factory=list)
     files: list[str] = field(default_factory=list)
 
@@ -25,5 +25,5 @@ class Outcome:
         return response
 
     def fill_object(self, response: Any) -> Any:
-        response.object, response.stages = self.answer, self.stages
+        response.object, response.stages = self.message, self.stages
         return self.fill(response)

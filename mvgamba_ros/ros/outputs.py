@@ -1,4 +1,4 @@
-"""The node's latched outputs: what the last reconstruction looks like, for RViz, planners and whoever joins late."""
+"""The node's latched outputs: the last reconstruction, for RViz, planners and late subscribers."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ class Outputs:
         self._view_poses.publish(views_to_poses(views, header))
 
     def reconstruction(
-        self, result: Reconstruction, answer: ReconstructedObject, views: Sequence[View], collision_object: bool
+        self, result: Reconstruction, message: ReconstructedObject, views: Sequence[View], collision_object: bool
     ) -> None:
-        """Everything about one result, in the answer's frame."""
-        header = answer.header
-        self._object.publish(answer)
-        self._points.publish(answer.cloud)
-        self._marker.publish(mesh_to_marker(result.mesh, header, answer.id))
+        """Everything about one result, in the frame of ``message``."""
+        header = message.header
+        self._object.publish(message)
+        self._points.publish(message.cloud)
+        self._marker.publish(mesh_to_marker(result.mesh, header, message.id))
         if result.gaussians is not None:
             splats = gaussians_to_cloud(result.gaussians)
             splats.header = header
@@ -61,11 +61,11 @@ class Outputs:
         sheet.header = header
         self._mask.publish(sheet)
         if collision_object and self._collision_type is not None:
-            obstacle = self._collision_type(header=header, id=answer.id, operation=self._collision_type.ADD)
+            obstacle = self._collision_type(header=header, id=message.id, operation=self._collision_type.ADD)
             obstacle.pose.orientation.w = 1.0
             pose = Pose()
             pose.orientation.w = 1.0
-            obstacle.meshes, obstacle.mesh_poses = [answer.mesh], [pose]
+            obstacle.meshes, obstacle.mesh_poses = [message.mesh], [pose]
             self._collision_object.publish(obstacle)
 
 

@@ -1,4 +1,5 @@
-"""The node's parameters: one table of type, default, range, description. Declared, in config/, in the README: the same.
+"""The node's parameters: every option of a reconstruction, and those of the node alone. Each is declared once, as a row
+of a dataclass (`mvgamba_ros.config.rows`); the declarations, config/reconstruct.yaml and the README's table follow.
 
 ``python -m mvgamba_ros.ros.parameters yaml`` and ``... markdown`` print the file and the table; a test compares them.
 """
@@ -7,136 +8,107 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from mvgamba_ros.config import ReconstructionConfig
+from mvgamba_ros.config.bounds import check_bounds
+from mvgamba_ros.config.loading import load_config
+from mvgamba_ros.config.rows import Row, Value, check_choices, option, rows
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
-from mvgamba_ros.options import DEFAULT_METHOD, DEVICES, METHODS
+from mvgamba_ros.options import Options
 
 if TYPE_CHECKING:
     from rclpy.node import Node
 
-Value = bool | int | float | str | list[float]
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """One parameter. ``low`` and ``high`` bound a number, both included; ``choices`` lists the texts allowed.
-
-    ``read_only``: taken at the start of the node only. A parameter that is not can be set at any time and holds from
-    the next capture or request on.
-    """
-
-    name: str
-    default: Value
-    description: str
-    low: float | None = None
-    high: float | None = None
-    choices: tuple[str, ...] = ()
-    read_only: bool = False
-
-
-TABLE: tuple[Parameter, ...] = (
-    # frames and inputs
-    Parameter("target_frame", "base_link", "Frame of the captured views and of the answer", read_only=True),
-    Parameter("camera_frame", "", "Optical frame of the images; empty: the frame_id of their header", read_only=True),
-    Parameter(
-        "image_transport",
-        "raw",
-        "Subscribe to `image` or to `image/compressed`",
-        choices=("raw", "compressed"),
-        read_only=True,
-    ),
-    Parameter("image_is_rectified", False, "Images come from image_proc: use P, undistort nothing", read_only=True),
-    Parameter("use_depth", False, "Subscribe to `depth` and keep it with each view", read_only=True),
-    Parameter("use_mask", False, "Subscribe to `mask` and use it instead of segmentation", read_only=True),
-    Parameter("sync_tolerance_s", 0.01, "Stamps of image, depth and mask may differ by this much", 0.0, 1.0),
-    Parameter("max_image_age_s", 1.0, "An image older than this is stale", 0.01, 60.0),
-    Parameter("silent_after_s", 2.0, "An input that brought nothing for this long is reported silent", 0.1, 60.0),
-    # transforms
-    Parameter("tf_timeout_s", 0.5, "How long a capture waits for the transform at its image's stamp", 0.0, 10.0),
-    Parameter("tf_cache_s", 10.0, "Seconds of transforms kept", 1.0, 600.0, read_only=True),
-    # what is a good view
-    Parameter("min_sharpness", 5.0, "Least variance of the Laplacian of the grey image, 0 accepts all", 0.0, 10000.0),
-    Parameter("motion_window_s", 0.1, "The camera must have been still for this long before the image", 0.01, 2.0),
-    Parameter("max_camera_speed_m_s", 0.02, "Faster is not still", 0.0, 10.0),
-    Parameter("max_camera_turn_rate_rad_s", 0.1, "Turning faster is not still", 0.0, 10.0),
-    Parameter("min_view_distance_m", 0.01, "Views closer together than this are the same view", 0.0, 1.0),
-    Parameter("min_views", 3, "Fewest views a reconstruction is made from", 2, 64),
-    Parameter("max_views", 16, "Most views kept or taken in a request", 2, 64),
-    # where the object is, for requests that do not say
-    Parameter("roi_m", [], "Box around the object in target_frame: centre x, y, z, three full sides; empty: none"),
-    Parameter("support_height_m", math.nan, "z of the plane the object stands on, in target_frame; nan: not known"),
-    # how it is reconstructed
-    Parameter("method", DEFAULT_METHOD, "Reconstructor, where the request names none", choices=METHODS),
-    Parameter("checkpoint", "", "Weights for method mvgamba; empty: the ones that ship"),
-    Parameter("device", "auto", "Where the network runs; auto: the GPU if mamba-ssm is there too", choices=DEVICES),
-    Parameter("segmenter", "classical", "Finds the object in the images", choices=("classical", "sam")),
-    Parameter("sam_checkpoint", "", "Path of a segment-anything checkpoint (ViT-B, L or H), for segmenter sam"),
-    Parameter("max_faces", 5000, "Faces of the answered mesh at most", 100, 1000000),
-    Parameter("cloud_points", 20000, "Points of the answered cloud", 100, 1000000),
-    # outputs
-    Parameter("publish_collision_object", True, "Publish `collision_object` where moveit_msgs is installed"),
-    Parameter("output_dir", "~/.ros/mvgamba_ros", "Where `~/save` writes when the request names no folder"),
-)
-
 
 @dataclass(frozen=True)
 class Parameters:
-    """The values, one attribute per row of `TABLE`."""
+    """The values. A parameter that is not read-only can be set at any time and holds from the next capture or request
+    on. Raises BAD_OPTION or BAD_PARAMETER where a value is not allowed, or values do not fit each other."""
 
-    target_frame: str
-    camera_frame: str
-    image_transport: str
-    image_is_rectified: bool
-    use_depth: bool
-    use_mask: bool
-    sync_tolerance_s: float
-    max_image_age_s: float
-    silent_after_s: float
-    tf_timeout_s: float
-    tf_cache_s: float
-    min_sharpness: float
-    motion_window_s: float
-    max_camera_speed_m_s: float
-    max_camera_turn_rate_rad_s: float
-    min_view_distance_m: float
-    min_views: int
-    max_views: int
-    roi_m: list[float]
-    support_height_m: float
-    method: str
-    checkpoint: str
-    device: str
-    segmenter: str
-    sam_checkpoint: str
-    max_faces: int
-    cloud_points: int
-    publish_collision_object: bool
-    output_dir: str
+    # frames and inputs
+    target_frame: str = option("base_link", "Frame of the captured views and of the result", read_only=True)
+    camera_frame: str = option("", "Optical frame of the images; empty: the frame_id of their header", read_only=True)
+    image_transport: str = option(
+        "raw", "Subscribe to `image` or to `image/compressed`", choices=("raw", "compressed"), read_only=True
+    )
+    image_is_rectified: bool = option(False, "Images come from image_proc: use P, undistort nothing", read_only=True)
+    use_depth: bool = option(False, "Subscribe to `depth` and keep it with each view", read_only=True)
+    use_mask: bool = option(False, "Subscribe to `mask` and use it instead of segmentation", read_only=True)
+    sync_tolerance_s: float = option(
+        0.01, "Stamps of image, depth and mask may differ by this much", low=0, high=1, unit="s"
+    )
+    max_image_age_s: float = option(1.0, "An image older than this is stale", low=0.01, high=60, unit="s")
+    silent_after_s: float = option(
+        2.0, "An input without a message for this long is reported silent", low=0.1, high=60, unit="s"
+    )
+    # transforms
+    tf_timeout_s: float = option(
+        0.5, "How long a capture waits for the transform at its image's stamp", low=0, high=10, unit="s"
+    )
+    tf_cache_s: float = option(10.0, "Length of the history of transforms", low=1, high=600, unit="s", read_only=True)
+    # what is a good view
+    min_sharpness: float = option(
+        5.0, "Least variance of the Laplacian of the grey image, 0 accepts all", low=0, high=10_000
+    )
+    motion_window_s: float = option(
+        0.1, "The camera must have been still for this long before the image", low=0.01, high=2, unit="s"
+    )
+    max_camera_speed_m_s: float = option(0.02, "A camera that moves faster is not still", low=0, high=10, unit="m/s")
+    max_camera_turn_rate_rad_s: float = option(
+        0.1, "A camera that turns faster is not still", low=0, high=10, unit="rad/s"
+    )
+    min_view_distance_m: float = option(
+        0.01, "Views closer together than this are the same view", low=0, high=1, unit="m"
+    )
+    max_views: int = option(16, "Most views kept or taken in a request", low=1, high=64)
+    # where the object is, for requests without a region or a height
+    roi_m: list[float] = option(
+        [], "Box around the object in target_frame: centre x, y, z, three full sides; empty: none", unit="m"
+    )
+    support_height_m: float = option(
+        math.nan, "z of the plane the object stands on, in target_frame; nan: not known", unit="m"
+    )
+    # configuration and outputs
+    config_file: str = option(
+        "", "YAML file of settings, see `mvgamba config`; empty: the defaults of all settings", read_only=True
+    )
+    publish_collision_object: bool = option(True, "Publish `collision_object` where moveit_msgs is installed")
+    output_dir: str = option("~/.ros/mvgamba_ros", "Where `~/save` writes when the request names no folder")
+
+    options: Options = field(default_factory=Options)
+    """What a request that chooses nothing is reconstructed with; each row of it is a parameter too."""
+
+    def __post_init__(self) -> None:
+        check_choices(self)
+        check_bounds(self)
+        roi = list(self.roi_m)
+        if len(roi) not in (0, 6):
+            raise _bad(f"roi_m {roi}: give six numbers (centre x, y, z and three side lengths), or none")
+        if not all(math.isfinite(v) for v in roi) or any(side <= 0 for side in roi[3:]):
+            raise _bad(f"roi_m {roi} must be finite, and each side (the last three) positive")
+        if math.isinf(self.support_height_m):
+            raise _bad("support_height_m is infinite: give metres, or nan where it is not known")
+        if self.options.min_views > self.max_views:
+            raise _bad(f"min_views {self.options.min_views} is more than max_views {self.max_views}")
+        if not self.target_frame:
+            raise _bad("target_frame is empty: name the frame of the result, e.g. base_link")
 
 
-def check(values: dict[str, Any]) -> None:
-    """Raises BAD_PARAMETER where a value is not a choice, or values do not fit each other.
+NODE_ROWS = rows(Parameters)
+OPTION_ROWS = rows(Options)
+ROWS: tuple[Row, ...] = NODE_ROWS + OPTION_ROWS
 
-    Ranges and types are ROS's own check, from the descriptors.
-    """
-    for parameter in TABLE:
-        value = values[parameter.name]
-        if parameter.choices and value not in parameter.choices:
-            raise _bad(f"{parameter.name} '{value}' is not one of {', '.join(parameter.choices)}")
-    roi = list(values["roi_m"])
-    if len(roi) not in (0, 6):
-        raise _bad(f"roi_m {roi}: give six numbers (centre x, y, z and three side lengths), or none")
-    if not all(math.isfinite(v) for v in roi) or any(side <= 0 for side in roi[3:]):
-        raise _bad(f"roi_m {roi} must be finite, and each side (the last three) positive")
-    if math.isinf(values["support_height_m"]):
-        raise _bad("support_height_m is infinite: give metres, or nan where it is not known")
-    if values["min_views"] > values["max_views"]:
-        raise _bad(f"min_views {values['min_views']} is more than max_views {values['max_views']}")
-    if not values["target_frame"]:
-        raise _bad("target_frame is empty: name the frame of the answer, e.g. base_link")
+
+def parameters_from(values: Mapping[str, Any], config: ReconstructionConfig) -> Parameters:
+    """The parameters of ``values``, one for each of `ROWS`. Raises BAD_PARAMETER."""
+    try:
+        options = Options(**{row.name: values[row.name] for row in OPTION_ROWS}, config=config)
+        return Parameters(**{row.name: values[row.name] for row in NODE_ROWS}, options=options)
+    except ReconstructionError as error:
+        raise _bad(error.message) from error
 
 
 def _bad(message: str) -> ReconstructionError:
@@ -144,57 +116,64 @@ def _bad(message: str) -> ReconstructionError:
 
 
 def declare(node: Node) -> Callable[[], Parameters]:
-    """Declares every row on ``node`` and answers a function that reads the present values.
+    """Declares `ROWS` on ``node`` and returns a function that reads the present values.
 
-    A wrong value at the start raises BAD_PARAMETER (or rclpy's error for a range); later ones are refused by the
-    node with the reason.
+    A wrong value at the start, or a setting of ``config_file`` that does not fit, raises BAD_PARAMETER (or rclpy's
+    error for a range); later ones are refused by the node with the reason.
     """
     from rcl_interfaces.msg import SetParametersResult
-    from rclpy.exceptions import ParameterUninitializedException
-    from rclpy.parameter import Parameter as RosParameter
 
-    for parameter in TABLE:
-        # An empty list has no type that ROS can infer: such a row is declared by type, without a value.
-        default = RosParameter.Type.DOUBLE_ARRAY if parameter.default == [] else parameter.default
-        node.declare_parameter(parameter.name, default, _descriptor(parameter))
-
-    def value(parameter: Parameter) -> Any:
-        try:
-            found = node.get_parameter(parameter.name).value
-        except ParameterUninitializedException:
-            return []
-        return list(found) if isinstance(parameter.default, list) else found
-
-    def values() -> dict[str, Any]:
-        return {parameter.name: value(parameter) for parameter in TABLE}
+    read = declare_rows(node, ROWS)
+    file = read()["config_file"]
+    try:
+        config = load_config(ReconstructionConfig, file or None)
+    except ReconstructionError as error:
+        raise _bad(f"config_file: {error.message}") from error
 
     def on_set(changed: Sequence[Any]) -> SetParametersResult:
         try:
-            check(values() | {p.name: p.value for p in changed if p.name in names})
+            parameters_from(read() | {p.name: p.value for p in changed}, config)
         except ReconstructionError as error:
             return SetParametersResult(successful=False, reason=error.message)
         return SetParametersResult(successful=True)
 
-    names = {parameter.name for parameter in TABLE}
-    check(values())
+    parameters_from(read(), config)
     node.add_on_set_parameters_callback(on_set)
-    return lambda: Parameters(**values())
+    return lambda: parameters_from(read(), config)
 
 
-def _descriptor(parameter: Parameter) -> Any:
+def declare_rows(node: Node, declared: Sequence[Row]) -> Callable[[], dict[str, Any]]:
+    """Declares a parameter for each row and returns a function that reads their values by name."""
+    from rclpy.exceptions import ParameterUninitializedException
+    from rclpy.parameter import Parameter as RosParameter
+
+    for row in declared:
+        # An empty list has no type that ROS can infer: such a row is declared by type, without a value.
+        default = RosParameter.Type.DOUBLE_ARRAY if row.default == [] else row.default
+        node.declare_parameter(row.name, default, _descriptor(row))
+
+    def value(row: Row) -> Any:
+        try:
+            found = node.get_parameter(row.name).value
+        except ParameterUninitializedException:
+            return []
+        return list(found) if isinstance(row.default, list) else found
+
+    return lambda: {row.name: value(row) for row in declared}
+
+
+def _descriptor(row: Row) -> Any:
     from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 
-    descriptor = ParameterDescriptor(
-        name=parameter.name, description=parameter.description, read_only=parameter.read_only
-    )
-    if parameter.choices:
-        descriptor.additional_constraints = "one of: " + ", ".join(parameter.choices)
-    if parameter.low is not None and parameter.high is not None:
-        if isinstance(parameter.default, int):
-            bounds = IntegerRange(from_value=int(parameter.low), to_value=int(parameter.high), step=0)
-            descriptor.integer_range = [bounds]
+    descriptor = ParameterDescriptor(name=row.name, description=row.text, read_only=row.read_only)
+    if row.allowed:
+        descriptor.additional_constraints = "one of: " + ", ".join(row.allowed)
+    if row.low is not None and row.high is not None:
+        if isinstance(row.default, int):
+            descriptor.integer_range = [IntegerRange(from_value=int(row.low), to_value=int(row.high), step=0)]
         else:
-            descriptor.floating_point_range = [FloatingPointRange(from_value=parameter.low, to_value=parameter.high)]
+            bounds = FloatingPointRange(from_value=float(row.low), to_value=float(row.high))
+            descriptor.floating_point_range = [bounds]
     return descriptor
 
 
@@ -207,32 +186,32 @@ def _literal(value: Value) -> str:
     return f'"{value}"' if isinstance(value, str) else str(value)
 
 
-def as_yaml() -> str:
+def _choices(row: Row, quote: str) -> str:
+    """The choices of a row in words; names that installed packages add are not listed."""
+    return ", ".join(f"{quote}{c}{quote}" for c in row.choices) + (" or an installed one" if row.extended_by else "")
+
+
+def as_yaml(declared: Sequence[Row] = ROWS) -> str:
     """config/reconstruct.yaml."""
     lines = ["# Every parameter of the node with its default. Written by: python -m mvgamba_ros.ros.parameters yaml"]
     lines += ["/**:", "  ros__parameters:"]
-    for parameter in TABLE:
-        bounds = f" [{parameter.low:g}, {parameter.high:g}]" if parameter.low is not None else ""
-        choices = f" ({', '.join(parameter.choices)})" if parameter.choices else ""
-        when = " Read-only." if parameter.read_only else ""
-        lines.append(f"    # {parameter.description}{bounds}{choices}.{when}")
+    for row in declared:
+        allowed = _choices(row, "") if row.choices else row.range
+        when = " Read-only." if row.read_only else ""
+        lines.append(f"    # {row.text}{f' ({allowed})' if allowed else ''}.{when}")
         # An empty list has no type in YAML and ROS refuses it, so a row that defaults to one is shown commented out.
-        shown = f"{parameter.name}: {_literal(parameter.default)}"
-        lines.append(
-            f"    # {parameter.name}: [0.5, 0.0, 0.1, 0.2, 0.2, 0.2]" if parameter.default == [] else f"    {shown}"
-        )
+        shown = f"{row.name}: {_literal(row.default)}"
+        lines.append(f"    # {row.name}: [0.5, 0.0, 0.1, 0.2, 0.2, 0.2]" if row.default == [] else f"    {shown}")
     return "\n".join(lines) + "\n"
 
 
-def as_markdown() -> str:
+def as_markdown(declared: Sequence[Row] = ROWS) -> str:
     """The README's table."""
     lines = ["| parameter | default | range | meaning |", "|---|---|---|---|"]
-    for parameter in TABLE:
-        bounds = f"{parameter.low:g} to {parameter.high:g}" if parameter.low is not None else ""
-        bounds = ", ".join(f"`{choice}`" for choice in parameter.choices) or bounds
-        when = "" if not parameter.read_only else " *(read-only)*"
-        default = _literal(parameter.default)
-        lines.append(f"| `{parameter.name}` | `{default}` | {bounds} | {parameter.description}{when} |")
+    for row in declared:
+        allowed = _choices(row, "`") if row.choices else row.range
+        when = " *(read-only)*" if row.read_only else ""
+        lines.append(f"| `{row.name}` | `{_literal(row.default)}` | {allowed} | {row.text}{when} |")
     return "\n".join(lines) + "\n"
 
 

@@ -9,28 +9,32 @@ from typing import Any
 
 import numpy as np
 
+from mvgamba_ros.config.rows import rows
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.options import Options
 from mvgamba_ros.ros.conversions.geometry import pose_to_matrix
-from mvgamba_ros.ros.inputs import stamp_of
+from mvgamba_ros.ros.conversions.stamps import stamp_of
 from mvgamba_ros.ros.parameters import Parameters
 from mvgamba_ros.ros.transforms import TransformSource
 from mvgamba_ros.ros.view_buffer import CapturedView
 from mvgamba_ros.ros.view_capture import make_view
 from mvgamba_ros.types import F64, Box, Prompts, View
 
+SWITCHES: dict[int, bool | None] = {0: None, 1: True, 2: False}
+"""The constants DEFAULT, YES and NO of srv/Reconstruct and action/ReconstructObject."""
+
 
 @dataclass(frozen=True)
 class Task:
-    """What a request asks for, its frames resolved. ``request`` is a service request or an action goal."""
+    """A request with its frames resolved. ``request`` is a service request or an action goal."""
 
     request: Any
     parameters: Parameters
     captured: tuple[CapturedView, ...]
     frame: str
-    """The frame of the answer."""
+    """The frame of the result."""
     T_frame_captured: F64
-    """From the frame of the captured views to the frame of the answer."""
+    """From the frame of the captured views to the frame of the result."""
     stamp: int
     """Of the newest view used, nanoseconds."""
 
@@ -38,7 +42,7 @@ class Task:
 def resolve(
     request: Any, parameters: Parameters, captured: tuple[CapturedView, ...], transforms: TransformSource
 ) -> Task:
-    """The `Task` of a request. Looks at TF only where the answer is wanted in another frame than the captured views'.
+    """The `Task` of a request. Looks transforms up only where the result's frame is not that of the captured views.
 
     Raises TRANSFORM_UNAVAILABLE.
     """
@@ -52,7 +56,7 @@ def resolve(
 
 
 def views_and_options(task: Task) -> tuple[list[View], Options]:
-    """The views in the frame of the answer, and the options. Decodes images, so it runs in the worker.
+    """The views in the frame of the result, and the options. Decodes images, so it runs in the worker.
 
     Raises TOO_FEW_VIEWS, TOO_MANY_VIEWS, BAD_ROI, BAD_OPTION and what `make_view` raises.
     """
@@ -63,11 +67,6 @@ def views_and_options(task: Task) -> tuple[list[View], Options]:
         T = task.T_frame_captured
         views = [replace(c.view, T_world_camera=T @ c.view.T_world_camera) for c in task.captured]
     _check_count(len(views), bool(request.views), parameters)
-    if parameters.segmenter == "sam" and not parameters.sam_checkpoint:
-        raise ReconstructionError(
-            ErrorCode.MISSING_PACKAGE,
-            "segmenter sam needs the parameter sam_checkpoint: the path of a ViT-B, L or H checkpoint",
-        )
     support = request.support_height if request.use_support_height else _default_support(task)
     prompts = Prompts(
         roi=_roi(task),
@@ -75,29 +74,32 @@ def views_and_options(task: Task) -> tuple[list[View], Options]:
         points=_points(request, len(views)),
         support_height=support,
     )
+    options = parameters.options
     return views, replace(
-        usual_options(parameters),
-        method=request.method or parameters.method,
+        options,
+        **chosen_options(request, options),
         use_masks=any(view.mask is not None for view in views),
         prompts=prompts,
-        refine=request.refine,
-        max_faces=request.max_faces or parameters.max_faces,
-        convex_hull=request.convex_hull,
     )
 
 
-def usual_options(parameters: Parameters) -> Options:
-    """Those of a request that chooses nothing. Raises BAD_OPTION."""
-    return Options(
-        method=parameters.method,
-        checkpoint=parameters.checkpoint,
-        device=parameters.device,
-        segmenter=parameters.segmenter,
-        sam_checkpoint=parameters.sam_checkpoint,
-        max_faces=parameters.max_faces,
-        min_views=parameters.min_views,
-        cloud_points=parameters.cloud_points,
-    )
+def chosen_options(request: Any, options: Options) -> dict[str, Any]:
+    """The options that a request chooses: its fields of the names of rows of ``options``, but for those that leave the
+    choice to the node, which are DEFAULT, 0 and the empty text. Raises BAD_OPTION.
+    """
+    given = {row.name: getattr(request, row.name) for row in rows(options) if hasattr(request, row.name)}
+    chosen = {}
+    for name, value in given.items():
+        if isinstance(getattr(options, name), bool):
+            if value not in SWITCHES:
+                raise ReconstructionError(
+                    ErrorCode.BAD_OPTION, f"{name} {value} must be 0 (DEFAULT), 1 (YES) or 2 (NO)"
+                )
+            if SWITCHES[value] is not None:
+                chosen[name] = SWITCHES[value]
+        elif value:
+            chosen[name] = value
+    return chosen
 
 
 def _carried_view(message: Any, index: int, parameters: Parameters) -> View:
@@ -115,10 +117,11 @@ def _carried_view(message: Any, index: int, parameters: Parameters) -> View:
 
 def _check_count(count: int, carried: bool, parameters: Parameters) -> None:
     source = "the request carries" if carried else "captured so far:"
-    if count < parameters.min_views:
+    fewest = parameters.options.min_views
+    if count < fewest:
         raise ReconstructionError(
             ErrorCode.TOO_FEW_VIEWS,
-            f"{source} {count} views, min_views is {parameters.min_views}: capture the object from more sides",
+            f"{source} {count} views, min_views is {fewest}: capture the object from more sides",
         )
     if count > parameters.max_views:
         raise ReconstructionError(
@@ -147,7 +150,7 @@ def _roi(task: Task) -> Box | None:
 
 
 def _default_support(task: Task) -> float | None:
-    """The parameter's plane in the frame of the answer; None where it is not known or not level there."""
+    """The parameter's plane in the frame of the result; None where it is not known or not level there."""
     height = task.parameters.support_height_m
     if math.isnan(height):
         return None

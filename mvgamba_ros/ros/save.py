@@ -15,7 +15,7 @@ from mvgamba_ros.types import Reconstruction, View
 
 def save(folder: str, result: Reconstruction, views: Sequence[View], object_id: str, frame: str) -> list[str]:
     """Writes what `mvgamba reconstruct` writes, the report with the object's id and frame, and views/: a capture
-    folder that `mvgamba reconstruct` reads. Answers the absolute paths. Raises CANNOT_WRITE.
+    folder that `mvgamba reconstruct` reads. Returns the absolute paths. Raises CANNOT_WRITE.
     """
     target = Path(folder).expanduser().absolute()
     files = write_results(target, result, preview(views, result))

@@ -1,6 +1,6 @@
 """Where a frame was at a moment: tf2_ros where it is installed, the package's own listener where it is not.
 
-Both answer one question, ``lookup(target, source, stamp)``: ``T_target_source`` at exactly that moment, interpolated
+Both offer ``lookup(target, source, stamp)``: ``T_target_source`` at exactly that moment, interpolated
 between the two neighbouring transforms of each moving joint. The moment is the stamp of an image, never "the latest":
 a transform that is not known for it raises TRANSFORM_UNAVAILABLE. The ROS wheels lack tf2_ros, hence the second way.
 """
@@ -17,6 +17,7 @@ import numpy as np
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.se3 import interpolate, inverse
 from mvgamba_ros.ros.conversions.geometry import transform_to_matrix
+from mvgamba_ros.ros.conversions.stamps import NANOSECONDS, stamp_of
 from mvgamba_ros.types import F64
 
 if TYPE_CHECKING:
@@ -24,11 +25,9 @@ if TYPE_CHECKING:
     from rclpy.node import Node
     from tf2_msgs.msg import TFMessage
 
-NANOSECONDS = 1_000_000_000
-
 
 class TransformSource(Protocol):
-    """Answers ``T_target_source`` (4, 4) at ``stamp`` nanoseconds.
+    """Looks up ``T_target_source`` (4, 4) at ``stamp`` nanoseconds.
 
     Raises TRANSFORM_UNAVAILABLE where a frame is unknown, the two are not connected, or the moment lies outside what
     is known; BAD_POSE where the newest transform of a frame on the way is not a rigid one.
@@ -118,7 +117,7 @@ class TransformBuffer:
         """Takes one transform; a broken one (NaN, not rigid, a frame under itself) is kept out and remembered."""
         child = message.child_frame_id.lstrip("/")
         parent = message.header.frame_id.lstrip("/")
-        stamp = message.header.stamp.sec * NANOSECONDS + message.header.stamp.nanosec
+        stamp = stamp_of(message)
         joint = self._joints.setdefault(child, _Joint(static))
         try:
             if not parent or not child or parent == child:
@@ -192,14 +191,14 @@ def _at(joint: _Joint, frame: str, stamp: int) -> tuple[tuple[str, F64] | None, 
         return None, (
             ErrorCode.TRANSFORM_UNAVAILABLE,
             f"the {'newest' if late else 'oldest'} transform of '{frame}' is {seconds:.3f} s "
-            f"{'older' if late else 'newer'} than the moment asked for; nothing is extrapolated. Publish TF "
+            f"{'older' if late else 'newer'} than the requested moment; nothing is extrapolated. Publish TF "
             "faster than the images, on one clock, and keep more history (tf_cache_s) if it is too old",
         )
     after = bisect_left(stamps, stamp)
     if stamps[after] == stamp:
         return (joint.parents[after], joint.transforms[after]), None
     before = after - 1
-    if joint.parents[before] != joint.parents[after]:  # it was handed to another parent in between
+    if joint.parents[before] != joint.parents[after]:  # its parent changed in between
         return (joint.parents[before], joint.transforms[before]), None
     s = (stamp - stamps[before]) / (stamps[after] - stamps[before])
     return (joint.parents[before], interpolate(joint.transforms[before], joint.transforms[after], s)), None

@@ -1,4 +1,4 @@
-"""The views captured so far, and how well they look around the object."""
+"""The views captured so far, and how well they cover the object."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mvgamba_ros.geometry.rays import looked_at
 from mvgamba_ros.types import F64, View
 
 COVERED_WITHIN = math.radians(60.0)
-"""A direction counts as seen when a view looks from within this angle of it."""
+"""A direction counts as covered when a view lies within this angle of it, radians."""
 
 
 @dataclass(frozen=True)
@@ -55,17 +55,17 @@ class ViewBuffer:
         self._views.append(captured)
 
     def clear(self) -> int:
-        """Forgets all views and answers how many there were."""
+        """Drops all views and returns how many there were."""
         count = len(self._views)
         self._views.clear()
         return count
 
 
 def coverage(T_world_camera: F64) -> tuple[float, float]:
-    """How well poses (V, 4, 4) look around the point they look at.
+    """How well poses (V, 4, 4) cover the directions around the point that their optical axes meet in.
 
     Returns the share of the upper half sphere of directions that lies within `COVERED_WITHIN` of a view, [0, 1], and
-    the widest turn about z, radians, that no view looks from. No views: 0 and a full turn.
+    the widest turn about z, radians, without a view. No views: 0 and a full turn.
     """
     if len(T_world_camera) == 0:
         return 0.0, 2.0 * math.pi

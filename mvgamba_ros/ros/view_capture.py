@@ -12,7 +12,8 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.ros.conversions.geometry import camera_info_to_camera
 from mvgamba_ros.ros.conversions.images import compressed_to_rgb, image_to_depth, image_to_mask, image_to_rgb
-from mvgamba_ros.ros.inputs import NANOSECONDS, Inputs, stamp_of
+from mvgamba_ros.ros.conversions.stamps import NANOSECONDS, stamp_of
+from mvgamba_ros.ros.inputs import Inputs
 from mvgamba_ros.ros.parameters import Parameters
 from mvgamba_ros.ros.transforms import TransformSource, speeds
 from mvgamba_ros.ros.view_buffer import CapturedView
@@ -63,7 +64,7 @@ def sharpness(image: U8) -> float:
 
 
 class Capture:
-    """Judges the newest images. ``now`` answers the node's clock, nanoseconds."""
+    """Checks the newest images and makes views of them. ``now`` returns the time of the node's clock, nanoseconds."""
 
     def __init__(
         self,
@@ -91,7 +92,7 @@ class Capture:
         first: ReconstructionError | None = None
         for image in reversed(images):
             try:
-                return self._judge(image, parameters)
+                return self._check(image, parameters)
             except ReconstructionError as error:
                 first = first or error
                 if error.code in (ErrorCode.STALE_IMAGE, ErrorCode.CAMERA_MOVING):
@@ -99,7 +100,8 @@ class Capture:
         assert first is not None
         raise first
 
-    def _judge(self, image: Any, parameters: Parameters) -> CapturedView:
+    def _check(self, image: Any, parameters: Parameters) -> CapturedView:
+        """The view of one image; raises the first test that it fails."""
         stamp = stamp_of(image)
         age = (self._now() - stamp) / NANOSECONDS
         if age > parameters.max_image_age_s:

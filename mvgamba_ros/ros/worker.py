@@ -10,7 +10,7 @@ from mvgamba_ros.errors import ErrorCode, ReconstructionError
 
 
 class Job:
-    """Work under way. `cancel` asks it to stop; it does so at its next poll of `cancelled`."""
+    """Work under way. `cancel` makes it stop at its next poll of `cancelled`."""
 
     def __init__(self, work: Callable[[Job], Callable[[], None]]) -> None:
         self._work = work
@@ -27,8 +27,8 @@ class Job:
 
 
 class Worker:
-    """The thread. ``work`` handed to `start` must not raise; it answers a function that reports its outcome, called
-    once the worker is free again, so that whoever hears the outcome can start the next work at once."""
+    """The thread. ``work`` given to `start` must not raise; it returns a function that reports its outcome, called once
+    the worker is free again, so that a client can start the next work as soon as it has the outcome."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

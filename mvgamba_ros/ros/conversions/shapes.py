@@ -125,7 +125,7 @@ def views_to_poses(views: Sequence[View], header: Header) -> PoseArray:
 def reconstruction_to_object(
     result: Reconstruction, object_id: str, view_count: int, header: Header
 ) -> ReconstructedObject:
-    """The whole answer, all of it in ``header``'s frame."""
+    """The whole result, all of it in ``header``'s frame."""
     cloud = points_to_cloud(result.cloud)
     cloud.header = header
     x, y, z = np.asarray(result.box.size, dtype=np.float64).tolist()

@@ -37,6 +37,7 @@ from mvgamba_ros.ros.conversions.geometry import (
 )
 from mvgamba_ros.ros.conversions.images import array_to_image
 from mvgamba_ros.ros.conversions.shapes import mesh_to_marker
+from mvgamba_ros.ros.conversions.stamps import NANOSECONDS, make_header
 from mvgamba_ros.sim.kinematics import pose_error
 from mvgamba_ros.sim.objects import OBJECTS
 from mvgamba_ros.sim.robot_arm import OPTICAL_FRAME, ROOT_FRAME, SimulatedArm
@@ -55,7 +56,6 @@ MOVE_TIMEOUT_S = 60.0
 ARRIVED_M = 0.005
 STANDING_S = 0.15
 """A move is answered this long after the arm came to rest, so that the next image is of a still camera."""
-NANOSECONDS = 1_000_000_000
 
 
 class SimulatedArmNode(Node):
@@ -200,10 +200,7 @@ class SimulatedArmNode(Node):
 
     def _header(self, frame: str) -> Header:
         """Stamped with the moment that the simulation shows, which is where its transforms hold."""
-        header = Header(frame_id=frame)
-        nanoseconds = round((self._zero + self._arm.time) * NANOSECONDS)
-        header.stamp.sec, header.stamp.nanosec = divmod(nanoseconds, NANOSECONDS)
-        return header
+        return make_header(frame, round((self._zero + self._arm.time) * NANOSECONDS))
 
     def close(self) -> None:
         """Gives the OpenGL context back."""

@@ -119,9 +119,7 @@ class Client:
 
     def reconstruct(self, center: F64, sides: F64, limit_s: float) -> Answer:
         """The object that stands on the table, z = 0, inside the box around ``center`` (3,), metres."""
-        request = Reconstruct.Request(
-            object_id="demo", target_frame="base_link", use_roi=True, use_support_height=True, refine=True
-        )
+        request = Reconstruct.Request(object_id="demo", target_frame="base_link", use_roi=True, use_support_height=True)
         region = np.eye(4)
         region[:3, 3] = center
         request.roi_pose = matrix_to_pose(region)

@@ -19,7 +19,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from mvgamba_ros.options import DEFAULT_METHOD, METHODS
+from mvgamba_ros.options import Options
+from mvgamba_ros.registry import available
 from mvgamba_ros.ros.demo.client import Answer, Client, DemoError
 from mvgamba_ros.sim.truth import compare
 from mvgamba_ros.types import F64, Mesh
@@ -68,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
         "--object", default="cereal", help="bottle, bread, can, cereal, lemon or milk, or a mesh file in metres, z up"
     )
     parser.add_argument("--views", type=int, default=6, choices=range(3, 9), help="how many sides it is looked at from")
-    parser.add_argument("--method", default=DEFAULT_METHOD, choices=METHODS, help="the reconstructor")
+    parser.add_argument("--method", default=Options.method, choices=available("methods"), help="the reconstructor")
     parser.add_argument("--depth", action="store_true", help="the camera gives depth too, and the node uses it")
     parser.add_argument(
         "-o", "--output", default="demo_output", help="folder for cloud, mesh, report, picture and logs"

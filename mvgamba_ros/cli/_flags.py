@@ -1,0 +1,124 @@
+"""The flags that several subcommands share: the options, where the object is, and the configuration."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from mvgamba_ros.config.rows import Row, rows
+from mvgamba_ros.options import Options
+
+if TYPE_CHECKING:
+    from mvgamba_ros.config import ReconstructionConfig
+
+Chosen = TypeVar("Chosen", bound=Options)
+
+
+def add_options(parser: argparse.ArgumentParser, cls: type[Options] = Options) -> None:
+    """A flag for each option of ``cls``, and ``--masks``."""
+    group = parser.add_argument_group("reconstruction")
+    for row in rows(cls):
+        _add_flag(group, row)
+    group.add_argument("--masks", action="store_true", help="the same as --segmenter masks")
+
+
+def flag(row: Row) -> str:
+    """E.g. ``--max-faces``."""
+    return "--" + row.name.replace("_", "-")
+
+
+class _Allowed:
+    """The choices of a row as argparse takes them; sought when a value or the help needs them, which costs time."""
+
+    def __init__(self, names: Callable[[], tuple[str, ...]]) -> None:
+        self._names = names
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names())
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names()
+
+
+def _add_flag(group: argparse._ArgumentGroup, row: Row) -> None:
+    text = row.text[0].lower() + row.text[1:].replace("%", "%%")
+    if isinstance(row.default, bool):
+        group.add_argument(
+            flag(row),
+            action=argparse.BooleanOptionalAction,
+            default=row.default,
+            help=f"{text} (default: {'yes' if row.default else 'no'})",
+        )
+    elif isinstance(row.default, str):
+        if row.choices:
+            choices = _Allowed(lambda: row.allowed)
+            group.add_argument(
+                flag(row),
+                metavar="NAME",
+                choices=choices,
+                default=row.default,
+                help=f"{text}: %(choices)s (default: %(default)s)",
+            )
+        else:
+            default = " (default: %(default)s)" if row.default else ""
+            group.add_argument(flag(row), metavar="TEXT", default=row.default, help=text + default)
+    else:
+        kind = type(row.default)
+        limits = f"{row.range}, " if row.range else ""
+        group.add_argument(
+            flag(row), metavar="N", type=kind, default=row.default, help=f"{text} ({limits}default: %(default)s)"
+        )
+
+
+def add_prompts(parser: argparse.ArgumentParser, without: str) -> None:
+    """``--roi`` and ``--support-height``. ``without``: what holds where no region is given."""
+    group = parser.add_argument_group("where the object is")
+    group.add_argument(
+        "--roi",
+        nargs=6,
+        type=float,
+        metavar=("X0", "Y0", "Z0", "X1", "Y1", "Z1"),
+        help=f"box that holds the object: lowest and highest corner, metres ({without})",
+    )
+    group.add_argument("--support-height", type=float, metavar="Z", help="height of the plane it stands on, metres")
+
+
+def add_config(parser: argparse.ArgumentParser) -> None:
+    """``--config`` and ``--set``."""
+    group = parser.add_argument_group("configuration")
+    group.add_argument(
+        "--config", metavar="FILE", type=Path, help="YAML file of settings; `mvgamba config` prints all of them"
+    )
+    group.add_argument(
+        "--set",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        help="change one setting, after the file; sections by dots; may be given several times",
+    )
+
+
+def config_from(args: argparse.Namespace) -> ReconstructionConfig:
+    """What `add_config` parsed. Raises BAD_OPTION."""
+    from mvgamba_ros.config import ReconstructionConfig
+    from mvgamba_ros.config.loading import load_config
+
+    if args.config is None and not args.set:
+        return ReconstructionConfig()
+    return load_config(ReconstructionConfig, args.config, args.set)
+
+
+def options_from(args: argparse.Namespace, cls: type[Chosen]) -> Chosen:
+    """What `add_options`, `add_prompts` and `add_config` parsed. Raises BAD_OPTION."""
+    import numpy as np
+
+    from mvgamba_ros.geometry.boxes import axis_parallel_box
+    from mvgamba_ros.types import Prompts
+
+    chosen = {row.name: getattr(args, row.name) for row in rows(cls)}
+    if args.masks:
+        chosen["segmenter"] = "masks"
+    roi = None if args.roi is None else axis_parallel_box(np.array(args.roi[:3]), np.array(args.roi[3:]))
+    return cls(**chosen, prompts=Prompts(roi=roi, support_height=args.support_height), config=config_from(args))

@@ -1,0 +1,99 @@
+"""An option declared once: one row makes the dataclass field, the node's parameter, the command's flag and its line in
+the YAML file and in the README."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import MISSING, dataclass, field, fields
+from typing import Any, TypeVar
+
+from mvgamba_ros.config.bounds import range_text
+from mvgamba_ros.errors import ErrorCode, ReconstructionError
+
+T = TypeVar("T")
+Value = bool | int | float | str | list[float]
+
+
+def option(
+    default: T,
+    text: str,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    unit: str = "",
+    choices: tuple[str, ...] = (),
+    extended_by: Callable[[], tuple[str, ...]] | None = None,
+    read_only: bool = False,
+) -> T:
+    """A dataclass field that is a row, to be written where a default stands: ``max_faces: int = option(5000, ...)``.
+
+    Args:
+        default: The default everywhere: bool, int, float, str or a list of floats.
+        text: What it means, one sentence without a full stop.
+        low: Least value of a number.
+        high: Greatest value of a number; both or neither.
+        unit: Of the number, e.g. "s".
+        choices: The texts allowed; empty where any text is.
+        extended_by: A function that returns ``choices`` and those that installed packages add.
+        read_only: The node takes it at its start only.
+    """
+    metadata = {
+        "text": text,
+        "low": low,
+        "high": high,
+        "unit": unit,
+        "choices": choices,
+        "extended_by": extended_by,
+        "read_only": read_only,
+    }
+    if isinstance(default, list):
+        made: Any = field(default_factory=lambda: list(default), metadata=metadata)
+    else:
+        made = field(default=default, metadata=metadata)
+    result: T = made
+    return result
+
+
+@dataclass(frozen=True)
+class Row:
+    """One option; see `option` for the attributes."""
+
+    name: str
+    default: Value
+    text: str
+    low: float | None
+    high: float | None
+    unit: str
+    choices: tuple[str, ...]
+    extended_by: Callable[[], tuple[str, ...]] | None
+    read_only: bool
+
+    @property
+    def allowed(self) -> tuple[str, ...]:
+        """The texts allowed on this machine; empty where any text is."""
+        return self.choices if self.extended_by is None else self.extended_by()
+
+    @property
+    def range(self) -> str:
+        """The numbers allowed, in words, with their unit; empty where none are declared."""
+        if self.low is None or self.high is None:
+            return self.unit
+        return f"{range_text(self.low, self.high)} {self.unit}".rstrip()
+
+
+def rows(cls: Any) -> tuple[Row, ...]:
+    """The rows of a dataclass, in their order; fields that are not declared by `option` are left out."""
+    found = []
+    for item in fields(cls):
+        if "text" in item.metadata:
+            default: Any = item.default if item.default_factory is MISSING else item.default_factory()
+            found.append(Row(item.name, default, **item.metadata))
+    return tuple(found)
+
+
+def check_choices(settings: Any) -> None:
+    """Checks the texts of a dataclass instance that are chosen from several. Raises BAD_OPTION naming the choices."""
+    for row in rows(settings):
+        allowed, value = row.allowed, getattr(settings, row.name)
+        if allowed and value not in allowed:
+            raise ReconstructionError(ErrorCode.BAD_OPTION, f"{row.name} '{value}' is not one of {', '.join(allowed)}")
