@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import cv2
@@ -14,6 +15,7 @@ import rendered
 import trimesh
 
 from mvgamba_ros.cli import build_parser, main
+from mvgamba_ros.config import ReconstructionConfig
 from mvgamba_ros.io.mesh_files import read_mesh
 from mvgamba_ros.io.transforms_json import write_capture
 
@@ -41,9 +43,11 @@ def test_a_capture_becomes_mesh_cloud_report_and_preview(capture, tmp_path, caps
     assert volume * 0.9 < report["mesh"]["volume_m3"] < volume * 1.6
     assert report["seconds"]["total"] > 0
     assert cv2.imread(str(out / "preview.png")).shape[1] == 1280
-    said = capsys.readouterr()
-    assert "mm at" in said.out and "preview.png" in said.out
-    assert "method" in said.err  # progress
+    printed = capsys.readouterr()
+    assert "mm at" in printed.out and "preview.png" in printed.out
+    assert "method" in printed.err  # progress
+    assert report["options"]["max_faces"] == 1500 and report["options"]["segmenter"] == "masks"
+    assert set(report["config"]) == {item.name for item in fields(ReconstructionConfig)}
 
 
 def test_region_and_support_reach_the_pipeline(capture, tmp_path):
@@ -60,6 +64,8 @@ def test_region_and_support_reach_the_pipeline(capture, tmp_path):
     [
         (["--views", "missing.json"], "BAD_CAPTURE"),
         (["--max-faces", "2"], "BAD_OPTION"),
+        (["--set", "segmentatoin.x=1"], "BAD_OPTION"),
+        (["--config", "missing.yaml"], "BAD_OPTION"),
         (["--roi", "0", "0", "0", "0.1", "0", "0.1"], "BAD_ROI"),
         (["--roi", "0.4", "0", "3", "0.5", "0.1", "3.1"], "ROI_NOT_VISIBLE"),
     ],
@@ -82,6 +88,16 @@ def test_a_wrong_option_is_status_two():
     with pytest.raises(SystemExit) as stopped:
         main(["reconstruct", "capture", "-o", "out", "--method", "magic"])
     assert stopped.value.code == 2
+
+
+def test_the_printed_settings_are_a_file_for_the_next_call(tmp_path, capsys):
+    assert main(["config"]) == 0
+    file = tmp_path / "settings.yaml"
+    file.write_text(capsys.readouterr().out)
+    assert main(["config", "--config", str(file)]) == 0
+    assert capsys.readouterr().out == file.read_text()
+    assert main(["config", "--set", "segmentatoin.x=1"]) == 1
+    assert "did you mean segmentation?" in capsys.readouterr().err
 
 
 def test_help_teaches_with_examples(capsys):

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,7 @@ import pytest
 from mvgamba_ros.config import ReconstructionConfig
 from mvgamba_ros.config.bounds import bounded
 from mvgamba_ros.config.loading import load_config
+from mvgamba_ros.config.printing import field_docstrings, settings_to_yaml
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 
 
@@ -147,3 +148,32 @@ def test_an_empty_file_changes_nothing(file):
 def test_the_parser_is_loaded_when_it_is_used():
     code = "import sys, mvgamba_ros.config.loading\nassert 'omegaconf' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[1])
+
+
+@dataclass(frozen=True)
+class Printed:
+    """How it is printed."""
+
+    name: str = "a: b"
+    """What it is called, in a text that is so long that it does not fit into one line of the comments that are printed
+    above the values."""
+    span: tuple[float, float] = (1e-6, 2.0)
+    counts: dict[int, float] = field(default_factory=lambda: {1: 0.5})
+    start: str | None = None
+    fit: Fit = field(default_factory=Fit)
+
+
+def test_printed_settings_carry_their_texts_and_are_read_back_the_same(file):
+    settings = Printed(span=(3e-7, 0.1), start="null", fit=Fit(rate=4e-4, levels=(7,)))
+    text = settings_to_yaml(settings)
+    assert "# What it is called, in a text" in text and max(map(len, text.splitlines())) <= 120
+    assert load_config(Printed, file(text)) == settings
+
+
+@pytest.mark.parametrize("section", [item.name for item in fields(ReconstructionConfig)])
+def test_every_setting_has_a_text_and_its_default_is_read_back(section, file):
+    config = ReconstructionConfig()
+    assert load_config(ReconstructionConfig, file(settings_to_yaml(config))) == config
+    part = type(getattr(config, section))
+    without = [item.name for item in fields(part) if not field_docstrings(part).get(item.name, "").strip()]
+    assert not without, f"{part.__name__}: no docstring under {', '.join(without)}"

@@ -41,7 +41,7 @@ def running(tmp_path_factory: pytest.TempPathFactory, views: list[View]) -> Iter
     folder = tmp_path_factory.mktemp("rendered")
     write_capture(folder, views)
     with World(folder) as made:
-        made.start_node(tf_timeout_s=0.3, silent_after_s=0.5)
+        made.start_node(tf_timeout_s=0.3, silent_after_s=0.5, min_views=3)
         made.start_player(folder)
         yield made
 
@@ -151,6 +151,7 @@ def test_views_inside_the_request_need_no_capture(world, views):
         ({"point_prompts": [PointPrompt(view=9, x=3.0, y=3.0)]}, ErrorCode.BAD_ROI, "view 9"),
         ({"method": "magic"}, ErrorCode.BAD_OPTION, "'magic'"),
         ({"max_faces": 2}, ErrorCode.BAD_OPTION, "max_faces"),
+        ({"refine": 7}, ErrorCode.BAD_OPTION, "refine 7"),
         ({"target_frame": "moon"}, ErrorCode.TRANSFORM_UNAVAILABLE, "'moon'"),
     ],
 )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import time
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from geometry_msgs.msg import Vector3
 from ros_world import World
 
 from mvgamba_ros.action import ReconstructObject
+from mvgamba_ros.config import ReconstructionConfig
 from mvgamba_ros.errors import ErrorCode
 from mvgamba_ros.io.transforms_json import read_capture, write_capture
 from mvgamba_ros.msg import View as ViewMessage
@@ -114,7 +117,7 @@ def test_a_shutdown_in_the_middle_of_work_answers_and_ends_cleanly(tmp_path):
     with World(tmp_path) as world:
         node = world.start_node(method="mvgamba")
         # so much work that the signal surely comes in its middle
-        request = Reconstruct.Request(views=views_with_masks(12), refine=True)
+        request = Reconstruct.Request(views=views_with_masks(12), refine=Reconstruct.Request.YES)
         future = world.begin(Reconstruct, "/reconstructor/reconstruct", request)
         world.spin(0.3)
         began = time.monotonic()
@@ -131,6 +134,54 @@ def test_a_wrong_parameter_stops_the_start_with_its_value(tmp_path):
         node = world.start("node", ["-m", "mvgamba_ros.ros", "--ros-args", "-p", "min_views:=9", "-p", "max_views:=4"])
         assert node.wait(120) == 1
         assert "min_views 9 is more than max_views 4" in world.log("node")
+
+
+def test_a_wrong_config_file_stops_the_start_with_the_key_and_what_is_near(tmp_path):
+    file = tmp_path / "wrong.yaml"
+    file.write_text("segmentatoin: {}\n")
+    with World(tmp_path) as world:
+        node = world.start("node", ["-m", "mvgamba_ros.ros", "--ros-args", "-p", f"config_file:={file}"])
+        assert node.wait(120) == 1
+        assert "'segmentatoin': did you mean segmentation?" in world.log("node")
+        assert str(file) in world.log("node")
+
+
+def test_what_a_request_leaves_open_is_the_nodes_parameter_and_all_of_it_is_reported(tmp_path, messages):
+    file = tmp_path / "settings.yaml"
+    file.write_text("# nothing differs from the defaults\n")
+    with World(tmp_path) as world:
+        world.start_node(refine=False, max_faces=700, cloud_points=2000, config_file=file)
+        answer = world.reconstruct(views=messages)
+        assert answer.error_code == 0, answer.error_msg
+        assert 300 < len(answer.object.mesh.triangles) <= 700
+        assert report_of(world, tmp_path / "open")["options"] | {"prompts": 0} == {
+            "method": "hull",
+            "segmenter": "classical",
+            "refine": False,
+            "max_faces": 700,
+            "convex_hull": False,
+            "min_views": 1,
+            "cloud_points": 2000,
+            "hull_resolution": 128,
+            "checkpoint": "",
+            "sam_checkpoint": "",
+            "device": "auto",
+            "use_masks": True,
+            "prompts": 0,
+        }
+        yes = Reconstruct.Request.YES
+        answer = world.reconstruct(views=messages, refine=yes, max_faces=300, convex_hull=yes)
+        assert answer.error_code == 0 and len(answer.object.mesh.triangles) <= 300
+        report = report_of(world, tmp_path / "filled")
+        assert (report["options"]["refine"], report["options"]["convex_hull"]) == (True, True)
+        assert set(report["config"]) == {item.name for item in fields(ReconstructionConfig)}
+
+
+def report_of(world: World, folder: Path) -> dict[str, Any]:
+    saved = world.save(str(folder))
+    assert saved.error_code == 0, saved.error_msg
+    report: dict[str, Any] = json.loads((folder / "report.json").read_text())
+    return report
 
 
 def test_weights_that_are_not_there_are_named_before_anything_is_asked_and_the_node_stays_up(tmp_path, messages):
