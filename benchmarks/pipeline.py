@@ -61,13 +61,13 @@ INSIDE = {
     "colour sweep": (arm, "plane_sweep_cost_volume"),
     "views prepared": (MultiViewFeatures, "of"),
     "views asked": (second_look, "aggregate_views"),
-    "fuse": (mvgamba, "fuse_depths"),
+    "integrate": (mvgamba, "integrate_depth_maps"),
     "smooth": (mvgamba, "smooth"),
-    "reach": (mvgamba, "enforce_silhouettes"),
-    "closer": (mvgamba, "look_closer"),
+    "silhouettes": (mvgamba, "enforce_silhouettes"),
+    "recarve": (mvgamba, "recarve_around"),
     "solid": (mvgamba, "solid"),
     "mesh": (mvgamba, "solid_to_mesh"),
-    "refine": (mvgamba, "refine"),
+    "refine": (mvgamba, "fit_gaussians"),
 }
 """The parts of the pipeline's stage "method", each with the function that does it; those in `IN_FORWARD` are inside
 the forward."""
@@ -83,11 +83,11 @@ ROWS = {
     "colour sweep": "colours along every ray",
     "witnesses": "ask the other views, weigh",
     "layers": "layers of the network",
-    "fuse": "fuse the depths",
+    "integrate": "integrate the depth maps",
     "smooth": "smooth the field",
-    "reach": "reach the silhouettes",
+    "silhouettes": "enforce the silhouettes",
     "solid": "drop floaters, fill hollows",
-    "closer": "look whether to look closer",
+    "recarve": "carve again if the hull is too wide",
     "mesh": "field to mesh",
     "paint": "paint the mesh",
     "cloud": "sample the cloud",
@@ -97,7 +97,7 @@ ROWS = {
     "refine": "refine the Gaussians",
 }
 NETWORK = ("intervals", "colour sweep", "witnesses", "layers")
-AROUND = ("segment", "support", "hull", "fuse", "smooth", "reach", "solid", "closer", "mesh", "paint")
+AROUND = ("segment", "support", "hull", "integrate", "smooth", "silhouettes", "solid", "recarve", "mesh", "paint")
 """Segmentation, hull and surface: what the second bar counts."""
 COLORS = {**dict.fromkeys(NETWORK, "tab:orange"), **dict.fromkeys(AROUND, "tab:blue"), "refine": "tab:green"}
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from mvgamba_ros.checks import check_views, distinct_views
+from mvgamba_ros.config.hull_config import HullConfig
 from mvgamba_ros.errors import ErrorCode, ReconstructionError, stop_if
 from mvgamba_ros.factories import load_method, load_segmenter
 from mvgamba_ros.geometry.boxes import axis_parallel_box, oriented_box
@@ -23,7 +24,8 @@ from mvgamba_ros.segmentation.given import GivenMasks
 from mvgamba_ros.segmentation.segmenter import Silhouettes
 from mvgamba_ros.segmentation.support_plane import SUPPORT_VIEWS, estimate_support_height
 from mvgamba_ros.surface.quality import measure_quality
-from mvgamba_ros.surface.sample import _convex, sample_cloud, vertex_normals
+from mvgamba_ros.surface.sample import sample_cloud, vertex_normals
+from mvgamba_ros.surface.simplification import convex_hull
 from mvgamba_ros.types import Cancelled, Progress, Prompts, Reconstruction, View, view_name
 
 __all__ = ["STAGES", "Options", "reconstruct"]
@@ -41,8 +43,6 @@ STAGES = {
     "quality": 0.07,
 }
 """The stages in order, each with its share of the progress bar."""
-SUPPORT_RESOLUTION = 32
-"""Voxels of the first, coarse hull, which only says where to look for the plane."""
 
 
 def reconstruct(
@@ -78,6 +78,7 @@ def reconstruct(
         >>> assert 0.08 < height < 0.1  # metres
     """
     options = options or Options()
+    config = options.config
     stages = _Stages(progress, cancelled)
     with stages.run("check"):
         views, notes = check_views(views, options)
@@ -88,35 +89,35 @@ def reconstruct(
         masks = silhouettes.masks
         views = [replace(view, mask=mask) for view, mask in zip(views, masks, strict=True)]
     with stages.run("support"):
-        prompts, found = _find_support(views, prompts, silhouettes.support_height)
+        prompts, found = _find_support(views, prompts, silhouettes.support_height, config.hull)
         notes += found
     with stages.run("hull"):
         region = prompts.roi
         if len(views) == 1 and region is None:
-            region = guess_box(views[0], prompts.support_height)
+            region = guess_box(views[0], prompts.support_height, config.hull)
             notes.append("one view: the object is taken to be as deep as it is wide")
-        hull = carve(views, region, options.hull_resolution, prompts.support_height)
+        hull = carve(views, region, options.hull_resolution, prompts.support_height, config.hull)
     with stages.run("method") as part:
         method = load_method(options)
         stages.check()
         shape = method(views, hull, replace(options, prompts=prompts), part, stages.cancelled)
     with stages.run("surface"):
-        mesh = _convex(shape.mesh) if options.convex_hull else shape.mesh
+        mesh = convex_hull(shape.mesh) if options.convex_hull else shape.mesh
         caster = Raycaster(mesh)
         normals = vertex_normals(mesh)
         stages.check()
-        weights = view_weights(mesh.vertices, normals, views, caster)
-        mesh = replace(mesh, colors=paint(mesh.vertices, weights, views, fallback=mesh.colors))
+        weights = view_weights(mesh.vertices, normals, views, caster, config.texture)
+        mesh = replace(mesh, colors=paint(mesh.vertices, weights, views, mesh.colors, config.texture))
         caster = Raycaster(mesh)
     with stages.run("cloud"):
         cloud = sample_cloud(mesh, options.cloud_points)
         stages.check()
-        weights = view_weights(cloud.points, cloud.normals, views, caster)
-        cloud = replace(cloud, colors=paint(cloud.points, weights, views, fallback=cloud.colors))
+        weights = view_weights(cloud.points, cloud.normals, views, caster, config.texture)
+        cloud = replace(cloud, colors=paint(cloud.points, weights, views, cloud.colors, config.texture))
     with stages.run("box"):
         box = oriented_box(mesh)
     with stages.run("quality"):
-        quality = measure_quality(caster, views, weights, distinct_views(views))
+        quality = measure_quality(caster, views, weights, distinct_views(views), config.quality)
     return Reconstruction(
         mesh=mesh,
         cloud=cloud,
@@ -198,7 +199,9 @@ def _segment(views: Sequence[View], options: Options, progress: Progress, cancel
     return replace(found, masks=masks)
 
 
-def _find_support(views: Sequence[View], prompts: Prompts, found: float | None) -> tuple[Prompts, list[str]]:
+def _find_support(
+    views: Sequence[View], prompts: Prompts, found: float | None, config: HullConfig
+) -> tuple[Prompts, list[str]]:
     """Prompts with the height of the plane that the object stands on, estimated where it is neither given nor ``found``
     by the segmenter; and notes.
 
@@ -213,9 +216,9 @@ def _find_support(views: Sequence[View], prompts: Prompts, found: float | None) 
             return prompts, ["one view without depth does not show the height of the surface; it is taken as not known"]
         seen = views[:: -(-len(views) // SUPPORT_VIEWS)]
         if len(views) > 1:
-            around = axis_parallel_box(*carve(seen, prompts.roi, SUPPORT_RESOLUTION).bounds())
+            around = axis_parallel_box(*carve(seen, prompts.roi, config.coarse_resolution, config=config).bounds())
         else:
-            around = prompts.roi or guess_box(views[0], None)
+            around = prompts.roi or guess_box(views[0], None, config)
         height, _ = estimate_support_height(seen, Prompts(roi=around))
     if height is None:
         return prompts, [

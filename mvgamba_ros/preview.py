@@ -11,7 +11,7 @@ import numpy as np
 from mvgamba_ros.geometry.camera import crop, resample, undistort
 from mvgamba_ros.geometry.se3 import look_at
 from mvgamba_ros.rendering.mesh_raycaster import Raycaster
-from mvgamba_ros.rendering.splats import gaussians_picture
+from mvgamba_ros.rendering.splats import render_view
 from mvgamba_ros.types import F64, U8, Bool, Camera, Reconstruction, View
 
 WIDTH = 1280
@@ -38,7 +38,7 @@ def preview(views: Sequence[View], result: Reconstruction) -> U8:
     sides = _new_sides(views, result)
     rows.append(np.concatenate([_written(_shaded(caster, T), "mesh") for T in sides], axis=1))
     if result.gaussians is not None:
-        seen = [gaussians_picture(result.gaussians, BIG, T)[0] for T in sides]
+        seen = [render_view(result.gaussians, BIG, T)[0] for T in sides]
         rows.append(np.concatenate([_written((255 * x).round().astype(np.uint8), "Gaussians") for x in seen], axis=1))
     return np.concatenate([*rows, _caption(views, result)])
 

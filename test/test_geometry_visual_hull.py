@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from shapes import FOUR_SIDES, camera, cuboid, see
 
+from mvgamba_ros.config.hull_config import HullConfig
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.boxes import axis_parallel_box
 from mvgamba_ros.geometry.se3 import look_at, quat_to_matrix
 from mvgamba_ros.geometry.single_view import guess_box
-from mvgamba_ros.geometry.visual_hull import FINEST, FULL, carve, near_far
+from mvgamba_ros.geometry.visual_hull import carve
 from mvgamba_ros.types import Box
 
 CUBE = cuboid([-0.05, -0.05, -0.05], [0.05, 0.05, 0.05])
@@ -37,8 +38,8 @@ def test_a_long_object_gets_finer_voxels_and_no_more_of_them_than_a_cube():
     rod = cuboid([-0.1, -0.01, -0.01], [0.1, 0.01, 0.01])
     views = see(rod, ALL_SIDES, [0.0, 0.0, 0.0], camera(focal=400.0))
     hull = carve(views)
-    assert FINEST * 120 < max(hull.values.shape) <= FINEST * 128
-    assert hull.values.size < FULL * 128**3
+    assert HullConfig().max_refinement * 120 < max(hull.values.shape) <= HullConfig().max_refinement * 128
+    assert hull.values.size < HullConfig().flat_share * 128**3
 
 
 def test_every_point_of_the_object_is_inside_its_hull():
@@ -77,35 +78,6 @@ def test_a_turned_box_bounds_the_hull():
     assert hull.volume() == pytest.approx(0.04**3, rel=0.03)
     axis_parallel = carve(cube_views(), np.array([[-0.02, -0.02, -0.02], [0.02, 0.02, 0.06]]))
     np.testing.assert_allclose(axis_parallel.bounds()[0], -0.02, atol=2 * axis_parallel.voxel)
-
-
-def test_near_and_far_enclose_what_the_camera_sees():
-    views = cube_views()
-    hull = carve(views)
-    near, far = near_far(hull, views[0].camera, views[0].T_world_camera)
-    assert near.shape == (240, 320) and near.dtype == np.float32
-    hit = near > 0
-    assert (hit & views[0].mask).sum() / (hit | views[0].mask).sum() > 0.97
-    inner = hit & views[0].mask
-    assert (near[inner] <= views[0].depth[inner] + 2e-3).all()
-    assert (far[inner] >= near[inner]).all()
-    middle = near[118:122, 158:162], far[118:122, 158:162]
-    assert np.abs(middle[0] - (0.5 - REACH)).max() < 1.5e-3
-    assert np.abs(middle[1] - (0.5 + REACH)).max() < 1.5e-3
-    assert far[0, 0] == near[0, 0] == 0.0
-
-
-def test_near_and_far_are_z_depths_from_a_camera_that_no_view_was():
-    hull = carve(cube_views())
-    T = look_at(np.array([0.3, 0.3, 0.3]), np.array([0.1, 0.0, 0.0]))
-    near, _ = near_far(hull, camera(64, 48, 60.0), T)
-    rows, columns = np.nonzero(near)
-    z = near[rows, columns]
-    x = (columns + 0.5 - 32) / 60.0 * z
-    y = (rows + 0.5 - 24) / 60.0 * z
-    entry = np.stack([x, y, z], axis=1) @ T[:3, :3].T + T[:3, 3]
-    assert np.abs(hull.sample(entry)).max() < 2 * hull.voxel
-    assert len(rows) > 50
 
 
 def test_a_silhouette_cut_by_the_image_border_goes_on_beyond_it():

@@ -17,7 +17,7 @@ from mvgamba_ros.geometry.distance_field import DistanceField
 from mvgamba_ros.geometry.unit_cube import fit
 from mvgamba_ros.geometry.visual_hull import carve
 from mvgamba_ros.kernels.autocast import halve_weights
-from mvgamba_ros.methods.mvgamba import MOST_VIEWS, MVGambaMethod, choose_device, look_closer
+from mvgamba_ros.methods.mvgamba import MAX_VIEWS, MVGambaMethod, choose_device, recarve_around
 from mvgamba_ros.methods.protocol import Shape
 from mvgamba_ros.model.checkpoint import SHIPPED, load_checkpoint, save_checkpoint
 from mvgamba_ros.model.raygamba import ORDERS, RayGamba, RayGambaConfig
@@ -108,12 +108,16 @@ def test_a_hull_that_reaches_far_beyond_what_was_found_is_carved_again_around_th
     seen = views(8)[:2]  # 45 degrees apart: the hull is a long wedge
     hull, options = carve(seen, None, RESOLUTION, 0.0), Options(hull_resolution=RESOLUTION)
     found = ball_in(hull)
-    closer = look_closer(found, hull, seen, options)
-    assert closer is not None
-    before, after, ball = np.ptp(hull.bounds(), axis=0), np.ptp(closer.bounds(), axis=0), np.ptp(found.bounds(), axis=0)
+    tighter = recarve_around(found, hull, seen, options)
+    assert tighter is not None
+    before, after, ball = (
+        np.ptp(hull.bounds(), axis=0),
+        np.ptp(tighter.bounds(), axis=0),
+        np.ptp(found.bounds(), axis=0),
+    )
     assert before.max() > 1.5 * ball.max()
     assert (after < ball + 0.25 * ball.max()).all()
-    assert look_closer(ball_in(closer, 0.04), closer, seen, options) is None
+    assert recarve_around(ball_in(tighter, 0.04), tighter, seen, options) is None
 
 
 def test_what_is_carved_again_stays_inside_a_turned_region_of_interest() -> None:
@@ -123,9 +127,9 @@ def test_what_is_carved_again_stays_inside_a_turned_region_of_interest() -> None
     roi = Box(T, np.array([4 * half, 2 * half, 0.12]))
     hull = carve(seen, roi, RESOLUTION, 0.0)
     options = Options(hull_resolution=RESOLUTION, prompts=Prompts(roi=roi))
-    closer = look_closer(ball_in(hull), hull, seen, options)
-    assert closer is not None
-    inside = closer.origin + closer.voxel * np.argwhere(closer.inside)
+    tighter = recarve_around(ball_in(hull), hull, seen, options)
+    assert tighter is not None
+    inside = tighter.origin + tighter.voxel * np.argwhere(tighter.inside)
     assert np.abs(((inside - CENTER) @ T[:3, :3])[:, 1]).max() <= half + 1e-9
 
 
@@ -134,11 +138,11 @@ def test_more_views_than_the_network_takes_are_refused_by_number(method: MVGamba
     with pytest.raises(ReconstructionError, match=r"20 views.*at most 16") as caught:
         method(seen * 5, carve(seen, None, RESOLUTION), Options(), lambda s, f: None, lambda: False)
     assert caught.value.code is ErrorCode.TOO_MANY_VIEWS
-    assert MOST_VIEWS == 16
+    assert MAX_VIEWS == 16
 
 
 def test_cancelling_stops_before_the_network_runs(method: MVGambaMethod, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(method, "_look", lambda *_: pytest.fail("the network ran"))
+    monkeypatch.setattr(method, "_forward_pass", lambda *_: pytest.fail("the network ran"))
     seen = views(3)
     with pytest.raises(ReconstructionError) as caught:
         method(seen, carve(seen, None, RESOLUTION), Options(), lambda s, f: None, lambda: True)

@@ -17,7 +17,7 @@ from mvgamba_ros.geometry.camera import project
 from mvgamba_ros.geometry.se3 import quat_to_matrix
 from mvgamba_ros.pipeline import STAGES, Options, reconstruct
 from mvgamba_ros.preview import preview
-from mvgamba_ros.splats.from_mesh import lay_gaussians
+from mvgamba_ros.splats.from_mesh import gaussians_on_mesh
 from mvgamba_ros.surface.sample import sample_cloud
 from mvgamba_ros.types import Box, Prompts, Quality
 
@@ -288,7 +288,7 @@ def test_the_preview_shows_the_outlines_and_the_mesh(views, result):
 
 
 def test_the_preview_shows_the_gaussians_from_where_it_shows_the_mesh(views, result):
-    with_gaussians = replace(result, gaussians=lay_gaussians(result.mesh, views))
+    with_gaussians = replace(result, gaussians=gaussians_on_mesh(result.mesh, views))
     plain, picture = preview(views, result), preview(views, with_gaussians)
     assert picture.shape == (plain.shape[0] + 480, 1280, 3)
     mesh, splats = picture[-996:-516], picture[-516:-36]

@@ -9,10 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
+from mvgamba_ros.config.surface_config import SurfaceConfig
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.distance_field import DistanceField
-from mvgamba_ros.surface import meshing as extract
-from mvgamba_ros.surface.meshing import divide, field_to_mesh, is_watertight, solid, solid_to_mesh
+from mvgamba_ros.surface import meshing
+from mvgamba_ros.surface.meshing import field_to_mesh, solid, solid_to_mesh
+from mvgamba_ros.surface.simplification import divide, is_watertight
 from mvgamba_ros.types import F64, Mesh
 
 VOXEL = 0.002
@@ -99,9 +101,9 @@ def test_a_thick_solid_is_marched_at_every_second_voxel_and_as_round(n: int):
     radius = 38 * VOXEL
     field = radius - np.linalg.norm(grid(n), axis=-1)
     clean = solid(shape(field))
-    coarse = extract._coarsened(clean)
+    coarse = meshing._coarsened(clean, SurfaceConfig())
     assert coarse.voxel == 2 * VOXEL
-    assert is_watertight(extract._march(coarse)[1])
+    assert is_watertight(meshing._marching_cubes(coarse)[1])
     mesh = field_to_mesh(shape(field), denoised=True)
     fine = solid_to_mesh(clean, denoised=False)
     assert is_watertight(mesh.faces)
@@ -112,7 +114,7 @@ def test_a_thick_solid_is_marched_at_every_second_voxel_and_as_round(n: int):
 def test_a_plate_counts_as_thick_as_it_is():
     plate = np.full((48, 48, 48), -1.0)
     plate[3:45, 3:45, 20:26] = 1.0
-    assert extract._thickness(shape(plate)) == pytest.approx(1.5 * 6, rel=0.25)  # level, so without the allowance
+    assert meshing._thickness(shape(plate)) == pytest.approx(1.5 * 6, rel=0.25)  # level, so without the allowance
 
 
 @pytest.mark.parametrize("radius", [1.0, 1.5, 2.5])
@@ -122,8 +124,8 @@ def test_a_wire_handle_on_a_thick_body_stays_whole(radius: float):
     ring = np.hypot(points[..., 0] - 20.3, points[..., 2]) - 14.0
     field = np.maximum(body, radius - np.hypot(ring, points[..., 1] - 0.4))
     clean = solid(shape(VOXEL * field))
-    assert extract._thickness(clean) > extract.THICK
-    assert extract._coarsened(clean).voxel == (VOXEL if radius < 1.2 else 2 * VOXEL)
+    assert meshing._thickness(clean) > SurfaceConfig().coarse_min_thickness
+    assert meshing._coarsened(clean, SurfaceConfig()).voxel == (VOXEL if radius < 1.2 else 2 * VOXEL)
     mesh = as_trimesh(field_to_mesh(shape(VOXEL * field), denoised=True, max_faces=20_000))
     assert mesh.euler_number == 0  # of a ball with a handle
     assert mesh.body_count == 1

@@ -10,13 +10,15 @@ import trimesh
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mvgamba_ros.config.gaussian_meshing_config import GaussianMeshingConfig
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.distance_field import DistanceField
 from mvgamba_ros.geometry.rays import rays
 from mvgamba_ros.geometry.se3 import look_at
 from mvgamba_ros.methods.published.gaussian_meshing import gaussians_to_mesh
-from mvgamba_ros.surface.meshing import is_watertight
-from mvgamba_ros.surface.tsdf import DepthMaps, fuse_depths, smooth
+from mvgamba_ros.surface.depth_maps import DepthMaps
+from mvgamba_ros.surface.simplification import is_watertight
+from mvgamba_ros.surface.tsdf import integrate_depth_maps, smooth
 from mvgamba_ros.types import F64, Camera, Gaussians
 
 CENTRE = np.array([0.3, -0.2, 0.1])
@@ -43,7 +45,7 @@ def joined(*parts: Gaussians) -> Gaussians:
 
 
 def cube_hull(half: float = 0.05, n: int = 64) -> DistanceField:
-    """A hull that says only: inside this cube around the centre."""
+    """The hull of a cube around the centre."""
     voxel = 2.2 * half / n
     axis = voxel * (np.arange(n) - (n - 1) / 2)
     points = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), -1)
@@ -94,7 +96,7 @@ def test_random_gaussians_give_a_closed_outward_mesh(seed: int, count: int):
         0.6 + 0.4 * torch.rand(count, generator=rng),
         torch.rand(count, 3, generator=rng),
     )
-    mesh = gaussians_to_mesh(cloud, [], cube_hull(n=32), max_faces=1000, virtual_views=8)
+    mesh = gaussians_to_mesh(cloud, [], cube_hull(n=32), max_faces=1000, config=GaussianMeshingConfig(virtual_views=8))
     assert is_watertight(mesh.faces)
     assert len(mesh.faces) <= 1000
     assert trimesh.Trimesh(mesh.vertices, mesh.faces, process=False).volume > 0
@@ -146,6 +148,11 @@ def mesh_depths(mesh: trimesh.Trimesh, eyes: list[F64], size: int = 96) -> Depth
     return DepthMaps(torch.tensor(np.stack(front)).float(), Ks, poses, torch.tensor(np.stack(back)).float())
 
 
+def integrate(maps: DepthMaps, hull: DistanceField) -> DistanceField:
+    """At every voxel near the surface, truncated at three voxels."""
+    return integrate_depth_maps(maps, hull, 3 * hull.voxel)
+
+
 def crossings(shape: DistanceField) -> F64:
     """Points (N, 3) where the field crosses zero, from the centre."""
     from skimage.measure import marching_cubes
@@ -161,8 +168,8 @@ def test_exact_depths_from_six_sides_are_fused_to_a_fifth_of_a_voxel():
     eyes = [CENTRE + 0.25 * sign * np.eye(3)[axis] for axis in range(3) for sign in (-1, 1)]
     maps = sphere_depths(eyes)
     hull = cube_hull()
-    for evidence in (maps, replace(maps, back=None)):
-        error = np.abs(radii(fuse_depths(evidence, hull)) - RADIUS)
+    for observed in (maps, replace(maps, back=None)):
+        error = np.abs(radii(integrate(observed, hull)) - RADIUS)
         assert error.mean() < 0.2 * hull.voxel
         assert error.max() < hull.voxel
 
@@ -172,7 +179,9 @@ def test_depths_fused_at_every_second_voxel_and_smoothed_are_as_near_as_those_fu
     maps, hull = sphere_depths(eyes), cube_hull()
     truncation = 5 * hull.voxel
     errors = [
-        np.abs(radii(smooth(fuse_depths(maps, hull, truncation, coarse_only), hull, truncation)) - RADIUS).mean()
+        np.abs(
+            radii(smooth(integrate_depth_maps(maps, hull, truncation, coarse_only), hull, truncation)) - RADIUS
+        ).mean()
         for coarse_only in (False, True)
     ]
     assert errors[1] < errors[0] + 0.05 * hull.voxel
@@ -180,25 +189,25 @@ def test_depths_fused_at_every_second_voxel_and_smoothed_are_as_near_as_those_fu
 
 def test_a_last_exit_bounds_what_a_first_hit_leaves_open():
     maps = sphere_depths([CENTRE + np.array([0.25, 0, 0])])
-    open_behind = fuse_depths(replace(maps, back=None), cube_hull())
-    bounded = fuse_depths(maps, cube_hull())
+    open_behind = integrate(replace(maps, back=None), cube_hull())
+    bounded = integrate(maps, cube_hull())
     deepest = CENTRE - [0.048, 0, 0]
     assert open_behind.sample(deepest[None])[0] > 0
     assert bounded.sample(deepest[None])[0] < 0
     assert bounded.sample(CENTRE[None])[0] > 0
 
 
-@pytest.mark.parametrize("spread", [None, 0.002])
-def test_walls_seen_from_the_side_do_not_fill_a_cup_that_one_view_looks_into(spread: float | None):
-    """A ray from the side enters by one wall and leaves by the other: of the air between them it says nothing."""
+@pytest.mark.parametrize("sigma", [None, 0.002])
+def test_walls_seen_from_the_side_do_not_fill_a_cup_that_one_view_looks_into(sigma: float | None):
+    """A ray from the side enters by one wall and leaves by the other: of the air between them it observes nothing."""
     inner, floor, rim = RADIUS - 0.008, -0.027, 0.035
     profile = [[0, -rim], [RADIUS, -rim], [RADIUS, rim], [inner, rim], [inner, floor], [0, floor]]
     cup = trimesh.creation.revolve(profile, sections=64).apply_translation(CENTRE)
     sides = [[np.cos(angle), np.sin(angle), 0.1] for angle in (0.0, 1.6, 3.1, 4.7)]
     maps = mesh_depths(cup, [CENTRE + 0.25 * np.array(eye) for eye in ([0.01, 0.0, 1.0], *sides)])
-    if spread is not None:
-        maps = replace(maps, spread=torch.full((*maps.front.shape, 2), spread))
-    fused = fuse_depths(maps, cube_hull())
+    if sigma is not None:
+        maps = replace(maps, sigma=torch.full((*maps.front.shape, 2), sigma))
+    fused = integrate(maps, cube_hull())
 
     def at(points: F64) -> F64:
         return fused.values[tuple(np.round((CENTRE + points - fused.origin) / fused.voxel).astype(int).T)]
@@ -210,17 +219,17 @@ def test_walls_seen_from_the_side_do_not_fill_a_cup_that_one_view_looks_into(spr
 
 
 def test_the_views_that_are_sure_outvote_the_one_that_is_not():
-    """One view's surface is 6 mm too deep. Told how unsure it is, the others keep the sphere where it was."""
+    """One view's surface is 6 mm too deep. Where its sigma is large, the others keep the sphere where it was."""
     eyes = [CENTRE + 0.25 * sign * np.eye(3)[axis] for axis in range(3) for sign in (-1, 1)]
     maps = sphere_depths(eyes)
     wrong = replace(maps, front=maps.front.clone())
     wrong.front[0] += 0.006
-    spread = torch.full((*maps.front.shape, 2), 0.001)
-    doubtful = spread.clone()
+    sigma = torch.full((*maps.front.shape, 2), 0.001)
+    doubtful = sigma.clone()
     doubtful[0] = 0.006
     error = {}
-    for name, s in (("sure", spread), ("doubtful", doubtful)):
-        found = crossings(fuse_depths(replace(wrong, spread=s), cube_hull()))
+    for name, s in (("sure", sigma), ("doubtful", doubtful)):
+        found = crossings(integrate(replace(wrong, sigma=s), cube_hull()))
         found = found[found[:, 0] < -0.8 * RADIUS]  # what that view sees
         error[name] = np.abs(np.linalg.norm(found, axis=1) - RADIUS).mean()
     assert error["doubtful"] < 0.6 * error["sure"]
@@ -229,7 +238,7 @@ def test_the_views_that_are_sure_outvote_the_one_that_is_not():
 def test_unknown_depth_takes_nothing_away():
     maps = sphere_depths([CENTRE + np.array([0.25, 0, 0])])
     hull = cube_hull()
-    blind = fuse_depths(replace(maps, front=torch.full_like(maps.front, torch.nan), back=None), hull)
+    blind = integrate(replace(maps, front=torch.full_like(maps.front, torch.nan), back=None), hull)
     assert ((blind.values > 0) == (hull.values > 0)).all()
 
 

@@ -1,4 +1,4 @@
-"""Refinement: Gaussians on the surface, like the views, never behind the network's own in silhouette."""
+"""Fitting: Gaussians on the surface, like the views, never behind the network's own in silhouette."""
 
 import subprocess
 import sys
@@ -11,13 +11,14 @@ import trimesh
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mvgamba_ros.config.splats_config import SplatConfig
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.distance_field import DistanceField
 from mvgamba_ros.geometry.se3 import inverse, look_at
 from mvgamba_ros.geometry.visual_hull import carve
 from mvgamba_ros.rendering.splats import render_gaussians
-from mvgamba_ros.splats.fit import _Adam, refine, silhouette_iou
-from mvgamba_ros.splats.from_mesh import lay_gaussians
+from mvgamba_ros.splats.fit import _Adam, fit_gaussians, silhouette_iou
+from mvgamba_ros.splats.from_mesh import gaussians_on_mesh
 from mvgamba_ros.types import Camera, Gaussians, Mesh, View
 
 RADIUS = 0.04
@@ -67,7 +68,7 @@ def test_a_surface_a_little_too_small_is_painted_and_comes_out_to_the_silhouette
     views = photos(ball())
     hull = hull_of(views)
     wrong = replace(ball(), means=0.95 * ball().means, colors=torch.full((6000, 3), 0.5))
-    found = refine(wrong, sphere(0.95 * RADIUS), views, hull)
+    found = fit_gaussians(wrong, sphere(0.95 * RADIUS), views, hull)
     assert color_error(found, views) < 0.35 * color_error(wrong, views)
     assert silhouette_iou(found, views, hull) > silhouette_iou(wrong, views, hull)
     distance = found.means.norm(dim=1)
@@ -81,7 +82,7 @@ def test_new_views_gain_too():
     wrong = replace(
         ball(), means=ball().means + 0.002 * torch.randn(6000, 3, generator=torch.Generator().manual_seed(0))
     )
-    found = refine(wrong, sphere(), seen, hull)
+    found = fit_gaussians(wrong, sphere(), seen, hull)
     assert color_error(found, elsewhere) < 0.5 * color_error(wrong, elsewhere)
 
 
@@ -95,28 +96,28 @@ def test_the_silhouettes_never_get_worse(seed: int, noise: float, size: float):
     start = replace(
         g, means=g.means + noise * torch.randn(500, 3, generator=rng), colors=torch.rand(500, 3, generator=rng)
     )
-    found = refine(start, sphere(size * RADIUS), views, hull, steps=6)
+    found = fit_gaussians(start, sphere(size * RADIUS), views, hull, SplatConfig(steps=6))
     assert silhouette_iou(found, views, hull) >= silhouette_iou(start, views, hull)
 
 
 def test_a_surface_that_fits_less_well_than_the_gaussians_leaves_them_as_they_are():
     views = photos(ball())
     start = ball()
-    found = refine(start, sphere(0.5 * RADIUS), views, hull_of(views), steps=2)
+    found = fit_gaussians(start, sphere(0.5 * RADIUS), views, hull_of(views), SplatConfig(steps=2))
     assert torch.equal(found.means, start.means) and torch.equal(found.colors, start.colors)
 
 
 def test_what_is_right_already_stays():
     views = photos(ball())
-    found = refine(ball(), sphere(), views, hull_of(views), steps=5)
+    found = fit_gaussians(ball(), sphere(), views, hull_of(views), SplatConfig(steps=5))
     assert (found.means - ball().means).norm(dim=1).max() < 0.001
 
 
 def test_a_surface_that_is_right_already_stays():
-    views = photos(lay_gaussians(sphere(), photos(ball())))
+    views = photos(gaussians_on_mesh(sphere(), photos(ball())))
     wrong = replace(ball(), means=0.9 * ball().means)
-    found = refine(wrong, sphere(), views, hull_of(views))
-    laid = lay_gaussians(sphere(), views)
+    found = fit_gaussians(wrong, sphere(), views, hull_of(views))
+    laid = gaussians_on_mesh(sphere(), views)
     assert found.means.shape == laid.means.shape
     assert (found.means - laid.means).norm(dim=1).mean() < 0.0005
     assert abs(float(found.means.norm(dim=1).mean()) - RADIUS) < 0.0001
@@ -125,7 +126,7 @@ def test_a_surface_that_is_right_already_stays():
 def test_the_start_is_not_changed_in_place():
     views = photos(ball(300))
     start, mesh = ball(300), sphere()
-    refine(replace(start, colors=torch.full((300, 3), 0.5)), mesh, views, hull_of(views), steps=2)
+    fit_gaussians(replace(start, colors=torch.full((300, 3), 0.5)), mesh, views, hull_of(views), SplatConfig(steps=2))
     assert torch.equal(start.means, ball(300).means)
     assert np.array_equal(mesh.vertices, sphere().vertices)
 
@@ -135,7 +136,7 @@ def test_cancelling_stops_at_the_next_step():
     polls = iter([False, False, True])
     fractions: list[float] = []
     with pytest.raises(ReconstructionError) as error:
-        refine(
+        fit_gaussians(
             ball(300),
             sphere(),
             views,

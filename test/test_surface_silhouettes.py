@@ -6,13 +6,13 @@ import cv2
 import numpy as np
 import pytest
 import trimesh
-from scipy.ndimage import gaussian_filter
+from scipy import ndimage
 from shapes import FOUR_SIDES, cuboid, see
 
 from mvgamba_ros.geometry.distance_field import DistanceField
+from mvgamba_ros.geometry.gaussian_filter import gaussian_filter
 from mvgamba_ros.geometry.visual_hull import carve
 from mvgamba_ros.rendering.mesh_raycaster import Raycaster
-from mvgamba_ros.surface.blur import blur
 from mvgamba_ros.surface.meshing import field_to_mesh
 from mvgamba_ros.surface.silhouette_consistency import enforce_silhouettes
 from mvgamba_ros.surface.tsdf import smooth
@@ -103,10 +103,12 @@ def test_it_never_takes_away(seen: tuple[list[View], DistanceField]) -> None:
 
 @pytest.mark.parametrize("shape", [(1, 1, 1), (2, 40, 3), (30, 21, 17), (12, 200, 190)])
 @pytest.mark.parametrize("sigma", [1.0, 2.5])
-def test_the_blur_is_scipys(shape: tuple[int, int, int], sigma: float) -> None:
+def test_the_gaussian_filter_is_scipys(shape: tuple[int, int, int], sigma: float) -> None:
     """Fields smaller than its reach and pictures of more columns than a 16-bit number counts among them."""
     field = np.random.default_rng(0).normal(size=shape).astype(np.float32)
-    np.testing.assert_allclose(blur(field, sigma), gaussian_filter(field, sigma, truncate=3.0), atol=1e-6)
+    np.testing.assert_allclose(
+        gaussian_filter(field, sigma), ndimage.gaussian_filter(field, sigma, truncate=3.0), atol=1e-6
+    )
 
 
 def test_smoothing_takes_ripple_and_leaves_the_shape_inside_its_hull() -> None:

@@ -4,9 +4,10 @@ import numpy as np
 import torch
 import trimesh
 
+from mvgamba_ros.config.splats_config import SplatConfig
 from mvgamba_ros.geometry.se3 import inverse, look_at
 from mvgamba_ros.rendering.splats import render_gaussians
-from mvgamba_ros.splats.from_mesh import THIN, lay_gaussians
+from mvgamba_ros.splats.from_mesh import gaussians_on_mesh
 from mvgamba_ros.types import Camera, Gaussians, Mesh, View
 
 CAMERA = Camera(np.array([[250.0, 0, 64], [0, 250, 64], [0, 0, 1]]), 128, 128)
@@ -23,7 +24,7 @@ def alpha(gaussians: Gaussians, eye: np.ndarray) -> torch.Tensor:
 
 
 def test_they_lie_on_the_surface_flat_along_it():
-    laid = lay_gaussians(block(), [], 3000)
+    laid = gaussians_on_mesh(block(), [], SplatConfig(count=3000))
     half = torch.tensor([0.03, 0.02, 0.04])
     off = (laid.means.abs() - half).abs()
     assert float(off.amin(1).max()) < 1e-6
@@ -32,18 +33,18 @@ def test_they_lie_on_the_surface_flat_along_it():
     thin = torch.stack([2 * (x * z + w * y), 2 * (y * z - w * x), 1 - 2 * (x * x + y * y)], 1)
     assert torch.equal(thin.abs().argmax(1), off.argmin(1))
     assert float(((thin * laid.means).sum(1)).min()) > 0  # and outward
-    assert torch.allclose(laid.scales[:, 2], THIN * laid.scales[:, 0])
+    assert torch.allclose(laid.scales[:, 2], SplatConfig().flatness * laid.scales[:, 0])
 
 
 def test_they_close_the_surface():
     """From any side the middle of the block is opaque, whichever faces are seen."""
-    laid = lay_gaussians(block(), [], 4000)
+    laid = gaussians_on_mesh(block(), [], SplatConfig(count=4000))
     for eye in (np.array([0.3, 0.0, 0.02]), np.array([0.1, 0.2, 0.2]), np.array([-0.1, -0.25, -0.1])):
         assert alpha(laid, eye)[60:68, 60:68].min() > 0.97
 
 
 def test_where_no_view_looks_they_have_the_meshs_colours():
-    laid = lay_gaussians(block(), [], 100)
+    laid = gaussians_on_mesh(block(), [], SplatConfig(count=100))
     assert torch.allclose(laid.colors, torch.tensor([0.0, 200 / 255, 0.0]))
 
 
@@ -52,7 +53,9 @@ def test_what_a_view_sees_has_its_colours():
     image = np.zeros((128, 128, 3), np.uint8)
     image[:64] = (255, 0, 0)
     image[64:] = (0, 0, 255)
-    laid = lay_gaussians(block(), [View(image, CAMERA, pose, mask=np.ones((128, 128), bool))], 3000)
+    laid = gaussians_on_mesh(
+        block(), [View(image, CAMERA, pose, mask=np.ones((128, 128), bool))], SplatConfig(count=3000)
+    )
     front = laid.means[:, 0] > 0.0299
     red, blue = torch.tensor([1.0, 0, 0]), torch.tensor([0, 0, 1.0])
     above = front & (laid.means[:, 2] > 0.003)

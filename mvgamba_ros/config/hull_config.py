@@ -1,4 +1,4 @@
-"""How finely the visual hull is carved."""
+"""How finely the visual hull is carved, and when it is carved again."""
 
 from __future__ import annotations
 
@@ -7,4 +7,42 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class HullConfig:
-    """How finely the visual hull is carved."""
+    """How the visual hull is carved. Its voxels along the longest side are an option, `hull_resolution`."""
+
+    min_camera_distance: float = 0.02
+    """Nothing is reconstructed nearer than this to a camera, metres. Set by hand."""
+    max_refinement: float = 2.0
+    """A long or flat object gets up to this many times as many voxels along its longest side. Set by hand."""
+    flat_share: float = 0.25
+    """... as long as its box then has no more than this share of the voxels of a cube's, [0, 1]. Set by hand."""
+    coarse_resolution: int = 32
+    """Voxels along the longest side of the grids that tighten the bounds, and of the hull that tells where to look for
+    the support plane. Set by hand."""
+    tightening_rounds: int = 2
+    """Coarse carvings that tighten the bounding box, which the silhouettes' boxes leave too wide. Set by hand."""
+    coarse_reach: float = 1.8
+    """The surface may pass within this of a coarse voxel's centre, voxels: its diagonal and a little. Set by hand."""
+    block: int = 4
+    """The fine grid is filled in blocks of this many voxels a side, and only where the surface may pass. Set by
+    hand."""
+    block_slack: float = 1.5
+    """How much faster than a distance the field may change, since distances to a cone are measured across the view
+    instead of to its side. Set by hand."""
+
+    # One view (geometry/single_view.py)
+    min_depth_share: float = 0.1
+    """Depth bounds the object of a single view where it is known in more than this share of the mask, [0, 1]. Set by
+    hand."""
+    front_quantile: float = 0.02
+    """Quantile of the depths along the view that is taken for the object's front, [0, 1]. Set by hand."""
+    single_view_reach: float = 4.0
+    """Extent of that box across the view, in distances to the camera: the silhouette bounds it there. Set by hand."""
+
+    # Carving again around what the network found (methods/mvgamba.py)
+    recarve_ratio: float = 1.25
+    """The hull is carved again where it is longer than the found object by more than this factor along any axis. Set by
+    hand."""
+    recarve_margin: float = 0.1
+    """How far beyond the found object the new hull may reach, of the object's longest side. Set by hand."""
+    max_passes: int = 4
+    """Forward passes of the network at most, with a new hull before each but the first. Set by hand."""

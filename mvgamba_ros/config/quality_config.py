@@ -8,3 +8,14 @@ from dataclasses import dataclass
 @dataclass(frozen=True)
 class QualityConfig:
     """When a reconstruction is called low."""
+
+    min_places: int = 3
+    """Views from fewer different places make it low: the far side and the depth are guesses. Set by hand."""
+    min_silhouette_iou: float = 0.85
+    """A lower mean IoU of masks and the re-rendered mesh makes it low, [0, 1]. Set by hand."""
+    max_color_error: float = 0.15
+    """A higher mean absolute colour difference inside the masks makes it low, [0, 1]. Set by hand."""
+    min_coverage: float = 0.5
+    """A smaller share of the surface that some view sees makes it low, [0, 1]. Set by hand."""
+    min_view_angle: float = 30.0
+    """A smaller largest angle between two views, seen from the object, makes it low, degrees. Set by hand."""

@@ -9,6 +9,7 @@ from mvgamba_ros.config.quality_config import QualityConfig
 from mvgamba_ros.config.segmentation_config import SegmentationConfig
 from mvgamba_ros.config.splats_config import SplatConfig
 from mvgamba_ros.config.surface_config import SurfaceConfig
+from mvgamba_ros.config.texture_config import TextureConfig
 
 
 @dataclass(frozen=True)
@@ -19,4 +20,5 @@ class ReconstructionConfig:
     hull: HullConfig = field(default_factory=HullConfig)
     surface: SurfaceConfig = field(default_factory=SurfaceConfig)
     splats: SplatConfig = field(default_factory=SplatConfig)
+    texture: TextureConfig = field(default_factory=TextureConfig)
     quality: QualityConfig = field(default_factory=QualityConfig)

@@ -1,4 +1,4 @@
-"""How Gaussians are laid on a mesh and fitted."""
+"""How Gaussians are laid on a mesh and fitted to the views."""
 
 from __future__ import annotations
 
@@ -7,4 +7,32 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class SplatConfig:
-    """How Gaussians are laid on a mesh and fitted."""
+    """How Gaussians are laid on a mesh and fitted. Losses and rates are those of the unit cube around the hull."""
+
+    # From a mesh (splats/from_mesh.py)
+    count: int = 16_000
+    """Gaussians laid on the mesh. Set by hand."""
+    sigma_along: float = 0.7
+    """Standard deviation along the surface, in the mean distance between neighbours. Set by hand."""
+    flatness: float = 0.15
+    """Standard deviation across the surface, relative to that along it. Set by hand."""
+    opacity: float = 0.9
+    """Opacity of each, [0, 1]. Set by hand."""
+
+    # Fitting (splats/fit.py)
+    steps: int = 12
+    """Steps of gradient descent. Set by hand."""
+    crop_size: int = 160
+    """Side of the crops that are compared, pixels. Set by hand."""
+    means_rate: float = 1.5e-3
+    """Adam's learning rate for the centres. Chosen on held-out objects."""
+    scales_rate: float = 2.5e-2
+    """Adam's learning rate for the logarithms of the standard deviations. Chosen on held-out objects."""
+    color_weight: float = 1.0
+    """Weight of the absolute colour difference on white, per pixel of the object. Set by hand."""
+    mask_weight: float = 1.0
+    """Weight of the squared difference of opacity and silhouette, per pixel of the object. Set by hand."""
+    anchor_weight: float = 20.0
+    """Weight of the squared drift of the centres from where they were laid. Set by hand."""
+    hull_weight: float = 50.0
+    """Weight of the squared distance of the centres out of the visual hull. Set by hand."""

@@ -11,7 +11,7 @@ from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.camera import crop, resample
 from mvgamba_ros.metrics.image import lpips, psnr, ssim
 from mvgamba_ros.rendering.mesh_raycaster import Raycaster
-from mvgamba_ros.rendering.splats import gaussians_picture
+from mvgamba_ros.rendering.splats import render_view
 from mvgamba_ros.types import F32, Bool, Gaussians, View
 
 SIDE = 192
@@ -45,7 +45,7 @@ def cut_target(view: View) -> Target:
 
 def show_gaussians(gaussians: Gaussians, target: Target) -> tuple[F32, Bool]:
     """Picture (S, S, 3) on white and silhouette (S, S)."""
-    return gaussians_picture(gaussians, target.view.camera, target.view.T_world_camera)
+    return render_view(gaussians, target.view.camera, target.view.T_world_camera)
 
 
 def show_mesh(caster: Raycaster, target: Target) -> tuple[F32, Bool]:

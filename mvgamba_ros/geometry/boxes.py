@@ -1,4 +1,4 @@
-"""Boxes: along the axes of the world, and the upright one around a mesh."""
+"""Bounding boxes: axis-parallel ones, and the upright oriented one around a mesh."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from mvgamba_ros.types import F64, Box, Mesh
 
 
 def axis_parallel_box(low: F64, high: F64) -> Box:
-    """The box from corner ``low`` (3,) to ``high`` (3,), its axes the world's."""
+    """The box from corner ``low`` (3,) to ``high`` (3,), metres, its axes the world's."""
     T = np.eye(4)
     T[:3, 3] = (low + high) / 2.0
     return Box(T_world_box=T, size=high - low)
 
 
 def oriented_box(mesh: Mesh) -> Box:
-    """The smallest box around the mesh that stands upright (its z axis is the world's), turned by less than 45 degrees.
+    """The smallest oriented bounding box of the mesh that stands upright: its z axis is the world's, and it is turned
+    about it by at most 45 degrees.
 
     Things stand on tables: an upright box is what planners grasp by, even where a tilted one would be smaller.
     """

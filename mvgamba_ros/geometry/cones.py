@@ -1,4 +1,5 @@
-"""Where an object may be: silhouettes as cones of rays, a box, a support plane; and the box that they leave."""
+"""Where an object may be: silhouettes as cones of viewing rays, a box, a support plane; and the bounding box that
+they leave."""
 
 from __future__ import annotations
 
@@ -15,19 +16,17 @@ from mvgamba_ros.geometry.raster import depth_inside, part_around
 from mvgamba_ros.geometry.se3 import inverse, transform
 from mvgamba_ros.types import F32, F64, Box, View, view_name
 
-NEAREST_CAMERA = 0.02
-"""Nothing is reconstructed nearer than this to a camera, metres."""
-
 
 @dataclass(frozen=True)
 class Region:
-    """Where the hull may be: an oriented box and a support plane, each optional."""
+    """Where the object may be: inside an oriented box and above a support plane, each optional."""
 
     box: Box | None = None
     support_height: float | None = None
 
     @classmethod
     def of(cls, bounds: F64 | Box | None, support_height: float | None) -> Region:
+        """``bounds`` and ``support_height`` (world z, metres) as in `carve`. Raises BAD_ROI: bounds without volume."""
         if bounds is not None and not isinstance(bounds, Box):
             bounds = axis_parallel_box(*np.asarray(bounds, dtype=np.float64))
         if bounds is not None and not (np.isfinite(bounds.size).all() and (np.asarray(bounds.size) > 0.0).all()):
@@ -52,21 +51,26 @@ class Region:
 
 @dataclass(frozen=True)
 class Cone:
-    """One silhouette, ready to be looked up: signed pixel distances to its outline and the projection into it."""
+    """The cone of one silhouette's viewing rays: signed pixel distances to its outline and the projection into it."""
 
-    distance: F32
-    """(H, W) pixels at pixel centres, positive inside."""
+    pixels: F32
+    """(H, W) signed distances to the outline in pixels, at pixel centres, positive inside."""
     P: F64
     """(3, 4) world to homogeneous pixel indices (centres at integers)."""
     focal: float
+    """Pixels; the geometric mean of both axes' focal lengths."""
     T_world_camera: F64
     K: F64
     box: tuple[float, float, float, float]
-    """The silhouette's x0, y0, x1, y1 in pixels; infinite where it runs into the image border."""
+    """The silhouette's bounding box x0, y0, x1, y1 in pixels; infinite where it runs into the image border."""
     name: str
+    nearest: float
+    """The cone begins so far in front of the camera, metres."""
 
     @classmethod
-    def of(cls, view: View, index: int) -> Cone:
+    def of(cls, view: View, index: int, nearest: float) -> Cone:
+        """Of an undistorted ``view`` with a mask; ``index`` names it where it has no name. Raises EMPTY_SILHOUETTE,
+        BAD_CAMERA_INFO (a distorted camera)."""
         name = view_name(view, index)
         if view.mask is None or not view.mask.any():
             raise ReconstructionError(
@@ -78,8 +82,8 @@ class Cone:
             raise ReconstructionError(ErrorCode.BAD_CAMERA_INFO, f"{name}: undistort the view before carving")
         inside = depth_inside(view.mask, cv2.DIST_MASK_PRECISE)
         outside = depth_inside(~view.mask, cv2.DIST_MASK_PRECISE)
-        distance = np.where(view.mask, inside - 0.5, 0.5 - outside)  # the outline runs between pixel centres
-        distance = np.clip(distance, -1e4, 1e4).astype(np.float32)  # a mask that is True everywhere has no outline
+        pixels = np.where(view.mask, inside - 0.5, 0.5 - outside)  # the outline runs between pixel centres
+        pixels = np.clip(pixels, -1e4, 1e4).astype(np.float32)  # a mask that is True everywhere has no outline
         rows, columns = part_around(view.mask, 0)
         height, width = view.mask.shape
         box = (
@@ -92,20 +96,23 @@ class Cone:
         T_camera_world = inverse(view.T_world_camera)
         P = (K - [[0.0, 0.0, 0.5], [0.0, 0.0, 0.5], [0.0, 0.0, 0.0]]) @ T_camera_world[:3]
         focal = float(np.sqrt(K[0, 0] * K[1, 1]))
-        return cls(distance, P, focal, view.T_world_camera, K, box, name)
+        return cls(pixels, P, focal, view.T_world_camera, K, box, name, nearest)
 
-    def field(self, homogeneous: F32) -> F32:
-        """Metres to this cone (N,), positive inside, from ``P @ points`` (3, N)."""
+    def distances(self, homogeneous: F32) -> F32:
+        """Signed distances to this cone (N,) metres, positive inside, from ``P @ points`` (3, N).
+
+        Measured in the plane of the image, so up to the obliquity of the ray larger than the distance to its side.
+        """
         count = homogeneous.shape[1]
         x, y, z = homogeneous
-        z = np.maximum(z, np.float32(NEAREST_CAMERA))
+        z = np.maximum(z, np.float32(self.nearest))
         width = 1024  # cv2.remap takes images of less than 2^15 a side
         padded = -(-count // width) * width
         maps = np.zeros((2, padded), np.float32)
         np.divide(x, z, out=maps[0, :count])
         np.divide(y, z, out=maps[1, :count])
         value: F32 = cv2.remap(  # type: ignore[assignment]
-            self.distance,
+            self.pixels,
             maps[0].reshape(-1, width),
             maps[1].reshape(-1, width),
             cv2.INTER_LINEAR,
@@ -114,7 +121,7 @@ class Cone:
         ).reshape(-1)[:count]
         value *= z
         value /= np.float32(self.focal)
-        return np.minimum(value, homogeneous[2] - np.float32(NEAREST_CAMERA))
+        return np.minimum(value, homogeneous[2] - np.float32(self.nearest))
 
     def half_spaces(self) -> tuple[F64, F64]:
         """``A x <= b`` for the pyramid through the silhouette's box, in front of the camera; unit rows."""
@@ -127,13 +134,17 @@ class Cone:
         normals += [np.array([0.0, fy, cy - y1])] if np.isfinite(y1) else []
         A = np.stack([n / np.linalg.norm(n) for n in normals]) @ self.T_world_camera[:3, :3].T
         b = A @ self.T_world_camera[:3, 3]
-        b[0] -= NEAREST_CAMERA
+        b[0] -= self.nearest
         return A, b
 
 
 def bounds_from_views(cones: Sequence[Cone], region: Region) -> tuple[F64, F64]:
-    """The axis-parallel box of the convex region inside all silhouette boxes: six small linear programs, each with a
-    point of its own, solved as one."""
+    """Low and high corner (3,) of the axis-parallel bounding box, metres, of the convex region inside all silhouettes'
+    bounding boxes: six small linear programs, each with a point of its own, solved as one.
+
+    Raises SILHOUETTES_DISAGREE (the region is empty), ROI_NOT_VISIBLE (a region of interest behind a camera),
+    TOO_FEW_VIEWS (the region is unbounded).
+    """
     A_region, b_region = region.half_spaces()
     parts = [cone.half_spaces() for cone in cones]
     A = np.concatenate([A_region, *(a for a, _ in parts)])
@@ -159,7 +170,7 @@ def bounds_from_views(cones: Sequence[Cone], region: Region) -> tuple[F64, F64]:
 def _not_visible(cones: Sequence[Cone], box: Box) -> ReconstructionError:
     corners = np.array([[x, y, z] for x in (-0.5, 0.5) for y in (-0.5, 0.5) for z in (-0.5, 0.5)]) * box.size
     corners = transform(box.T_world_box, corners)
-    behind = [c.name for c in cones if (transform(inverse(c.T_world_camera), corners)[:, 2] < NEAREST_CAMERA).all()]
+    behind = [c.name for c in cones if (transform(inverse(c.T_world_camera), corners)[:, 2] < c.nearest).all()]
     center = ", ".join(f"{x:.3f}" for x in box.T_world_box[:3, 3])
     if behind:
         return ReconstructionError(
@@ -174,6 +185,7 @@ def _not_visible(cones: Sequence[Cone], box: Box) -> ReconstructionError:
 
 
 def disagreement() -> ReconstructionError:
+    """The error of silhouettes without a common point."""
     return ReconstructionError(
         ErrorCode.SILHOUETTES_DISAGREE,
         "no point in space lies in all silhouettes: a silhouette shows another thing, the object moved between views, "

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import numpy as np
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.se3 import matrix_to_quat
@@ -54,6 +53,8 @@ def write_results(folder: str | Path, result: Reconstruction, preview: U8 | None
 def report(result: Reconstruction) -> dict[str, Any]:
     """Everything but the geometry itself, as plain JSON values; metres, seconds, quaternions wxyz. With the ``options``
     and the ``config`` that it was made with."""
+    import trimesh
+
     quality, box = result.quality, result.box
     return {
         "method": result.method,
@@ -61,7 +62,7 @@ def report(result: Reconstruction) -> dict[str, Any]:
         "mesh": {
             "vertices": len(result.mesh.vertices),
             "faces": len(result.mesh.faces),
-            "volume_m3": _volume(result),
+            "volume_m3": float(trimesh.Trimesh(result.mesh.vertices, result.mesh.faces, process=False).volume),
         },
         "cloud_points": len(result.cloud.points),
         "gaussians": 0 if result.gaussians is None else len(result.gaussians.means),
@@ -82,9 +83,3 @@ def report(result: Reconstruction) -> dict[str, Any]:
         **result.settings,
         "seconds": {**result.seconds, "total": sum(result.seconds.values())},
     }
-
-
-def _volume(result: Reconstruction) -> float:
-    """Of the closed mesh, by the divergence theorem."""
-    a, b, c = (result.mesh.vertices[result.mesh.faces[:, k]] for k in range(3))
-    return float((a * np.cross(b, c)).sum() / 6.0)

@@ -1,4 +1,4 @@
-"""The method that needs no weights: the visual hull's own surface."""
+"""The reconstructor without weights: the visual hull's own surface."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mvgamba_ros.types import Cancelled, Progress, View
 
 
 class HullMethod:
-    """Meshes the hull's zero crossing. Never smaller than the object, and blind to hollows."""
+    """Marching cubes on the visual hull. Never smaller than the object, and without its hollows."""
 
     name = "hull"
 
@@ -26,6 +26,6 @@ class HullMethod:
         self, views: Sequence[View], hull: DistanceField, options: Options, progress: Progress, cancelled: Cancelled
     ) -> Shape:
         stop_if(cancelled)
-        mesh = field_to_mesh(hull, options.max_faces, options.prompts.support_height)
+        mesh = field_to_mesh(hull, options.max_faces, options.prompts.support_height, config=options.config.surface)
         progress("method", 1.0)
         return Shape(mesh)

@@ -1,4 +1,4 @@
-"""The network as a reconstructor: crops, one forward pass, the fused depths of what it says."""
+"""The network as a reconstructor: crops, a forward pass, TSDF integration of its depths, a mesh, Gaussians on it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from mvgamba_ros.config.surface_config import SurfaceConfig
 from mvgamba_ros.errors import ErrorCode, ReconstructionError, stop_if
 from mvgamba_ros.geometry.distance_field import DistanceField
 from mvgamba_ros.geometry.se3 import inverse, transform
@@ -22,26 +23,21 @@ from mvgamba_ros.model.cost_volume import hull_intervals
 from mvgamba_ros.model.raygamba_output import RayGambaOutput
 from mvgamba_ros.options import Options
 from mvgamba_ros.rendering.crops import make_crops
-from mvgamba_ros.splats.fit import refine
+from mvgamba_ros.splats.fit import fit_gaussians
+from mvgamba_ros.surface.depth_maps import DepthMaps
 from mvgamba_ros.surface.meshing import solid, solid_to_mesh
 from mvgamba_ros.surface.silhouette_consistency import enforce_silhouettes
-from mvgamba_ros.surface.tsdf import DepthMaps, fuse_depths, smooth
+from mvgamba_ros.surface.tsdf import integrate_depth_maps, smooth
 from mvgamba_ros.types import F64, Box, Cancelled, Progress, View
 
-MOST_VIEWS = 16
-TRUNCATION = 5.0
-"""Of the fused field, voxels: what smoothing it reaches over."""
-OPEN = 1.25
-"""A hull that is longer than what was found in it by this factor, along any axis, is looked into again."""
-ROOM = 0.1
-"""How far beyond what was found the hull may reach then, of its longest side."""
-MOST_LOOKS = 4
+MAX_VIEWS = 16
+"""The network was trained on no more."""
 
 
 class MVGambaMethod:
     """Loads its weights when made (BAD_CHECKPOINT where that fails) on a device of `choose_device`.
 
-    Each call is one forward pass, or a few where the hull is open.
+    Each call is one forward pass, or a few where the visual hull is much larger than the object, see `recarve_around`.
     """
 
     name = "mvgamba"
@@ -62,41 +58,43 @@ class MVGambaMethod:
     def __call__(
         self, views: Sequence[View], hull: DistanceField, options: Options, progress: Progress, cancelled: Cancelled
     ) -> Shape:
-        if len(views) > MOST_VIEWS:
+        if len(views) > MAX_VIEWS:
             raise ReconstructionError(
-                ErrorCode.TOO_MANY_VIEWS, f"{len(views)} views: mvgamba takes at most {MOST_VIEWS}; leave some out"
+                ErrorCode.TOO_MANY_VIEWS, f"{len(views)} views: mvgamba takes at most {MAX_VIEWS}; leave some out"
             )
-        for look in range(1, MOST_LOOKS + 1):
+        config, supported = options.config, options.prompts.support_height is not None
+        max_passes = config.hull.max_passes
+        for done in range(1, max_passes + 1):
             stop_if(cancelled)
             cube = fit(*hull.bounds())
-            output, shaped = self._look(views, hull, cube, options)
-            progress("network", (0.3 if options.refine else 0.6) * look / MOST_LOOKS)
-            found = solid(shaped, options.prompts.support_height)
-            closer = look_closer(found, hull, views, options) if look < MOST_LOOKS else None
-            if closer is None:
+            output = self._forward_pass(views, cube, options)
+            tsdf = self._integrate(output, views, hull, cube, config.surface)
+            progress("network", (0.3 if options.refine else 0.6) * done / max_passes)
+            found = solid(tsdf, options.prompts.support_height, config.surface)
+            tighter = recarve_around(found, hull, views, options) if done < max_passes else None
+            if tighter is None:
                 break
-            hull = closer
+            hull = tighter
         stop_if(cancelled)
-        stands = options.prompts.support_height is not None
-        mesh = solid_to_mesh(found, options.max_faces, stands, denoised=True)
+        mesh = solid_to_mesh(found, options.max_faces, supported, denoised=True, config=config.surface)
         gaussians = cube.from_unit(output.gaussians(blurred=True))
         if options.refine:
             progress("surface", 0.4)
-            gaussians = refine(
+            gaussians = fit_gaussians(
                 gaussians,
                 mesh,
                 views,
                 hull,
+                config.splats,
+                config.texture,
                 progress=lambda stage, fraction: progress(stage, 0.4 + 0.6 * fraction),
                 cancelled=cancelled,
             )
         progress("surface", 1.0)
         return Shape(mesh, gaussians)
 
-    def _look(
-        self, views: Sequence[View], hull: DistanceField, cube: UnitCube, options: Options
-    ) -> tuple[RayGambaOutput, DistanceField]:
-        """One forward pass in ``cube``, and the field on the hull's grid that its depths make."""
+    def _forward_pass(self, views: Sequence[View], cube: UnitCube, options: Options) -> RayGambaOutput:
+        """The network on crops of ``views`` in ``cube``, on the CPU. Raises SILHOUETTES_DISAGREE."""
         config = self.network.config
         with torch.no_grad():
             crops = make_crops(views, cube, config.size, options.prompts.support_height)
@@ -108,10 +106,16 @@ class MVGambaMethod:
                     "no ray of any view meets the silhouettes of the others; check the poses and the masks",
                 )
             with torch.autocast("cpu", torch.bfloat16, enabled=self.half):
-                output = to_device(self.network(batch, rays), torch.device("cpu"))
-        truncation = TRUNCATION * hull.voxel
-        shaped = fuse_depths(depth_maps(output, views, cube, config.size), hull, truncation, coarse_only=True)
-        return output, enforce_silhouettes(smooth(shaped, hull, truncation), hull, views)
+                return to_device(self.network(batch, rays), torch.device("cpu"))
+
+    def _integrate(
+        self, output: RayGambaOutput, views: Sequence[View], hull: DistanceField, cube: UnitCube, config: SurfaceConfig
+    ) -> DistanceField:
+        """TSDF of the network's depths on the visual ``hull``'s grid, smoothed and consistent with the silhouettes."""
+        truncation = config.truncation * hull.voxel
+        maps = depth_maps(output, views, cube, self.network.config.size)
+        tsdf = integrate_depth_maps(maps, hull, truncation, coarse_only=True, config=config)
+        return enforce_silhouettes(smooth(tsdf, hull, truncation, config), hull, views, config)
 
 
 def choose_device(name: str) -> torch.device:
@@ -147,43 +151,47 @@ def choose_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def look_closer(
+def recarve_around(
     found: DistanceField, hull: DistanceField, views: Sequence[View], options: Options
 ) -> DistanceField | None:
-    """The hull carved again around what was ``found`` where it reaches much further than that; None where it does not.
+    """The visual hull carved again around the solid ``found`` in ``hull``, where that is much longer than it; None
+    where it is not.
 
     Few views, or views from above alone, leave the hull open on a side. The network's depths are shares of the hull's
-    intervals and its cube is the hull's: both are coarse there, and finer around what was found the first time.
+    intervals and its cube is the hull's: both are coarse there, and finer around what the first pass found.
     """
+    config = options.config.hull
     roi = options.prompts.roi
     if len(views) == 1 and roi is None:
         return None  # the hull's depth is a guess from the silhouette's width, and no other view can better it
     T = np.eye(4) if roi is None else roi.T_world_box  # a box stays inside the region of interest along its axes
-    here, before = _extent(found, T), _extent(hull, T)
-    size = here[1] - here[0]
-    if (before[1] - before[0] <= OPEN * size).all():
+    (found_low, found_high), (hull_low, hull_high) = _bounds_along(found, T), _bounds_along(hull, T)
+    size = found_high - found_low
+    if (hull_high - hull_low <= config.recarve_ratio * size).all():
         return None
-    low, high = np.maximum(here[0] - ROOM * size.max(), before[0]), np.minimum(here[1] + ROOM * size.max(), before[1])
+    margin = config.recarve_margin * size.max()
+    low, high = np.maximum(found_low - margin, hull_low), np.minimum(found_high + margin, hull_high)
     placed = T.copy()
     placed[:3, 3] = transform(T, 0.5 * (low + high))
-    return carve(views, Box(placed, high - low), options.hull_resolution, options.prompts.support_height)
+    return carve(views, Box(placed, high - low), options.hull_resolution, options.prompts.support_height, config)
 
 
-def _extent(shape: DistanceField, T_world_box: F64) -> F64:
-    """(2, 3): lowest and highest corner, along the axes of ``T_world_box``, of the voxels inside."""
-    columns = shape.inside.any(axis=2)  # a column reaches furthest, along any axis, with its first or last voxel
-    first = shape.inside.argmax(axis=2)[columns]
-    last = shape.inside.shape[2] - 1 - shape.inside[:, :, ::-1].argmax(axis=2)[columns]
+def _bounds_along(field: DistanceField, T_world_box: F64) -> F64:
+    """(2, 3): low and high corner, metres along the axes of ``T_world_box``, of the voxels inside."""
+    inside = field.inside
+    columns = inside.any(axis=2)  # a column reaches furthest, along any axis, with its first or last voxel
+    first = inside.argmax(axis=2)[columns]
+    last = inside.shape[2] - 1 - inside[:, :, ::-1].argmax(axis=2)[columns]
     at = np.argwhere(columns)
     ends = np.concatenate([np.column_stack([at, first]), np.column_stack([at, last])])
-    points = transform(inverse(T_world_box), shape.origin + shape.voxel * ends)
-    return np.stack([points.min(0) - 0.5 * shape.voxel, points.max(0) + 0.5 * shape.voxel])
+    points = transform(inverse(T_world_box), field.origin + field.voxel * ends)
+    return np.stack([points.min(0) - 0.5 * field.voxel, points.max(0) + 0.5 * field.voxel])
 
 
 def depth_maps(output: RayGambaOutput, views: Sequence[View], cube: UnitCube, size: int) -> DepthMaps:
     """The network's two depths per ray, of the first scene, in metres and in the world frame of ``views``.
 
-    Off the object a ray says nothing: the silhouettes have spoken there, at their full resolution.
+    Off the object a ray's depth is unknown, not infinite: the silhouettes bound it there, at their full resolution.
     """
     K = output.K[0].double().numpy().copy()
     K[:, :2] *= output.depth.shape[2] / size

@@ -1,4 +1,5 @@
-"""A mesh, seen: depth and colour from any camera, and which of its points a camera sees (Embree through Open3D)."""
+"""Ray casting against a mesh: depth, colour and normals from any camera, and occlusion of points (Embree through
+Open3D)."""
 
 from __future__ import annotations
 
@@ -76,11 +77,12 @@ class Raycaster:
         (x0, y0), (x1, y1) = (np.clip(end, 0, size).astype(int) for end in (pixels.min(0) - 1, pixels.max(0) + 2))
         return np.s_[y0:y1, x0:x1]
 
-    def visible(self, points: F64, eye: F64) -> Bool:
-        """(N,): nothing of the mesh lies between ``eye`` (3,) and the points (N, 3) on its surface."""
+    def visible(self, points: F64, eye: F64, tolerance: float) -> Bool:
+        """(N,): nothing of the mesh lies between ``eye`` (3,) and the points (N, 3) on its surface, further in front of
+        them than ``tolerance`` of the mesh's longest side."""
         direction = points - eye
         distance = np.linalg.norm(direction, axis=1, keepdims=True)
-        slack = 2e-3 * float(np.ptp(self.mesh.vertices, axis=0).max())  # the point's own surface must not hide it
+        slack = tolerance * float(np.ptp(self.mesh.vertices, axis=0).max())
         origins = np.broadcast_to(eye, points.shape)
         rays = np.concatenate([origins, direction / distance], axis=1).astype(np.float32)
         hit = self._scene.cast_rays(self._tensor(rays))["t_hit"].numpy()

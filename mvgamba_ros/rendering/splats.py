@@ -1,4 +1,4 @@
-"""Gaussians, seen."""
+"""Rendering 3D Gaussians on white (3D Gaussian Splatting)."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ def render_gaussians(gaussians: Gaussians, T_camera_world: Tensor, K: Tensor, wi
     )
 
 
-def gaussians_picture(gaussians: Gaussians, camera: Camera, T_world_camera: F64) -> tuple[F32, Bool]:
-    """Picture (H, W, 3) in [0, 1] on white and silhouette (H, W) of ``gaussians`` (world frame, metres); ``camera``
-    undistorted."""
+def render_view(gaussians: Gaussians, camera: Camera, T_world_camera: F64) -> tuple[F32, Bool]:
+    """Image (H, W, 3) in [0, 1] on white and silhouette (H, W), where they are opaque by more than a half, of
+    ``gaussians`` (world frame, metres); ``camera`` undistorted."""
     T_camera_world = torch.from_numpy(inverse(T_world_camera).astype(np.float32))[None]
     K = torch.from_numpy(camera.K.astype(np.float32))[None]
     with torch.no_grad():
-        seen = render_gaussians(gaussians, T_camera_world, K, camera.width, camera.height)
-    return seen.color[0].clamp(0, 1).numpy(), seen.alpha[0].numpy() > 0.5
+        rendered = render_gaussians(gaussians, T_camera_world, K, camera.width, camera.height)
+    return rendered.color[0].clamp(0, 1).numpy(), rendered.alpha[0].numpy() > 0.5

@@ -1,4 +1,4 @@
-"""Colours of a mesh's points from the views that see them."""
+"""Texture: colours of a mesh's points from the views that see them."""
 
 from __future__ import annotations
 
@@ -7,18 +7,16 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from mvgamba_ros.config.texture_config import TextureConfig
 from mvgamba_ros.geometry.camera import project
 from mvgamba_ros.geometry.raster import depth_inside
 from mvgamba_ros.rendering.mesh_raycaster import Raycaster
 from mvgamba_ros.types import F32, F64, U8, View
 
-GRAZING = 0.1
-"""A surface seen at a smaller cosine than this is not seen: its pixels are smeared and its colour the neighbour's."""
-EDGE = 1.5
-"""Pixels: nearer than this to a silhouette's outline a colour is the background's too."""
 
-
-def view_weights(points: F64, normals: F64, views: Sequence[View], caster: Raycaster) -> F32:
+def view_weights(
+    points: F64, normals: F64, views: Sequence[View], caster: Raycaster, config: TextureConfig = TextureConfig()
+) -> F32:
     """How well each view sees each point: (V, N) cosines of the viewing angle, 0 where it is hidden, seen at a
     grazing angle or out of the picture. Points (N, 3) lie on the caster's surface, normals (N, 3) point outward."""
     weights = np.zeros((len(views), len(points)), np.float32)
@@ -29,13 +27,15 @@ def view_weights(points: F64, normals: F64, views: Sequence[View], caster: Rayca
         cosine = np.einsum("nk,nk->n", to_eye, normals) / np.sqrt(np.einsum("nk,nk->n", to_eye, to_eye))
         x, y = pixels.T
         within = (x >= 0.0) & (y >= 0.0) & (x < view.camera.width) & (y < view.camera.height)
-        candidates = np.flatnonzero((cosine > GRAZING) & within)
-        seen = candidates[caster.visible(points[candidates], eye)]
+        candidates = np.flatnonzero((cosine > config.min_cosine) & within)
+        seen = candidates[caster.visible(points[candidates], eye, config.occlusion_tolerance)]
         weights[v, seen] = cosine[seen]
     return weights
 
 
-def paint(points: F64, weights: F32, views: Sequence[View], fallback: U8) -> U8:
+def paint(
+    points: F64, weights: F32, views: Sequence[View], fallback: U8, config: TextureConfig = TextureConfig()
+) -> U8:
     """Colours (N, 3) of points from the views that see them, the most frontal ones first; see `view_weights`.
 
     Pixels at a silhouette's edge mix with the background and do not count. A point that no view sees takes the
@@ -50,9 +50,10 @@ def paint(points: F64, weights: F32, views: Sequence[View], fallback: U8) -> U8:
         pixels, _ = project(view.camera, view.T_world_camera, points[seen])
         x, y = (pixels - 0.5).astype(np.float32).T[:, :, None]
         color = _sample(view.image, x, y)
-        weight = np.square(np.square(cosine[seen].astype(np.float64)))  # sharply: misaligned views' average is a blur
+        weight = cosine[seen].astype(np.float64) ** config.cosine_exponent
         if view.mask is not None:
-            weight *= np.clip((_sample(depth_inside(view.mask), x, y) - EDGE) / EDGE, 0.0, 1.0) ** 2
+            margin = config.outline_margin
+            weight *= np.clip((_sample(depth_inside(view.mask), x, y) - margin) / margin, 0.0, 1.0) ** 2
         total[seen] += weight[:, None] * color
         norm[seen] += weight[:, None]
     known, unknown = np.flatnonzero(norm > 0.0), np.flatnonzero(norm == 0.0)
@@ -62,7 +63,7 @@ def paint(points: F64, weights: F32, views: Sequence[View], fallback: U8) -> U8:
     if len(unknown):
         from scipy.spatial import cKDTree
 
-        # asked too little to be worth balancing
+        # too few queries to be worth balancing
         tree = cKDTree(points.take(known, axis=0), balanced_tree=False, compact_nodes=False)
         colors[unknown] = colors.take(known.take(tree.query(points.take(unknown, axis=0))[1]), axis=0)
     return colors.round().astype(np.uint8)

@@ -1,8 +1,8 @@
 """Gaussians laid on a mesh: small, flat and painted from the views.
 
-The network's own lie where each of their rays was thought to end: two layers for every view, which agree to a few
-millimetres and blur each other. On the one surface that all of them were fused to there is nothing to disagree (as
-in SuGaR, Guédon and Lepetit, CVPR 2024, which binds Gaussians to a mesh of them).
+The network's own lie where each of its rays was estimated to end: two layers for every view, which agree to a few
+millimetres and blur each other. On the one surface that all of them were integrated to there is nothing to disagree
+(as in SuGaR, Guédon and Lepetit, CVPR 2024, which binds Gaussians to a mesh of them).
 """
 
 from __future__ import annotations
@@ -13,34 +13,35 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from mvgamba_ros.config.splats_config import SplatConfig
+from mvgamba_ros.config.texture_config import TextureConfig
 from mvgamba_ros.rendering.mesh_raycaster import Raycaster
 from mvgamba_ros.rendering.texture import paint, view_weights
-from mvgamba_ros.surface.sample import area_vectors, sample_cloud
+from mvgamba_ros.surface.sample import sample_cloud
 from mvgamba_ros.types import F64, Gaussians, Mesh, View
 
-COUNT = 16_000
-WIDE = 0.7
-"""Standard deviation along the surface, of the distance between neighbours."""
-THIN = 0.15
-"""Standard deviation across it, of that along it."""
-OPACITY = 0.9
 
-
-def lay_gaussians(mesh: Mesh, views: Sequence[View], count: int = COUNT) -> Gaussians:
-    """``count`` Gaussians spread evenly over ``mesh``, in its frame and unit; where no view looks, the mesh's colours.
+def gaussians_on_mesh(
+    mesh: Mesh, views: Sequence[View], config: SplatConfig = SplatConfig(), texture: TextureConfig = TextureConfig()
+) -> Gaussians:
+    """``config.count`` Gaussians spread evenly over ``mesh``, in its frame and unit; where no view observes the
+    surface, of the mesh's colours.
 
     ``views``: undistorted, with masks.
     """
+    from trimesh.triangles import area
+
+    count = config.count
     cloud = sample_cloud(mesh, count)
-    weights = view_weights(cloud.points, cloud.normals, views, Raycaster(mesh))
-    colors = paint(cloud.points, weights, views, fallback=cloud.colors)
-    area = 0.5 * np.linalg.norm(area_vectors(mesh.vertices, mesh.faces), axis=1).sum()
-    wide = WIDE * float(np.sqrt(area / count))
+    weights = view_weights(cloud.points, cloud.normals, views, Raycaster(mesh), texture)
+    colors = paint(cloud.points, weights, views, cloud.colors, texture)
+    spacing = float(np.sqrt(area(mesh.vertices[mesh.faces]).sum() / count))
+    along = config.sigma_along * spacing
     return Gaussians(
         torch.from_numpy(cloud.points).float(),
         _upright(cloud.normals),
-        torch.tensor([wide, wide, THIN * wide]).expand(count, 3).contiguous(),
-        torch.full((count,), OPACITY),
+        torch.tensor([along, along, config.flatness * along]).expand(count, 3).contiguous(),
+        torch.full((count,), config.opacity),
         torch.from_numpy(colors).float() / 255,
     )
 

@@ -7,19 +7,15 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from mvgamba_ros.config.quality_config import QualityConfig
 from mvgamba_ros.rendering.mesh_raycaster import Raycaster
-from mvgamba_ros.types import F32, Quality, View, view_name
-
-FEWEST_VIEWS = 3
-LOWEST_IOU = 0.85
-HIGHEST_COLOR_ERROR = 0.15
-LOWEST_COVERAGE = 0.5
-NARROWEST_DEGREES = 30.0
-"""Below the first three, above the fourth, the shape is marked low; so is one whose views span a smaller angle."""
+from mvgamba_ros.types import F32, F64, Quality, View, view_name
 
 
-def measure_quality(caster: Raycaster, views: Sequence[View], weights: F32, places: int) -> Quality:
-    """Re-render the mesh into its own undistorted ``views`` (with masks) and compare.
+def measure_quality(
+    caster: Raycaster, views: Sequence[View], weights: F32, places: int, config: QualityConfig = QualityConfig()
+) -> Quality:
+    """Re-render the mesh into its own undistorted ``views`` (with masks) and compare silhouettes and colours.
 
     ``weights`` (V, N) from `view_weights` for points spread evenly over the mesh: coverage is the share of them that
     some view sees. The underside of a standing object is seen by none, so 1 is out of reach there. ``places``: how many
@@ -39,26 +35,27 @@ def measure_quality(caster: Raycaster, views: Sequence[View], weights: F32, plac
     coverage = float((weights > 0.0).any(axis=0).mean())
 
     reasons = []
-    if places < FEWEST_VIEWS:
-        reasons.append(f"{places} view(s); the far side and the depth are guesses below {FEWEST_VIEWS}")
-    spread = _spread_degrees(views, caster.mesh.vertices.mean(axis=0))
-    if places > 1 and spread < NARROWEST_DEGREES:
-        reasons.append(f"the views span only {spread:.0f} degrees around the object; add one from another side")
-    if iou < LOWEST_IOU:
+    if places < config.min_places:
+        reasons.append(f"{places} view(s); the far side and the depth are guesses below {config.min_places}")
+    angle = _largest_angle(views, caster.mesh.vertices.mean(axis=0))
+    if places > 1 and angle < config.min_view_angle:
+        reasons.append(f"the views span only {angle:.0f} degrees around the object; add one from another side")
+    if iou < config.min_silhouette_iou:
         worst = int(np.argmin(ious))
         name = view_name(views[worst], worst)
         reasons.append(
-            f"silhouettes match to {iou:.2f} IoU (at least {LOWEST_IOU} expected), worst in {name} ({ious[worst]:.2f})"
+            f"silhouettes match to {iou:.2f} IoU (at least {config.min_silhouette_iou} expected), worst in {name} "
+            f"({ious[worst]:.2f})"
         )
-    if color_error > HIGHEST_COLOR_ERROR:
-        reasons.append(f"colours are off by {color_error:.2f} (at most {HIGHEST_COLOR_ERROR} expected)")
-    if coverage < LOWEST_COVERAGE:
-        reasons.append(f"the views see {coverage:.0%} of the surface (at least {LOWEST_COVERAGE:.0%} expected)")
+    if color_error > config.max_color_error:
+        reasons.append(f"colours are off by {color_error:.2f} (at most {config.max_color_error} expected)")
+    if coverage < config.min_coverage:
+        reasons.append(f"the views see {coverage:.0%} of the surface (at least {config.min_coverage:.0%} expected)")
     return Quality(iou, color_error, coverage, low=bool(reasons), reasons=tuple(reasons))
 
 
-def _spread_degrees(views: Sequence[View], center: np.ndarray) -> float:
-    """The largest angle between two views' directions to the object."""
+def _largest_angle(views: Sequence[View], center: F64) -> float:
+    """The largest angle between two views' directions from ``center`` (3,), degrees."""
     d = np.stack([view.T_world_camera[:3, 3] - center for view in views])
     d /= np.linalg.norm(d, axis=1, keepdims=True)
     return float(np.degrees(np.arccos(np.clip(d @ d.T, -1.0, 1.0)).max()))

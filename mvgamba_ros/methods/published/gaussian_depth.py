@@ -1,4 +1,4 @@
-"""Gaussians -> depth maps from many sides."""
+"""Depth maps rendered from Gaussians, from many sides."""
 
 from __future__ import annotations
 
@@ -8,74 +8,76 @@ import numpy as np
 import torch
 from scipy.spatial import cKDTree
 
+from mvgamba_ros.config.gaussian_meshing_config import GaussianMeshingConfig
 from mvgamba_ros.geometry.distance_field import DistanceField
 from mvgamba_ros.geometry.se3 import inverse, look_at
 from mvgamba_ros.rendering.splats import render_gaussians
-from mvgamba_ros.surface.tsdf import DepthMaps
+from mvgamba_ros.surface.depth_maps import DepthMaps
 from mvgamba_ros.types import F64, Gaussians, View
 
-DISTANCE = 3.0
-"""Virtual cameras stand this many radii of the object from its centre."""
-LOWEST_SINE = 0.1
-"""No virtual camera looks at an object on a support from less than this sine of elevation above it."""
-OPAQUE = 0.5
-COVER = 0.4
-"""Standard deviation of a Gaussian for depth, over the distance to its fourth neighbour: enough to close the gaps."""
-LARGEST_MAP = 192
 
+def virtual_poses(
+    hull: DistanceField, views: Sequence[View], above: bool, config: GaussianMeshingConfig = GaussianMeshingConfig()
+) -> F64:
+    """``T_world_camera`` (len(views) + config.virtual_views, 4, 4): in the directions of the views, then spread evenly
+    over a sphere.
 
-def virtual_poses(hull: DistanceField, views: Sequence[View], extra: int, above: bool) -> F64:
-    """``T_world_camera`` (len(views) + extra, 4, 4): from where the views look, then spread evenly over a sphere.
-
-    All look at the hull's centre from the same distance. ``above``: only the part of the sphere above the object.
-    Nothing of an object on a support is seen from below, and Gaussians seen from behind would look like its inside.
+    All cameras point at the hull's centre from the same distance. ``above``: only the part of the sphere above the
+    object. Nothing of an object on a support is seen from below, and Gaussians seen from behind would show its inside.
     """
+    extra = config.virtual_views
     low, high = hull.bounds()
     centre, radius = (low + high) / 2, float(np.linalg.norm(high - low)) / 2
     toward_views = [view.T_world_camera[:3, 3] - centre for view in views]
-    z = 1 - (np.arange(extra) + 0.5) / max(extra, 1) * (1 - LOWEST_SINE if above else 2)
+    z = 1 - (np.arange(extra) + 0.5) / max(extra, 1) * (1 - config.min_elevation_sine if above else 2)
     angle = np.arange(extra) * np.pi * (3 - np.sqrt(5))  # the golden angle: a Fibonacci sphere
     r = np.sqrt(1 - z**2)
     directions = [*toward_views, *np.stack([r * np.cos(angle), r * np.sin(angle), z], 1)]
-    return np.stack([look_at(centre + DISTANCE * radius * d / np.linalg.norm(d), centre) for d in directions])
+    return np.stack(
+        [look_at(centre + config.camera_distance * radius * d / np.linalg.norm(d), centre) for d in directions]
+    )
 
 
-def surface_splats(gaussians: Gaussians) -> Gaussians:
+def surface_splats(gaussians: Gaussians, config: GaussianMeshingConfig = GaussianMeshingConfig()) -> Gaussians:
     """The same centres as a crisp surface: no wider than closes the gaps between them, and solid or not there.
 
-    A soft Gaussian is met before its centre, by up to its own size at a slanting ray; pictures want that, depth does
-    not.
+    A ray meets a soft Gaussian before its centre, by up to its own size at a slant, which suits images and not depth.
     """
-    opaque = gaussians.opacities > OPAQUE
+    opaque = gaussians.opacities > config.min_opacity
     means = gaussians.means[opaque]
     if len(means) > 4:
-        # more than one Gaussian may sit on the very same point: never narrower than a tenth of the usual spacing
+        # more than one Gaussian may sit on the very same point: never narrower than a part of the usual spacing
         spacing = torch.from_numpy(cKDTree(means.numpy()).query(means.numpy(), k=[5])[0]).float()
-        cover = COVER * spacing.clamp(min=0.1 * float(spacing.median()))
+        cover = config.cover * spacing.clamp(min=config.min_spacing * float(spacing.median()))
         scales = torch.minimum(gaussians.scales[opaque], cover)
     else:
         scales = gaussians.scales[opaque]
-    solid = (4 * (gaussians.opacities[opaque] - OPAQUE) + OPAQUE).clamp(0, 1)
+    solid = (4 * (gaussians.opacities[opaque] - config.min_opacity) + config.min_opacity).clamp(0, 1)
     return Gaussians(means, gaussians.quats[opaque], scales, solid, gaussians.colors[opaque])
 
 
-def render_depths(gaussians: Gaussians, hull: DistanceField, T_world_camera: F64) -> DepthMaps:
+def render_depths(
+    gaussians: Gaussians,
+    hull: DistanceField,
+    T_world_camera: F64,
+    config: GaussianMeshingConfig = GaussianMeshingConfig(),
+) -> DepthMaps:
     """Depth of ``gaussians`` (world, metres) from poses like `virtual_poses`'s, about one pixel per voxel.
 
-    The expected depth, which is smooth, where the median agrees with it to within half a voxel; else the median, which
-    does not mix what lies in front and behind an edge. Infinity where opacity is below a half.
+    The expected depth, which is smooth, where the median agrees with it; else the median, which does not mix what lies
+    in front and behind an edge. Infinity where opacity is below ``config.min_opacity``.
     """
-    gaussians = surface_splats(gaussians)
+    gaussians = surface_splats(gaussians, config)
     low, high = hull.bounds()
     radius = float(np.linalg.norm(high - low)) / 2
-    size = int(np.clip(2 * radius / hull.voxel, 32, LARGEST_MAP))
-    focal = size / 2 * float(np.sqrt(DISTANCE**2 - 1)) * 0.98  # the bounding sphere touches the frame
+    size = int(np.clip(2 * radius / hull.voxel, config.min_map_size, config.max_map_size))
+    focal = size / 2 * float(np.sqrt(config.camera_distance**2 - 1)) * config.frame_fill  # of the bounding sphere
     K = np.array([[focal, 0, size / 2], [0, focal, size / 2], [0, 0, 1]])
     Ks = np.repeat(K[None], len(T_world_camera), 0)
     with torch.no_grad():
         T_camera_world = torch.from_numpy(inverse(T_world_camera).astype(np.float32))
-        seen = render_gaussians(gaussians, T_camera_world, torch.from_numpy(Ks.astype(np.float32)), size, size)
-    agree = (seen.depth - seen.median_depth).abs() < hull.voxel / 2
-    depth = torch.where(agree, seen.depth, seen.median_depth)
-    solid = (seen.alpha > OPAQUE) & (depth > 0)
+        rendered = render_gaussians(gaussians, T_camera_world, torch.from_numpy(Ks.astype(np.float32)), size, size)
+    agree = (rendered.depth - rendered.median_depth).abs() < config.median_agreement * hull.voxel
+    depth = torch.where(agree, rendered.depth, rendered.median_depth)
+    solid = (rendered.alpha > config.min_opacity) & (depth > 0)
     return DepthMaps(torch.where(solid, depth, torch.inf), Ks, T_world_camera)

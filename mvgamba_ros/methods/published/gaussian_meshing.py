@@ -1,4 +1,4 @@
-"""Gaussians -> the mesh a planner uses."""
+"""Gaussians -> a closed mesh, by TSDF integration of their rendered depths."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from dataclasses import replace
 import numpy as np
 from scipy.spatial import cKDTree
 
+from mvgamba_ros.config.gaussian_meshing_config import GaussianMeshingConfig
+from mvgamba_ros.config.surface_config import SurfaceConfig
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.distance_field import DistanceField
-from mvgamba_ros.methods.published.gaussian_depth import OPAQUE, render_depths, virtual_poses
+from mvgamba_ros.methods.published.gaussian_depth import render_depths, virtual_poses
 from mvgamba_ros.surface.meshing import field_to_mesh
-from mvgamba_ros.surface.tsdf import fuse_depths
+from mvgamba_ros.surface.tsdf import integrate_depth_maps
 from mvgamba_ros.types import F64, U8, Gaussians, Mesh, View
 
 
@@ -22,27 +24,30 @@ def gaussians_to_mesh(
     hull: DistanceField,
     support_height: float | None = None,
     max_faces: int = 5000,
-    virtual_views: int = 16,
+    config: GaussianMeshingConfig = GaussianMeshingConfig(),
+    surface: SurfaceConfig = SurfaceConfig(),
 ) -> Mesh:
-    """A watertight mesh, metres, of what ``gaussians`` (world frame, metres) look like from all around.
+    """A watertight mesh of the surface of ``gaussians``, both in the world frame, metres.
 
-    Depths rendered from where ``views`` look and from ``virtual_views`` more sides are fused on the hull's grid and
-    cut by the hull; see `surface.fuse` and `surface.extract`. ``support_height``: world z of the plane the object
-    stands on, where the mesh is closed by a flat face. Vertices take the colours of the nearest Gaussians.
+    Depths rendered in the directions of ``views`` and from ``config.virtual_views`` more sides are integrated into a
+    TSDF on the grid of the visual ``hull`` and bounded by it; see `surface.tsdf` and `surface.meshing`.
+    ``support_height``: world z of the plane the object stands on, where the mesh is closed by a flat face. Vertices
+    take the colours of the nearest Gaussians.
 
     Raises EMPTY_SURFACE where no Gaussian is opaque or nothing of them lies inside the hull.
     """
-    if not bool((gaussians.opacities > OPAQUE).any()):
+    if not bool((gaussians.opacities > config.min_opacity).any()):
         raise ReconstructionError(
             ErrorCode.EMPTY_SURFACE, f"none of the {len(gaussians.means)} Gaussians is opaque; check the masks"
         )
-    poses = virtual_poses(hull, views, virtual_views, above=support_height is not None)
-    fused = fuse_depths(render_depths(gaussians, hull, poses), hull)
-    mesh = field_to_mesh(fused, max_faces, support_height)
-    return replace(mesh, colors=nearest_colors(gaussians, mesh.vertices))
+    poses = virtual_poses(hull, views, support_height is not None, config)
+    maps = render_depths(gaussians, hull, poses, config)
+    tsdf = integrate_depth_maps(maps, hull, config.truncation * hull.voxel, config=surface)
+    mesh = field_to_mesh(tsdf, max_faces, support_height, config=surface)
+    return replace(mesh, colors=nearest_colors(gaussians, mesh.vertices, config.color_neighbours))
 
 
-def nearest_colors(gaussians: Gaussians, points: F64, neighbours: int = 4) -> U8:
+def nearest_colors(gaussians: Gaussians, points: F64, neighbours: int) -> U8:
     """Colours (N, 3) of ``points`` (N, 3): the means of the nearest Gaussians', weighted by opacity and nearness."""
     k = min(neighbours, len(gaussians.means))
     distance, index = cKDTree(gaussians.means.detach().numpy()).query(points, k=range(1, k + 1))
