@@ -90,7 +90,7 @@ def _degrees(a: F64, b: F64) -> F64:
 
 def _shaded(caster: Raycaster, T_world_camera: F64) -> U8:
     """Half the picture wide; lit from the camera and a little from above, on white."""
-    picture = caster.picture(BIG, T_world_camera)
+    picture = caster.render(BIG, T_world_camera)
     light = -T_world_camera[:3, 2] + np.array([0.0, 0.0, 0.5])
     light /= np.linalg.norm(light)
     shade = 0.45 + 0.75 * np.clip(picture.normals @ light, 0.0, 1.0)

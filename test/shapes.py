@@ -28,7 +28,7 @@ def see(mesh: Mesh, eyes: list[list[float]], target: list[float], cam: Camera | 
     views = []
     for eye in eyes:
         T = look_at(np.array(eye), np.array(target))
-        picture = Raycaster(mesh).picture(cam, T)
+        picture = Raycaster(mesh).render(cam, T)
         views.append(View(picture.color, cam, T, mask=picture.mask, depth=picture.depth, name=f"from {eye}"))
     return views
 

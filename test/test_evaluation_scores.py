@@ -80,7 +80,7 @@ def test_a_mesh_shown_in_its_own_photo_matches_it():
     camera = Camera(np.array([[300.0, 0, 160], [0, 300, 120], [0, 0, 1]]), 320, 240)
     T = look_at(np.array([0.3, 0.1, 0.2]), np.zeros(3))
     caster = Raycaster(sphere_mesh())
-    seen = caster.picture(camera, T)
+    seen = caster.render(camera, T)
     target = cut_target(View(seen.color, camera, T, mask=seen.mask))
     scores = picture_scores(*show_mesh(caster, target), target)
     assert scores["iou"] > 0.97
@@ -92,8 +92,8 @@ def test_a_mesh_shown_in_its_own_photo_matches_it():
 @pytest.mark.parametrize("eye", [[0.3, 0.1, 0.2], [0.06, 0.0, 0.0], [0.01, 0.0, 0.0]])  # far, at the surface, inside
 def test_a_picture_cut_from_a_larger_one_is_the_smaller_cameras_picture(eye):
     caster, T = Raycaster(sphere_mesh()), look_at(np.array(eye), np.array([0.0, 0.05, 0.0]))
-    large = caster.picture(Camera(np.array([[300.0, 0, 160], [0, 300, 120], [0, 0, 1]]), 320, 240), T)
-    small = caster.picture(Camera(np.array([[300.0, 0, 20], [0, 300, 50], [0, 0, 1]]), 120, 90), T)
+    large = caster.render(Camera(np.array([[300.0, 0, 160], [0, 300, 120], [0, 0, 1]]), 320, 240), T)
+    small = caster.render(Camera(np.array([[300.0, 0, 20], [0, 300, 50], [0, 0, 1]]), 120, 90), T)
     cut = np.s_[70:160, 140:260]
     assert large.mask[cut].any()
     np.testing.assert_allclose(small.depth, large.depth[cut], atol=1e-6)

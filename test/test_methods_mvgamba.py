@@ -110,11 +110,7 @@ def test_a_hull_that_reaches_far_beyond_what_was_found_is_carved_again_around_th
     found = ball_in(hull)
     tighter = recarve_around(found, hull, seen, options)
     assert tighter is not None
-    before, after, ball = (
-        np.ptp(hull.bounds(), axis=0),
-        np.ptp(tighter.bounds(), axis=0),
-        np.ptp(found.bounds(), axis=0),
-    )
+    before, after, ball = (np.ptp(field.bounds(), axis=0) for field in (hull, tighter, found))
     assert before.max() > 1.5 * ball.max()
     assert (after < ball + 0.25 * ball.max()).all()
     assert recarve_around(ball_in(tighter, 0.04), tighter, seen, options) is None

@@ -87,7 +87,7 @@ def test_the_object_stays_at_rest_while_the_arm_looks_at_it(tour):
 def test_the_seen_silhouette_is_the_true_mesh_seen_through_pose_and_intrinsics(tour):
     caster = Raycaster(tour.truth_before)
     for view in tour.views:
-        cast = caster.picture(view.camera, view.T_world_camera).mask
+        cast = caster.render(view.camera, view.T_world_camera).mask
         iou = (cast & view.mask).sum() / (cast | view.mask).sum()
         assert iou > 0.99
 
@@ -102,7 +102,7 @@ def test_a_shift_of_half_a_pixel_would_be_noticed(tour):
         for shift in ((0.0, 0.0), (0.5, 0.0), (-0.5, 0.0), (0.0, 0.5), (0.0, -0.5)):
             K = view.camera.K.copy()
             K[:2, 2] += shift
-            cast = caster.picture(Camera(K, view.camera.width, view.camera.height), view.T_world_camera).mask
+            cast = caster.render(Camera(K, view.camera.width, view.camera.height), view.T_world_camera).mask
             scores[shift] = (cast & view.mask).sum() / (cast | view.mask).sum()
         best.append(max(scores, key=lambda shift: scores[shift]))
     assert best == [(0.0, 0.0)] * 2
@@ -111,7 +111,7 @@ def test_a_shift_of_half_a_pixel_would_be_noticed(tour):
 def test_depth_is_the_distance_along_the_optical_axis_that_a_cast_ray_finds(tour):
     caster = Raycaster(tour.truth_before)
     for view in tour.views:
-        cast = caster.picture(view.camera, view.T_world_camera)
+        cast = caster.render(view.camera, view.T_world_camera)
         both = cast.mask & view.mask
         error = np.abs(cast.depth - view.depth)[both]
         assert np.median(error) < 2e-4

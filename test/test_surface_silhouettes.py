@@ -85,7 +85,7 @@ def missing(shape: DistanceField, views: list[View]) -> float:
     away = []
     for view in views:
         assert view.mask is not None
-        shown = caster.picture(view.camera, view.T_world_camera).mask
+        shown = caster.render(view.camera, view.T_world_camera).mask
         distance = cv2.distanceTransform((~shown).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
         outline = view.mask & ~cv2.erode(view.mask.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)
         pixel = np.linalg.norm(view.T_world_camera[:3, 3]) / view.camera.K[0, 0]

@@ -10,11 +10,11 @@ class GaussianMeshingConfig:
     """How depth is rendered from Gaussians and integrated; the rest of the way is `SurfaceConfig`'s."""
 
     virtual_views: int = 16
-    """Virtual cameras beside those from where the views look. Set by hand."""
+    """Virtual cameras beside those in the directions of the views. Set by hand."""
     camera_distance: float = 3.0
     """Distance of virtual cameras from the object's centre, in its radii. Set by hand."""
     min_elevation_sine: float = 0.1
-    """No virtual camera looks at an object on a support from below this sine of elevation. Set by hand."""
+    """Least sine of the elevation of virtual cameras around an object on a support. Set by hand."""
     min_opacity: float = 0.5
     """Gaussians and pixels of less opacity count as empty, [0, 1]. Set by hand."""
     cover: float = 0.4

@@ -16,8 +16,8 @@ class HullConfig:
     flat_share: float = 0.25
     """... as long as its box then has no more than this share of the voxels of a cube's, [0, 1]. Set by hand."""
     coarse_resolution: int = 32
-    """Voxels along the longest side of the grids that tighten the bounds, and of the hull that tells where to look for
-    the support plane. Set by hand."""
+    """Voxels along the longest side of the grids that tighten the bounds, and of the hull around which the support
+    plane is searched. Set by hand."""
     tightening_rounds: int = 2
     """Coarse carvings that tighten the bounding box, which the silhouettes' boxes leave too wide. Set by hand."""
     coarse_reach: float = 1.8

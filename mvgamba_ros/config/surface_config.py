@@ -16,7 +16,7 @@ class SurfaceConfig:
     """Weight of a ray's last exit relative to its first hit, where the maps have no sigma: an exit is more often
     inferred than seen. Set by hand."""
     min_back_known: float = 0.25
-    """A last exit counts at a point where at least this share of the pixels around its projection know one, [0, 1].
+    """A last exit counts at a point where more than this share of the pixels around its projection have one, [0, 1].
     Set by hand."""
     sigma_reach: float = 3.0
     """A first hit is integrated up to this many of its sigmas behind it, a last exit as far before it. Set by hand."""
@@ -28,8 +28,8 @@ class SurfaceConfig:
     hull_margin: float = 2.0
     """Depths are integrated at voxels no further than this outside the visual hull, voxels. Set by hand."""
     fine_band: float = 2.5
-    """Where every voxel is asked for, those within this of the surface of the coarse pass are integrated, voxels. Set
-    by hand."""
+    """After the coarse pass, voxels within this of its surface are integrated, unless `coarse_only`; voxels. Set by
+    hand."""
     smoothing_sigma: float = 1.5
     """Sigma of the Gaussian over the integrated field, voxels. Chosen on held-out procedural objects, where 1 to 2 do
     about as well."""

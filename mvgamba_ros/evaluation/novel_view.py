@@ -50,7 +50,7 @@ def show_gaussians(gaussians: Gaussians, target: Target) -> tuple[F32, Bool]:
 
 def show_mesh(caster: Raycaster, target: Target) -> tuple[F32, Bool]:
     """The same of a coloured mesh."""
-    seen = caster.picture(target.view.camera, target.view.T_world_camera)
+    seen = caster.render(target.view.camera, target.view.T_world_camera)
     return np.where(seen.mask[..., None], seen.color.astype(np.float32) / 255, np.float32(1)), seen.mask
 
 

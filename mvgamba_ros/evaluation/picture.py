@@ -64,6 +64,6 @@ def _shaded(mesh: Mesh, framed: Mesh, azimuth: float) -> U8:
     a, e = np.radians(azimuth), np.radians(ELEVATION)
     toward = np.array([np.cos(a) * np.cos(e), np.sin(a) * np.cos(e), np.sin(e)])
     K = np.array([[1.9 * TILE, 0, TILE / 2], [0, 1.9 * TILE, TILE / 2], [0, 0, 1.0]])
-    seen = Raycaster(mesh).picture(Camera(K, TILE, TILE), look_at(centre + 4.2 * radius * toward, centre))
+    seen = Raycaster(mesh).render(Camera(K, TILE, TILE), look_at(centre + 4.2 * radius * toward, centre))
     light = 60 + 170 * np.abs(seen.normals @ toward)
     return np.where(seen.mask, light, 255).astype(np.uint8)[..., None].repeat(3, -1)

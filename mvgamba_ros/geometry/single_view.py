@@ -18,7 +18,7 @@ def guess_box(view: View, support_height: float | None, config: HullConfig = Hul
 
     One silhouette leaves open how far away the object is; depth inside the mask or the height of the support plane
     settles it. The object's own extent along the view stays open: it is taken to be as deep as it is wide. Raises
-    TOO_FEW_VIEWS where there is neither depth nor a plane that the view looks down on.
+    TOO_FEW_VIEWS where there is neither depth nor a plane below the camera in the view.
     """
     assert view.mask is not None
     origin, directions = rays(view.camera, view.T_world_camera)

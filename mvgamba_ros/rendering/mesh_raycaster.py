@@ -13,9 +13,9 @@ from mvgamba_ros.types import F32, F64, U8, Bool, Camera, Mesh
 
 
 @dataclass(frozen=True)
-class Picture:
-    """What a camera sees of a mesh: ``depth`` (H, W) z in metres, 0 off it; ``color`` (H, W, 3), ``normals`` (H, W, 3)
-    in the world frame, 0 off it."""
+class RenderedMesh:
+    """A mesh rendered by a camera: ``depth`` (H, W) z-depth in metres, ``color`` (H, W, 3) uint8 RGB, ``normals``
+    (H, W, 3) unit, in the world frame; all 0 off the mesh."""
 
     depth: F32
     color: U8
@@ -33,15 +33,15 @@ class Raycaster:
         import open3d as o3d
 
         self.mesh = mesh
-        tensor: Any = o3d.core.Tensor  # its stubs know no float32 arrays
+        tensor: Any = o3d.core.Tensor  # its stubs lack float32 arrays
         self._tensor = tensor
         self._scene = o3d.t.geometry.RaycastingScene()
         self._scene.add_triangles(
             self._tensor(mesh.vertices.astype(np.float32)), self._tensor(mesh.faces.astype(np.uint32))
         )
 
-    def picture(self, camera: Camera, T_world_camera: F64) -> Picture:
-        """Render with colours interpolated between vertices, without shading; ``camera`` undistorted."""
+    def render(self, camera: Camera, T_world_camera: F64) -> RenderedMesh:
+        """Depth, normals and colours, interpolated between vertices, without shading; ``camera`` undistorted."""
         height, width = camera.height, camera.width
         part = self._window(camera, T_world_camera)
         x = ((np.arange(width) + 0.5 - camera.K[0, 2]) / camera.K[0, 0])[part[1]]
@@ -58,20 +58,20 @@ class Raycaster:
         colors = np.einsum("nk,nkc->nc", barycentric, self.mesh.colors.astype(np.float32).take(corners, axis=0))
 
         def placed(values: np.ndarray) -> Any:
-            """``values`` (N, ...) at the rays that met, zero elsewhere, as a picture."""
+            """``values`` (N, ...) at the rays that met, zero elsewhere, as an image."""
             window = np.zeros((len(y) * len(x), *values.shape[1:]), values.dtype)
             window[met] = values
-            picture = np.zeros((height, width, *values.shape[1:]), values.dtype)
-            picture[part] = window.reshape(len(y), len(x), *values.shape[1:])
-            return picture
+            image = np.zeros((height, width, *values.shape[1:]), values.dtype)
+            image[part] = window.reshape(len(y), len(x), *values.shape[1:])
+            return image
 
         normals = cast["primitive_normals"].reshape(-1, 3).take(met, axis=0)
-        return Picture(placed(cast["t_hit"].take(met)), placed(colors.round().astype(np.uint8)), placed(normals))
+        return RenderedMesh(placed(cast["t_hit"].take(met)), placed(colors.round().astype(np.uint8)), placed(normals))
 
     def _window(self, camera: Camera, T_world_camera: F64) -> tuple[slice, slice]:
         """Rows and columns outside of which ``camera`` sees nothing of the mesh."""
         pixels, z = project(camera, T_world_camera, self.mesh.vertices)
-        if not (z > 0.0).all():  # some of it beside or behind the camera, which has no place in the picture
+        if not (z > 0.0).all():  # some of it beside or behind the camera, which has no place in the image
             return np.s_[:, :]
         size = [camera.width, camera.height]
         (x0, y0), (x1, y1) = (np.clip(end, 0, size).astype(int) for end in (pixels.min(0) - 1, pixels.max(0) + 2))

@@ -35,7 +35,7 @@ class DepthMapView:
     """One depth map and its camera, prepared for projecting points into it."""
 
     planes: Tensor
-    """(C, H, W): front depth (0 where unknown), share of pixels that know one, share of rays that miss, cosine there;
+    """(C, H, W): front depth (0 where unknown), share of pixels that have one, share of rays that miss, cosine there;
     then the same of the back if given; then the sigmas of both if given."""
     M: Tensor
     """(3, 3) and ``o`` (3,): world to homogeneous image coordinates in [-1, 1], z-depth third."""
@@ -68,7 +68,7 @@ class DepthMapView:
         depth, known, misses, cosine = _interpolated(smooth[:4], nearest[0], truncation, config.min_cosine)
         reach = self._reach(smooth, truncation, config)
         behind = z - depth
-        # along the ray, not along the normal: a grazing ray knows nothing of what lies far behind its first hit
+        # along the ray, not along the normal: a grazing ray observes nothing far behind its first hit
         valid = (behind < reach[0]) & (z > 0)
         distance = (behind * cosine).clamp(-truncation, truncation)
         weight = torch.where(valid, self._weight(known, cosine, truncation / reach[0]), 0)

@@ -24,11 +24,11 @@ def measure_quality(
     ious, errors = [], []
     for view in views:
         assert view.mask is not None  # the pipeline's segment stage
-        picture = caster.picture(view.camera, view.T_world_camera)
-        both = np.flatnonzero(picture.mask & view.mask)
-        ious.append(len(both) / max(int(np.count_nonzero(picture.mask | view.mask)), 1))
+        rendered = caster.render(view.camera, view.T_world_camera)
+        both = np.flatnonzero(rendered.mask & view.mask)
+        ious.append(len(both) / max(int(np.count_nonzero(rendered.mask | view.mask)), 1))
         if len(both):
-            difference = cv2.absdiff(view.image, picture.color).reshape(-1, 3).take(both, axis=0)
+            difference = cv2.absdiff(view.image, rendered.color).reshape(-1, 3).take(both, axis=0)
             errors.append(float(difference.mean()) / 255.0)
     iou = float(np.mean(ious))
     color_error = float(np.mean(errors)) if errors else 1.0

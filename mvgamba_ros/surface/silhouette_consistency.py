@@ -61,7 +61,7 @@ def unexplained_rays(
     """The voxels on rays that must meet the object, by ``view``'s silhouette, and meet no surface yet.
 
     ``index`` (3, N): voxels inside the visual ``hull``; ``values`` (N,): their signed distances, metres. Rays are as
-    wide as an image cell, `SurfaceConfig.cell_size`. Answers positions in ``index``, ray by ray, and where each ray's
+    wide as an image cell, `SurfaceConfig.cell_size`. Returns positions in ``index``, ray by ray, and where each ray's
     begin.
     """
     assert view.mask is not None

@@ -1,0 +1,95 @@
+"""Settings are explained, read, and reach the result."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import fields, is_dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rendered
+
+from mvgamba_ros.config import ReconstructionConfig
+from mvgamba_ros.config.gaussian_meshing_config import GaussianMeshingConfig
+from mvgamba_ros.config.hull_config import HullConfig
+from mvgamba_ros.config.quality_config import QualityConfig
+from mvgamba_ros.config.splats_config import SplatConfig
+from mvgamba_ros.config.surface_config import SurfaceConfig
+from mvgamba_ros.config.texture_config import TextureConfig
+from mvgamba_ros.options import Options
+from mvgamba_ros.pipeline import reconstruct
+from mvgamba_ros.types import Reconstruction
+
+ROOT = Path(__file__).parents[1] / "mvgamba_ros"
+SECTIONS = [HullConfig, SurfaceConfig, SplatConfig, TextureConfig, QualityConfig, GaussianMeshingConfig]
+SMALL = Options(method="hull", segmenter="masks", hull_resolution=64, cloud_points=4000, max_faces=2000)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "config").glob("*_config.py")), ids=lambda p: p.stem)
+def test_every_field_has_a_docstring(path: Path) -> None:
+    for section in ast.parse(path.read_text(encoding="utf-8")).body:
+        if not isinstance(section, ast.ClassDef) or section.name == "ReconstructionConfig":
+            continue
+        for field, after in zip(section.body, [*section.body[1:], None], strict=True):
+            if isinstance(field, ast.AnnAssign):
+                explained = isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
+                assert explained, f"{section.name}.{ast.unparse(field.target)} has no docstring"
+
+
+def test_every_field_is_read() -> None:
+    read = set()
+    for path in ROOT.rglob("*.py"):
+        if path.parent.name != "config":
+            tree = ast.parse(path.read_text(encoding="utf-8"))
+            read |= {
+                (ast.unparse(node.value).split(".")[-1], node.attr)
+                for node in ast.walk(tree)
+                if isinstance(node, ast.Attribute)
+            }
+    for section in SECTIONS:
+        for field in fields(section):
+            assert ("config", field.name) in read or ("hull", field.name) in read, f"nothing reads {field.name}"
+
+
+def test_a_configuration_is_a_hashable_value() -> None:
+    config = ReconstructionConfig()
+    assert hash(config) == hash(ReconstructionConfig()) and config == ReconstructionConfig()
+    assert all(is_dataclass(getattr(config, field.name)) for field in fields(config))
+
+
+@pytest.fixture(scope="module")
+def plain() -> Reconstruction:
+    return reconstruct(rendered.views(4), SMALL)
+
+
+def with_section(**section: object) -> Reconstruction:
+    return reconstruct(rendered.views(4), replace(SMALL, config=replace(ReconstructionConfig(), **section)))
+
+
+def test_the_hulls_settings_reach_the_mesh(plain: Reconstruction) -> None:
+    finer = with_section(hull=HullConfig(flat_share=1.0))
+    assert not np.array_equal(finer.mesh.vertices, plain.mesh.vertices)
+
+
+def test_the_surfaces_settings_reach_the_mesh(plain: Reconstruction) -> None:
+    assert len(with_section(surface=SurfaceConfig(negligible=2.0)).mesh.faces) < 0.7 * len(plain.mesh.faces)
+
+
+def test_the_textures_settings_reach_the_colours(plain: Reconstruction) -> None:
+    frontal = with_section(texture=TextureConfig(min_cosine=0.9))
+    np.testing.assert_array_equal(frontal.mesh.vertices, plain.mesh.vertices)
+    assert not np.array_equal(frontal.mesh.colors, plain.mesh.colors)
+    assert frontal.quality.coverage < plain.quality.coverage
+
+
+def test_the_qualitys_settings_reach_its_reasons(plain: Reconstruction) -> None:
+    strict = with_section(quality=QualityConfig(min_coverage=1.0))
+    assert not plain.quality.low and strict.quality.low
+    assert any("at least 100% expected" in reason for reason in strict.quality.reasons)
+
+
+def test_the_splats_settings_reach_the_gaussians() -> None:
+    config = replace(ReconstructionConfig(), splats=SplatConfig(count=1500, steps=2))
+    result = reconstruct(rendered.views(4), replace(SMALL, method="mvgamba", config=config))
+    assert result.gaussians is not None and len(result.gaussians.means) == 1500
