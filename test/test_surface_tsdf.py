@@ -1,4 +1,4 @@
-"""Gaussians and depth maps to surfaces: spheres come out as spheres, whatever else is there."""
+"""TSDF integration of depth maps, of exact ones and of Gaussians rendered: spheres come out as spheres."""
 
 from dataclasses import replace
 
