@@ -239,7 +239,7 @@ def plane_table(repeats: int) -> None:
     shown = through_plane((side, side), ahead, to_other, picture)[3]
     lab, chance = np.ascontiguousarray(picture[..., :3].transpose(2, 0, 1)), np.zeros((side, side), np.float32)
     compared: dict[str, Callable[[str], object]] = {
-        "plane_agreement": lambda b: plane_agreement(seen, flat, up, heights, 10.0, backend=b),
+        "plane_agreement": lambda b: plane_agreement(seen, flat, up, heights, 10.0, 34, backend=b),
         "through_plane": lambda b: through_plane((side, side), ahead, to_other, picture, backend=b),
         "matches": lambda b: matches(lab, shown[:3], shown[3:6], 7.0, (6, 20), chance, backend=b),
     }

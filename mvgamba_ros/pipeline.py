@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from mvgamba_ros.checks import check_views, distinct_views
-from mvgamba_ros.config.hull_config import HullConfig
+from mvgamba_ros.config import ReconstructionConfig
 from mvgamba_ros.errors import ErrorCode, ReconstructionError, stop_if
 from mvgamba_ros.factories import load_method, load_segmenter
 from mvgamba_ros.geometry.boxes import axis_parallel_box, oriented_box
@@ -22,7 +22,7 @@ from mvgamba_ros.rendering.mesh_raycaster import Raycaster
 from mvgamba_ros.rendering.texture import paint, view_weights
 from mvgamba_ros.segmentation.given import GivenMasks
 from mvgamba_ros.segmentation.segmenter import Silhouettes
-from mvgamba_ros.segmentation.support_plane import SUPPORT_VIEWS, estimate_support_height
+from mvgamba_ros.segmentation.support_plane import estimate_support_height
 from mvgamba_ros.surface.quality import measure_quality
 from mvgamba_ros.surface.sample import sample_cloud, vertex_normals
 from mvgamba_ros.surface.simplification import convex_hull
@@ -89,7 +89,7 @@ def reconstruct(
         masks = silhouettes.masks
         views = [replace(view, mask=mask) for view, mask in zip(views, masks, strict=True)]
     with stages.run("support"):
-        prompts, found = _find_support(views, prompts, silhouettes.support_height, config.hull)
+        prompts, found = _find_support(views, prompts, silhouettes.support_height, config)
         notes += found
     with stages.run("hull"):
         region = prompts.roi
@@ -200,7 +200,7 @@ def _segment(views: Sequence[View], options: Options, progress: Progress, cancel
 
 
 def _find_support(
-    views: Sequence[View], prompts: Prompts, found: float | None, config: HullConfig
+    views: Sequence[View], prompts: Prompts, found: float | None, config: ReconstructionConfig
 ) -> tuple[Prompts, list[str]]:
     """Prompts with the height of the plane that the object stands on, estimated where it is neither given nor ``found``
     by the segmenter; and notes.
@@ -214,12 +214,14 @@ def _find_support(
     if height is None:
         if len(views) == 1 and views[0].depth is None:
             return prompts, ["one view without depth does not show the height of the surface; it is taken as not known"]
-        seen = views[:: -(-len(views) // SUPPORT_VIEWS)]
+        seen = views[:: -(-len(views) // config.segmentation.plane_height.views)]
         if len(views) > 1:
-            around = axis_parallel_box(*carve(seen, prompts.roi, config.coarse_resolution, config=config).bounds())
+            around = axis_parallel_box(
+                *carve(seen, prompts.roi, config.hull.coarse_resolution, config=config.hull).bounds()
+            )
         else:
-            around = prompts.roi or guess_box(views[0], None, config)
-        height, _ = estimate_support_height(seen, Prompts(roi=around))
+            around = prompts.roi or guess_box(views[0], None, config.hull)
+        height, _ = estimate_support_height(seen, Prompts(roi=around), config.segmentation)
     if height is None:
         return prompts, [
             "the height of the surface that the object stands on is neither given nor seen: where no view looks under "

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mvgamba_ros.kernels import plane_cpu
-from mvgamba_ros.kernels.plane import LEAST_COMPARED, matches, plane_agreement, through_plane
+from mvgamba_ros.kernels.plane import matches, plane_agreement, through_plane
 from mvgamba_ros.types import F32, F64
 
 TOLERANCE = 1e-3
@@ -43,6 +43,7 @@ def plane_seen(views: int, points: int, seed: int) -> tuple[list[F32], F64, F64]
 
 
 HEIGHTS = np.linspace(-0.3, 0.3, 7)
+MIN_COMMON = 34
 
 
 @settings(max_examples=30, deadline=None)
@@ -50,18 +51,18 @@ HEIGHTS = np.linspace(-0.3, 0.3, 7)
 def test_agreement_equals_the_reference(views: int, points: int, threads: int) -> None:
     seen = plane_seen(views, points, seed=views * 1009 + points)
     with native_kernels.threads(threads):
-        got = plane_agreement(*seen, HEIGHTS, 30.0)
-    expected = plane_agreement(*seen, HEIGHTS, 30.0, backend="reference")
+        got = plane_agreement(*seen, HEIGHTS, 30.0, MIN_COMMON)
+    expected = plane_agreement(*seen, HEIGHTS, 30.0, MIN_COMMON, backend="reference")
     np.testing.assert_array_equal(got[1], expected[1])
     np.testing.assert_allclose(got[0], expected[0], rtol=1e-4, atol=TOLERANCE)
 
 
 def test_views_that_show_too_few_of_the_points_are_not_compared_and_others_are() -> None:
-    for points, backend in ((LEAST_COMPARED - 1, "cpu"), (LEAST_COMPARED - 1, "reference")):
-        alike, compared = plane_agreement(*plane_seen(3, points, 1), HEIGHTS, 30.0, backend)
+    for points, backend in ((MIN_COMMON - 1, "cpu"), (MIN_COMMON - 1, "reference")):
+        alike, compared = plane_agreement(*plane_seen(3, points, 1), HEIGHTS, 30.0, MIN_COMMON, backend)
         assert not alike.any()
         assert not compared.any()
-    alike, compared = plane_agreement(*plane_seen(3, 500, 1), HEIGHTS, 30.0)
+    alike, compared = plane_agreement(*plane_seen(3, 500, 1), HEIGHTS, 30.0, MIN_COMMON)
     assert (compared > 200).all()
     assert (alike / compared > 0.01).all()
     assert (alike / compared < 0.9).all()
@@ -71,8 +72,10 @@ def test_the_same_picture_of_the_same_points_is_alike_whatever_its_exposure() ->
     (look, *_), flat, up = plane_seen(1, 400, 3)
     brighter = look + np.array([9.0, -4.0, 2.0, 0.0], np.float32)
     brighter[..., 3] = look[..., 3]
-    alike, compared = plane_agreement([look, brighter], np.repeat(flat, 2, 0), np.repeat(up, 2, 0), HEIGHTS, 5.0)
-    assert (compared > LEAST_COMPARED).all()
+    alike, compared = plane_agreement(
+        [look, brighter], np.repeat(flat, 2, 0), np.repeat(up, 2, 0), HEIGHTS, 5.0, MIN_COMMON
+    )
+    assert (compared > MIN_COMMON).all()
     np.testing.assert_allclose(alike, compared, rtol=1e-4)
 
 
@@ -134,8 +137,8 @@ def test_every_instruction_set_that_runs_here_gives_the_same(instructions: str) 
     native_kernels.skip_unless_it_runs_here(instructions)
     seen = plane_seen(3, 400, 5)
     for got, expected in zip(
-        plane_cpu.plane_agreement(*seen, HEIGHTS, 30.0, LEAST_COMPARED, instructions),
-        plane_agreement(*seen, HEIGHTS, 30.0, "reference"),
+        plane_cpu.plane_agreement(*seen, HEIGHTS, 30.0, MIN_COMMON, instructions),
+        plane_agreement(*seen, HEIGHTS, 30.0, MIN_COMMON, "reference"),
         strict=True,
     ):
         np.testing.assert_allclose(got, expected, rtol=1e-4)
@@ -154,7 +157,7 @@ def test_every_instruction_set_that_runs_here_gives_the_same(instructions: str) 
 
 def test_the_number_of_threads_changes_no_bit() -> None:
     seen = plane_seen(4, 500, 7)
-    first, *rest = native_kernels.by_threads(lambda: plane_agreement(*seen, HEIGHTS, 30.0))
+    first, *rest = native_kernels.by_threads(lambda: plane_agreement(*seen, HEIGHTS, 30.0, MIN_COMMON))
     for other in rest:
         assert all(np.array_equal(a, b) for a, b in zip(first, other, strict=True))
 
@@ -167,11 +170,11 @@ def test_shapes_that_do_not_fit_are_refused() -> None:
         (([*pictures[:2], pictures[2][..., :3]], flat, up), r"a picture must be .*4\), got .*3\)"),
     ):
         with pytest.raises(ValueError, match=message):
-            plane_agreement(*given_, HEIGHTS, 30.0)
+            plane_agreement(*given_, HEIGHTS, 30.0, MIN_COMMON)
     with pytest.raises(ValueError, match=r"picture must be \(9, 9, 8\), got \(9, 9, 4\)"):
         through_plane((5, 5), np.ones(3), np.eye(3), picture(9, 9, 4, 0))
     lab = picture(3, 5, 4, 0)
     with pytest.raises(ValueError, match=r"chance must be \(5, 4\), got \(4, 5\)"):
         matches(lab, lab, lab, 7.0, (6,), np.zeros((4, 5), np.float32))
     with pytest.raises(ValueError, match="unknown backend"):
-        plane_agreement(pictures, flat, up, HEIGHTS, 30.0, "cuda")
+        plane_agreement(pictures, flat, up, HEIGHTS, 30.0, MIN_COMMON, "cuda")

@@ -10,19 +10,21 @@ import numpy as np
 import pytest
 from rendered import CENTER, SIZE, views
 
+from mvgamba_ros.config.segmentation_config import SegmentationConfig
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.camera import project
 from mvgamba_ros.geometry.rays import rays
 from mvgamba_ros.io.transforms_json import read_capture
-from mvgamba_ros.segmentation.classical import labels
+from mvgamba_ros.segmentation.classical import window_segmentation
 from mvgamba_ros.segmentation.classical.classical_segmenter import ClassicalSegmenter
-from mvgamba_ros.segmentation.classical.components import without_small_holes
+from mvgamba_ros.segmentation.classical.components import fill_small_holes
 from mvgamba_ros.segmentation.segmenter import Silhouettes
-from mvgamba_ros.segmentation.silhouette_agreement import Carving
+from mvgamba_ros.segmentation.silhouette_agreement import OccupancyGrid
 from mvgamba_ros.segmentation.support_plane import estimate_support_height, refine_support_height
 from mvgamba_ros.segmentation.windows import common_region, make_windows
 from mvgamba_ros.types import Box, Camera, Prompts, View
 
+CONFIG = SegmentationConfig()
 SCENE = views(4)
 PLAIN = [replace(view, mask=None, depth=None) for view in SCENE]
 
@@ -109,7 +111,7 @@ def test_small_holes_are_filled_unless_a_pixel_in_them_is_known_to_be_off() -> N
     mask[20:23, 20:23] = mask[30:33, 50:53] = mask[35:45, 20:30] = mask[10:13, 40:43] = False  # the last one is a bite
     off = np.zeros_like(mask)
     off[31, 51] = True
-    filled = without_small_holes(mask, off)
+    filled = fill_small_holes(mask, off)
     assert filled[20:23, 20:23].all()
     assert (filled ^ mask).sum() == 9
 
@@ -118,14 +120,14 @@ def test_a_view_that_has_found_nothing_takes_nothing_from_the_others() -> None:
     views_ = views()
     region = box(CENTER, 1.4 * SIZE)
     windows = make_windows(views_, region, Prompts(roi=region), 224)
-    states = [labels.begin(window, region, None) for window in windows]
+    states = [window_segmentation.begin_window(window, region, None, CONFIG) for window in windows]
     for state, view in zip(states, views_, strict=True):
         x0, y0, x1, y1 = state.window.rect
         truth = cv2.resize(view.mask[y0:y1, x0:x1].astype(np.uint8), state.window.shape[::-1]) > 0
-        state.labels, state.odds = truth, np.where(truth, 2.0, -2.0).astype(np.float32)
+        state.labels, state.log_odds = truth, np.where(truth, 2.0, -2.0).astype(np.float32)
     truths = [state.labels for state in states]
-    states[1].labels, states[1].odds = np.zeros_like(truths[1]), 0.2 * states[1].odds
-    labels.agree(states, Carving(windows, region, None), certain=1.0)
+    states[1].labels, states[1].log_odds = np.zeros_like(truths[1]), 0.2 * states[1].log_odds
+    window_segmentation.cut_windows(states, OccupancyGrid(windows, region, None), 1.0, CONFIG)
     for state, truth in zip(states, truths, strict=True):
         assert (state.labels & truth).sum() > 0.95 * (state.labels | truth).sum()
 
@@ -247,7 +249,7 @@ def test_a_pixel_box_that_the_other_views_contradict_is_an_error_with_a_code() -
     assert code in (ErrorCode.EMPTY_SILHOUETTE, ErrorCode.SILHOUETTES_DISAGREE) and "view 0" in message
 
 
-def test_one_view_without_any_prompt_asks_for_one() -> None:
+def test_one_view_without_any_prompt_is_refused() -> None:
     code, message = code_of(PLAIN[:1], Prompts())
     assert code == ErrorCode.BAD_ROI
     assert "pixel box" in message
@@ -265,13 +267,13 @@ def test_prompts_for_a_view_that_is_not_there_are_refused() -> None:
     assert "view 7" in message
 
 
-def test_cancelling_is_heard() -> None:
+def test_cancelling_ends_it() -> None:
     with pytest.raises(ReconstructionError) as caught:
         ClassicalSegmenter()(PLAIN, Prompts(roi=ROI), cancelled=lambda: True)
     assert caught.value.code == ErrorCode.CANCELLED
 
 
-def test_cancelling_is_heard_while_borders_are_refined() -> None:
+def test_cancelling_ends_it_while_borders_are_refined() -> None:
     reached: list[float] = []
     with pytest.raises(ReconstructionError) as caught:
         ClassicalSegmenter()(

@@ -1,4 +1,4 @@
-"""The silhouettes' network: its inputs, its file, and what it is there for."""
+"""The objectness network: its inputs, its file, and what it is there for."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_without_a_plane_its_channels_are_zero() -> None:
     assert not objectness.inputs(seen, [[] for _ in seen])[:, 5:].any()
 
 
-def test_the_shipped_network_finds_the_ellipsoid_by_its_looks_alone() -> None:
+def test_the_shipped_network_finds_the_ellipsoid_by_itself() -> None:
     seen = windows(200)
     for odds, window, view in zip(
         objectness.log_odds(objectness.load(), seen, [[] for _ in seen]), seen, views(3), strict=True

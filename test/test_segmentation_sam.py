@@ -1,4 +1,4 @@
-"""The Segment Anything adapter: what it asks of the predictor, and what it says when something is missing.
+"""The Segment Anything adapter: its predictor's arguments, and its errors when something is missing.
 
 The package needs a torchvision that the test environment may lack, and weights are not shipped, so the model itself
 does not run here.
@@ -22,30 +22,30 @@ REGION = Box(np.block([[np.eye(3), np.reshape(CENTER, (3, 1))], [np.zeros((1, 3)
 
 
 def test_a_region_becomes_a_box_that_holds_the_silhouette() -> None:
-    asked = predict_arguments(VIEW, 0, Prompts(roi=REGION), REGION)
+    arguments = predict_arguments(VIEW, 0, Prompts(roi=REGION), REGION)
     rows, columns = np.nonzero(VIEW.mask)
-    x0, y0, x1, y1 = asked["box"]
+    x0, y0, x1, y1 = arguments["box"]
     assert x0 < columns.min() and y0 < rows.min() and x1 > columns.max() and y1 > rows.max()
-    assert asked["point_coords"] is None and asked["point_labels"] is None
-    assert asked["multimask_output"] is False
+    assert arguments["point_coords"] is None and arguments["point_labels"] is None
+    assert arguments["multimask_output"] is False
 
 
 def test_points_and_pixel_boxes_go_in_as_they_are() -> None:
     points = np.array([[10.0, 20.0, 1.0], [30.0, 40.0, 0.0]])
-    asked = predict_arguments(VIEW, 0, Prompts(points={0: points}, pixel_boxes={0: (1, 2, 50, 60)}), REGION)
-    assert asked["box"].tolist() == [1, 2, 50, 60]
-    assert asked["point_coords"].tolist() == [[10, 20], [30, 40]]
-    assert asked["point_labels"].tolist() == [1, 0]
+    arguments = predict_arguments(VIEW, 0, Prompts(points={0: points}, pixel_boxes={0: (1, 2, 50, 60)}), REGION)
+    assert arguments["box"].tolist() == [1, 2, 50, 60]
+    assert arguments["point_coords"].tolist() == [[10, 20], [30, 40]]
+    assert arguments["point_labels"].tolist() == [1, 0]
 
 
 def test_with_no_prompt_the_middle_is_one_ambiguous_point_on_the_object() -> None:
-    asked = predict_arguments(VIEW, 0, Prompts(), REGION)
-    x, y = asked["point_coords"][0]
+    arguments = predict_arguments(VIEW, 0, Prompts(), REGION)
+    x, y = arguments["point_coords"][0]
     assert VIEW.mask is not None and VIEW.mask[int(y), int(x)]
-    assert asked["multimask_output"] is True
+    assert arguments["multimask_output"] is True
 
 
-def test_no_checkpoint_says_where_to_get_one(tmp_path: Path) -> None:
+def test_no_checkpoint_names_where_to_get_one(tmp_path: Path) -> None:
     for path in ("", str(tmp_path / "absent.pth")):
         with pytest.raises(ReconstructionError) as caught:
             SamSegmenter(path)
@@ -53,7 +53,7 @@ def test_no_checkpoint_says_where_to_get_one(tmp_path: Path) -> None:
         assert "sam_vit_b" in caught.value.message
 
 
-def test_a_missing_package_or_a_wrong_file_is_said(tmp_path: Path) -> None:
+def test_a_missing_package_or_a_wrong_file_is_an_error(tmp_path: Path) -> None:
     wrong = tmp_path / "wrong.pth"
     wrong.write_bytes(b"no weights")
     with pytest.raises(ReconstructionError) as caught:

@@ -1,10 +1,194 @@
-"""How silhouettes are found."""
+"""How silhouettes are found: the tree of settings, and those of windows, search, cut, components and borders."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from mvgamba_ros.config.cues_config import (
+    ColorConfig,
+    DepthCueConfig,
+    InitialGuessConfig,
+    ObjectnessConfig,
+    ShadowConfig,
+)
+from mvgamba_ros.config.support_plane_config import PlaneHeightConfig, PlaneMatchingConfig, SupportDepthConfig
+
+
+@dataclass(frozen=True)
+class WindowConfig:
+    """The part of each image that is worked on (`segmentation.windows`)."""
+
+    side: int = 224
+    """Longer side of a window with a region of interest, pixels. Set by hand: accuracy against time."""
+    search_side: int = 160
+    """Longer side of a window while the object is searched for without a region, pixels. Set by hand."""
+    margin: float = 0.35
+    """A window reaches beyond the region's outline by this share of its shorter visible side, to learn the background
+    from. Set by hand."""
+    point_radius: float = 3.0
+    """A point prompt holds for the pixels this near to it, pixels of the full image. Set by hand."""
+    min_depth: float = 1e-3
+    """A point nearer to the camera's plane than this, or behind it, is not projected, metres. Set by hand."""
+    min_axis_spread: float = 1e-3
+    """Smallest eigenvalue per view, [0, 1], of the normal matrix that intersects the optical axes; below it they are
+    parallel (BAD_ROI). Set by hand."""
+
+
+@dataclass(frozen=True)
+class SearchConfig:
+    """The object's bounds without a region of interest (`segmentation.classical.classical_segmenter`)."""
+
+    min_background: float = 0.15
+    """A region that leaves a smaller share of the windows, [0, 1], as background is treated as if there were no region.
+    Set by hand."""
+    rim: float = 0.125
+    """Background of a window that is searched: this share of its height and width at each border. Set by hand."""
+    center_prior: float = 1.5
+    """Log-odds that a pixel at the edge of the searched area loses against one at its centre; grows with the square of
+    the distance. Set by hand."""
+    lying_share: float = 0.8
+    """What was found lies flat on the support plane (a mat, a sheet) where this share of its pixels, [0, 1], is on the
+    silhouettes of the other views through the plane. Set by hand."""
+    lying_views: float = 0.5
+    """A pixel lies on the plane where more than this share of the views that see it, [0, 1], agree. Set by hand."""
+    standing_share: float = 0.4
+    """What stands on such a mat is taken for the object where it has less than this share of the mat's pixels, [0, 1];
+    the rest of a plate has more. Set by hand."""
+    growth: float = 0.25
+    """The region around what was found is larger than it by this share of its size on every side. Set by hand."""
+    min_vote: float = -0.3
+    """A grid cell is on the object where no view's vote, [-1, 1], is below this. Set by hand."""
+
+
+@dataclass(frozen=True)
+class AgreementConfig:
+    """Silhouette consistency between views on a grid over the region (`segmentation.silhouette_agreement`)."""
+
+    cells: int = 44
+    """Grid cells along the region's longest side. Set by hand: accuracy against time."""
+    min_cells: int = 4
+    """Grid cells along its shortest side at least. Set by hand."""
+    cell_pixels: float = 1.2
+    """Votes are gathered from windows shrunk to pixels of this many projected cells, so that neighbouring cells leave
+    no gaps. Set by hand."""
+    out_of_sight_log_odds: float = -1.0
+    """Log-odds that a view gives to cells outside its window: mostly all views show the object whole. Set by hand."""
+    max_belief: float = 4.0
+    """A view's own log-odds are clipped to this before they vote. Set by hand."""
+    label_belief: float = 3.0
+    """Log-odds of the vote of a label; its share grows from none in the first round to all in the last. Set by hand."""
+    blur: float = 1.5
+    """Standard deviation of the smoothing of log-odds before they vote, window pixels. Set by hand."""
+    min_log_odds: float = -4.0
+    """The other views' log-odds on a pixel are clipped from below to this. Set by hand."""
+    max_log_odds: float = 1.0
+    """And from above to this: that other views allow the object on a ray does not show that it is there. Set by
+    hand."""
+    floor_margin: float = 0.01
+    """Cells lower above the support plane than this share of the region's shortest side are left out. Set by hand."""
+    search_floor: float = 0.5
+    """In a search cells may be higher than the object: they are left out lower than this many cells below the plane.
+    Set by hand."""
+    min_pixels: int = 12
+    """A silhouette of fewer window pixels is empty (EMPTY_SILHOUETTE), and takes no part in the agreement. Set by
+    hand."""
+    min_explained: float = 0.5
+    """Silhouettes disagree (SILHOUETTES_DISAGREE) where their common hull covers less than this share, [0, 1], of any
+    of them. Set by hand."""
+    hull_vote: float = -0.5
+    """A grid cell is in that hull where no view's vote, [-1, 1], is below this. Set by hand."""
+
+
+@dataclass(frozen=True)
+class GraphCutConfig:
+    """Alternation of minimum cut and learning (`segmentation.classical.labels`, `graph_cut`)."""
+
+    rounds: int = 4
+    """Cuts of every window at most. Most objects settle after three; fine tips take longer."""
+    settled: float = 0.99
+    """The rounds end where the labels before and after a cut have this IoU, [0, 1]. Set by hand."""
+    smoothness: float = 1.6
+    """Cost of a border through flat colour, log-odds per pixel of its length. Set by hand."""
+    max_evidence: float = 6.0
+    """Evidence is clipped to this, log-odds; it is stored in 8 bits. Set by hand."""
+    off_log_odds: float = -6.0
+    """Log-odds outside the region, once colours are learned. Set by hand."""
+    object_margin: int = 2
+    """Background colours are learned no nearer to the labels than this, window pixels. Set by hand."""
+
+
+@dataclass(frozen=True)
+class ComponentConfig:
+    """Connected components and holes of the labels (`segmentation.classical.components`)."""
+
+    joined: float = 0.05
+    """Components are one where the gap between them is smaller than this share of the window's longer side. Set by
+    hand."""
+    center_weight: float = 2.0
+    """A pixel weighs exp(-(this * distance from the centre)^2) when the largest component is chosen, where the edge of
+    the region is at distance 1. Set by hand."""
+    min_island: float = 0.03
+    """Islands smaller than this share of the largest component are removed. Set by hand."""
+    min_hole: float = 0.01
+    """Holes smaller than this share of the silhouette are filled whatever they show: one left open by mistake cuts a
+    tunnel through the object, one filled by mistake costs next to nothing. Set by hand."""
+    hole_log_odds: float = -2.2
+    """A hole is filled as a print in the background's colours where its `hole_percentile` of log-odds is above this:
+    through a true hole nothing but background is seen. Set by hand."""
+    hole_percentile: float = 90.0
+    """Percentile of the log-odds in a hole, [0, 100]. Set by hand."""
+
+
+@dataclass(frozen=True)
+class BorderConfig:
+    """The last cut, in a narrow band at a higher resolution (`segmentation.classical.border`)."""
+
+    side: int = 640
+    """Longer side of a window while its border is refined, pixels. Set by hand: accuracy against time."""
+    min_scale: float = 1.05
+    """A window that would grow by less than this factor keeps its border. Set by hand."""
+    band: float = 1.5
+    """Half the band's width, pixels of the coarse window. Set by hand."""
+    beside: int = 8
+    """Colours are learned up to this far beside the band, pixels of the fine window. Set by hand."""
+    blur: float = 0.8
+    """Standard deviation of the smoothing of the coarse labels, pixels of the coarse window. Set by hand."""
+    max_color_log_odds: float = 3.0
+    """The log-ratio of the two sides' colours is clipped to this. Set by hand."""
+    color_weight: float = 0.6
+    """Weight of that log-ratio. Set by hand."""
+    coarse_weight: float = 0.3
+    """Weight of the coarse window's log-odds. Set by hand."""
+    label_log_odds: float = 4.0
+    """Log-odds between a coarse label of 0 and of 1. Set by hand."""
+    smoothness: float = 1.6
+    """Cost of a border through flat colour, log-odds per pixel of its length. Set by hand."""
+
+
+@dataclass(frozen=True)
+class SamConfig:
+    """Segment Anything (`segmentation.sam`)."""
+
+    kept_embeddings: int = 16
+    """Image embeddings kept, the newest; one is 4 MiB. Set by hand."""
 
 
 @dataclass(frozen=True)
 class SegmentationConfig:
-    """How silhouettes are found."""
+    """How silhouettes are found, for every segmenter and for the height of the support plane."""
+
+    windows: WindowConfig = field(default_factory=WindowConfig)
+    search: SearchConfig = field(default_factory=SearchConfig)
+    color: ColorConfig = field(default_factory=ColorConfig)
+    shadow: ShadowConfig = field(default_factory=ShadowConfig)
+    depth: DepthCueConfig = field(default_factory=DepthCueConfig)
+    objectness: ObjectnessConfig = field(default_factory=ObjectnessConfig)
+    initial: InitialGuessConfig = field(default_factory=InitialGuessConfig)
+    plane: PlaneMatchingConfig = field(default_factory=PlaneMatchingConfig)
+    plane_height: PlaneHeightConfig = field(default_factory=PlaneHeightConfig)
+    support_depth: SupportDepthConfig = field(default_factory=SupportDepthConfig)
+    agreement: AgreementConfig = field(default_factory=AgreementConfig)
+    graph_cut: GraphCutConfig = field(default_factory=GraphCutConfig)
+    components: ComponentConfig = field(default_factory=ComponentConfig)
+    border: BorderConfig = field(default_factory=BorderConfig)
+    sam: SamConfig = field(default_factory=SamConfig)

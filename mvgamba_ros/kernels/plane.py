@@ -1,7 +1,7 @@
-"""What views show of a plane: whether they agree on its looks, and where one view's picture matches another's.
+"""Views of a plane: whether they agree on its texture (plane sweep), and where one view's picture matches another's.
 
-The support plane's texture looks the same from all views, the object on it does not (`segmentation.plane`); these are
-the comparisons that this takes, over every pixel and every height that is tried. On numpy arrays, which are finite.
+On the support plane all views show the same texture, on the object they do not (`segmentation.plane_matching`); these
+are the comparisons that this takes, over every pixel and every height that is tried. On numpy arrays, which are finite.
 ``backend``: ``"cpu"`` (native, the default) or ``"reference"`` (OpenCV and numpy). Pictures are sampled between their
 pixels, whose centres are whole numbers; beyond the border as at it. ValueError for shapes that do not fit.
 """
@@ -17,20 +17,24 @@ from mvgamba_ros.kernels import plane_cpu
 from mvgamba_ros.kernels.arguments import check_shape, is_native
 from mvgamba_ros.types import F32, F64, Bool
 
-LEAST_COMPARED = 34
-"""Two views that show fewer points both are not compared."""
-
 
 def plane_agreement(
-    pictures: Sequence[F32], flat: F64, up: F64, heights: F64, reach: float, backend: str | None = None
+    pictures: Sequence[F32],
+    flat: F64,
+    up: F64,
+    heights: F64,
+    reach: float,
+    min_common: int,
+    backend: str | None = None,
 ) -> tuple[F64, F64]:
-    """How many of N points of the plane look alike in pairs of V views, at each of ``heights`` (H,), and how many were
-    compared, (H,) both.
+    """How many of N points of the plane have like colours in pairs of V views, at each of ``heights`` (H,), and how
+    many were compared, (H,) both.
 
     ``pictures``: (h, w, 4) each, three colours and 1 where the picture counts. Homogeneous pixels of the points, whole
     numbers at the pixels' centres, are ``flat`` (V, 3, N) at height 0, and ``up`` (V, 3) is what a metre adds. The
     medians of what two views show may differ, they expose differently; beyond that, colours closer than ``reach`` are
-    alike by 1 less their distance over ``reach``.
+    alike by 1 less their distance over ``reach``. Two views that show fewer than ``min_common`` points both are not
+    compared.
     """
     V, N = len(pictures), flat.shape[-1]
     check_shape("flat", flat, (V, 3, N))
@@ -38,14 +42,14 @@ def plane_agreement(
     for picture in pictures:
         check_shape("a picture", picture, (*picture.shape[:2], 4))
     if is_native(backend):
-        return plane_cpu.plane_agreement(pictures, flat, up, heights, reach, LEAST_COMPARED)
+        return plane_cpu.plane_agreement(pictures, flat, up, heights, reach, min_common)
     alike, compared = np.zeros((2, len(heights)))
     for k, height in enumerate(heights):
         colors, valid = zip(*(_at(*view, height) for view in zip(pictures, flat, up, strict=True)), strict=True)
         for i in range(V):
             for j in range(i):
                 both = np.flatnonzero(valid[i] & valid[j])
-                if len(both) < LEAST_COMPARED:
+                if len(both) < min_common:
                     continue
                 difference = colors[i].take(both, axis=1) - colors[j].take(both, axis=1)
                 distance = np.sqrt(((difference - medians(difference)) ** 2).sum(axis=0))

@@ -1,49 +1,48 @@
-"""Colour models: smoothed histograms over CIE L*a*b*, learned from weighted pixels in one look-up each."""
+"""Colour models: smoothed histograms over CIE L*a*b*, learned from weighted pixels."""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
 
+from mvgamba_ros.config.cues_config import ColorConfig
 from mvgamba_ros.types import F32
 
-STEP = np.array([5.0, 5.0, 5.0], np.float32)
-"""Size of a histogram cell in L*, a*, b*."""
-LOW = np.array([0.0, -90.0, -90.0], np.float32)
-CELLS = (21, 37, 37)
-FLOOR = 3e-5
-"""Density of a colour never seen: about an even share of a histogram cell."""
-SMOOTHING, RADIUS = 0.8, 2
-"""Standard deviation of the smoothing, and how far it reaches, cells."""
+
+def shape(config: ColorConfig) -> tuple[int, int, int]:
+    """Cells of a histogram along L*, a*, b*."""
+    chroma = int(2.0 * config.max_chroma / config.cell) + 1
+    return int(100.0 / config.cell) + 1, chroma, chroma
 
 
-def cells(lab: F32) -> np.ndarray:
+def cells(lab: F32, config: ColorConfig) -> np.ndarray:
     """The histogram cell of each colour (..., 3), as flat indices (...)."""
     flat = np.zeros(lab.shape[:-1], np.int32)
-    for channel, count in enumerate(CELLS):  # one by one: numpy is slow over a last axis of three
-        index = ((lab[..., channel] - LOW[channel]) / STEP[channel]).astype(np.int32)
+    low, step = (np.float32(0.0), *2 * [np.float32(-config.max_chroma)]), np.float32(config.cell)
+    for channel, count in enumerate(shape(config)):  # one by one: numpy is slow over a last axis of three
+        index = ((lab[..., channel] - low[channel]) / step).astype(np.int32)
         np.clip(index, 0, count - 1, out=index)
         flat *= count
         flat += index
     return flat
 
 
-def histogram(flat_cells: np.ndarray, weights: F32 | None = None) -> F32:
+def histogram(flat_cells: np.ndarray, weights: F32 | None, config: ColorConfig) -> F32:
     """Density per cell, flat, summing to 1 (all zero without a weighted pixel)."""
-    counts = np.bincount(
-        flat_cells.ravel(), None if weights is None else weights.ravel(), minlength=int(np.prod(CELLS))
-    )
-    smooth = _smooth(counts.reshape(CELLS).astype(np.float32)).ravel()
+    size = shape(config)
+    counts = np.bincount(flat_cells.ravel(), None if weights is None else weights.ravel(), minlength=int(np.prod(size)))
+    smooth = _smooth(counts.reshape(size).astype(np.float32), config).ravel()
     return smooth / max(float(smooth.sum()), 1e-12)
 
 
-def _smooth(counts: F32) -> F32:
+def _smooth(counts: F32, config: ColorConfig) -> F32:
     """As `scipy.ndimage.gaussian_filter` with zeros around, several times faster: two pictures, not three axes."""
-    kernel = cv2.getGaussianKernel(2 * RADIUS + 1, SMOOTHING)
+    radius = config.blur_radius
+    kernel = cv2.getGaussianKernel(2 * radius + 1, config.blur)
     lightness, a, b = counts.shape
     # planes of equal lightness below each other, zeros between them
-    planes = np.pad(counts, ((0, 0), (0, RADIUS), (0, 0))).reshape(-1, b)
+    planes = np.pad(counts, ((0, 0), (0, radius), (0, 0))).reshape(-1, b)
     smooth = cv2.sepFilter2D(planes, -1, kernel, kernel, borderType=cv2.BORDER_CONSTANT)
     across = smooth.reshape(lightness, -1)
     smooth = cv2.sepFilter2D(across, -1, np.ones(1), kernel, borderType=cv2.BORDER_CONSTANT)
-    return np.ascontiguousarray(smooth.reshape(lightness, a + RADIUS, b)[:, :a], np.float32)
+    return np.ascontiguousarray(smooth.reshape(lightness, a + radius, b)[:, :a], np.float32)

@@ -13,7 +13,7 @@ from mvgamba_ros.types import Cancelled, Progress, Prompts, View, view_name
 
 
 class GivenMasks:
-    """Answers ``view.mask`` of every view; prompts are not looked at.
+    """Returns ``view.mask`` of every view; prompts are ignored.
 
     Raises BAD_MASK for a view without a mask or with one of another size than its image, EMPTY_SILHOUETTE for a mask
     without a pixel on the object.

@@ -16,19 +16,17 @@ import numpy as np
 import torch
 
 from mvgamba_ros.checks import check_prompts
+from mvgamba_ros.config.segmentation_config import SegmentationConfig, WindowConfig
 from mvgamba_ros.errors import ErrorCode, ReconstructionError, stop_if
 from mvgamba_ros.geometry.camera import project, resample
 from mvgamba_ros.options import Options
 from mvgamba_ros.segmentation.segmenter import Silhouettes
-from mvgamba_ros.segmentation.silhouette_agreement import Carving, check_silhouettes
+from mvgamba_ros.segmentation.silhouette_agreement import OccupancyGrid, check_silhouettes
 from mvgamba_ros.segmentation.windows import common_region, make_windows, outline
 from mvgamba_ros.types import F64, Box, Cancelled, Progress, Prompts, View
 
 KINDS = {768: "vit_b", 1024: "vit_l", 1280: "vit_h"}
 """The backbone by the width of its patch embedding, the one thing in which the published checkpoints always differ."""
-KEPT = 16
-"""Embeddings kept, the newest; one is 4 MiB."""
-SIDE = 224
 
 
 class SamSegmenter:
@@ -37,14 +35,17 @@ class SamSegmenter:
 
     name = "sam"
 
-    def __init__(self, checkpoint: str, device: str | None = None) -> None:
+    def __init__(
+        self, checkpoint: str, device: str | None = None, config: SegmentationConfig = SegmentationConfig()
+    ) -> None:
+        self.config = config
         self._predictor = _load(checkpoint, device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self._embeddings: OrderedDict[bytes, tuple[Any, ...]] = OrderedDict()
 
     @classmethod
     def from_options(cls, options: Options) -> SamSegmenter:
         """The factory that is registered."""
-        return cls(options.sam_checkpoint)
+        return cls(options.sam_checkpoint, config=options.config.segmentation)
 
     def embed(self, view: View) -> None:
         """Computes the image's embedding, or takes the one computed before: called when a view is captured, it
@@ -54,7 +55,7 @@ class SamSegmenter:
         if key not in self._embeddings:
             predictor.set_image(view.image, "RGB")
             self._embeddings[key] = predictor.features, predictor.original_size, predictor.input_size
-            while len(self._embeddings) > KEPT:
+            while len(self._embeddings) > self.config.sam.kept_embeddings:
                 self._embeddings.popitem(last=False)
         self._embeddings.move_to_end(key)
         predictor.features, predictor.original_size, predictor.input_size = self._embeddings[key]
@@ -68,35 +69,37 @@ class SamSegmenter:
         cancelled: Cancelled | None = None,
     ) -> Silhouettes:
         check_prompts(views, prompts)
-        region = common_region(views, prompts) if prompts.roi is None else prompts.roi
-        windows = make_windows(views, region, prompts, SIDE)
+        region = common_region(views, prompts, self.config.windows) if prompts.roi is None else prompts.roi
+        windows = make_windows(views, region, prompts, self.config.windows.side, self.config.windows)
         masks = []
         for index, view in enumerate(views):
             stop_if(cancelled)
             self.embed(view)
-            asked = predict_arguments(view, index, prompts, region)
-            found, scores, _ = self._predictor.predict(**asked)
+            arguments = predict_arguments(view, index, prompts, region, self.config.windows)
+            found, scores, _ = self._predictor.predict(**arguments)
             masks.append(np.asarray(found[int(np.argmax(scores))], dtype=bool))
             if progress is not None:
                 progress("segment", (index + 1) / len(views))
         small: list[Any] = [
             resample(mask, view.camera, window.camera) for mask, view, window in zip(masks, views, windows, strict=True)
         ]
-        check_silhouettes(views, small, Carving(windows, region, prompts.support_height))
+        check_silhouettes(views, small, OccupancyGrid(windows, region, prompts.support_height, self.config.agreement))
         return Silhouettes(masks)
 
 
-def predict_arguments(view: View, index: int, prompts: Prompts, region: Box) -> dict[str, Any]:
+def predict_arguments(
+    view: View, index: int, prompts: Prompts, region: Box, config: WindowConfig = WindowConfig()
+) -> dict[str, Any]:
     """The keyword arguments of ``SamPredictor.predict``: box (4,) XYXY, point_coords (N, 2), point_labels (N,).
 
-    One point alone is ambiguous (a part, or the whole?), so three masks are asked for and the best is taken.
+    One point alone is ambiguous (a part, or the whole?): three masks are predicted and that of the best score is taken.
     """
     rows = np.asarray(prompts.points.get(index, np.zeros((0, 3))), dtype=np.float64)
     box: F64 | None = None
     if index in prompts.pixel_boxes:
         box = np.array(prompts.pixel_boxes[index], dtype=np.float64)
     elif prompts.roi is not None:
-        edge = outline(view, prompts.roi)
+        edge = outline(view, prompts.roi, config)
         if edge is not None:
             limit = [view.camera.width, view.camera.height]
             box = np.concatenate([np.clip(edge.min(axis=0), 0, limit), np.clip(edge.max(axis=0), 0, limit)])

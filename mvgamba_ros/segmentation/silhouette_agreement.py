@@ -1,4 +1,4 @@
-"""Agreement between views: a grid of the region whose cells are as likely filled as their least willing view says."""
+"""Silhouette consistency: a grid over the region on which the views' log-odds, or labels, of the object meet."""
 
 from __future__ import annotations
 
@@ -7,24 +7,26 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from mvgamba_ros.config.segmentation_config import AgreementConfig
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.camera import project
 from mvgamba_ros.geometry.se3 import transform
 from mvgamba_ros.segmentation.windows import Window
 from mvgamba_ros.types import F32, F64, Bool, Box, View, view_name
 
-CELLS = 44
-"""Cells along the longest side of the region."""
-UNSEEN = 0.0
-"""Log-odds that a view gives to cells it does not show."""
+UNSEEN = np.float32(0.0)
+"""`gather` gives this for cells outside a window: neither for nor against the object."""
 
 
-class Carving:
-    """A grid over ``region`` above ``floor`` and where each of its cells appears in each window."""
+class OccupancyGrid:
+    """Cells over ``region`` above ``floor`` (world z, metres; None: all of them), and the pixel of each window in which
+    each appears. ``points`` (N, 3): the cells' centres, world, metres; ``cell``: their size, metres."""
 
-    def __init__(self, windows: Sequence[Window], region: Box, floor: float | None) -> None:
-        cell = float(region.size.max()) / CELLS
-        counts = np.maximum(np.round(region.size / cell).astype(int), 4)
+    def __init__(
+        self, windows: Sequence[Window], region: Box, floor: float | None, config: AgreementConfig = AgreementConfig()
+    ) -> None:
+        cell = float(region.size.max()) / config.cells
+        counts = np.maximum(np.round(region.size / cell).astype(int), config.min_cells)
         lines = [(np.arange(n) + 0.5) / n - 0.5 for n in counts]
         grid = np.stack(np.meshgrid(*lines, indexing="ij"), axis=-1).reshape(-1, 3) * region.size
         points = transform(region.T_world_box, grid)
@@ -32,14 +34,15 @@ class Carving:
             points = points[points[:, 2] > floor]
         self.points: F64 = points
         self.cell = cell
+        self.config = config
         self._shapes: list[tuple[int, int]] = []
         self._flat: list[np.ndarray] = []
         self._sizes = [window.shape[::-1] for window in windows]
         for window in windows:
             pixels, z = project(window.camera, window.T_world_camera, points)
-            # pixels as large as a cell looks, so that neighbouring cells leave no gaps
+            # pixels as large as a projected cell, so that neighbouring cells leave no gaps
             size = cell * window.camera.K[0, 0] / float(np.median(z)) if len(points) else 1.0
-            shrink = max(1.0, 1.2 * size)
+            shrink = max(1.0, config.cell_pixels * size)
             shape = max(1, int(np.ceil(window.shape[0] / shrink))), max(1, int(np.ceil(window.shape[1] / shrink)))
             x, y = np.floor(np.nan_to_num(pixels, nan=-1.0) / shrink).astype(int).T
             inside = (x >= 0) & (y >= 0) & (x < shape[1]) & (y < shape[0]) & (z > 0)
@@ -47,54 +50,44 @@ class Carving:
             self._flat.append(np.where(inside, y * shape[1] + x, -1))  # -1: one place past the picture's last
 
     def gather(self, odds: Sequence[F32]) -> F32:
-        """(V, cells): each view's log-odds (h, w) of the object at each cell."""
+        """(V, N): each view's log-odds (h, w) of the object at each cell, `UNSEEN` outside its window."""
         out = np.empty((len(odds), len(self.points)), np.float32)
         for i, view_odds in enumerate(odds):
             height, width = self._shapes[i]
             small = cv2.resize(view_odds, (width, height), interpolation=cv2.INTER_AREA)
-            np.append(small.ravel(), np.float32(UNSEEN)).take(self._flat[i], out=out[i], mode="wrap")
+            np.append(small.ravel(), UNSEEN).take(self._flat[i], out=out[i], mode="wrap")
         return out
 
     def votes(self, labels: Sequence[Bool]) -> F32:
         """`gather` of labels (h, w): 1 on the object, -1 off it, between where a cell lies across a border."""
         return self.gather([np.where(mask, 1.0, -1.0).astype(np.float32) for mask in labels])
 
-    def render(self, i: int, values: F32, empty: float) -> F32:
-        """The highest value among the cells on each pixel's ray in window i, shrunk to cells' size; ``empty``
-        where there is none."""
+    def max_along_rays(self, i: int, values: F32, empty: float) -> F32:
+        """(h, w) of window i: largest of the cells' ``values`` (N,) on each pixel's ray, ``empty`` without cells."""
         height, width = self._shapes[i]
         out = np.full(height * width + 1, empty, np.float32)
         np.maximum.at(out, self._flat[i], values)
-        return out[:-1].reshape(height, width)
-
-    def full(self, i: int, small: F32) -> F32:
-        """What `render` made, at the size of window i."""
+        small = out[:-1].reshape(height, width)
         return cv2.resize(small, self._sizes[i], interpolation=cv2.INTER_LINEAR)  # type: ignore[return-value]
 
 
-SMALLEST = 12
-"""A silhouette of fewer window pixels is none."""
-AGREEMENT = 0.5
-"""Silhouettes whose common hull explains less than this share of any of them disagree."""
-
-
-def check_silhouettes(views: Sequence[View], labels: Sequence[Bool], carving: Carving) -> None:
-    """Raises EMPTY_SILHOUETTE or SILHOUETTES_DISAGREE for labels (h, w), one per window, that show no one object."""
+def check_silhouettes(views: Sequence[View], labels: Sequence[Bool], grid: OccupancyGrid) -> None:
+    """Raises EMPTY_SILHOUETTE or SILHOUETTES_DISAGREE for ``labels`` (h, w), one per window, not of one object."""
     for index, mask in enumerate(labels):
-        if np.count_nonzero(mask) < SMALLEST:
+        if np.count_nonzero(mask) < grid.config.min_pixels:
             raise ReconstructionError(
                 ErrorCode.EMPTY_SILHOUETTE,
-                f"nothing that stands out from its surroundings was found in {view_name(views[index], index)}: check "
+                f"nothing that stands out from its background was found in {view_name(views[index], index)}: check "
                 "that the region of interest holds the object, give a point on it, or change light or background",
             )
     if len(views) < 2:
         return
-    votes = carving.votes(labels)
-    hull = np.where(votes.min(axis=0) > -0.5, 1.0, -1.0).astype(np.float32)
+    votes = grid.votes(labels)
+    hull = np.where(votes.min(axis=0) > grid.config.hull_vote, 1.0, -1.0).astype(np.float32)
     for index, mask in enumerate(labels):
-        covered = carving.full(index, carving.render(index, hull, -1.0)) > 0.0
+        covered = grid.max_along_rays(index, hull, -1.0) > 0.0
         share = np.count_nonzero(covered & mask) / np.count_nonzero(mask)
-        if share < AGREEMENT:
+        if share < grid.config.min_explained:
             raise ReconstructionError(
                 ErrorCode.SILHOUETTES_DISAGREE,
                 f"only {share:.0%} of the silhouette in {view_name(views[index], index)} is explained by the other "

@@ -9,16 +9,11 @@ from typing import Any
 import cv2
 import numpy as np
 
+from mvgamba_ros.config.segmentation_config import WindowConfig
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.camera import crop, project, resample
 from mvgamba_ros.geometry.se3 import inverse, transform
 from mvgamba_ros.types import F32, F64, Bool, Box, Camera, Prompts, View, view_name
-
-MARGIN = 0.35
-"""A window reaches beyond the region by this share of its size, to learn what the surroundings look like."""
-POINT_RADIUS = 3
-"""A point prompt speaks for the pixels this near to it, in pixels of the full image."""
-NEAREST = 1e-3
 
 
 @dataclass(frozen=True)
@@ -51,16 +46,16 @@ def _corners(box: Box, steps: int = 2) -> F64:
     return transform(box.T_world_box, (grid * box.size).astype(np.float64))
 
 
-def common_region(views: Sequence[View], prompts: Prompts) -> Box:
-    """A cube around the point that all cameras look at, as large as every view shows whole.
+def common_region(views: Sequence[View], prompts: Prompts, config: WindowConfig = WindowConfig()) -> Box:
+    """A cube around the point at which all cameras aim, as large as every view shows whole.
 
     The object is taken to be "somewhere in the middle of all views": the point is where the optical axes meet, in the
     least-squares sense; a pixel box's or prompted points' middle stands for the axis where there is one. A single
-    view with a pixel box gets a thin box that looks like it. Raises BAD_ROI where the axes do not meet in front of
+    view with a pixel box gets a thin box whose outline it is. Raises BAD_ROI where the axes do not meet in front of
     the cameras, as with one view or with parallel axes.
     """
     if len(views) == 1 and 0 in prompts.pixel_boxes:
-        return _seen_as(views[0], prompts.pixel_boxes[0])
+        return _slab_behind(views[0], prompts.pixel_boxes[0])
     if len(views) < 2:
         raise ReconstructionError(
             ErrorCode.BAD_ROI,
@@ -72,7 +67,7 @@ def common_region(views: Sequence[View], prompts: Prompts) -> Box:
         across = np.eye(3) - np.outer(axis, axis)
         normal += across
         target += across @ view.T_world_camera[:3, 3]
-    if np.linalg.eigvalsh(normal)[0] < 1e-3 * len(views):
+    if np.linalg.eigvalsh(normal)[0] < config.min_axis_spread * len(views):
         raise ReconstructionError(
             ErrorCode.BAD_ROI, "the cameras' axes are parallel, so the views have no middle: give a region of interest"
         )
@@ -90,7 +85,7 @@ def common_region(views: Sequence[View], prompts: Prompts) -> Box:
             ]
         )
         distance = float((edges @ [x, y, z] / np.linalg.norm(edges, axis=1)).min())
-        if z <= NEAREST or distance <= 0.0:
+        if z <= config.min_depth or distance <= 0.0:
             raise ReconstructionError(
                 ErrorCode.BAD_ROI,
                 f"the views have no common middle: their axes meet at {np.round(center, 3).tolist()} m, which "
@@ -103,7 +98,7 @@ def common_region(views: Sequence[View], prompts: Prompts) -> Box:
 
 
 def _aim(view: View, index: int, prompts: Prompts) -> F64:
-    """Unit direction (3,), world, in which the object is looked for first."""
+    """Unit direction (3,), world, of the ray on which the object is expected."""
     K, pixel = view.camera.K, None
     if index in prompts.pixel_boxes:
         pixel = np.array(prompts.pixel_boxes[index]).reshape(2, 2).mean(axis=0)
@@ -117,8 +112,8 @@ def _aim(view: View, index: int, prompts: Prompts) -> F64:
     return ray / np.linalg.norm(ray)
 
 
-def _seen_as(view: View, pixel_box: tuple[float, float, float, float]) -> Box:
-    """A thin box one metre before the camera that covers ``pixel_box``: one view carves nothing, so any depth does."""
+def _slab_behind(view: View, pixel_box: tuple[float, float, float, float]) -> Box:
+    """A thin box one metre before the camera whose outline is ``pixel_box``: with one view, any depth is as good."""
     corners = np.array(pixel_box).reshape(2, 2)
     K = view.camera.K
     low, high = (corners - K[:2, 2]) / [K[0, 0], K[1, 1]]
@@ -127,20 +122,22 @@ def _seen_as(view: View, pixel_box: tuple[float, float, float, float]) -> Box:
     return Box(view.T_world_camera @ T, np.array([*(high - low), 0.01]))
 
 
-def outline(view: View, box: Box) -> F64 | None:
+def outline(view: View, box: Box, config: WindowConfig) -> F64 | None:
     """The box's convex outline (N, 2) in pixels; None where it lies behind the camera."""
     points = _corners(box)
     pixels, z = project(view.camera, view.T_world_camera, points)
-    if (z <= NEAREST).any():  # partly behind: its densely sampled front part
+    if (z <= config.min_depth).any():  # partly behind: its densely sampled front part
         pixels, z = project(view.camera, view.T_world_camera, _corners(box, 12))
-    front = z > NEAREST
+    front = z > config.min_depth
     if not front.any():
         return None
     reach = 4.0 * max(view.camera.width, view.camera.height)
     return cv2.convexHull(np.clip(pixels[front], -reach, reach).astype(np.float32))[:, 0].astype(np.float64)
 
 
-def make_windows(views: Sequence[View], region: Box, prompts: Prompts, side: int) -> list[Window]:
+def make_windows(
+    views: Sequence[View], region: Box, prompts: Prompts, side: int, config: WindowConfig = WindowConfig()
+) -> list[Window]:
     """The window of each view that shows ``region``, its longer side at most ``side`` pixels.
 
     Raises ROI_NOT_VISIBLE for a view that shows nothing of it, BAD_ROI for a camera inside it.
@@ -155,7 +152,7 @@ def make_windows(views: Sequence[View], region: Box, prompts: Prompts, side: int
                 f"the camera of {view_name(view, index)} at {np.round(view.T_world_camera[:3, 3], 3).tolist()} m "
                 f"is inside the region of interest of {np.round(region.size, 3).tolist()} m: make the region smaller",
             )
-        edge = outline(view, region)
+        edge = outline(view, region, config)
         where = f"region of interest at {np.round(region.T_world_box[:3, 3], 3).tolist()} m"
         if edge is None:
             raise ReconstructionError(
@@ -170,18 +167,26 @@ def make_windows(views: Sequence[View], region: Box, prompts: Prompts, side: int
                 f"{where} is at pixels ({x0:.0f}, {y0:.0f})-({x1:.0f}, {y1:.0f}) of {view_name(view, index)}, "
                 f"outside its {camera.width} x {camera.height} image: move the region or drop that view",
             )
-        pad = MARGIN * max(min(x1, camera.width) - max(x0, 0), min(y1, camera.height) - max(y0, 0))
+        pad = config.margin * max(min(x1, camera.width) - max(x0, 0), min(y1, camera.height) - max(y0, 0))
         rect = (
             int(np.floor(np.clip(x0 - pad, 0, camera.width - 2))),
             int(np.floor(np.clip(y0 - pad, 0, camera.height - 2))),
             int(np.ceil(np.clip(x1 + pad, 2, camera.width))),
             int(np.ceil(np.clip(y1 + pad, 2, camera.height))),
         )
-        windows.append(_window(view, edge, rect, index, prompts, side))
+        windows.append(_window(view, edge, rect, index, prompts, side, config))
     return windows
 
 
-def _window(view: View, edge: F64, rect: tuple[int, int, int, int], index: int, prompts: Prompts, side: int) -> Window:
+def _window(
+    view: View,
+    edge: F64,
+    rect: tuple[int, int, int, int],
+    index: int,
+    prompts: Prompts,
+    side: int,
+    config: WindowConfig,
+) -> Window:
     width, height = rect[2] - rect[0], rect[3] - rect[1]
     scale = min(1.0, side / max(width, height))
     small = crop(view.camera, *rect, max(2, round(width * scale)), max(2, round(height * scale)))
@@ -199,7 +204,7 @@ def _window(view: View, edge: F64, rect: tuple[int, int, int, int], index: int, 
         boxed[max(low[1], 0) : max(high[1], 0), max(low[0], 0) : max(high[0], 0)] = 1
         allowed &= boxed
     marks = [np.zeros_like(allowed), np.zeros_like(allowed)]
-    radius = max(1, round(POINT_RADIUS * float(to_small.min())))
+    radius = max(1, round(config.point_radius * float(to_small.min())))
     for x, y, label in np.asarray(prompts.points.get(index, np.zeros((0, 3)))):
         u, v = np.floor((np.array([x, y]) - rect[:2]) * to_small).astype(int)
         cv2.circle(marks[int(label)], (int(u), int(v)), radius, 1, -1)

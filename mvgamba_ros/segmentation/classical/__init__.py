@@ -1,1 +1,1 @@
-"""The default segmenter: colour models, plane and silhouette agreement, a graph cut."""
+"""The default segmenter: colour models, plane matching, objectness, silhouette consistency and graph cuts."""

@@ -1,4 +1,4 @@
-"""The best labelling of an image: evidence per pixel plus contrast-sensitive borders, by OpenCV's max-flow.
+"""Graph cut: the labels of least energy for log-odds per pixel plus contrast-sensitive borders, by OpenCV's max-flow.
 
 `cv2.grabCut` minimises exactly that energy, but takes its evidence from colour mixtures alone. Here the evidence is
 our own: it goes into the first channel of the image, and the two "mixtures" are single Gaussians of equal width on
@@ -16,10 +16,7 @@ import numpy as np
 from mvgamba_ros.geometry.raster import part_around
 from mvgamba_ros.types import F32, Bool
 
-RANGE = 6.0
-"""Evidence is clipped to this, in units of natural log-odds."""
 _MEAN = 100.0
-_UNIT = 127.0 / RANGE  # image levels per unit of log-odds
 _CUT = 50.0  # what grabCut pays for a border across flat colour, in its own log-odds
 
 
@@ -31,30 +28,34 @@ def _mixture(mean: float, variance: float) -> np.ndarray:
     return model
 
 
-def best_labels(evidence: F32, edges: np.ndarray, allowed: Bool, certain: Bool, smoothness: float) -> Bool:
-    """(h, w) bool, True on the object. ``evidence`` (h, w): log-odds of the object; ``edges`` (h, w, 2) uint8: the
-    image, where borders follow its steps; outside ``allowed`` nothing is labelled, ``certain`` always is.
-    ``smoothness``: cost of a border across flat colour, in log-odds per pixel of its length."""
+def minimum_cut(
+    evidence: F32, borders: np.ndarray, allowed: Bool, certain: Bool, smoothness: float, limit: float
+) -> Bool:
+    """(h, w) bool, True on the object. ``evidence`` (h, w): log-odds of the object; ``borders`` (h, w, 2) uint8:
+    of `border_channels`; outside ``allowed`` nothing is labelled, ``certain`` always is.
+    ``smoothness``: cost of a border across flat colour, in log-odds per pixel of its length. ``limit``: evidence is
+    clipped to it."""
     answer = np.zeros(evidence.shape, bool)
     if not allowed.any():
         return answer
-    # cut to what may change, with a rim of known pixels
+    # cropped to what may change, with a rim of fixed pixels
     part = part_around(allowed, 2)
-    answer[part] = _cut(evidence[part], edges[part], allowed[part], certain[part], smoothness)
+    answer[part] = _cut(evidence[part], borders[part], allowed[part], certain[part], smoothness, limit)
     return answer
 
 
-def _cut(evidence: F32, edges: np.ndarray, allowed: Bool, certain: Bool, smoothness: float) -> Bool:
+def _cut(evidence: F32, borders: np.ndarray, allowed: Bool, certain: Bool, smoothness: float, limit: float) -> Bool:
+    unit = 127.0 / limit  # image levels per unit of log-odds
     labels = np.full(evidence.shape, cv2.GC_PR_BGD, np.uint8)
     labels[~allowed] = cv2.GC_BGD
     labels[certain] = cv2.GC_FGD
     if (labels == cv2.GC_BGD).all() or (labels == cv2.GC_FGD).all():
         return labels == cv2.GC_FGD
     # the log-ratio of two Gaussians at +-_MEAN grows by 2 * _MEAN / variance per image level
-    variance = 2.0 * _MEAN * _UNIT * smoothness / _CUT
+    variance = 2.0 * _MEAN * unit * smoothness / _CUT
     stacked = np.empty((*evidence.shape, 3), np.uint8)
-    stacked[..., 0] = np.clip(np.round(127.5 + evidence * _UNIT), 0, 255)
-    stacked[..., 1:] = edges
+    stacked[..., 0] = np.clip(np.round(127.5 + evidence * unit), 0, 255)
+    stacked[..., 1:] = borders
     no_rectangle: Any = None
     cv2.grabCut(
         stacked,
@@ -68,8 +69,9 @@ def _cut(evidence: F32, edges: np.ndarray, allowed: Bool, certain: Bool, smoothn
     return (labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD)
 
 
-def edges(lab: F32) -> np.ndarray:
-    """(h, w, 2) uint8 of an image (h, w, 3) in L*a*b*: lightness, and hue along the direction in which it varies."""
+def border_channels(lab: F32) -> np.ndarray:
+    """(h, w, 2) uint8 of an image (h, w, 3) in L*a*b*: borders are cheap along its steps. Lightness, and hue along the
+    direction in which it varies most."""
     hue = np.stack([channel - channel.mean() for channel in (lab[..., 1], lab[..., 2])])
     flat = hue.reshape(2, -1)
     across, along = np.linalg.eigh(flat @ flat.T)[1][:, -1]

@@ -1,9 +1,9 @@
-"""What a picture's parts look like: a small network's log-odds that a pixel is on the object, window by window.
+"""Objectness: a small network's log-odds that a pixel is on the object, window by window.
 
-Colour alone fails where an object is as grey as its table; shading, outlines and the shadow beside it still tell them
-apart. The network is a U-Net (Ronneberger et al. 2015) a hundredth the size of a segmenter for everything, trained on
-procedural objects on procedural tables (`training.data.surroundings`); what it says is one witness of several in
-`classical`, which adds poses, plane and agreement between views.
+Colour alone fails where an object is as grey as its table; shading, outlines and the shadow beside it still separate
+them. The network is a U-Net (Ronneberger et al. 2015) a hundredth the size of a segmenter for everything, trained on
+procedural objects on procedural tables (`synthesis.backgrounds`). Its log-odds are one cue of several in
+`window_segmentation`, which adds colour, plane and silhouette consistency.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from mvgamba_ros.segmentation.windows import Window
 from mvgamba_ros.types import F32, U8
 
 SIDE = 128
-"""Longer side of a window as the network sees it."""
+"""Longer side of a window at the network's input; the weights are trained for it."""
 CHANNELS = 8
 """Colour (3), where the object may be, where there is a picture at all, and of the comparisons through the support
 plane: how many other views show the plane there, how many match, and how many would by chance."""
@@ -39,13 +39,12 @@ def inputs(windows: Sequence[Window], pairs: Sequence[Sequence[PlanePair]]) -> U
     for picture, window, compared in zip(out, windows, pairs, strict=True):
         height, width = fitted(window)
         shrink = cv2.INTER_AREA if max(window.shape) > SIDE else cv2.INTER_LINEAR
-        told = np.zeros((3, *window.shape), np.float32)
+        counts = np.zeros((3, *window.shape), np.float32)
         for pair in compared:
-            for layer, says in zip(told, (pair.seen, pair.match, pair.seen * pair.chance), strict=True):
-                np.add(layer, says, out=layer)
-        told *= 255.0 / max(len(compared), 1)
-        known = (255.0 * window.allowed, np.full(window.shape, 255.0), *told)
-        layers = [*cv2.split(window.rgb), *known]
+            for count, per_pair in zip(counts, (pair.seen, pair.match, pair.seen * pair.chance), strict=True):
+                np.add(count, per_pair, out=count)
+        counts *= 255.0 / max(len(compared), 1)
+        layers = [*cv2.split(window.rgb), 255.0 * window.allowed, np.full(window.shape, 255.0), *counts]
         for small, layer in zip(picture, layers, strict=True):
             layer = cv2.resize(layer.astype(np.float32), (width, height), interpolation=shrink)
             np.rint(layer, out=small[:height, :width], casting="unsafe")
@@ -53,7 +52,7 @@ def inputs(windows: Sequence[Window], pairs: Sequence[Sequence[PlanePair]]) -> U
 
 
 def fitted(window: Window) -> tuple[int, int]:
-    """Height and width of a window as the network sees it."""
+    """Height and width of a window at the network's input."""
     scale = SIDE / max(window.shape)
     return max(1, round(window.shape[0] * scale)), max(1, round(window.shape[1] * scale))
 
@@ -76,7 +75,7 @@ class Objectness(nn.Module):
                 )
             )
             before = width
-        # the whole window at once: what do its surroundings look like?
+        # the mean over the whole window: global context, such as the background's colours
         self.whole = nn.Linear(before, before)
         self.inner = nn.Sequential(nn.Conv2d(before, before, 3, padding=1), nn.ReLU(inplace=True))
         self.up = nn.ModuleList()
@@ -88,18 +87,18 @@ class Objectness(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = x / 127.5 - 1.0
-        kept = []
+        skips = []
         for layer in self.down:
             x = layer(x)
-            kept.append(x)
+            skips.append(x)
         x = self.inner(x + self.whole(x.mean((2, 3)))[..., None, None])
-        for layer, skip in zip(self.up, reversed(kept[:-1]), strict=True):
+        for layer, skip in zip(self.up, reversed(skips[:-1]), strict=True):
             x = layer(torch.cat([F.interpolate(x, scale_factor=2.0, mode="nearest"), skip], 1))
         return F.pixel_shuffle(self.pixels(self.head(x)), 2)[:, 0]
 
 
 def save(path: Path, network: Objectness, recipe: dict[str, Any]) -> None:
-    """``recipe``: what a reader should know of how these weights came to be; JSON-serialisable."""
+    """``recipe``: how these weights were trained; JSON-serialisable."""
     write_weights(path, network, {"widths": json.dumps(network.widths), "recipe": json.dumps(recipe)})
 
 
@@ -110,7 +109,7 @@ def load(path: Path = SHIPPED) -> Objectness:
         network = Objectness(tuple(json.loads(header["widths"])))
         network.load_state_dict(tensors)
     except (RuntimeError, KeyError) as error:
-        raise ReconstructionError(ErrorCode.BAD_CHECKPOINT, f"silhouettes' network {path}: {error}") from error
+        raise ReconstructionError(ErrorCode.BAD_CHECKPOINT, f"objectness network {path}: {error}") from error
     return network.eval()
 
 

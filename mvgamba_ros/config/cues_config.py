@@ -1,0 +1,105 @@
+"""What colour, shadow, depth and objectness contribute to a pixel's log-odds of being on the object."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class ColorConfig:
+    """Colour models: smoothed histograms over CIE L*a*b* (`segmentation.color_model`)."""
+
+    cell: float = 5.0
+    """Size of a histogram cell in each of L*, a*, b*. Set by hand."""
+    max_chroma: float = 90.0
+    """a* and b* are clipped to plus and minus this. Few colours of sRGB are beyond."""
+    blur: float = 0.8
+    """Standard deviation of the histogram's smoothing, cells. Set by hand."""
+    blur_radius: int = 2
+    """Reach of the smoothing, cells. Set by hand."""
+    floor: float = 3e-5
+    """Density of a colour never seen: about an even share of a histogram cell."""
+    own_share: float = 0.5
+    """Share, [0, 1], of a window's own histogram in its colour model; the rest is that of all windows. Set by hand."""
+    novel: float = 1e-4
+    """Density that the object gives to colours never seen: what the background does not have is likely the object. Set
+    by hand."""
+    max_log_odds: float = 4.0
+    """The colours' log-ratio is clipped to this. Set by hand."""
+
+
+@dataclass(frozen=True)
+class ShadowConfig:
+    """Darker versions of seen colours: cast shadows, and sides away from the light. The weights were chosen with the
+    captures of docs/segmentation.md in sight."""
+
+    weight: float = 0.3
+    """Density of darker versions of the background's colours, against that of the background: the object's shadow,
+    whether seen or not."""
+    darkest: float = 0.25
+    """Least lightness in shadow, as a share of what is lit, [0, 1]."""
+    side_weight: float = 0.6
+    """Density of darker versions of the object's own colours, against that of the object: its sides away from the
+    light."""
+    darkest_side: float = 0.45
+    """Least lightness of such sides, as a share of what is lit, [0, 1]."""
+    side_over_shadow: float = 4.0
+    """Largest ratio of the density of dark sides to that of the shadow. Sides compete with the shadow only: a dark
+    colour that the background itself shows, as a brown cloth behind a yellow stone, stays background."""
+    lightest: float = 0.96
+    """Lightness in shadow is sampled up to this share, [0, 1]. Set by hand."""
+    step: float = 0.1
+    """Step of these samples. Set by hand."""
+    stride: int = 7
+    """Every so many-th pixel is darkened: more take longer and change next to nothing. Set by hand."""
+    suspected: float = 0.06
+    """A pixel is taken for shadow at first where the density of shadow colours is above this share of its peak."""
+    lit_share: float = 0.5
+    """And only where more than this share, [0, 1], of the first guess has other colours. Set by hand."""
+    suspected_log_odds: float = -2.0
+    """Log-odds of such pixels at most, at first. Set by hand."""
+    suspected_weight: float = 0.02
+    """Weight of such pixels when the object's colours are learned."""
+
+
+@dataclass(frozen=True)
+class DepthCueConfig:
+    """Measured depth as evidence."""
+
+    log_odds: float = 2.5
+    """Log-odds of a depth reading inside the region and above the plane, and minus that of one elsewhere. Set by
+    hand."""
+    noise: float = 0.004
+    """A reading this near above the support plane counts as on it, metres. Set by hand."""
+
+
+@dataclass(frozen=True)
+class ObjectnessConfig:
+    """The objectness network's log-odds (`segmentation.classical.objectness`)."""
+
+    weight: float = 0.35
+    """Factor of its log-odds: it sees coarsely and has not seen everything. Chosen so that the captures of
+    docs/segmentation.md stay as they are without it."""
+    max_log_odds: float = 4.0
+    """Its log-odds are clipped to this before."""
+
+
+@dataclass(frozen=True)
+class InitialGuessConfig:
+    """Log-odds before anything is known of the object: what background and plane do not explain."""
+
+    plane_log_odds: float = -1.0
+    """A pixel whose log-odds by the plane are below this shows the background, a mat under the object too. Set by
+    hand."""
+    gain: float = 2.0
+    """Factor of the log-ratio between the colours of the region and of the background. Set by hand."""
+    bias: float = -1.0
+    """Log-odds added to it. Set by hand."""
+    max_log_odds: float = 2.0
+    """Log-odds by colour are clipped to this. Set by hand."""
+    off_log_odds: float = -4.0
+    """Log-odds outside the region. Set by hand."""
+    passes: int = 2
+    """Evaluations of the plane's evidence, each with the occlusions that the one before implies. Set by hand."""
+    damping: float = 0.5
+    """Share, [0, 1], of the new log-odds that goes into the next pass. Set by hand."""
