@@ -1,4 +1,4 @@
-"""Looks over views and prompts before any work is spent on them."""
+"""Input validation: views and prompts are checked before any work is spent on them."""
 
 from __future__ import annotations
 

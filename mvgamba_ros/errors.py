@@ -14,7 +14,7 @@ class ErrorCode(IntEnum):
     """Why a capture or a reconstruction failed. Grouped by who can mend it.
 
     Args:
-        value: The number that services and actions answer as ``error_code``.
+        value: The number that services and actions return as ``error_code``.
 
     Raises:
         ValueError: For a number that no code has.
@@ -92,6 +92,6 @@ class ReconstructionError(Exception):
 
 
 def stop_if(cancelled: Callable[[], bool] | None) -> None:
-    """Raises CANCELLED once ``cancelled`` answers True; called between pieces of work. None cancels nothing."""
+    """Raises CANCELLED once ``cancelled()`` is True; called between pieces of work. None cancels nothing."""
     if cancelled is not None and cancelled():
         raise ReconstructionError(ErrorCode.CANCELLED, "cancelled; the captured views are kept")

@@ -19,7 +19,7 @@ def load_method(options: Options) -> Method:
 
     Args:
         options: Its factory sees ``method``, ``checkpoint``, ``device`` and ``config``; options with equal values of
-            these answer the same object, whatever else they hold.
+            these share one object, whatever else they hold.
 
     Returns:
         The object that the factory registered under that name makes.
@@ -36,7 +36,7 @@ def load_segmenter(options: Options) -> Segmenter:
 
     Args:
         options: Its factory sees ``segmenter``, ``sam_checkpoint``, ``device`` and ``config``; options with equal
-            values of these answer the same object, whatever else they hold.
+            values of these share one object, whatever else they hold.
 
     Returns:
         The object that the factory registered under that name makes.

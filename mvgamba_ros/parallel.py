@@ -15,7 +15,7 @@ def each(function: Callable[..., T], *items: Iterable[Any]) -> list[T]:
     """``[function(x, y, ...) for x, y, ... in zip(*items)]``, in the same order; the first error is raised.
 
     For functions that spend their time in OpenCV, numpy or SciPy, which let other threads run meanwhile, and not in
-    torch, whose operations take all threads by themselves. The answer does not depend on how many threads there are.
+    torch, whose operations take all threads by themselves. The result does not depend on how many threads there are.
     """
     rows = list(zip(*items, strict=True))
     workers = min(torch.get_num_threads(), len(rows))

@@ -59,7 +59,7 @@ def reconstruct(
         options: What is chosen: method, segmenter, prompts, limits; None for the defaults.
         progress: Called as ``progress(stage, fraction)`` with a stage of `STAGES` and the fraction of the whole job
             in [0, 1], never decreasing.
-        cancelled: Polled in every stage; the job raises CANCELLED once it answers True.
+        cancelled: Polled in every stage; the job raises CANCELLED once it returns True.
 
     Returns:
         Mesh, cloud, box, quality and what else was found, in metres in the frame of the views' poses.
@@ -183,7 +183,7 @@ def _undistort(views: Sequence[View], prompts: Prompts, stages: _Stages) -> tupl
 
 
 def _segment(views: Sequence[View], options: Options, progress: Progress, cancelled: Cancelled) -> Silhouettes:
-    """A silhouette for each view: its own where the options say so, else the segmenter's."""
+    """A silhouette for each view: its own with ``use_masks``, else the segmenter's."""
     own = [view.mask if options.use_masks else None for view in views]
     if all(mask is not None for mask in own):
         return GivenMasks()(views, options.prompts, progress, cancelled)
@@ -205,8 +205,8 @@ def _find_support(
     """Prompts with the height of the plane that the object stands on, estimated where it is neither given nor ``found``
     by the segmenter; and notes.
 
-    Views from above do not see the object's underside, so their hull reaches below the table; depth
-    or the table's texture give its height away.
+    Views from above do not see the object's underside, so their hull reaches below the table, whose height follows
+    from depth or from its texture.
     """
     if prompts.support_height is not None:
         return prompts, []

@@ -6,8 +6,8 @@ import ctypes
 import os
 
 SPINS = "2000"
-"""How often a thread of torch's looks for work before it sleeps, some microseconds. GNU OpenMP's own 300,000 pay only
-where every core is ours: beside one busy process on two cores they make a forward pass ten times slower, since the
+"""How often an idle thread of torch's polls for work before it sleeps, some microseconds. GNU OpenMP's own 300,000 pay
+only where every core is ours: beside one busy process on two cores they make a forward pass ten times slower, since the
 thread that waits keeps the core that the one it waits for needs. Fewer than a thousand cost idle machines a tenth."""
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # glibc's malloc.h
 _KEEP_BYTES = 1 << 30
@@ -17,15 +17,15 @@ _ARENAS = 1
 def prepare_process() -> None:
     """Call when a process starts, before torch is imported; the command, training and the node do.
 
-    Threads that wait for each other soon sleep (`SPINS`; it is read when torch is imported, and what the environment
-    says of it goes first). Freed memory stays with the process (`keep_large_blocks`). numpy's and scipy's products run
+    Threads that wait for each other soon sleep (`SPINS`; it is read when torch is imported, and the environment's
+    own setting goes first). Freed memory stays with the process (`keep_large_blocks`). numpy's and scipy's products run
     in one thread: OpenBLAS keeps its other threads spinning for a tenth of a second after each, and for that long
     torch's find no free core. The products here are of many points with small matrices, which more threads do not make
     faster.
     """
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
-    import scipy.linalg  # noqa: F401  it and numpy: a library that is not loaded yet could not be told
+    import scipy.linalg  # noqa: F401  it and numpy: a library that is not loaded yet cannot be limited
     from threadpoolctl import ThreadpoolController
 
     keep_large_blocks()
@@ -39,7 +39,7 @@ def keep_large_blocks() -> bool:
     than the arithmetic. Call once when a process starts, before the first large tensor (`prepare_process` does). The
     price is that memory once used stays with the process. All threads share one arena: of several each keeps its own,
     and as chance decides which of them a thread's next large block comes from, the process would grow in steps for a
-    hundred reconstructions. Answers whether the C library took it (False where it is not glibc,
+    hundred reconstructions. Returns whether the C library took it (False where it is not glibc,
     where nothing changes).
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)

@@ -28,7 +28,7 @@ Bool = NDArray[np.bool_]
 Progress = Callable[[str, float], None]
 """Called as ``progress(stage, fraction)``, the fraction of the whole job in [0, 1]."""
 Cancelled = Callable[[], bool]
-"""Polled between pieces of work; once it answers True the work raises ``ErrorCode.CANCELLED``."""
+"""Polled between pieces of work; once it returns True the work raises ``ErrorCode.CANCELLED``."""
 
 DistortionModel = Literal["none", "plumb_bob", "rational_polynomial", "equidistant"]
 

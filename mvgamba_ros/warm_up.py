@@ -25,16 +25,17 @@ CAMERA = Camera(K=np.array([[300.0, 0.0, 160.0], [0.0, 300.0, 120.0], [0.0, 0.0,
 
 
 def warm_up(options: Options, cancelled: Cancelled | None = None) -> None:
-    """Reconstructs the ball with ``options``, so that the next reconstruction with them takes no longer than a later.
+    """Reconstructs the ball with ``options``, so that the next reconstruction takes no longer than a later one.
 
-    Segment Anything is loaded but not asked: its first look takes as long as its second. Raises what `reconstruct`
-    raises: BAD_CHECKPOINT and MISSING_PACKAGE of weights and packages that are not there.
+    Any segmenter but the classical one is loaded and not run: Segment Anything's first image takes as long as its
+    second, and what an installed package brings need not find the ball. Raises what `reconstruct` raises:
+    BAD_CHECKPOINT and MISSING_PACKAGE of weights and packages that are not there.
     """
-    asked = options.segmenter == "classical"
-    if not asked:
+    segmented = options.segmenter == "classical"
+    if not segmented:
         load_segmenter(options)
     roi = axis_parallel_box(CENTER - 1.4 * RADIUS, CENTER + 1.4 * RADIUS)
-    chosen = replace(options, prompts=Prompts(roi=roi), use_masks=not asked, refine=True, min_views=1)
+    chosen = replace(options, prompts=Prompts(roi=roi), use_masks=not segmented, refine=True, min_views=1)
     reconstruct(ball_views(), chosen, cancelled=cancelled)
 
 

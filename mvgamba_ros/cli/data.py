@@ -1,4 +1,4 @@
-"""Render training views of objects, or look at what was rendered.
+"""Render training views of objects, or draw what was rendered.
 
 `mvgamba data render OUT` fills the folder OUT with shards of views: colour, silhouette, front and back depth, poses
 and surface points of procedural objects, or of meshes you have. It may be stopped and started again; a training run
@@ -18,7 +18,7 @@ EXAMPLES = """examples:
   mvgamba data render data/scans --source ~/meshes --count 500 --views 24
       each mesh of a folder, by turns
   mvgamba data sheet data/train -o sheet.png
-      look at the first objects; add --depth for their thickness beside them
+      draw the first objects; add --depth for their thickness beside them
 """
 
 

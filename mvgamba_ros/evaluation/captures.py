@@ -1,4 +1,4 @@
-"""Captures with left-out views, and truth where it was scanned: what does a method make of 2, 4, 8 of their views?"""
+"""Scores of a method on captures with left-out views, and truth where it was scanned, from 2, 4, 8 input views."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def evaluate(case: Case, count: int) -> Outcome:
     """Reconstruct from ``count`` of the case's views, evenly picked, and score the result. Raises TOO_FEW_VIEWS."""
     if count > len(case.views):
         raise ReconstructionError(
-            ErrorCode.TOO_FEW_VIEWS, f"{case.name}: {count} views asked for, the capture has {len(case.views)}"
+            ErrorCode.TOO_FEW_VIEWS, f"{case.name}: {count} input views are wanted, the capture has {len(case.views)}"
         )
     inputs = [case.views[i * len(case.views) // count] for i in range(count)]
     began = time.perf_counter()

@@ -14,7 +14,7 @@ from mvgamba_ros.types import U8, Camera, Mesh
 TILE = 256
 COLUMNS = 4
 ELEVATION, AZIMUTHS = 25.0, (40.0, 220.0)
-"""Degrees: where the two meshes are looked at from."""
+"""Degrees: from where the two meshes are rendered."""
 
 
 def contact_sheet(case: Case, outcome: Outcome) -> U8:

@@ -61,7 +61,7 @@ def undistort(view: View) -> View:
 
     The new ``K`` is chosen so that every pixel of the result was seen by the lens: no black borders that would read
     as background. Colours are interpolated, mask and depth taken from the nearest pixel. A view without distortion
-    is answered as it is. Raises BAD_CAMERA_INFO as `check_camera`.
+    is returned as it is. Raises BAD_CAMERA_INFO as `check_camera`.
     """
     camera = view.camera
     check_camera(camera, view.name or "camera")
@@ -93,7 +93,7 @@ def undistort(view: View) -> View:
 
 
 def undistort_pixels(camera_from: Camera, camera_to: Camera, pixels: F64) -> F64:
-    """Pixels (N, 2) of a distorted camera as pixels of the undistorted one that `undistort` answered for it."""
+    """Pixels (N, 2) of a distorted camera as pixels of the undistorted one that `undistort` returns for it."""
     if camera_from.distortion_model == "none":
         return np.asarray(pixels, dtype=np.float64)
     points: Any = np.asarray(pixels, dtype=np.float64).reshape(-1, 1, 2) - 0.5

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
@@ -27,11 +29,18 @@ def plucker(origin: F64, directions: F64) -> F64:
     return np.concatenate([np.cross(origin, directions), directions], axis=-1)
 
 
-def looked_at(T_world_camera: F64) -> F64:
-    """The point (3,) nearest to all optical axes of poses (V, 4, 4); 0.5 m ahead where the axes are parallel."""
-    eyes, axes = T_world_camera[:, :3, 3], T_world_camera[:, :3, 2]
-    across = np.eye(3) - axes[:, :, None] * axes[:, None, :]
-    A = across.sum(axis=0)
-    if np.linalg.cond(A) > 1e3:
-        return np.asarray((eyes + 0.5 * axes).mean(axis=0))
-    return np.asarray(np.linalg.solve(A, np.einsum("vij,vj->i", across, eyes)))
+def axes_intersection(origins: Iterable[F64], directions: Iterable[F64], min_spread: float = 1e-3) -> F64 | None:
+    """The point (3,) nearest to all of several lines, in the least-squares sense.
+
+    ``origins`` (N, 3) and unit ``directions`` (N, 3). None where the lines are as good as parallel: their normal
+    matrix, the sum of ``I - d d^T``, has an eigenvalue below ``min_spread`` a line.
+    """
+    normal, target, count = np.zeros((3, 3)), np.zeros(3), 0
+    for origin, direction in zip(origins, directions, strict=True):
+        across = np.eye(3) - np.outer(direction, direction)
+        normal += across
+        target += across @ origin
+        count += 1
+    if np.linalg.eigvalsh(normal)[0] < min_spread * count:
+        return None
+    return np.asarray(np.linalg.solve(normal, target), np.float64)

@@ -71,14 +71,14 @@ def transform(T_a_b: F64, points_b: F64) -> F64:
 def look_at(eye: F64, target: F64, up: F64 | tuple[float, float, float] = (0.0, 0.0, 1.0)) -> F64:
     """``T_world_camera`` of an OpenCV camera at ``eye`` whose z axis points to ``target``, image up along ``up``.
 
-    Looking straight along ``up`` leaves the roll free; another axis is then taken. Raises BAD_POSE where ``eye`` is
+    An optical axis along ``up`` leaves the roll free; another axis is then taken. Raises BAD_POSE where ``eye`` is
     ``target``.
     """
     eye = np.asarray(eye, dtype=np.float64)
     forward = np.asarray(target, dtype=np.float64) - eye
     distance = float(np.linalg.norm(forward))
     if not distance > 0.0:
-        raise ReconstructionError(ErrorCode.BAD_POSE, f"a camera at {eye.tolist()} cannot look at its own centre")
+        raise ReconstructionError(ErrorCode.BAD_POSE, f"a camera at {eye.tolist()} cannot aim at its own centre")
     z = forward / distance
     x = np.cross(z, np.asarray(up, dtype=np.float64))
     if np.linalg.norm(x) < 1e-6:

@@ -18,8 +18,8 @@ class CaptureReader(Protocol):
 
     def recognises(self, path: Path, views_file: str) -> bool:
         """Whether ``path``, a folder or file that need not exist, holds a capture of this format, and, where
-        ``views_file`` is not empty, that list of views. Called for every capture of any format: looks for files by
-        name, reads little, and raises nothing."""
+        ``views_file`` is not empty, that list of views. Called for every capture of any format: checks for files
+        by name, reads little, and raises nothing."""
         ...
 
     def read(self, path: Path, views_file: str) -> list[View]:
@@ -62,7 +62,7 @@ def read_capture(path: str | Path, views_file: str = "", reader: str = "") -> li
     for name in names:
         try:
             candidate: CaptureReader = load("capture_readers", name)()
-        except ReconstructionError as error:  # matters only where no other reader knows the path
+        except ReconstructionError as error:  # matters only where no other reader recognises the path
             broken.append(error.message)
             continue
         known.append(f"{name} ({candidate.layout})")

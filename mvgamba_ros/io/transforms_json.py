@@ -1,7 +1,7 @@
 """Capture folders: a transforms.json beside images, as nerfstudio and instant-ngp write and read them.
 
 Poses there are OpenGL camera-to-world; here they become OpenCV ``T_world_camera``. Units are taken to be metres and
-``scale``, ``offset``, ``aabb_scale``, ``applied_transform`` and the like are left alone: they say what a viewer
+``scale``, ``offset``, ``aabb_scale``, ``applied_transform`` and the like are left alone: they are what a viewer
 should do with the poses, not where the cameras were.
 
 Format: https://docs.nerf.studio/quickstart/data_conventions.html and instant-ngp's docs/nerf_dataset_tips.md.
@@ -81,7 +81,7 @@ def read_capture(folder: str | Path, views_file: str = "transforms.json") -> lis
 
 
 def write_capture(folder: str | Path, views: Sequence[View], views_file: str = "transforms.json") -> Path:
-    """Write ``views`` as a capture that nerfstudio, instant-ngp and `read_capture` read; answers the file's path.
+    """Write ``views`` as a capture that nerfstudio, instant-ngp and `read_capture` read; returns the file's path.
 
     ``views_file``: a folder may hold several sets of views; those of ``transforms_test.json`` lie in ``images_test``.
     Images and masks become PNGs, depth 16-bit millimetres (0 where unknown, and beyond 65.5 m); intrinsics are
@@ -248,7 +248,7 @@ def _read_image(path: Path) -> np.ndarray:
 
 
 def _split(pixels: np.ndarray) -> tuple[U8, Bool | None]:
-    """RGB uint8 and, where an alpha channel says something, the opaque pixels."""
+    """RGB uint8 and, where an alpha channel is not opaque all over, the opaque pixels."""
     if pixels.dtype == np.uint16:
         pixels = (pixels >> 8).astype(np.uint8)
     if pixels.ndim == 2:

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
-from mvgamba_ros.geometry.rays import looked_at
+from mvgamba_ros.geometry.rays import axes_intersection
 from mvgamba_ros.types import F64, View
 
 COVERED_WITHIN = math.radians(60.0)
 """A direction counts as covered when a view lies within this angle of it, radians."""
+PARALLEL_DEPTH = 0.5
+"""Metres ahead of the cameras: where the object is taken to be while the optical axes are parallel."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,11 @@ def coverage(T_world_camera: F64) -> tuple[float, float]:
     """
     if len(T_world_camera) == 0:
         return 0.0, 2.0 * math.pi
-    outward = T_world_camera[:, :3, 3] - looked_at(T_world_camera)
+    eyes, axes = T_world_camera[:, :3, 3], T_world_camera[:, :3, 2]
+    center = axes_intersection(eyes, axes)
+    if center is None:
+        center = (eyes + PARALLEL_DEPTH * axes).mean(axis=0)
+    outward = eyes - center
     outward = outward / np.maximum(np.linalg.norm(outward, axis=1, keepdims=True), 1e-9)
     count = 512
     z = (np.arange(count) + 0.5) / count  # equal areas: heights evenly spread, turned by the golden angle

@@ -3,7 +3,7 @@
 A segmenter is registered under a name (`mvgamba_ros.registry`, kind ``segmenters``) by its factory, a class or
 function ``factory(options: Options) -> Segmenter``. The factory may read ``segmenter``, ``sam_checkpoint``, ``device``
 and ``config`` of the options, everything else there is at its default; it loads weights, and raises BAD_CHECKPOINT,
-MISSING_PACKAGE or BAD_OPTION where it cannot. What it answers is kept and called once a reconstruction
+MISSING_PACKAGE or BAD_OPTION where it cannot. What it makes is kept and called once a reconstruction
 (`mvgamba_ros.factories.load_segmenter`), always from one thread at a time.
 """
 

@@ -12,6 +12,7 @@ import numpy as np
 from mvgamba_ros.config.segmentation_config import WindowConfig
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.camera import crop, project, resample
+from mvgamba_ros.geometry.rays import axes_intersection
 from mvgamba_ros.geometry.se3 import inverse, transform
 from mvgamba_ros.types import F32, F64, Bool, Box, Camera, Prompts, View, view_name
 
@@ -61,17 +62,13 @@ def common_region(views: Sequence[View], prompts: Prompts, config: WindowConfig 
             ErrorCode.BAD_ROI,
             "one view alone does not say where the object is: give a region of interest or a pixel box",
         )
-    normal, target = np.zeros((3, 3)), np.zeros(3)
-    for index, view in enumerate(views):
-        axis = _aim(view, index, prompts)
-        across = np.eye(3) - np.outer(axis, axis)
-        normal += across
-        target += across @ view.T_world_camera[:3, 3]
-    if np.linalg.eigvalsh(normal)[0] < config.min_axis_spread * len(views):
+    eyes = [view.T_world_camera[:3, 3] for view in views]
+    aims = [_aim(view, index, prompts) for index, view in enumerate(views)]
+    center = axes_intersection(eyes, aims, config.min_axis_spread)
+    if center is None:
         raise ReconstructionError(
             ErrorCode.BAD_ROI, "the cameras' axes are parallel, so the views have no middle: give a region of interest"
         )
-    center = np.asarray(np.linalg.solve(normal, target), np.float64)
     radius = np.inf
     for index, view in enumerate(views):
         x, y, z = transform(inverse(view.T_world_camera), center[None])[0]

@@ -1,4 +1,4 @@
-"""MuJoCo, told before its import how to render: without a display, in software if need be.
+"""MuJoCo, set before its import to render: without a display, in software if need be.
 
 MuJoCo reads ``MUJOCO_GL`` once, when it is imported, so every module of the simulation takes it from here. A value
 that the user has set is left as it is. Raises ImportError, with the remedy, where MuJoCo or OpenGL is missing.

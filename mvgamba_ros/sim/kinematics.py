@@ -102,7 +102,7 @@ class Kinematics:
 
 
 def optical_pose(data: mujoco.MjData, camera: int) -> F64:
-    """``T_world_camera`` (4, 4), OpenCV optical, of MuJoCo's camera (which looks along -z with y up)."""
+    """``T_world_camera`` (4, 4), OpenCV optical, of MuJoCo's camera (whose optical axis is -z, with y up)."""
     return rigid(data.cam_xmat[camera].reshape(3, 3), data.cam_xpos[camera]) @ OPENCV_FROM_OPENGL
 
 

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     import trimesh
 
 OBJECTS = ("bottle", "bread", "can", "cereal", "lemon", "milk")
-"""The objects that can be asked for by name."""
+"""The objects that have a name."""
 
 MIN_SIZE, MAX_SIZE = 0.02, 0.3
-"""Metres: a longest side outside of this is not an object that this arm can look at (and is probably millimetres)."""
+"""Metres: a longest side outside of this is not an object for this arm (and is probably millimetres)."""
 
 
 def assets() -> Path:

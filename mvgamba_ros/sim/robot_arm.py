@@ -1,6 +1,6 @@
 """The simulated arm: physics that runs in steps, joint motion through servos, poses of every link, the object's truth.
 
-Knows nothing of ROS or of the clock on the wall; whoever holds it decides how fast simulated time passes.
+Independent of ROS and of wall time; whoever steps it decides how fast simulated time passes.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class SimulatedArm:
             raise ReconstructionError(
                 ErrorCode.BAD_POSE,
                 f"camera position ({place}) m with this orientation: the arm cannot reach it without a collision; "
-                "turn the camera about its axis, come closer or look from another side",
+                "turn the camera about its axis, come closer or choose another side",
             )
         path = self.kinematics.path(start, goal)
         if path is None:
@@ -154,7 +154,7 @@ class SimulatedArm:
     # inside
 
     def _object_geoms(self) -> list[int]:
-        """The object's meshes; of two that share one mesh (looks and contact) the first."""
+        """The object's meshes; of two that share one mesh (visual and collision) the first."""
         geoms: dict[int, int] = {}
         for geom in range(self.model.ngeom):
             if self.model.geom_bodyid[geom] == self._object and self.model.geom_dataid[geom] >= 0:

@@ -30,12 +30,12 @@ TABLE_SIZE = (1.3, 1.5, 0.04)  # metres
 TABLE_CENTER = (0.4, 0.0)
 FLOOR_HEIGHT = -0.75
 MAT_SIZE = (0.297, 0.21, 0.0003)
-"""A4, metres. Things do not feel it: it is as thick as they sink in."""
+"""A4, metres. Without effect on contact: it is as thick as things sink in."""
 
 X, Z = (1.0, 0.0, 0.0), (0.0, 0.0, 1.0)
 
 VISIBLE, HIDDEN = 1, 3
-"""MuJoCo's groups: what the arm looks like, and the coarser hulls it collides with, which it does not render."""
+"""MuJoCo's geom groups: the arm's visual meshes, and its coarser collision hulls, which are not rendered."""
 
 
 @dataclass(frozen=True)
@@ -103,8 +103,8 @@ def _wrist_camera(spec: mujoco.MjSpec, scene: Scene) -> None:
     hand = spec.body("right_hand")
     for camera in list(spec.cameras):
         spec.delete(camera)
-    # MuJoCo's camera looks along -z with y up: a half turn about x makes it look along the hand's z, away from the
-    # wrist, and the quarter turn puts the gripper below the picture.
+    # MuJoCo's optical axis is -z, with y up: a half turn about x makes it the hand's z, away from the wrist, and the
+    # quarter turn puts the gripper below the picture.
     hand.add_camera(
         name=CAMERA,
         pos=CAMERA_POSITION,

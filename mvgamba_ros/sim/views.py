@@ -1,4 +1,4 @@
-"""Where to look from: camera poses around a point that this arm can reach, one after the other."""
+"""View planning: camera poses around a point that this arm can reach, one after the other."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ AZIMUTH_SLACK = (0.0, 15.0, -15.0)  # degrees
 
 
 def plan_views(kinematics: Kinematics, target: F64, count: int, start: F64) -> list[F64]:
-    """``count`` camera poses ``T_base_camera`` (4, 4), OpenCV optical, that look at ``target`` (3,) metres from all
+    """``count`` camera poses ``T_base_camera`` (4, 4), OpenCV optical, that aim at ``target`` (3,) metres from all
     around, at elevations of 30 to 65 degrees, each to be reached from the one before without a collision, the first
     from the joints ``start`` (7,).
 
@@ -37,8 +37,8 @@ def plan_views(kinematics: Kinematics, target: F64, count: int, start: F64) -> l
         else:
             raise ReconstructionError(
                 ErrorCode.BAD_OPTION,
-                f"view {i + 1} of {count}: the arm cannot look at ({', '.join(f'{x:.2f}' for x in target)}) m from "
-                f"azimuth {azimuth % 360:.0f} degrees; ask for another number of views or move the object",
+                f"view {i + 1} of {count}: the camera cannot aim at ({', '.join(f'{x:.2f}' for x in target)}) m from "
+                f"azimuth {azimuth % 360:.0f} degrees; choose another number of views or move the object",
             )
     return poses
 
@@ -56,8 +56,8 @@ def _candidates(target: F64, azimuth: float, elevation: float) -> list[F64]:
 
 
 def orbit(target: F64, azimuth: float, elevation: float, distance: float, roll: float = 0.0) -> F64:
-    """A camera at ``distance`` metres from ``target``, seen from there at ``azimuth`` about z and ``elevation``, that
-    looks at it, turned by ``roll`` about its own axis; angles in degrees."""
+    """A camera at ``distance`` metres from ``target``, seen from there at ``azimuth`` about z and ``elevation``, aimed
+    at it, turned by ``roll`` about its own axis; angles in degrees."""
     a, e, r = np.deg2rad([azimuth, elevation, roll])
     direction = np.array([np.cos(e) * np.cos(a), np.cos(e) * np.sin(a), np.sin(e)])
     T = look_at(np.asarray(target) + distance * direction, np.asarray(target))

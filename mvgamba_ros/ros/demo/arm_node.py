@@ -51,7 +51,7 @@ TICK_S = 0.02
 SLACK_S = 0.25
 """How far the simulation may fall behind the clock before it lets the lost time go."""
 LOOK_AT_HEIGHT_M = 0.06
-"""The view poses look at the point this far above the table where the object was put."""
+"""The view poses aim at the point this far above the table where the object was put."""
 MOVE_TIMEOUT_S = 60.0
 ARRIVED_M = 0.005
 STANDING_S = 0.15

@@ -1,4 +1,4 @@
-"""What the demo asks of the two nodes, as plain calls that wait for their answers, each with a time limit."""
+"""The demo's calls of the two nodes: plain functions that wait for the answer, each with a time limit."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ RETRY_S = 0.2
 
 
 class DemoError(Exception):
-    """A stage failed; the message says which and why."""
+    """A stage failed; the message names which and the cause."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """The object as the node answered it; lengths in metres, in ``base_link``."""
+    """The object that the node returned; lengths in metres, in ``base_link``."""
 
     name: str
     method: str
@@ -103,7 +103,7 @@ class Client:
             raise DemoError(f"the arm did not move: {answer.message}")
 
     def capture_view(self, limit_s: float) -> str:
-        """Captures a view; answers what to tell people about it."""
+        """Captures a view; returns a line about it for people."""
         deadline = time.monotonic() + limit_s
         while True:
             answer = self._call("reconstructor/capture_view", CaptureView.Request(), limit_s)
@@ -143,7 +143,7 @@ class Client:
         )
 
     def save(self, folder: Path, limit_s: float) -> list[str]:
-        """Has the node write the object into ``folder``; answers the files."""
+        """Has the node write the object into ``folder``; returns the files."""
         answer = self._call("reconstructor/save", Save.Request(directory=str(folder)), limit_s)
         if answer.error_code != ErrorCode.SUCCESS:
             raise self._refused("save", answer)

@@ -1,7 +1,7 @@
 """The whole job on a simulated arm: `make demo`, or ``python -m mvgamba_ros.ros.demo --help``.
 
 Two nodes run as processes of their own and talk DDS, as on a robot: `simulated_arm` and `reconstructor`. This one
-drives the arm to its view poses, captures each view, asks for the object and compares the answer with the object that
+drives the arm to its view poses, captures each view, requests the object and compares the answer with the object that
 the simulation holds. Everything it starts is stopped again, however it ends.
 """
 
@@ -34,7 +34,7 @@ ROI_MARGIN = 1.4
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Answers the exit status: 0, or 1 where a stage failed, or 130 after Ctrl-C."""
+    """Returns the exit status: 0, or 1 where a stage failed, or 130 after Ctrl-C."""
     options = _parser().parse_args(arguments)
     output = Path(options.output).expanduser().absolute()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -60,7 +60,7 @@ def _interrupt(*_: Any) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m mvgamba_ros.ros.demo",
-        description="A simulated Franka Panda looks at an object on a table from several sides; the reconstructor node "
+        description="A simulated Franka Panda views an object on a table from several sides; the reconstructor node "
         "answers its cloud and mesh; both are compared with the true object.",
         epilog="examples: --object bottle --views 8      --object ~/scans/drill.glb --method hull",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
@@ -68,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--object", default="cereal", help="bottle, bread, can, cereal, lemon or milk, or a mesh file in metres, z up"
     )
-    parser.add_argument("--views", type=int, default=6, choices=range(3, 9), help="how many sides it is looked at from")
+    parser.add_argument("--views", type=int, default=6, choices=range(3, 9), help="how many sides it is viewed from")
     parser.add_argument("--method", default=Options.method, choices=available("methods"), help="the reconstructor")
     parser.add_argument("--depth", action="store_true", help="the camera gives depth too, and the node uses it")
     parser.add_argument(
@@ -124,7 +124,7 @@ def run(options: argparse.Namespace, output: Path, stack: ExitStack) -> None:
     for index, pose in enumerate(poses):
         client.move_camera(pose, MOVE_S)
         print(f"view {index + 1} of {len(poses)}: {client.capture_view(CAPTURE_S)}", flush=True)
-    seconds["look"] = time.monotonic() - began
+    seconds["capture"] = time.monotonic() - began
 
     print("reconstructing", flush=True)
     began = time.monotonic()
@@ -179,7 +179,7 @@ def _process(name: str, module: list[str], parameters: dict[str, Any], output: P
     """Runs ``python -m module`` with ROS parameters until the context ends: then SIGINT, and SIGKILL if need be."""
     command = [sys.executable, "-m", *module, "--ros-args"]
     for key, value in parameters.items():
-        command += ["-p", f"{key}:={json.dumps(value)}"]  # JSON is YAML: text stays text, whatever it looks like
+        command += ["-p", f"{key}:={json.dumps(value)}"]  # JSON is YAML: a text stays a text, whatever is in it
     log = output / f"{name}.log"
     with log.open("wb") as file:
         # A session of its own: Ctrl-C reaches this process only, which then stops the children in order.
