@@ -10,6 +10,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from mvgamba_ros.registry import available
+
 EXAMPLES = """examples:
   mvgamba data render data/train --count 20000 --seed 1 --workers 8
       procedural objects, the same for the same seed
@@ -29,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     render.add_argument(
         "--source",
         default="procedural",
-        help="procedural, pybullet, robosuite, a folder of meshes, or several with shares (%(default)s)",
+        help=f"{', '.join(available('object_sources'))}, a folder of meshes, or several with shares (%(default)s)",
     )
     render.add_argument("--count", type=_positive, default=12_000, help="objects (%(default)s)")
     render.add_argument("--seed", type=int, default=1, help="(%(default)s)")
