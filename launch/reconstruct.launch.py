@@ -17,7 +17,7 @@ ARGUMENTS = {
     "camera_info": ("camera_info", "Topic of their camera_info"),
     "depth": ("depth", "Topic of depth images registered to them (with parameter use_depth)"),
     "mask": ("mask", "Topic of masks of the object (with parameter use_mask)"),
-    "target_frame": ("base_link", "Frame of the views and of the answer"),
+    "target_frame": ("base_link", "Frame of the views and of the result"),
     "namespace": ("", "Namespace of the node"),
     "params_file": (str(SHARE / "config" / "reconstruct.yaml"), "Parameter file; start from the default one"),
     "use_sim_time": ("false", "Take the time from /clock"),

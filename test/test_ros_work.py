@@ -117,7 +117,7 @@ def test_a_shutdown_in_the_middle_of_work_answers_and_ends_cleanly(tmp_path):
     with World(tmp_path) as world:
         node = world.start_node(method="mvgamba")
         # so much work that the signal surely comes in its middle
-        request = Reconstruct.Request(views=views_with_masks(12), refine=Reconstruct.Request.YES)
+        request = Reconstruct.Request(views=views_with_masks(12), refine=True)
         future = world.begin(Reconstruct, "/reconstructor/reconstruct", request)
         world.spin(0.3)
         began = time.monotonic()

@@ -42,7 +42,7 @@ class Task:
 def resolve(
     request: Any, parameters: Parameters, captured: tuple[CapturedView, ...], transforms: TransformSource
 ) -> Task:
-    """The `Task` of a request. Looks transforms up only where the result's frame is not that of the captured views.
+    """The `Task` of a request. TF is queried only where the result's frame is not that of the captured views.
 
     Raises TRANSFORM_UNAVAILABLE.
     """

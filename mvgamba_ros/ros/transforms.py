@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class TransformSource(Protocol):
-    """Looks up ``T_target_source`` (4, 4) at ``stamp`` nanoseconds.
+    """Gives ``T_target_source`` (4, 4) at ``stamp`` nanoseconds.
 
     Raises TRANSFORM_UNAVAILABLE where a frame is unknown, the two are not connected, or the moment lies outside what
     is known; BAD_POSE where the newest transform of a frame on the way is not a rigid one.
