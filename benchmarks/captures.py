@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--masks", action="store_true", help="the captures' own masks")
     parser.add_argument("--roi-scale", type=float, help="region of interest, in multiples of the truth's bounds")
     parser.add_argument("--support-height", type=float)
-    parser.add_argument("--max-faces", type=int, default=5000)
+    parser.add_argument("--max-faces", type=int, default=Options.max_faces)
     parser.add_argument("--refine", action="store_true")
     parser.add_argument("--only", nargs="*", help="names of captures")
     args = parser.parse_args(argv)

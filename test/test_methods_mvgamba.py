@@ -153,6 +153,13 @@ def test_without_a_gpu_auto_is_the_cpu_and_cuda_is_refused_with_the_remedy() -> 
     assert caught.value.code is ErrorCode.MISSING_PACKAGE
 
 
+@pytest.mark.parametrize("name", ["tpu", "gpu", "cuda:first", "cpu:0", ""])
+def test_a_device_of_another_name_is_refused_with_the_names_that_there_are(name: str) -> None:
+    with pytest.raises(ReconstructionError, match=r"choose auto, cpu, cuda or cuda:N") as caught:
+        choose_device(name)
+    assert caught.value.code is ErrorCode.BAD_OPTION
+
+
 @pytest.mark.cuda
 def test_a_gpu_gives_the_shape_that_the_cpu_gives() -> None:
     pytest.importorskip("mamba_ssm")
