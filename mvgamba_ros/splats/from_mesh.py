@@ -17,7 +17,7 @@ from mvgamba_ros.config.splats_config import SplatConfig
 from mvgamba_ros.config.texture_config import TextureConfig
 from mvgamba_ros.rendering.mesh_raycaster import Raycaster
 from mvgamba_ros.rendering.texture import paint, view_weights
-from mvgamba_ros.surface.sample import sample_cloud
+from mvgamba_ros.surface.sample import area_vectors, sample_cloud
 from mvgamba_ros.types import F64, Gaussians, Mesh, View
 
 
@@ -29,14 +29,12 @@ def gaussians_on_mesh(
 
     ``views``: undistorted, with masks.
     """
-    from trimesh.triangles import area
-
     count = config.count
     cloud = sample_cloud(mesh, count)
     weights = view_weights(cloud.points, cloud.normals, views, Raycaster(mesh), texture)
     colors = paint(cloud.points, weights, views, cloud.colors, texture)
-    spacing = float(np.sqrt(area(mesh.vertices[mesh.faces]).sum() / count))
-    along = config.sigma_along * spacing
+    area = 0.5 * np.linalg.norm(area_vectors(mesh.vertices, mesh.faces), axis=1).sum()
+    along = config.sigma_along * float(np.sqrt(area / count))
     return Gaussians(
         torch.from_numpy(cloud.points).float(),
         _upright(cloud.normals),

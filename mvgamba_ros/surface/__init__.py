@@ -1,1 +1,1 @@
-"""From Gaussians to what planners use: depth, TSDF, mesh, cloud."""
+"""From depth maps to a closed mesh: TSDF integration, silhouette consistency, meshing, denoising, quality."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from mvgamba_ros.config.surface_config import SurfaceConfig
+from mvgamba_ros.surface.sample import area_vectors
 from mvgamba_ros.types import F64, I32, I64
 
 
@@ -29,9 +30,7 @@ def denoise(vertices: F64, faces: I32, config: SurfaceConfig = SurfaceConfig()) 
 
 def _smooth_normals(vertices: F64, faces: I32, config: SurfaceConfig) -> F64:
     """(F, 3) unit normals, each smoothed over neighbours that it nearly agrees with."""
-    from trimesh.triangles import cross
-
-    normals = cross(vertices[faces])
+    normals = area_vectors(vertices, faces)
     area = np.linalg.norm(normals, axis=1)
     normals /= np.maximum(area, 1e-20)[:, None]
     others, centres = _neighbours(faces), vertices[faces].mean(1)

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import numpy as np
 
-from mvgamba_ros.types import F64, Mesh, PointCloud
+from mvgamba_ros.types import F64, I32, Mesh, PointCloud
+
+
+def area_vectors(vertices: F64, faces: I32) -> F64:
+    """Outward normals (F, 3) of ``faces`` (F, 3), each twice as long as its face's area.
+
+    Like `trimesh.triangles.cross`, which takes its second edge from another corner: its last bits differ, and some
+    meshes with them.
+    """
+    a, b, c = (vertices[faces[:, k]] for k in range(3))
+    return np.cross(b - a, c - a)
 
 
 def vertex_normals(mesh: Mesh) -> F64:
     """Outward unit normals (V, 3), the area-weighted mean over each vertex's faces."""
     from trimesh.geometry import mean_vertex_normals
-    from trimesh.triangles import cross
 
     # not `Trimesh.vertex_normals`: it weights by angle and takes ten times as long
-    normals: F64 = mean_vertex_normals(len(mesh.vertices), mesh.faces, cross(mesh.vertices[mesh.faces]))
+    normals: F64 = mean_vertex_normals(len(mesh.vertices), mesh.faces, area_vectors(mesh.vertices, mesh.faces))
     return normals
 
 
@@ -23,11 +32,9 @@ def sample_cloud(mesh: Mesh, count: int, seed: int = 0) -> PointCloud:
     Stratified along the faces' summed area, so that no patch is left bare by chance, as with
     `trimesh.sample.sample_surface`; the same seed gives the same points.
     """
-    from trimesh.triangles import cross
-
     rng = np.random.default_rng(seed)
-    area_vectors = cross(mesh.vertices[mesh.faces])
-    doubled = np.linalg.norm(area_vectors, axis=1)
+    across = area_vectors(mesh.vertices, mesh.faces)
+    doubled = np.linalg.norm(across, axis=1)
     summed = np.cumsum(doubled)
     at = (np.arange(count) + rng.random(count)) / count * summed[-1]
     face = np.minimum(np.searchsorted(summed, at, side="right"), len(mesh.faces) - 1)
@@ -38,5 +45,5 @@ def sample_cloud(mesh: Mesh, count: int, seed: int = 0) -> PointCloud:
     corners = mesh.faces[face]
     points = np.einsum("nk,nkd->nd", barycentric, mesh.vertices[corners])
     colors = np.einsum("nk,nkd->nd", barycentric, mesh.colors[corners].astype(np.float64))
-    normals = area_vectors[face] / np.maximum(doubled[face, None], 1e-18)
+    normals = across[face] / np.maximum(doubled[face, None], 1e-18)
     return PointCloud(points, normals, colors.round().astype(np.uint8))
