@@ -32,7 +32,7 @@ import numpy as np
 import torch
 
 from benchmarks.free_positions import FreeTrainer
-from benchmarks.kernels import medians
+from benchmarks.timing import medians
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.model.raygamba import ORDERS, RayGamba, RayGambaConfig
 from mvgamba_ros.synthesis.shards import Shards
@@ -71,7 +71,7 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "rendering losses alone": ("render_from=0", "losses.bins=0", "losses.front=0", "losses.back=0"),
     "undisturbed samples": ("sampling.augmented=0",),
     "Muon": ("optimizer=muon",),
-    "a second look": ("model.second_look=16",),
+    "a cascade head": ("model.cascade_positions=16",),
 }
 """Name -> changes of the training config."""
 

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from benchmarks.kernels import medians
+from benchmarks.timing import medians
 from mvgamba_ros.kernels import native
 from mvgamba_ros.kernels.rasterize import rasterize
 from mvgamba_ros.kernels.rasterize_reference import ALPHA_MAX, ALPHA_MIN, project

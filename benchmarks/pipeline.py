@@ -40,7 +40,7 @@ from mvgamba_ros.io.transforms_json import read_capture
 from mvgamba_ros.kernels import ray_layers
 from mvgamba_ros.methods import mvgamba
 from mvgamba_ros.methods.mvgamba import MVGambaMethod
-from mvgamba_ros.model import cascade_head as second_look
+from mvgamba_ros.model import cascade_head
 from mvgamba_ros.model import raygamba as arm
 from mvgamba_ros.model.cascade_head import MultiViewFeatures
 from mvgamba_ros.model.checkpoint import SHIPPED, load_checkpoint
@@ -60,7 +60,7 @@ INSIDE = {
     "forward": (arm.RayGamba, "forward"),
     "colour sweep": (arm, "plane_sweep_cost_volume"),
     "views prepared": (MultiViewFeatures, "of"),
-    "views asked": (second_look, "aggregate_views"),
+    "views asked": (cascade_head, "aggregate_views"),
     "integrate": (mvgamba, "integrate_depth_maps"),
     "smooth": (mvgamba, "smooth"),
     "silhouettes": (mvgamba, "enforce_silhouettes"),

@@ -30,7 +30,7 @@ from mvgamba_ros.synthesis.place import Rig
 from mvgamba_ros.synthesis.shards import Recipe, write_shards
 from mvgamba_ros.types import Prompts
 
-SMALL = RayGambaConfig(width=32, skip=8, bins=8, orders=("rows", "across"), second_look=8)
+SMALL = RayGambaConfig(width=32, skip=8, bins=8, orders=("rows", "across"), cascade_positions=8)
 TINY = ("model.width=32", "model.skip=8", "views_per_step=4", "target_views=1", "view_counts={2: 1.0}")
 
 
@@ -68,7 +68,7 @@ def test_the_products_are_those_of_all_layers_and_only_those(run: tuple[pipeline
     }  # the blocks' convolutions are per channel: no matrix product
     assert used == {weight.data_ptr() for weight in layers.values()}
     views = crops.alpha.shape[1]
-    view_by_view = [name for name in layers if name.startswith("second_head") and name != "second_head.ray"]
+    view_by_view = [name for name in layers if name.startswith("cascade_head") and name != "cascade_head.ray"]
     assert len(calls) == len(layers) + (views - 1) * len(view_by_view)
 
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
+from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.io.mesh_files import read_mesh
 from mvgamba_ros.io.transforms_json import read_capture
 from mvgamba_ros.io.weights import read_weights, write_weights
 from mvgamba_ros.metrics.shape import shape_errors, surface_points
-from mvgamba_ros.model.checkpoint import SHIPPED, load_checkpoint
+from mvgamba_ros.model.checkpoint import FORMAT, SHIPPED, load_checkpoint, save_checkpoint
+from mvgamba_ros.model.raygamba import RayGamba, RayGambaConfig
 from mvgamba_ros.options import Options
 from mvgamba_ros.pipeline import reconstruct
 
@@ -44,6 +48,52 @@ def test_the_file_says_how_it_came_to_be_and_is_small() -> None:
     assert recipe["samples"] > 0
     assert recipe["metrics"]["f5"] > 0.5
     assert re.fullmatch(r"[0-9a-f]{40}", recipe["commit"])
+
+
+SMALL = RayGambaConfig(size=48, width=32, skip=16, bins=8, orders=("rows",), cascade_positions=8)
+
+
+def written(path: Path, format_name: str, names: dict[str, str], keys: dict[str, str]) -> Path:
+    """A small network's file in ``format_name``, parts of its tensors' names and keys of its config exchanged."""
+    torch.manual_seed(0)
+    save_checkpoint(path, RayGamba(SMALL), {"seed": 3})
+    tensors, header = read_weights(path)
+    for old, new in names.items():
+        tensors = {name.replace(old, new): value for name, value in tensors.items()}
+    config = {keys.get(key, key): value for key, value in json.loads(header["config"]).items()}
+    save_file(tensors, path, metadata={**header, "format": format_name, "config": json.dumps(config)})
+    return path
+
+
+EARLIER = {"cascade_head.": "second_head."}, {"cascade_positions": "second_look"}
+"""Names of the format "mvgamba_ros arm 1"."""
+
+
+def test_a_checkpoint_under_its_earlier_names_is_the_same_network(tmp_path: Path) -> None:
+    earlier, recipe = load_checkpoint(written(tmp_path / "earlier.safetensors", "mvgamba_ros arm 1", *EARLIER))
+    anew, _ = load_checkpoint(written(tmp_path / "anew.safetensors", FORMAT, {}, {}))
+    assert recipe == {"seed": 3}
+    assert earlier.config == anew.config == SMALL
+    assert earlier.cascade_head is not None
+    assert all(torch.equal(value, anew.state_dict()[name]) for name, value in earlier.state_dict().items())
+
+
+def test_the_shipped_checkpoint_written_anew_is_the_same_network(tmp_path: Path) -> None:
+    shipped, recipe = load_checkpoint()
+    save_checkpoint(tmp_path / "anew.safetensors", shipped, recipe)
+    assert read_weights(tmp_path / "anew.safetensors")[1]["format"] == FORMAT
+    anew, kept = load_checkpoint(tmp_path / "anew.safetensors")
+    assert kept == recipe
+    assert anew.config == shipped.config
+    assert all(torch.equal(value, anew.state_dict()[name]) for name, value in shipped.state_dict().items())
+
+
+@pytest.mark.parametrize(("names", "keys"), [(EARLIER[0], {}), ({}, EARLIER[1]), ({"blocks.0.norm": "blocks.0.n"}, {})])
+def test_other_names_than_the_formats_are_refused(names: dict, keys: dict, tmp_path: Path) -> None:
+    """Those of an earlier format, too, in a file that says it is of today's."""
+    with pytest.raises(ReconstructionError, match=r"wrong\.safetensors") as error:
+        load_checkpoint(written(tmp_path / "wrong.safetensors", FORMAT, names, keys))
+    assert error.value.code is ErrorCode.BAD_CHECKPOINT
 
 
 def test_weights_are_stored_to_half_precision_and_the_rest_whole(tmp_path: Path) -> None:

@@ -16,19 +16,22 @@ TOLERANCE = 1e-6
 """Of float32 against float64, numbers of the size of 1."""
 
 
-def told_and_beside(views: int, points: int, channels: int, others: int, seed: int = 0) -> tuple[Tensor, Tensor]:
-    """In float32; half of what is told is 0, as after a ReLU, so that views often say the same maximum."""
+def both_features(views: int, points: int, channels: int, others: int, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """In float32; half of the view features are 0, as after a ReLU, so that views often share the maximum."""
     g = torch.Generator().manual_seed(seed)
     return torch.randn(views, points, channels, generator=g).relu(), torch.randn(points, others, generator=g)
 
 
-def with_gradients(told: Tensor, beside: Tensor, backend: str) -> list[Tensor]:
-    told, beside = told.clone().requires_grad_(), beside.clone().requires_grad_()
-    out = pool_views(told, beside, backend)
+def with_gradients(view_features: Tensor, position_features: Tensor, backend: str) -> list[Tensor]:
+    view_features, position_features = (
+        view_features.clone().requires_grad_(),
+        position_features.clone().requires_grad_(),
+    )
+    out = pool_views(view_features, position_features, backend)
     weights = torch.sin(torch.arange(out.numel(), dtype=torch.float64)).view(out.shape).to(out.dtype)
     (out * weights).sum().backward()
-    assert told.grad is not None and beside.grad is not None
-    return [out.detach(), told.grad, beside.grad]
+    assert view_features.grad is not None and position_features.grad is not None
+    return [out.detach(), view_features.grad, position_features.grad]
 
 
 @settings(max_examples=40, deadline=None)
@@ -42,10 +45,14 @@ def with_gradients(told: Tensor, beside: Tensor, backend: str) -> list[Tensor]:
 def test_result_and_gradients_equal_the_float64_reference(
     views: int, points: int, channels: int, others: int, threads: int
 ) -> None:
-    told, beside = told_and_beside(views, points, channels, others, seed=views * 1009 + points * 31 + channels)
+    view_features, position_features = both_features(
+        views, points, channels, others, seed=views * 1009 + points * 31 + channels
+    )
     with native_kernels.threads(threads):
-        got = with_gradients(told, beside, "cpu")
-    for expected, answer in zip(with_gradients(told.double(), beside.double(), "reference"), got, strict=True):
+        got = with_gradients(view_features, position_features, "cpu")
+    for expected, answer in zip(
+        with_gradients(view_features.double(), position_features.double(), "reference"), got, strict=True
+    ):
         assert answer.dtype == torch.float32
         torch.testing.assert_close(answer.double(), expected, atol=TOLERANCE, rtol=0)
 
@@ -56,48 +63,50 @@ def test_every_instruction_set_that_runs_here_gives_the_bits_of_the_reference(
     instructions: str, dtype: torch.dtype
 ) -> None:
     native_kernels.skip_unless_it_runs_here(instructions)
-    told, beside = told_and_beside(3, 50, 19, 7)
-    told = told.to(dtype)
-    answer = PoolViews.apply(told, beside, instructions)
+    view_features, position_features = both_features(3, 50, 19, 7)
+    view_features = view_features.to(dtype)
+    answer = PoolViews.apply(view_features, position_features, instructions)
     assert answer.dtype == dtype
-    assert torch.equal(answer, pool_views(told, beside, "reference"))
+    assert torch.equal(answer, pool_views(view_features, position_features, "reference"))
 
 
 def test_half_precision_rounds_to_the_nearest_and_keeps_what_is_no_number() -> None:
     numbers = torch.tensor([1 + 2**-8, 1 + 3 * 2**-8, -(2**-130), 3.4e38, torch.inf, -torch.inf, torch.nan])
-    told, beside = torch.zeros(1, 7, 1, dtype=torch.bfloat16), numbers[:, None]
+    view_features, position_features = torch.zeros(1, 7, 1, dtype=torch.bfloat16), numbers[:, None]
     torch.testing.assert_close(
-        pool_views(told, beside, "cpu")[:, 2], numbers.bfloat16(), rtol=0, atol=0, equal_nan=True
+        pool_views(view_features, position_features, "cpu")[:, 2], numbers.bfloat16(), rtol=0, atol=0, equal_nan=True
     )
 
 
 def test_gradients_of_half_precision_have_its_dtype() -> None:
-    told, beside = told_and_beside(3, 20, 16, 6)
-    _, of_told, of_beside = with_gradients(told.bfloat16(), beside, "cpu")
-    _, expected, _ = with_gradients(told.bfloat16(), beside, "reference")
-    assert of_told.dtype == torch.bfloat16
-    assert of_beside.dtype == torch.float32
-    torch.testing.assert_close(of_told, expected, atol=1e-2, rtol=0)
+    view_features, position_features = both_features(3, 20, 16, 6)
+    _, of_views, of_positions = with_gradients(view_features.bfloat16(), position_features, "cpu")
+    _, expected, _ = with_gradients(view_features.bfloat16(), position_features, "reference")
+    assert of_views.dtype == torch.bfloat16
+    assert of_positions.dtype == torch.float32
+    torch.testing.assert_close(of_views, expected, atol=1e-2, rtol=0)
 
 
 def test_any_strides_are_right() -> None:
-    told, beside = told_and_beside(4, 30, 9, 5)
-    strided = told.permute(2, 1, 0).contiguous().permute(2, 1, 0), beside.t().contiguous().t()
-    assert torch.equal(pool_views(*strided, "cpu"), pool_views(told, beside, "cpu"))
+    view_features, position_features = both_features(4, 30, 9, 5)
+    strided = view_features.permute(2, 1, 0).contiguous().permute(2, 1, 0), position_features.t().contiguous().t()
+    assert torch.equal(pool_views(*strided, "cpu"), pool_views(view_features, position_features, "cpu"))
 
 
 @pytest.mark.parametrize(
-    ("told", "beside", "backend", "says"),
+    ("view_features", "position_features", "backend", "message"),
     [
         (torch.zeros(0, 5, 3), torch.zeros(5, 2), None, r"at least one view, got \(0, 5, 3\)"),
         (torch.zeros(2, 5), torch.zeros(5, 2), None, r"\(views, points, channels\).*\(2, 5\)"),
-        (torch.zeros(2, 5, 3), torch.zeros(4, 2), None, r"beside must be \(5, any\).*\(4, 2\)"),
-        (torch.zeros(2, 5, 3, device="meta"), torch.zeros(5, 2), None, "beside must be on meta"),
+        (torch.zeros(2, 5, 3), torch.zeros(4, 2), None, r"position_features must be \(5, any\).*\(4, 2\)"),
+        (torch.zeros(2, 5, 3, device="meta"), torch.zeros(5, 2), None, "position_features must be on meta"),
         (torch.zeros(2, 5, 3).double(), torch.zeros(5, 2), "cpu", "not torch.float64"),
         (torch.zeros(2, 5, 3), torch.zeros(5, 2).double(), "cpu", "beside torch.float64"),
         (torch.zeros(2, 5, 3), torch.zeros(5, 2), "gpu", "unknown backend 'gpu'"),
     ],
 )
-def test_what_does_not_fit_is_refused(told: Tensor, beside: Tensor, backend: str | None, says: str) -> None:
-    with pytest.raises(ValueError, match=says):
-        pool_views(told, beside, backend)
+def test_what_does_not_fit_is_refused(
+    view_features: Tensor, position_features: Tensor, backend: str | None, message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        pool_views(view_features, position_features, backend)

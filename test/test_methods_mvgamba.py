@@ -59,7 +59,7 @@ def test_weights_halved_once_answer_as_those_that_autocast_halves() -> None:
         expected = network(batch)
         halve_weights(network)
         answer = network(batch)
-    for name in ("depth", "spread", "scales", "quats", "opacities", "colors"):
+    for name in ("depth", "sigma", "scales", "quats", "opacities", "colors"):
         assert torch.equal(getattr(answer, name), getattr(expected, name))
 
 

@@ -12,15 +12,16 @@ from torch.nn import functional as F
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.se3 import inverse, look_at
 from mvgamba_ros.geometry.torch_rays import means, pixel_rays
-from mvgamba_ros.kernels.sightlines import NUM_VIEW_FEATURES, sample_source_views
-from mvgamba_ros.model.cascade_head import LEAST, MultiViewFeatures
+from mvgamba_ros.kernels.epipolar import sample_source_views
+from mvgamba_ros.kernels.ray_types import NUM_VIEW_FEATURES, ViewFeature
+from mvgamba_ros.model.cascade_head import MultiViewFeatures
 from mvgamba_ros.model.checkpoint import load_checkpoint, save_checkpoint
 from mvgamba_ros.model.cost_volume import hull_intervals, plane_sweep_cost_volume
 from mvgamba_ros.model.depth_head import DepthBinHead
 from mvgamba_ros.model.raygamba import ORDERS, RayGamba, RayGambaConfig
 from mvgamba_ros.rendering.crops import CropBatch
 
-SMALL = RayGambaConfig(size=48, width=32, skip=16, bins=8, orders=ORDERS, second_look=8)
+SMALL = RayGambaConfig(size=48, width=32, skip=16, bins=8, orders=ORDERS, cascade_positions=8)
 RADIUS = 0.6
 
 
@@ -63,8 +64,8 @@ def network() -> RayGamba:
     torch.manual_seed(0)
     network = RayGamba(SMALL)
     # the heads start at zero; random ones make every claim below about the whole network
-    assert network.second_head is not None
-    for parameter in (*network.attribute_head.parameters(), *network.second_head.along[-1].parameters()):
+    assert network.cascade_head is not None
+    for parameter in (*network.attribute_head.parameters(), *network.cascade_head.along[-1].parameters()):
         torch.nn.init.normal_(parameter, std=0.2)
     return network.eval()
 
@@ -113,48 +114,49 @@ def test_any_number_of_views_gives_gaussians_inside_the_hull(network: RayGamba, 
     gaussians = output.gaussians()
     assert len(gaussians.means) == 2 * int(output.rays.valid.sum()) > 0
     valid = output.rays.valid
-    assert (output.first_depth >= output.rays.near[..., None] - 1e-5)[valid].all()
-    assert (output.first_depth <= output.rays.far[..., None] + 1e-5)[valid].all()
-    assert output.second_reach is not None
-    assert ((output.depth - output.first_depth).abs() <= output.second_reach)[valid].all()
-    assert (output.spread > 0)[valid].all()
+    assert (output.initial_depth >= output.rays.near[..., None] - 1e-5)[valid].all()
+    assert (output.initial_depth <= output.rays.far[..., None] + 1e-5)[valid].all()
+    assert output.cascade_half_range is not None
+    assert ((output.depth - output.initial_depth).abs() <= output.cascade_half_range)[valid].all()
+    assert (output.sigma > 0)[valid].all()
     for value in (gaussians.means, gaussians.scales, gaussians.quats, gaussians.opacities, gaussians.colors):
         assert torch.isfinite(value).all()
     torch.testing.assert_close(gaussians.quats.norm(dim=-1), torch.ones(len(gaussians.quats)))
 
 
-def test_a_second_look_that_has_learned_nothing_changes_no_depth() -> None:
+def test_a_cascade_head_that_has_learned_nothing_changes_no_depth() -> None:
     torch.manual_seed(0)
     batch = sphere_seen_from(4)
     with torch.no_grad():
         output = RayGamba(SMALL).eval()(batch)
-    torch.testing.assert_close(output.depth, output.first_depth, atol=1e-6, rtol=1e-6)
+    torch.testing.assert_close(output.depth, output.initial_depth, atol=1e-6, rtol=1e-6)
 
 
-def test_other_views_tell_a_point_on_the_surface_from_those_beside_it() -> None:
-    """Views that know the sphere: at its surface colours are alike and the point lies on their first hits; before it
-    it lies before them, and behind it behind."""
+def test_multi_view_features_tell_a_point_on_the_surface_from_those_beside_it() -> None:
+    """With the sphere's true depth maps: at its surface colours agree and the point lies on their first hits; in front
+    of it it lies in front of them, and behind it behind."""
     batch = sphere_seen_from(6, size=64)
     rays = hull_intervals(batch, 32)
     truth = torch.where(rays.valid, sphere_depth(batch, 32), 0)
-    spread = torch.full((*truth.shape, 2), 0.02)
-    witnesses = MultiViewFeatures.of(batch, rays, torch.stack([truth, truth + 0.5], -1), spread)
+    sigma = torch.full((*truth.shape, 2), 0.02)
+    multi_view = MultiViewFeatures.of(batch, rays, torch.stack([truth, truth + 0.5], -1), sigma)
     pick = rays.valid[0, 0] & (truth[0, 0] < truth[0, 0][rays.valid[0, 0]].median())  # the middle, others see it too
-    own = witnesses.own[0, 0][pick]
+    colors = multi_view.reference_colors[0, 0][pick]
 
-    def told(offset: float) -> torch.Tensor:
+    def features(offset: float) -> torch.Tensor:
         z = truth[0, 0][pick, None] + offset
-        asked = witnesses.asked_by(0, 0, rays.origins[0, 0], rays.directions[0, 0][pick])
-        said = sample_source_views(*asked, z, own, LEAST)
-        assert said.shape == (5, int(pick.sum()), 1, NUM_VIEW_FEATURES)
-        near = said[[0, 4]]  # the neighbours on either side, which look at the same side of the sphere
-        return near[near[..., 8] > 0].mean(0)
+        epipolar_rays, sources = multi_view.of_view(0, 0, rays.origins[0, 0], rays.directions[0, 0][pick])
+        sampled = sample_source_views(epipolar_rays, sources, colors, z)
+        assert sampled.shape == (5, int(pick.sum()), 1, NUM_VIEW_FEATURES)
+        near = sampled[[0, 4]]  # the neighbours on either side, which see the same side of the sphere
+        return near[near[..., ViewFeature.VALID] > 0].mean(0)
 
-    before, at, behind = told(-0.15), told(0.0), told(0.15)
-    assert at[0] < 0.5 * min(before[0], behind[0])
-    assert abs(float(at[2])) < 0.25
-    assert before[2] < -0.5
-    assert behind[2] > 0.5
+    before, at, behind = features(-0.15), features(0.0), features(0.15)
+    color, signed = ViewFeature.COLOR_DIFFERENCE, ViewFeature.BEHIND_FIRST_HIT
+    assert at[color] < 0.5 * min(before[color], behind[color])
+    assert abs(float(at[signed])) < 0.25
+    assert before[signed] < -0.5
+    assert behind[signed] > 0.5
 
 
 def test_the_same_views_give_the_same_answer(network: RayGamba) -> None:

@@ -39,7 +39,7 @@ from mvgamba_ros.training.validate import picture_scores
 
 EXACT = Sampling(augmented=0.0, mirrored=0.0)
 TINY = RayGambaConfig(size=96, width=32, skip=16, bins=8, orders=("rows", "across_reversed"))
-LOOKS_TWICE = replace(TINY, second_look=8)
+CASCADED = replace(TINY, cascade_positions=8)
 
 
 @pytest.fixture(scope="module")
@@ -135,25 +135,25 @@ def test_depth_losses_are_zero_at_the_truth_and_measure_the_error_elsewhere(data
     assert float(off["back"]) == pytest.approx(0.05, rel=1e-4)
 
 
-def test_the_second_looks_losses_are_least_at_the_truth(data: Path) -> None:
-    """Where the first look missed by a third of the second's reach: cross-entropy asks for the true position, and its
-    own depths are held against the truth as well. A truth out of reach is not asked for."""
+def test_the_cascade_heads_losses_are_least_at_the_truth(data: Path) -> None:
+    """Where the depth head missed by a third of the cascade's half range: cross-entropy is least at the true position,
+    and the initial depths are compared with the truth as well. A truth out of range costs nothing."""
     batch = collate([make_sample(Shards(data)[0], 4, 1, 96, 48, EXACT, np.random.default_rng(2))])
     with torch.no_grad():
-        output = RayGamba(LOOKS_TWICE)(batch.inputs())
+        output = RayGamba(CASCADED)(batch.inputs())
     truth = torch.stack([batch.front, batch.back], -1).nan_to_num(0)
-    reach = torch.full_like(truth, 0.12)
-    missed = replace(output, first_depth=truth - 0.04, second_reach=reach)
+    half_range = torch.full_like(truth, 0.12)
+    missed = replace(output, initial_depth=truth - 0.04, cascade_half_range=half_range)
     positions = (torch.arange(8) + 0.5) / 8 * 2 - 1
 
     def losses(at: float, output: RayGambaOutput = missed) -> dict[str, torch.Tensor]:
         sure = -((positions * 0.12 - at) / 0.03).square().expand(*truth.shape, 8)
-        return depth_losses(replace(output, second_logits=sure), batch)
+        return depth_losses(replace(output, cascade_logits=sure), batch)
 
-    assert float(losses(0.04)["second"]) < float(losses(0.0)["second"])
-    assert float(losses(0.04)["second"]) < float(losses(0.08)["second"])
-    assert float(losses(0.0)["first"]) == pytest.approx(0.04, rel=1e-3)
-    assert float(losses(0.04, replace(missed, first_depth=truth - 0.3))["second"]) == 0.0
+    assert float(losses(0.04)["cascade"]) < float(losses(0.0)["cascade"])
+    assert float(losses(0.04)["cascade"]) < float(losses(0.08)["cascade"])
+    assert float(losses(0.0)["initial_depth"]) == pytest.approx(0.04, rel=1e-3)
+    assert float(losses(0.04, replace(missed, initial_depth=truth - 0.3))["cascade"]) == 0.0
 
 
 def test_rendering_losses_pull_colours_and_silhouette_towards_the_truth(data: Path) -> None:
@@ -216,7 +216,7 @@ def test_a_scene_whose_silhouettes_share_nothing_costs_no_nan(data: Path) -> Non
     batch = collate([make_sample(Shards(data)[0], 2, 1, 96, 48, EXACT, np.random.default_rng(3))])
     batch = replace(batch, alpha=torch.zeros_like(batch.alpha))
     with torch.no_grad():
-        output = RayGamba(LOOKS_TWICE)(batch.inputs())
+        output = RayGamba(CASCADED)(batch.inputs())
         losses = depth_losses(output, batch) | render_losses(output, batch, "ssim")
     assert not output.rays.valid.any()
     assert all(torch.isfinite(value) for value in losses.values()), losses
@@ -237,7 +237,7 @@ def test_a_resumed_run_gives_the_numbers_of_one_that_never_stopped(data: Path, t
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_every_weight_has_one_optimizer_and_only_maps_between_features_decay(name: str) -> None:
-    network = RayGamba(LOOKS_TWICE)
+    network = RayGamba(CASCADED)
     groups = [group for optimizer in make_optimizers(network, name, 1e-3, 0.1) for group in optimizer.param_groups]
     moved = [id(p) for group in groups for p in group["params"]]
     assert sorted(moved) == sorted(id(p) for p in network.parameters())
@@ -380,15 +380,15 @@ def test_lpips_pulls_a_picture_towards_the_true_one(lpips_here: None) -> None:
     assert float(after) < 0.9 * float(before.detach())
 
 
-def test_a_second_look_joins_a_trained_network_and_is_all_that_learns_where_that_is_asked(
+def test_a_cascade_head_joins_a_trained_network_and_is_all_that_learns_where_the_config_says_so(
     data: Path, tmp_path: Path
 ) -> None:
-    """The network then answers as before, until the second look has learned."""
+    """The network then answers as before, until the cascade head has learned."""
     torch.manual_seed(1)
     trained = RayGamba(TINY).eval()
     save_checkpoint(tmp_path / "trained.safetensors", trained, {})
     settings = config(
-        data, model=LOOKS_TWICE, start=str(tmp_path / "trained.safetensors"), train_only=["second_head", "decoder"]
+        data, model=CASCADED, start=str(tmp_path / "trained.safetensors"), train_only=["cascade_head", "decoder"]
     )
     run = Trainer(settings, tmp_path / "run", print)
     batch = collate([make_sample(Shards(data)[0], 3, 1, 96, 48, EXACT, np.random.default_rng(0))]).inputs()
@@ -400,13 +400,13 @@ def test_a_second_look_joins_a_trained_network_and_is_all_that_learns_where_that
     for name, value in run.network.state_dict().items():
         learns = name.split(".")[0] in settings.train_only
         assert learns or torch.equal(value, before[name]), name
-    assert run.network.second_head.along[-1].weight.any()
+    assert run.network.cascade_head.along[-1].weight.any()
     assert not torch.equal(run.network.decoder[0].weight, before["decoder.0.weight"])
 
 
 def test_a_part_that_the_network_has_not_is_named(data: Path, tmp_path: Path) -> None:
-    with pytest.raises(ReconstructionError, match="has no second_head; its parts are attribute_head, blocks") as error:
-        Trainer(config(data, train_only=["second_head", "stem"]), tmp_path / "run", print)
+    with pytest.raises(ReconstructionError, match="has no cascade_head; its parts are attribute_head, blocks") as error:
+        Trainer(config(data, train_only=["cascade_head", "stem"]), tmp_path / "run", print)
     assert error.value.code == ErrorCode.BAD_OPTION
 
 

@@ -1,10 +1,8 @@
-"""Small networks along rays: what is learned of a ray's positions, from a few numbers at each.
+"""Small networks along rays: dense layers and convolutions over a ray's positions, from a few features at each.
 
-A layer is (weight, bias) as torch keeps them: a dense one's weight is (outputs, inputs), of each position alone; a
-convolution's (outputs, inputs, taps), over neighbours along the ray, zero beyond its ends, taps odd. ``backend``:
-``"cpu"`` (native; forward only; float32, also inside `torch.autocast`) or ``"reference"`` (plain torch, differentiable,
-any device); by default native on the CPU in float32 where no gradient is asked for. ValueError for shapes, dtypes and
-devices that do not fit.
+Layers are a `RayMLP`. ``backend``: ``"cpu"`` (native; forward only; float32, also inside `torch.autocast`) or
+``"reference"`` (plain torch, differentiable, any device); by default native on the CPU in float32 where no gradient is
+needed. ValueError for shapes, dtypes and devices that do not fit.
 """
 
 from __future__ import annotations
@@ -18,83 +16,80 @@ from torch.nn import functional as F
 
 from mvgamba_ros.kernels import ray_layers_cpu
 from mvgamba_ros.kernels.arguments import check_shape, is_native
+from mvgamba_ros.kernels.epipolar import check_source_views, sample_source_views
 from mvgamba_ros.kernels.pool import pool_views
-from mvgamba_ros.kernels.ray_layers_cpu import MOST_TAPS
-from mvgamba_ros.kernels.ray_types import Layer, Sightlines
-from mvgamba_ros.kernels.sightlines import NUM_VIEW_FEATURES, check_asked, sample_source_views
+from mvgamba_ros.kernels.ray_layers_cpu import MAX_TAPS
+from mvgamba_ros.kernels.ray_types import NUM_VIEW_FEATURES, EpipolarRays, Layer, RayMLP, SourceViews
 
 
-def along_rays(
-    x: Tensor, of_rays: Tensor, dense: Layer, convolutions: Sequence[Layer], backend: str | None = None
-) -> Tensor:
-    """``dense``, then ``convolutions``, along R rays of N positions, ``x`` (R, inputs, N); a ReLU before each
-    convolution. ``of_rays`` (R, outputs of ``dense``) is what is known of a whole ray, added to what ``dense`` gives.
+def along_rays(position_features: Tensor, ray_features: Tensor, mlp: RayMLP, backend: str | None = None) -> Tensor:
+    """``mlp``, which has no view layers, along R rays of N positions: ``position_features`` (R, inputs, N),
+    ``ray_features`` (R, outputs of the position layer).
 
-    -> (R, outputs of the last, N)
+    -> (R, outputs of the last layer, N)
     """
-    R, inputs, _ = _sizes("x", x, "rays", "inputs", "positions")
-    _check_layers(inputs, dense, *convolutions)
-    check_shape("of_rays", of_rays, (R, len(dense[0])))
-    if _native(backend, x, of_rays, *dense, *chain(*convolutions)):
-        return ray_layers_cpu.along_rays(x, of_rays, [dense, *convolutions])
-    return _convolved(F.linear(x.transpose(1, 2), *dense), of_rays, convolutions)
+    x, dense = position_features, mlp.position_layer
+    R, inputs, _ = _sizes("position_features", x, "rays", "inputs", "positions")
+    if mlp.view_layers:
+        raise ValueError("along_rays samples no views: the network must have no view_layers")
+    _check_layers(inputs, *mlp.along)
+    check_shape("ray_features", ray_features, (R, len(dense[0])))
+    if _native(backend, x, ray_features, *chain(*mlp.along)):
+        return ray_layers_cpu.along_rays(x, ray_features, mlp)
+    return _convolved(F.linear(x.transpose(1, 2), *dense), ray_features, mlp.convolutions)
 
 
 def aggregate_views(
-    rays: Sightlines,
-    pictures: Tensor,
-    found: Tensor,
+    rays: EpipolarRays,
+    sources: SourceViews,
+    reference_colors: Tensor,
     depths: Tensor,
-    own: Tensor,
-    least_doubt: float,
-    of_views: Sequence[Layer],
-    beside: Tensor,
-    of_rays: Tensor,
-    dense: Layer,
-    convolutions: Sequence[Layer],
+    mlp: RayMLP,
+    position_features: Tensor,
+    ray_features: Tensor,
     backend: str | None = None,
 ) -> Tensor:
-    """Ask the other views about points, and make one answer for each point of what they say.
+    """Sample the source views at depth hypotheses and aggregate their features, as multi-view stereo does over the
+    views of a cost volume.
 
-    ``rays``, ``pictures``, ``found``, ``own``, ``least_doubt`` as `sample_source_views` takes them; ``depths`` (R, H,
-    N): H
-    rows of N positions on each ray. What each view says runs through the dense ``of_views``, a ReLU after each. Mean
-    and
-    maximum of that over the views, joined with what else is known of a position, ``beside`` (R, H, K, N), are what
-    `along_rays` makes of a row, with ``of_rays`` (R, H, outputs of ``dense``). Where there is no other view, one that
-    says nothing.
+    ``rays``, ``sources``, ``reference_colors`` as `sample_source_views` takes them; ``depths`` (R, H, N): H rows of N
+    hypotheses on each ray. The features of each source view run through the view layers of ``mlp``; mean and maximum
+    over the views, joined with ``position_features`` (R, H, K, N), go along each row as in `along_rays`, with
+    ``ray_features`` (R, H, outputs of the position layer). Without a source view, one whose features are all 0.
 
-    -> (R, H, outputs of the last, N)
+    -> (R, H, outputs of the last layer, N)
     """
+    dense = mlp.position_layer
     R, H, N = _sizes("depths", depths, "rays", "rows", "positions")
-    others = _sizes("beside", beside, "rays", "rows", "others", "positions")[2]
-    check_shape("beside", beside, (R, H, others, N))
-    check_shape("of_rays", of_rays, (R, H, len(dense[0])))
-    pooled = 2 * _check_layers(NUM_VIEW_FEATURES, *of_views)
-    _check_layers(pooled + others, dense, *convolutions)
-    check_asked(rays, pictures, found, depths.flatten(1), own)
-    if _native(backend, rays.M, depths, beside, of_rays, *chain(*of_views, dense, *convolutions)):
-        asked = rays, pictures, found, depths, own, least_doubt
-        return ray_layers_cpu.aggregate_views(*asked, of_views, beside, of_rays, [dense, *convolutions])
+    others = _sizes("position_features", position_features, "rays", "rows", "others", "positions")[2]
+    check_shape("position_features", position_features, (R, H, others, N))
+    check_shape("ray_features", ray_features, (R, H, len(dense[0])))
+    pooled = 2 * _check_layers(NUM_VIEW_FEATURES, *mlp.view_layers)
+    _check_layers(pooled + others, *mlp.along)
+    check_source_views(rays, sources, reference_colors, depths.flatten(1))
+    layers = chain(*mlp.view_layers, *mlp.along)
+    if _native(backend, rays.M, depths, position_features, ray_features, *layers):
+        samples = rays, sources, reference_colors, depths
+        return ray_layers_cpu.aggregate_views(*samples, mlp, position_features, ray_features)
     with torch.autocast(depths.device.type, enabled=False):
-        said = sample_source_views(rays, pictures, found, depths.flatten(1), own, least_doubt, backend)
-    told = said if len(said) else said.new_zeros(1, *said.shape[1:])
-    for layer in of_views:
-        told = F.relu(F.linear(told, *layer), inplace=True)
-    joined = pool_views(told.flatten(1, 2), beside.transpose(2, 3).flatten(0, 2), backend)
+        features = sample_source_views(rays, sources, reference_colors, depths.flatten(1), backend)
+    features = features if len(features) else features.new_zeros(1, *features.shape[1:])
+    for layer in mlp.view_layers:
+        features = F.relu(F.linear(features, *layer), inplace=True)
+    joined = pool_views(features.flatten(1, 2), position_features.transpose(2, 3).flatten(0, 2), backend)
     x = F.linear(joined, *dense).view(R * H, N, len(dense[0]))
-    return _convolved(x, of_rays.flatten(0, 1), convolutions).unflatten(0, (R, H))
+    return _convolved(x, ray_features.flatten(0, 1), mlp.convolutions).unflatten(0, (R, H))
 
 
-def _convolved(x: Tensor, of_rays: Tensor, convolutions: Sequence[Layer]) -> Tensor:
-    """What the dense layer gives, (R, N, C), which is changed, and (R, C) -> (R, outputs of the last, N)."""
+def _convolved(x: Tensor, ray_features: Tensor, convolutions: Sequence[Layer]) -> Tensor:
+    """Outputs ``x`` (R, N, C) of the position layer, changed in place, and (R, C) -> (R, outputs of the last, N)."""
     R, N, _ = x.shape
     if not R:  # silhouettes that share nothing: a picture without rows cannot be convolved
         return x.new_zeros(0, len(convolutions[-1][0]), N)
     # A copy of a ray's numbers for each position: added as a broadcast view, whose runs are a few channels long, they
     # cost many times as much. And convolutions of pictures one pixel high whose channels lie next to each other, as
     # they do already: those of rows take one order of memory only, and would copy.
-    x = x.add_(of_rays.repeat_interleave(N, 0).view_as(x)).transpose(1, 2)[:, :, None]
+    x = x.add_(ray_features.repeat_interleave(N, 0).view_as(x)).transpose(1, 2)[:, :, None]
     for weight, bias in convolutions:
         x = F.conv2d(F.relu(x, inplace=True), weight[:, :, None], bias, padding=(0, weight.shape[2] // 2))
     return x[:, :, 0]
@@ -116,9 +111,9 @@ def _check_layers(inputs: int, *layers: Layer) -> int:
     """Outputs of the last. ValueError where one does not take what the one before gives, ``inputs`` the first."""
     for weight, bias in layers:
         outputs, taps = len(weight), weight.shape[2:]
-        if weight.shape[1:2] != (inputs,) or len(taps) > 1 or any(t % 2 == 0 or t > MOST_TAPS for t in taps):
+        if weight.shape[1:2] != (inputs,) or len(taps) > 1 or any(t % 2 == 0 or t > MAX_TAPS for t in taps):
             raise ValueError(
-                f"a weight must be (outputs, {inputs}) or (outputs, {inputs}, odd taps up to {MOST_TAPS}), "
+                f"a weight must be (outputs, {inputs}) or (outputs, {inputs}, odd taps up to {MAX_TAPS}), "
                 f"got {tuple(weight.shape)}"
             )
         check_shape("a bias", bias, (outputs,))

@@ -6,17 +6,14 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Sequence
 from functools import cache
-from typing import TYPE_CHECKING
 
 from torch import Tensor
 
 from mvgamba_ros.kernels import native
-from mvgamba_ros.kernels.sightlines_cpu import Rays, as_argument
+from mvgamba_ros.kernels.epipolar_cpu import Rays, as_argument
+from mvgamba_ros.kernels.ray_types import EpipolarRays, Layer, RayMLP, SourceViews
 
-if TYPE_CHECKING:
-    from mvgamba_ros.kernels.ray_types import Layer, Sightlines
-
-MOST_TAPS = 9
+MAX_TAPS = 9
 """As far as ``native/ray_layers.cpp`` has zeros beyond the ends of a ray, of the narrowest vectors."""
 
 _LONG, _POINTER, _FLOAT = ctypes.c_int64, ctypes.c_void_p, ctypes.c_float
@@ -49,47 +46,54 @@ class _Layers:
 @cache
 def _library(instructions: str | None) -> ctypes.CDLL:
     layers = [ctypes.POINTER(_Layer), _LONG]
-    asked = [ctypes.POINTER(Rays), _POINTER, _POINTER, _LONG, _LONG, _POINTER, _POINTER, _FLOAT]
+    samples = [ctypes.POINTER(Rays), _POINTER, _POINTER, _LONG, _LONG, _POINTER, _POINTER, _FLOAT]
     arguments = {
         "along_rays": [*layers, _LONG, _LONG, _LONG, _POINTER, _POINTER, _POINTER],
-        "aggregate_views": [*asked, *layers, _LONG, _POINTER, *layers, _POINTER, _POINTER],
+        "aggregate_views": [*samples, *layers, _LONG, _POINTER, *layers, _POINTER, _POINTER],
     }
     return native.declare(native.library(instructions), arguments)
 
 
-def along_rays(x: Tensor, of_rays: Tensor, layers: Sequence[Layer], instructions: str | None = None) -> Tensor:
-    x, of_rays = (given.float().contiguous() for given in (x, of_rays))
+def along_rays(position_features: Tensor, ray_features: Tensor, mlp: RayMLP, instructions: str | None = None) -> Tensor:
+    x, ray_features = (given.float().contiguous() for given in (position_features, ray_features))
     rays, _, positions = x.shape
-    out = x.new_empty(rays, len(layers[-1][0]), positions)
-    packed = _Layers(layers)
+    out = x.new_empty(rays, len(mlp.along[-1][0]), positions)
+    packed = _Layers(mlp.along)
     _library(instructions).mvgamba_along_rays(
-        *packed.argument, rays, positions, native.threads(), x.data_ptr(), of_rays.data_ptr(), out.data_ptr()
+        *packed.argument, rays, positions, native.threads(), x.data_ptr(), ray_features.data_ptr(), out.data_ptr()
     )
     return out
 
 
 def aggregate_views(
-    rays: Sightlines,
-    pictures: Tensor,
-    found: Tensor,
+    rays: EpipolarRays,
+    sources: SourceViews,
+    reference_colors: Tensor,
     depths: Tensor,
-    own: Tensor,
-    least_doubt: float,
-    of_views: Sequence[Layer],
-    beside: Tensor,
-    of_rays: Tensor,
-    layers: Sequence[Layer],
+    mlp: RayMLP,
+    position_features: Tensor,
+    ray_features: Tensor,
     instructions: str | None = None,
 ) -> Tensor:
-    given = (pictures, found, depths, own, beside, of_rays)
-    pictures, found, depths, own, beside, of_rays = (x.float().contiguous() for x in given)
-    R, H, others, N = beside.shape
-    out = beside.new_empty(R, H, len(layers[-1][0]), N)
-    asked, _kept = as_argument(rays, pictures.shape[1], N)
-    packed_of_views, packed = _Layers(of_views), _Layers(layers)
+    given = sources.pictures, sources.depth_maps, depths, reference_colors, position_features, ray_features
+    dense = [x.float().contiguous() for x in given]  # kept until the call is over
+    R, H, others, N = position_features.shape
+    out = dense[0].new_empty(R, H, len(mlp.along[-1][0]), N)
+    argument, _kept = as_argument(rays, sources.pictures.shape[1], N)
+    view_layers, along = _Layers(mlp.view_layers), _Layers(mlp.along)
+    at_pictures, at_depth_maps, at_depths, at_colors, at_positions, at_rays = (x.data_ptr() for x in dense)
     _library(instructions).mvgamba_aggregate_views(
-        *(asked, pictures.data_ptr(), found.data_ptr(), found.shape[1], H, depths.data_ptr(), own.data_ptr()),
-        *(least_doubt, *packed_of_views.argument, others, beside.data_ptr()),
-        *(*packed.argument, of_rays.data_ptr(), out.data_ptr()),
+        *(
+            argument,
+            at_pictures,
+            at_depth_maps,
+            sources.depth_maps.shape[1],
+            H,
+            at_depths,
+            at_colors,
+            sources.min_sigma,
+        ),
+        *(*view_layers.argument, others, at_positions),
+        *(*along.argument, at_rays, out.data_ptr()),
     )
     return out

@@ -197,4 +197,4 @@ def depth_maps(output: RayGambaOutput, views: Sequence[View], cube: UnitCube, si
     K[:, :2] *= output.depth.shape[2] / size
     depth = torch.where(output.rays.valid[0, ..., None], output.depth[0] * cube.half, torch.nan)
     poses = np.stack([v.T_world_camera for v in views])
-    return DepthMaps(depth[..., 0], K, poses, depth[..., 1], output.spread[0] * cube.half)
+    return DepthMaps(depth[..., 0], K, poses, depth[..., 1], output.sigma[0] * cube.half)

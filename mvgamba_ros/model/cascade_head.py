@@ -1,10 +1,10 @@
-"""A second, closer look along every ray, around the depths that the first one found.
+"""The cascade head: depths of the depth head refined on a narrower cost volume around them.
 
-The first look's bins share out the whole interval of the hull, and colours are compared at their centres alone: where
-the hull is thick they are centimetres apart. Here positions lie within two standard deviations of what was found, as
-in cascaded plane sweeps (Gu et al., "Cascade Cost Volume for High-Resolution Multi-View Stereo", CVPR 2020), and every
-other view is asked two things about each: does your picture look like mine there, and does the point lie on the
-surface that *you* found, your first hit or your last exit?
+The depth head's bins share out the whole interval of the hull, and colours are compared at their centres alone: where
+the hull is thick they are centimetres apart. Here depth hypotheses lie within two standard deviations of the initial
+depth, as in cascaded plane sweeps (Gu et al., "Cascade Cost Volume for High-Resolution Multi-View Stereo", CVPR 2020).
+Every source view is sampled at each of them by projection onto its epipolar line: photometric difference at the crop's
+full resolution, and geometric consistency with the initial depth map of that view (`kernels.ray_types.ViewFeature`).
 """
 
 from __future__ import annotations
@@ -16,89 +16,91 @@ from torch import Tensor, nn
 
 from mvgamba_ros.geometry.torch_rays import means, rows_where
 from mvgamba_ros.kernels.ray_layers import aggregate_views
-from mvgamba_ros.kernels.ray_types import Sightlines
-from mvgamba_ros.kernels.sightlines import NUM_VIEW_FEATURES
+from mvgamba_ros.kernels.ray_types import NUM_VIEW_FEATURES, EpipolarRays, RayMLP, SourceViews
 from mvgamba_ros.model.cost_volume import Intervals
-from mvgamba_ros.model.ray_modules import RayLinear, layer, layers, mean_and_spread
+from mvgamba_ros.model.ray_modules import RayLinear, ray_mlp, soft_argmax
 from mvgamba_ros.rendering.crops import CropBatch, projector
 
-REACH = 2.0
-"""How far to either side positions lie, standard deviations of the first look."""
-LEAST = 0.02
-"""... and at least so far, in the cube's unit: of an object of 0.2 m about 2 mm."""
-LOCAL, LOCAL_FLOOR = 7, 0.03
+RANGE_SIGMAS = 2.0
+"""Half range of the hypotheses, in standard deviations of the initial depth."""
+MIN_HALF_RANGE = 0.02
+"""Least half range, in the cube's unit: of an object of 0.2 m about 2 mm."""
+MIN_SIGMA = 0.02
+"""Added to the standard deviations of the source views' depth maps, in the cube's unit."""
+NORMALISATION_WINDOW, NORMALISATION_EPS = 7, 0.03
 """Side in pixels of the neighbourhood whose mean and contrast are taken out of a picture's grey, and the contrast that
-is added so that noise is not blown up."""
-AT_POSITION = 6
-"""What else is known of a position: where it lies among them, the first look's doubt, where in the hull's interval, how
-long that is, the height above the floor, and how far the reach is beyond the doubt."""
+is added so that noise is not amplified."""
+POSITION_FEATURES = 6
+"""Features of a hypothesis: its place among them, the initial depth's sigma, its place in the hull's interval, the
+interval's length, its height above the floor, and the half range over sigma."""
 
 
 @dataclass(frozen=True)
 class RefinedDepth:
-    """Of R rays: ``logits`` (R, 2, N) over positions evenly spaced within ``reach`` (R, 2) to either side of the first
-    look's depth; ``depth`` and ``spread`` (R, 2), their mean and standard deviation. In the cube's unit."""
+    """Of R rays: ``logits`` (R, 2, N) over hypotheses evenly spaced within ``half_range`` (R, 2) to either side of the
+    initial depth; ``depth`` and ``sigma`` (R, 2), soft-argmax and standard deviation. In the cube's unit."""
 
     logits: Tensor
-    reach: Tensor
+    half_range: Tensor
     depth: Tensor
-    spread: Tensor
+    sigma: Tensor
 
 
 @dataclass(frozen=True)
 class MultiViewFeatures:
-    """What views can be asked about points. Nothing in it is learned.
+    """What is sampled in the source views; nothing in it is learned.
 
-    ``pictures`` (B, V, S, S, 5): red, green, blue, grey less its neighbourhood's over the contrast there, silhouette;
-    ``own`` (B, V, G, G, 4): the first four at the rays. ``found`` (B, V, G, G, 5): first hit, last exit, the standard
-    deviations of both, and whether the ray is valid. ``M`` (B, V, 3, 3), ``o`` (B, V, 3) as `projector` gives them.
+    ``pictures`` (B, V, S, S, 5): red, green, blue, locally normalised grey (less its neighbourhood's mean over the
+    contrast there), silhouette; ``reference_colors`` (B, V, G, G, 4): the first four at the rays. ``depth_maps``
+    (B, V, G, G, 5): initial depths of the first hit and the last exit, the standard deviations of both, and whether the
+    ray is valid. ``M`` (B, V, 3, 3), ``o`` (B, V, 3) as `projector` gives them.
     """
 
     pictures: Tensor
-    own: Tensor
-    found: Tensor
+    reference_colors: Tensor
+    depth_maps: Tensor
     M: Tensor
     o: Tensor
 
     @classmethod
-    def of(cls, batch: CropBatch, rays: Intervals, depth: Tensor, spread: Tensor) -> MultiViewFeatures:
-        """``depth`` and ``spread`` (B, V, G, G, 2) as the first look found them."""
+    def of(cls, batch: CropBatch, rays: Intervals, depth: Tensor, sigma: Tensor) -> MultiViewFeatures:
+        """``depth`` and ``sigma`` (B, V, G, G, 2): of the depth head."""
         views = batch.alpha.shape[:2]
         rgb = batch.rgb.flatten(0, 1)
         grey = rgb.mean(1, keepdim=True)
         local = grey - _neighbourhood(grey)
-        local = local / (_neighbourhood(local.square()).sqrt() + LOCAL_FLOOR)
+        local = local / (_neighbourhood(local.square()).sqrt() + NORMALISATION_EPS)
         pictures = torch.cat([rgb, local, batch.alpha.flatten(0, 1)[:, None]], 1)
-        own = means(pictures[:, :4], rays.near.shape[-1])
-        pictures, own = (x.permute(0, 2, 3, 1).contiguous().unflatten(0, views) for x in (pictures, own))
-        found = torch.cat([depth, spread, rays.valid[..., None].float()], -1)
-        return cls(pictures, own, found, *projector(batch))
+        colors = means(pictures[:, :4], rays.near.shape[-1])
+        pictures, colors = (x.permute(0, 2, 3, 1).contiguous().unflatten(0, views) for x in (pictures, colors))
+        depth_maps = torch.cat([depth, sigma, rays.valid[..., None].float()], -1)
+        return cls(pictures, colors, depth_maps, *projector(batch))
 
-    def asked_by(self, scene: int, view: int, origin: Tensor, directions: Tensor) -> tuple[Sightlines, Tensor, Tensor]:
-        """The rays of ``view`` of ``scene``, from ``origin`` (3,) in ``directions`` (R, 3), and the pictures and depths
-        of the scene's views, as `kernels.sightlines.sample_source_views` takes them."""
-        lines = Sightlines(view, self.M[scene], self.o[scene], origin, directions)
-        return lines, self.pictures[scene], self.found[scene]
+    def of_view(self, scene: int, view: int, origin: Tensor, directions: Tensor) -> tuple[EpipolarRays, SourceViews]:
+        """The rays of reference view ``view`` of ``scene``, from ``origin`` (3,) in ``directions`` (R, 3), and the
+        scene's views, as `kernels.epipolar.sample_source_views` takes them."""
+        rays = EpipolarRays(view, self.M[scene], self.o[scene], origin, directions)
+        return rays, SourceViews(self.pictures[scene], self.depth_maps[scene], MIN_SIGMA)
 
 
 def _neighbourhood(x: Tensor) -> Tensor:
-    """(..., S, S), the mean of each pixel's `LOCAL` x `LOCAL` neighbours in the picture. By products with a band, of
-    columns and of rows: torch's pooling takes ten times as long."""
+    """(..., S, S), the mean of each pixel's `NORMALISATION_WINDOW` x `NORMALISATION_WINDOW` neighbours in the picture.
+    By products with a band matrix, of columns and of rows: torch's pooling takes ten times as long."""
     at = torch.arange(x.shape[-1], device=x.device)
-    band = ((at[:, None] - at).abs() <= LOCAL // 2).to(x.dtype)
+    band = ((at[:, None] - at).abs() <= NORMALISATION_WINDOW // 2).to(x.dtype)
     band /= band.sum(1, keepdim=True)
     return band @ x @ band.T
 
 
 class CascadeHead(nn.Module):
-    """Rays and their first depths -> `RefinedDepth`. Before any training it answers the first depths."""
+    """Rays and their initial depths -> `RefinedDepth`. Before any training it returns the initial depths."""
 
     def __init__(self, features: int, positions: int, width: int = 16) -> None:
         super().__init__()
         self.positions, self.width = positions, width
         self.view = nn.Sequential(RayLinear(NUM_VIEW_FEATURES, width), nn.ReLU(), RayLinear(width, width), nn.ReLU())
         self.ray = nn.Linear(features, 2 * width)
-        self.position = RayLinear(2 * width + AT_POSITION, width)
+        self.position = RayLinear(2 * width + POSITION_FEATURES, width)
         last = nn.Conv1d(width, 1, 3, padding=1)
         for parameter in last.parameters():
             nn.init.zeros_(parameter)
@@ -112,61 +114,67 @@ class CascadeHead(nn.Module):
         )
 
     def forward(
-        self, features: Tensor, batch: CropBatch, rays: Intervals, depth: Tensor, spread: Tensor
+        self, features: Tensor, batch: CropBatch, rays: Intervals, depth: Tensor, sigma: Tensor
     ) -> RefinedDepth:
-        """``features`` (R, C) of the valid rays, in their order; ``depth`` and ``spread`` (B, V, G, G, 2) of all. No
-        gradient flows into the last two."""
-        share = ((torch.arange(self.positions, device=depth.device) + 0.5) / self.positions) * 2 - 1
+        """``features`` (R, C) of the valid rays, in their order; ``depth`` and ``sigma`` (B, V, G, G, 2) of all, by the
+        depth head. No gradient flows into the last two."""
+        places = ((torch.arange(self.positions, device=depth.device) + 0.5) / self.positions) * 2 - 1
         with torch.no_grad(), torch.autocast(features.device.type, enabled=False):
-            witnesses = MultiViewFeatures.of(batch, rays, depth, spread)
+            multi_view = MultiViewFeatures.of(batch, rays, depth, sigma)
             above = (rays.origins[..., 2] - batch.floor[:, None])[..., None, None].expand(rays.valid.shape)
-            found, own, directions, near, far, above = rows_where(
-                rays.valid, witnesses.found, witnesses.own, rays.directions, rays.near, rays.far, above
+            depth_maps, colors, directions, near, far, above = rows_where(
+                rays.valid,
+                multi_view.depth_maps,
+                multi_view.reference_colors,
+                rays.directions,
+                rays.near,
+                rays.far,
+                above,
             )
-            first, doubt = found[:, :2], found[:, 2:4]
+            initial, sigma = depth_maps[:, :2], depth_maps[:, 2:4]
             near, far, above = (x[:, None, None] for x in (near, far, above))
-            reach = (REACH * doubt).clamp(min=LEAST)
-            z = first[..., None] + reach[..., None] * share  # (R, 2, N)
+            half_range = (RANGE_SIGMAS * sigma).clamp(min=MIN_HALF_RANGE)
+            z = initial[..., None] + half_range[..., None] * places  # (R, 2, N)
             position = torch.stack(
                 [
-                    share.expand_as(z),
-                    (doubt[..., None] / 0.05).clamp(max=4).expand_as(z),
+                    places.expand_as(z),
+                    (sigma[..., None] / 0.05).clamp(max=4).expand_as(z),
                     ((z - near) / (far - near).clamp(min=1e-6)).clamp(-0.5, 1.5),
                     (far - near).expand_as(z),
                     (above + z * directions[:, 2, None, None]).clamp(-2, 2),
-                    (reach / doubt.clamp(min=1e-3)).clamp(max=8)[..., None].expand_as(z) / 4,
+                    (half_range / sigma.clamp(min=1e-3)).clamp(max=8)[..., None].expand_as(z) / 4,
                 ],
                 2,
-            )  # (R, 2, 6, N)
-            # before it has learned anything: as likely as the first look's mean and spread say
-            prior = -0.5 * (reach[..., None] * share / doubt[..., None].clamp(min=5e-3)).square()
-        # view by view: what all of them are told of all points at once is larger than the caches
+            )  # (R, 2, POSITION_FEATURES, N)
+            # before any training: a Gaussian of the initial depth and its sigma
+            prior = -0.5 * (half_range[..., None] * places / sigma[..., None].clamp(min=5e-3)).square()
+        # view by view: the features of all points in all views at once are larger than the caches
         counts = rays.valid.flatten(0, 1).flatten(1).sum(1).tolist()
-        of_rays = self.ray(features).unflatten(1, (2, self.width))
-        parts = (x.split(counts) for x in (directions, z, own, position, of_rays))
-        told = [
-            self._of_view(divmod(i, rays.valid.shape[1]), witnesses, rays, *part)
+        ray_features = self.ray(features).unflatten(1, (2, self.width))
+        parts = (x.split(counts) for x in (directions, z, colors, position, ray_features))
+        mlp = ray_mlp(self.position, self.along, self.view)
+        learned = [
+            _of_view(divmod(i, rays.valid.shape[1]), multi_view, rays, mlp, *part)
             for i, part in enumerate(zip(*parts, strict=True))
             if counts[i]
         ]
-        logits = (torch.cat(told) if told else depth.new_zeros(0, 2, self.positions)) + prior
-        mean, spread = mean_and_spread(logits, share)
-        return RefinedDepth(logits, reach, first + reach * mean, reach * spread)
+        logits = (torch.cat(learned) if learned else depth.new_zeros(0, 2, self.positions)) + prior
+        mean, sigma = soft_argmax(logits, places)
+        return RefinedDepth(logits, half_range, initial + half_range * mean, half_range * sigma)
 
-    def _of_view(
-        self,
-        at: tuple[int, int],
-        witnesses: MultiViewFeatures,
-        rays: Intervals,
-        directions: Tensor,
-        depths: Tensor,
-        own: Tensor,
-        position: Tensor,
-        of_rays: Tensor,
-    ) -> Tensor:
-        """What is learned of ``depths`` (P, 2, N) along the valid rays of view ``at`` (scene, view), (P, 2, N), from
-        what the others say of them, ``position`` (P, 2, 6, N), and what is made of the rays' features, (P, 2, width).
-        """
-        asked = *witnesses.asked_by(*at, rays.origins[at], directions), depths, own, LEAST
-        weighed = layers(self.view), position, of_rays, layer(self.position), layers(self.along)
-        return aggregate_views(*asked, *weighed).float()[:, :, 0]
+
+def _of_view(
+    at: tuple[int, int],
+    multi_view: MultiViewFeatures,
+    rays: Intervals,
+    mlp: RayMLP,
+    directions: Tensor,
+    depths: Tensor,
+    colors: Tensor,
+    position: Tensor,
+    ray_features: Tensor,
+) -> Tensor:
+    """Logits (P, 2, N) of the hypotheses ``depths`` (P, 2, N) along the P valid rays of view ``at`` (scene, view), less
+    the prior. ``position`` (P, 2, POSITION_FEATURES, N), ``ray_features`` (P, 2, width)."""
+    epipolar_rays, sources = multi_view.of_view(*at, rays.origins[at], directions)
+    return aggregate_views(epipolar_rays, sources, colors, depths, mlp, position, ray_features).float()[:, :, 0]

@@ -16,8 +16,13 @@ from mvgamba_ros.model.raygamba import RayGamba, RayGambaConfig
 
 SHIPPED = Path(__file__).parent / "weights" / "raygamba-s.safetensors"
 FORMAT = "mvgamba_ros raygamba 1"
-READABLE = (FORMAT, "mvgamba_ros arm 1")
-"""Formats that load: the second is the same network under its earlier name, tensors and config alike."""
+
+RENAMED: dict[str, tuple[dict[str, str], dict[str, str]]] = {
+    FORMAT: ({}, {}),
+    "mvgamba_ros arm 1": ({"second_head.": "cascade_head."}, {"second_look": "cascade_positions"}),
+}
+"""Formats that load -> what their names became: prefixes of tensors, and keys of the config. Loading renames these and
+nothing else, and is then as strict as for `FORMAT`, which alone is written."""
 
 
 def save_checkpoint(path: Path, network: RayGamba, recipe: dict[str, Any]) -> None:
@@ -35,15 +40,25 @@ def load_checkpoint(path: Path = SHIPPED) -> tuple[RayGamba, dict[str, Any]]:
             "or train one with `mvgamba train`",
         )
     tensors, header = read_weights(path)
-    if header.get("format") not in READABLE:
+    if header.get("format") not in RENAMED:
         raise ReconstructionError(
             ErrorCode.BAD_CHECKPOINT, f"checkpoint {path}: format {header.get('format')!r}, expected {FORMAT!r}"
         )
+    prefixes, keys = RENAMED[header["format"]]
+    tensors = {_renamed(name, prefixes): value for name, value in tensors.items()}
     values: dict[str, Any] = json.loads(header["config"])
-    values = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-    network = RayGamba(RayGambaConfig(**values))
+    values = {keys.get(k, k): tuple(v) if isinstance(v, list) else v for k, v in values.items()}
     try:
+        network = RayGamba(RayGambaConfig(**values))
         network.load_state_dict(tensors, strict=True)
-    except RuntimeError as error:
+    except (TypeError, RuntimeError) as error:
         raise ReconstructionError(ErrorCode.BAD_CHECKPOINT, f"checkpoint {path}: {error}") from error
     return network.eval(), json.loads(header["recipe"])
+
+
+def _renamed(name: str, prefixes: dict[str, str]) -> str:
+    """``name`` with a prefix that is a key of ``prefixes`` exchanged for its value."""
+    for old, new in prefixes.items():
+        if name.startswith(old):
+            return new + name.removeprefix(old)
+    return name

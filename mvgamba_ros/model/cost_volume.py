@@ -1,8 +1,10 @@
-"""What the silhouettes and colours of a few posed crops say about depth, before any learning.
+"""The plane-sweep cost volume of a few posed crops, bounded by their visual hull; nothing in it is learned.
 
-For each pixel ray: the near and far depth of the visual hull, and how well the colours of the other views agree at
-depths in between (a small plane sweep, Collins 1996, bounded by the hull). Both are inputs of the network and both
-are computed from the crops themselves, so training and inference see the same thing.
+For each pixel ray of a reference view: the near and far z-depth of the visual hull (`hull_intervals`), and the
+photometric cost of depth hypotheses in between (`plane_sweep_cost_volume`; Collins, "A Space-Sweep Approach to True
+Multi-Image Matching", CVPR 1996): each hypothesis is warped into the source views by projection onto its epipolar
+lines, and colours are compared there. Both are inputs of the network and computed from the crops themselves, so
+training and inference see the same.
 
 All in one unit cube [-1, 1]^3 per scene; z-depths in the cube's unit.
 """
@@ -16,11 +18,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mvgamba_ros.geometry.torch_rays import means, pixel_rays, rows_where
-from mvgamba_ros.kernels.ray_types import Sightlines
-from mvgamba_ros.kernels.sightlines import photometric_cost, silhouette_interval
+from mvgamba_ros.kernels.epipolar import photometric_cost, silhouette_interval
+from mvgamba_ros.kernels.ray_types import EpipolarRays
 from mvgamba_ros.rendering.crops import CropBatch, projector
 
 STEPS = 40
+"""Samples of each ray across the cube, for its hull interval."""
 FLOOR_SOFTNESS = 0.02
 """Width of the ramp from below the floor to above it, so that its crossing is interpolated like a silhouette's."""
 
@@ -39,9 +42,9 @@ class Intervals:
 
 
 def hull_intervals(batch: CropBatch, grid: int, whole_cube: bool = False) -> Intervals:
-    """March every object ray through the cube and keep where all silhouettes agree.
+    """The visual hull along every object ray: it is sampled through the cube, and kept where all silhouettes agree.
 
-    ``whole_cube``: rays that meet the hull get the cube's near and far instead, to show what the hull's are worth. The
+    ``whole_cube``: rays that meet the hull get the cube's near and far instead, for ablations. The
     crossing is interpolated between steps from the soft silhouettes, so it is finer than the step (5 % of the
     cube's side). A ray inside its own silhouette that no other view confirms is not valid.
     """
@@ -57,7 +60,7 @@ def hull_intervals(batch: CropBatch, grid: int, whole_cube: bool = False) -> Int
             slab = torch.stack([(-1 - origin) / d, (1 - origin) / d])
             begins = slab.amin(0).amax(-1).clamp(min=1e-3)
             ends = torch.maximum(slab.amax(0).amin(-1), begins)
-            rays = Sightlines(v, M[b], o[b], origin, d)
+            rays = EpipolarRays(v, M[b], o[b], origin, d)
             enters, leaves = silhouette_interval(rays, batch.alpha[b], floor, FLOOR_SOFTNESS, begins, ends, STEPS)
             if whole_cube:
                 hit = leaves > enters
@@ -67,10 +70,11 @@ def hull_intervals(batch: CropBatch, grid: int, whole_cube: bool = False) -> Int
 
 
 def plane_sweep_cost_volume(batch: CropBatch, rays: Intervals, bins: int) -> Tensor:
-    """How much the other views' colours differ from the ray's own at ``bins`` depths from near to far.
+    """Photometric cost of ``bins`` depth hypotheses from near to far, by ray of each reference view.
 
-    -> (B, V, 2 * bins, G, G): mean and least absolute difference over the other views, in [0, 1]; 1 where no other
-    view sees the point, 0 on rays off the object. The least one survives occlusion in all but one view.
+    -> (B, V, 2 * bins, G, G): mean and least absolute difference of the source views' colours from the reference
+    ray's, in [0, 1]; 1 where no source view shows the point, 0 on rays off the object. The least one survives
+    occlusion in all but one view.
     """
     B, V, G, _ = rays.near.shape
     cover = means(batch.alpha, G)[:, :, None]
@@ -80,12 +84,12 @@ def plane_sweep_cost_volume(batch: CropBatch, rays: Intervals, bins: int) -> Ten
     for b in range(B):
         for v in range(V):
             pick = rays.valid[b, v]
-            directions, near, far, own = rows_where(
+            directions, near, far, reference = rows_where(
                 pick, rays.directions[b, v], rays.near[b, v], rays.far[b, v], colors[b, v, ..., :3]
             )
-            lines = Sightlines(v, M[b], o[b], rays.origins[b, v], directions)
-            agreement = photometric_cost(lines, colors[b], near, far, own, bins)
-            out[b, v][pick] = agreement.flatten(1)
+            epipolar_rays = EpipolarRays(v, M[b], o[b], rays.origins[b, v], directions)
+            cost = photometric_cost(epipolar_rays, colors[b], near, far, reference, bins)
+            out[b, v][pick] = cost.flatten(1)
     return out.permute(0, 1, 4, 2, 3)
 
 

@@ -1,15 +1,31 @@
-"""The network we ship: MVGamba for a robot arm's views, small enough for a CPU.
+"""RayGamba, the network that the package ships: MVGamba with one pair of Gaussians per ray, small enough for a CPU.
 
 What it keeps of MVGamba (Yi et al., NeurIPS 2024): posed views with Pluecker rays become patch tokens, Mamba blocks
-run over one long sequence of all views' tokens, each token decodes to Gaussians, positions are expectations over bins,
+run over one long sequence of all views' tokens, each token decodes to Gaussians, positions are a soft-argmax over bins,
 rotations mix 32 canonical quaternions (RotNet). What it changes, and why:
 
 - Any number of views at any pose: nothing is tied to a view's index; scan orders are computed from the tokens kept.
 - Only patches that touch the object become tokens: half the sequence, and the background costs nothing.
-- Silhouettes and the hull's near and far depth are inputs, and the position bins lie on the pixel's ray between them.
-- Two Gaussians per ray, where it first meets the surface and where it leaves the object for good: together they bound
-  the shape, seen and unseen, in every view.
-- A second look at every ray, close around the first one's depths (`model.second_look`).
+- Silhouettes and the hull's near and far depth are inputs, and the depth bins lie on the pixel's ray between them.
+- Two Gaussians per ray, at its first hit on the surface and at its last exit: together they bound the shape, seen and
+  unseen, in every view.
+- A cascade head refines every depth on a cost volume close around it (`model.cascade_head`).
+
+Glossary: the letters in shapes, and what the papers call the same (Mamba: Gu and Dao, 2023; 3DGS: Kerbl et al., 2023):
+
+    B        scenes of a batch                                                     Mamba: B
+    V        views of a scene, 1 to 16                                             MVGamba: always 4
+    S        side of a crop in pixels, `RayGambaConfig.size`                       MVGamba: 448
+    T        tokens along a side of a crop, S / patch                              MVGamba: 32
+    L        tokens kept of a scene: the length of the sequence                    Mamba, MVGamba: L
+    width    channels of a token, of the residual stream                           Mamba: D
+    d_state  states of each channel in the selective scan                          Mamba: N
+    G        rays along a side of a crop, S / stride
+    R        valid rays of all scenes and views: those that meet the visual hull
+    N        depth hypotheses of a ray: ``bins`` of the depth head, ``cascade_positions`` of the cascade head
+    C        channels of whatever it stands with
+    means, quats, scales, opacities, colors   of two Gaussians a ray               3DGS: mu, q, s, alpha, c
+    K, T_cube_camera                          of a crop; its Pluecker rays are (o x d, d)
 """
 
 from __future__ import annotations
@@ -27,7 +43,7 @@ from mvgamba_ros.model.cascade_head import CascadeHead
 from mvgamba_ros.model.cost_volume import Intervals, hull_intervals, plane_sweep_cost_volume, view_ranks
 from mvgamba_ros.model.depth_head import DepthBinHead
 from mvgamba_ros.model.mamba import Block, RMSNorm, init_residual_scale
-from mvgamba_ros.model.ray_modules import mean_and_spread
+from mvgamba_ros.model.ray_modules import soft_argmax
 from mvgamba_ros.model.raygamba_output import RayGambaOutput, on_grid
 from mvgamba_ros.model.rotnet import RotNet
 from mvgamba_ros.rendering.crops import CropBatch
@@ -38,28 +54,35 @@ ORDERS = ("rows", "rows_reversed", "across", "across_reversed", "columns", "colu
 
 @dataclass(frozen=True)
 class RayGambaConfig:
-    """``size``: crop side in pixels; ``patch``: token side; ``stride``: pixels between Gaussians; ``bins``: positions
-    along a ray; ``orders``: the scan order of each block, so their number is the depth; ``second_look``: positions of
-    the second look along a ray, none where it is 0.
-
-    The rest take a choice back, to show what it is worth (docs/ablation.md): ``use_interval``, ``use_consistency``:
-    the hull's near and far depth, and the agreement of colours, as inputs; ``bins_in_hull``: bins lie between near and
-    far, else across the whole cube; ``rank_views``: the sequence begins with the tightest view, else as views came.
-    """
+    """What the network is built from; stored with its weights. The switches at the end take a choice back, to measure
+    what it brings (docs/ablation.md)."""
 
     size: int = 96
+    """Side of the input crops, pixels; a multiple of ``patch``. No weight depends on it."""
     patch: int = 8
+    """Side of a token, pixels; a multiple of ``2 * stride``."""
     stride: int = 2
+    """Pixels between neighbouring rays of the Gaussians' grid."""
     width: int = 192
+    """Channels of tokens and of the residual stream; by ablation."""
     d_state: int = 16
+    """States per channel of the selective scan: Mamba's default."""
     skip: int = 32
+    """Channels of the skip connection from stem to decoder."""
     bins: int = 16
+    """Depth bins of a ray, between the hull's near and far depth; by ablation."""
     orders: tuple[str, ...] = (*ORDERS[:4], *ORDERS[4:], *ORDERS[2:4])
-    second_look: int = 0
+    """Scan order of each block, of `ORDERS`; their number is the depth."""
+    cascade_positions: int = 0
+    """Depth hypotheses of the cascade head along a ray; 0 for none, the depth head's depths are then final."""
     use_interval: bool = True
+    """The hull's near and far depth as inputs."""
     use_consistency: bool = True
+    """The plane-sweep cost volume as an input."""
     bins_in_hull: bool = True
+    """Bins lie between the hull's near and far depth; else across the whole cube."""
     rank_views: bool = True
+    """The sequence begins with the view whose hull interval is tightest; else as the views came."""
 
     @property
     def grid(self) -> int:
@@ -71,7 +94,8 @@ class RayGambaConfig:
 
 
 class Stem(nn.Module):
-    """Crop to features at the Gaussians' grid and at the tokens' grid: three strided convolutions."""
+    """Three strided convolutions. Crops (B * V, C, S, S) and inputs of the rays (B * V, C', G, G) -> skip connection
+    (B * V, skip, G, G) and tokens (B * V, width, T, T)."""
 
     def __init__(self, config: RayGambaConfig, channels: int, grid_channels: int) -> None:
         super().__init__()
@@ -124,7 +148,7 @@ class RayGamba(nn.Module):
             nn.ReLU(inplace=True),
         )
         self.depth_head = DepthBinHead(3 * s, c.bins)
-        self.second_head = CascadeHead(3 * s, c.second_look) if c.second_look else None
+        self.cascade_head = CascadeHead(3 * s, c.cascade_positions) if c.cascade_positions else None
         self.rotation_head = nn.Linear(3 * s, 2 * 32)
         self.rotation = RotNet()
         self.attribute_head = nn.Linear(3 * s, 2 * (3 + 1 + 3))
@@ -133,17 +157,16 @@ class RayGamba(nn.Module):
             nn.init.zeros_(parameter)
 
     def forward(
-        self, batch: CropBatch, rays: Intervals | None = None, agreement: Tensor | None = None
+        self, batch: CropBatch, rays: Intervals | None = None, cost_volume: Tensor | None = None
     ) -> RayGambaOutput:
-        """``rays`` and ``agreement`` are `hull_intervals` and `plane_sweep_cost_volume` of ``batch`` at the grid, for
+        """``rays`` and ``cost_volume`` are `hull_intervals` and `plane_sweep_cost_volume` of ``batch`` at the grid, for
         callers that have them: nothing in them is learned.
 
-        Products run in bfloat16 inside `torch.autocast`; geometry, the residual stream and all that is answered stay
-        float32.
+        Products run in bfloat16 inside `torch.autocast`; geometry, the residual stream and all outputs stay float32.
         """
         with torch.autocast(batch.rgb.device.type, enabled=False):
             rays = hull_intervals(batch, self.grid, not self.config.bins_in_hull) if rays is None else rays
-            at_grid = self._grid_inputs(batch, rays, agreement)
+            at_grid = self._grid_inputs(batch, rays, cost_volume)
             crops = self._crop_inputs(batch, rays)
         B, V = batch.alpha.shape[:2]
         skip, tokens = self.stem(crops, at_grid)
@@ -151,7 +174,7 @@ class RayGamba(nn.Module):
         keep = F.max_pool2d(rays.valid.float(), self.config.patch // self.config.stride).flatten(1) > 0
         ranks = view_ranks(rays) if self.config.rank_views else torch.arange(V, device=x.device).expand(B, V)
         x = self._scan(x, keep, ranks)
-        # from here on row by row, of the valid rays alone
+        # from here on the valid rays alone, a row each
         picked = rays.valid.flatten().nonzero()[:, 0]
         from_grid = _rows(at_grid).index_select(0, picked)
         dense = self._at_rays(self.to_grid(self.norm(x)), picked)
@@ -159,8 +182,8 @@ class RayGamba(nn.Module):
         return self._decode(features, from_grid[:, 4:].unflatten(1, (2, -1)), picked, batch, rays)
 
     def _at_rays(self, dense: Tensor, picked: Tensor) -> Tensor:
-        """What the tokens say to each of their rays, ``dense`` (B, N, skip * up * up), to the ``picked`` ones (R,):
-        `F.pixel_shuffle` and a choice of pixels, in one."""
+        """Features of the rays ``picked`` (R,) from those of their tokens, ``dense`` (B, V * T * T, skip * up * up):
+        `F.pixel_shuffle` and a choice of pixels, in one. -> (R, skip)"""
         G, T, up = self.grid, self.tokens, self.config.patch // self.config.stride
         view, y, x = picked // (G * G), picked // G % G, picked % G
         token, inner = (view * T + y // up) * T + x // up, y % up * up + x % up
@@ -168,18 +191,19 @@ class RayGamba(nn.Module):
         return rows.index_select(0, token * up * up + inner)
 
     def _crop_inputs(self, batch: CropBatch, rays: Intervals) -> Tensor:
-        """RGB, silhouette and Pluecker rays (o x d, d) at full crop resolution."""
+        """(B * V, 10, S, S): RGB, silhouette and Pluecker rays (o x d, d) at full crop resolution."""
         d = F.normalize(rays.directions, dim=-1).flatten(0, 1).flatten(1, 2).transpose(1, 2)  # (B * V, 3, G * G)
         x, y, z = rays.origins.flatten(0, 1).unbind(1)
         zero, one = torch.zeros_like(x), torch.ones_like(x)
-        cross = [zero, -z, y, z, zero, -x, -y, x, zero]  # what o x d is as a matrix; below it the identity
+        cross = [zero, -z, y, z, zero, -x, -y, x, zero]  # the matrix of o x d; below it the identity
         same = [one, zero, zero, zero, one, zero, zero, zero, one]
         plucker = (torch.stack([*cross, *same], 1).view(-1, 6, 3) @ d).unflatten(2, (self.grid, self.grid))
         plucker = F.interpolate(plucker, scale_factor=self.config.stride, mode="bilinear", align_corners=False)
         return _stacked([batch.rgb.flatten(0, 1), batch.alpha.flatten(0, 1)[:, None], plucker])
 
-    def _grid_inputs(self, batch: CropBatch, rays: Intervals, agreement: Tensor | None) -> Tensor:
-        """Hull interval relative to the cube's centre, its width, the ray's validity, and colour agreement."""
+    def _grid_inputs(self, batch: CropBatch, rays: Intervals, cost_volume: Tensor | None) -> Tensor:
+        """(B * V, 4 + 2 * bins, G, G): hull interval relative to the cube's centre, its width, the ray's validity, and
+        the cost volume."""
         c = self.config
         centre = rays.origins.norm(dim=-1)[..., None, None]
         valid = rays.valid.float()
@@ -189,10 +213,10 @@ class RayGamba(nn.Module):
         else:
             interval = rays.near.new_zeros(B, V, 3, G, G)
         if not c.use_consistency:
-            agreement = rays.near.new_zeros(B, V, 2 * c.bins, G, G)
-        elif agreement is None:
-            agreement = plane_sweep_cost_volume(batch, rays, c.bins)
-        return _stacked([x.flatten(0, 1) for x in (interval, valid[:, :, None], agreement)])
+            cost_volume = rays.near.new_zeros(B, V, 2 * c.bins, G, G)
+        elif cost_volume is None:
+            cost_volume = plane_sweep_cost_volume(batch, rays, c.bins)
+        return _stacked([x.flatten(0, 1) for x in (interval, valid[:, :, None], cost_volume)])
 
     def _scan(self, x: Tensor, keep: Tensor, ranks: Tensor) -> Tensor:
         """Run the blocks over the kept tokens of (B, V * T * T, width), each in its own order."""
@@ -227,9 +251,9 @@ class RayGamba(nn.Module):
         return torch.where(keep.gather(1, kept), key, views * T * T).argsort(1)
 
     def _decode(
-        self, features: Tensor, agreement: Tensor, picked: Tensor, batch: CropBatch, rays: Intervals
+        self, features: Tensor, cost: Tensor, picked: Tensor, batch: CropBatch, rays: Intervals
     ) -> RayGambaOutput:
-        """``features`` (R, C) and ``agreement`` (R, 2, bins) of the rays ``picked`` (R,) of all (B * V * G * G)."""
+        """``features`` (R, C) and photometric ``cost`` (R, 2, bins) of rays ``picked`` (R,) of all (B * V * G * G)."""
         c = self.config
         view = picked // self.grid**2
 
@@ -244,40 +268,40 @@ class RayGamba(nn.Module):
         z = (near + interval * share)[:, None]
         points = of_view(rays.origins)[..., None] + z * of_ray(rays.directions)[..., None]  # (R, 3, bins)
         above = points[:, 2:] - of_view(batch.floor[:, None].expand(rays.near.shape[:2]))[:, None, None]
-        at_bins = [agreement, points, interval[..., None].expand(-1, -1, c.bins), above.clamp(-2, 2)]
+        at_bins = [cost, points, interval[..., None].expand(-1, -1, c.bins), above.clamp(-2, 2)]
         logits = self.depth_head(features, torch.cat(at_bins, 1)).float()
-        mean, spread = mean_and_spread(logits, share)
-        depth, spread = near + interval * mean, interval * spread
+        mean, sigma = soft_argmax(logits, share)
+        depth, sigma = near + interval * mean, interval * sigma
 
-        def spread_out(x: Tensor) -> Tensor:
+        def at_grid(x: Tensor) -> Tensor:
             return on_grid(x, picked, rays)
 
-        first_depth = spread_out(depth)
-        closer = None
-        if self.second_head is not None:
-            closer = self.second_head(features, batch, rays, first_depth, spread_out(spread))
-            depth, spread = closer.depth, closer.spread
+        initial_depth = at_grid(depth)
+        refined = None
+        if self.cascade_head is not None:
+            refined = self.cascade_head(features, batch, rays, initial_depth, at_grid(sigma))
+            depth, sigma = refined.depth, refined.sigma
         attributes = self.attribute_head(features).float().unflatten(-1, (2, 7))
         # a Gaussian's natural size is its share of the image: the grid's pitch at its depth
         focal = of_view(batch.K[..., 0, 0])[:, None]
         scales = 0.7 * (depth * c.stride / focal)[..., None] * torch.exp(attributes[..., :3].clamp(-2, 1.5))
-        own = _rows(means(batch.rgb.flatten(0, 1), c.grid)).index_select(0, picked)
-        colors = (own[:, None] + attributes[..., 4:7].tanh()).clamp(0, 1)
+        pixels = _rows(means(batch.rgb.flatten(0, 1), c.grid)).index_select(0, picked)
+        colors = (pixels[:, None] + attributes[..., 4:7].tanh()).clamp(0, 1)
         turns = self.rotation_head(features).float().unflatten(-1, (2, 32))
         with torch.autocast(turns.device.type, enabled=False):
             quats = self.rotation(turns)
 
         return RayGambaOutput(
             rays=rays,
-            depth_logits=spread_out(logits),
-            first_depth=first_depth,
-            depth=spread_out(depth),
-            spread=spread_out(spread),
-            scales=spread_out(scales),
-            quats=spread_out(quats),
-            opacities=spread_out(torch.sigmoid(attributes[..., 3] + 2.0)),
-            colors=spread_out(colors),
+            depth_logits=at_grid(logits),
+            initial_depth=initial_depth,
+            depth=at_grid(depth),
+            sigma=at_grid(sigma),
+            scales=at_grid(scales),
+            quats=at_grid(quats),
+            opacities=at_grid(torch.sigmoid(attributes[..., 3] + 2.0)),
+            colors=at_grid(colors),
             K=batch.K,
-            second_logits=None if closer is None else spread_out(closer.logits),
-            second_reach=None if closer is None else spread_out(closer.reach),
+            cascade_logits=None if refined is None else at_grid(refined.logits),
+            cascade_half_range=None if refined is None else at_grid(refined.half_range),
         )

@@ -1,4 +1,4 @@
-"""What the shipped network answers."""
+"""The output of the RayGamba network: depths with their uncertainty, and Gaussians."""
 
 from __future__ import annotations
 
@@ -11,36 +11,36 @@ from mvgamba_ros.model.cost_volume import Intervals
 from mvgamba_ros.types import Gaussians
 
 GAPPED_VIEWS = 4
-"""So many views leave gaps between their Gaussians; chosen by held-out pictures of 2, 4 and 8."""
+"""Up to so many views leave gaps between their Gaussians; chosen by held-out pictures of 2, 4 and 8."""
 
 
 @dataclass(frozen=True)
 class RayGambaOutput:
     """Per ray of the grid, (B, V, G, G, ...) in the unit cube; meaningful where ``rays.valid``.
 
-    ``depth`` (..., 2): z-depth of the front and of the last surface; ``spread`` (..., 2): its distribution's standard
-    deviation, which says how sure the network is. ``depth_logits`` (..., 2, bins) over positions from near to far, and
-    ``first_depth`` (..., 2) by them: the first look. ``second_logits`` (..., 2, N), ``second_reach`` (..., 2): of the
-    second, as in `RefinedDepth`; None where there is none. ``scales`` (..., 2, 3); ``quats`` (..., 2, 4) wxyz;
+    ``depth`` (..., 2): z-depth of the first hit and of the last exit; ``sigma`` (..., 2): its distribution's standard
+    deviation. ``depth_logits`` (..., 2, bins) of the depth head, over positions from near to far, and their soft-argmax
+    ``initial_depth`` (..., 2). ``cascade_logits`` (..., 2, N), ``cascade_half_range`` (..., 2): of the cascade head, as
+    in `RefinedDepth`; None without one. ``scales`` (..., 2, 3); ``quats`` (..., 2, 4) wxyz;
     ``opacities`` (..., 2); ``colors`` (..., 2, 3).
     ``K`` (B, V, 3, 3) of the crops.
     """
 
     rays: Intervals
     depth_logits: Tensor
-    first_depth: Tensor
+    initial_depth: Tensor
     depth: Tensor
-    spread: Tensor
+    sigma: Tensor
     scales: Tensor
     quats: Tensor
     opacities: Tensor
     colors: Tensor
     K: Tensor
-    second_logits: Tensor | None
-    second_reach: Tensor | None
+    cascade_logits: Tensor | None
+    cascade_half_range: Tensor | None
 
     def errors(self, truth: Tensor) -> Tensor:
-        """How far each Gaussian lies from z-depth ``truth`` on its ray, both (B, V, G, G, 2)."""
+        """Absolute error of ``depth`` against z-depth ``truth``, both (B, V, G, G, 2)."""
         return (self.depth - truth).abs()
 
     def gaussians(self, scene: int = 0, blurred: bool = False) -> Gaussians:

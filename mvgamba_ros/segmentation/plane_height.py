@@ -9,7 +9,7 @@ import numpy as np
 
 from mvgamba_ros.config.support_plane_config import PlaneHeightConfig, PlaneMatchingConfig
 from mvgamba_ros.geometry.camera import projection
-from mvgamba_ros.kernels.plane import plane_agreement
+from mvgamba_ros.kernels.homography import plane_sweep
 from mvgamba_ros.parallel import each
 from mvgamba_ros.segmentation.plane_matching import weighted_lab
 from mvgamba_ros.segmentation.windows import Window, distance_from_middle
@@ -86,7 +86,7 @@ def _finest(planes: _PlaneGrid, height: float, share: float, step: float, finest
 
 @dataclass(frozen=True)
 class _PlaneGrid:
-    """A grid of N points on the plane z = 0 in V windows, as `kernels.plane.plane_agreement` takes it: ``pictures``,
+    """A grid of N points on the plane z = 0 in V windows, as `kernels.homography.plane_sweep` takes it: ``pictures``,
     ``flat`` (V, 3, N) and ``up`` (V, 3)."""
 
     pictures: list[F32]
@@ -118,7 +118,7 @@ class _PlaneGrid:
 
     def shares(self, heights: F64) -> tuple[F64, F64]:
         """Share of points on whose colours views agree, and number compared, (H,) both, at each of ``heights`` (H,)."""
-        alike, compared = plane_agreement(
+        alike, compared = plane_sweep(
             self.pictures, self.flat, self.up, heights, self.config.tolerance, self.config.min_pair_points
         )
         return alike / np.maximum(compared, 1.0), compared

@@ -17,7 +17,7 @@ from scipy.ndimage import uniform_filter
 from mvgamba_ros.config.cues_config import ColorConfig
 from mvgamba_ros.config.support_plane_config import PlaneMatchingConfig
 from mvgamba_ros.geometry.camera import projection
-from mvgamba_ros.kernels.plane import matches, medians, sample, through_plane
+from mvgamba_ros.kernels.homography import match_colors, medians, sample, warp_by_homography
 from mvgamba_ros.parallel import each
 from mvgamba_ros.segmentation.color_model import cells, shape
 from mvgamba_ros.segmentation.windows import Window
@@ -88,7 +88,9 @@ def compare(
         pairs = []
         for j in others:
             # the homography induced by the plane
-            columns, rows, seen, shown = through_plane(window.shape, to_plane[2], from_plane[j] @ to_plane, ranges[j])
+            columns, rows, seen, shown = warp_by_homography(
+                window.shape, to_plane[2], from_plane[j] @ to_plane, ranges[j]
+            )
             lower, upper = shown[:3], shown[3:6]
             background = seen & ~window.allowed & (shown[6] < 0.5)
             # the two cameras may expose differently: match the medians of the background that both show
@@ -100,7 +102,7 @@ def compare(
                 gain = medians(mine - 0.5 * (least + most))
             lower, upper = lower + gain[:, None], upper + gain[:, None]
             by_color = _color_rate(cells(labs[j] + gain[:, 0], color), color)[colors]
-            match, chance = matches(lab, lower, upper, config.tolerance, offsets, by_color)
+            match, chance = match_colors(lab, lower, upper, config.tolerance, offsets, by_color)
             match &= seen
             matching = match[background]
             rate = float(np.clip(matching.mean(), *config.match_rate)) if len(matching) >= config.min_pixels else None

@@ -1,8 +1,8 @@
-"""What the network is asked for: true depths along its rays, and true pictures from elsewhere.
+"""Losses: true depths along the rays, and true pictures of novel views.
 
 The published losses are colour, silhouette, LPIPS and an opacity regulariser on rendered novel views (MVGamba,
 section 3.4).
-A small budget needs the depth terms as well: the mesh is known, so every ray's answer is.
+A small budget needs the depth terms as well: the mesh is known, so every ray's depths are.
 """
 
 from __future__ import annotations
@@ -23,42 +23,56 @@ from mvgamba_ros.types import Gaussians
 
 @dataclass(frozen=True)
 class LossWeights:
+    """Factor of each term; `depth_losses` and `render_losses` define them. MVGamba's where it has the term, the others
+    by short runs on held-out objects."""
+
     bins: float = 0.5
+    """Cross-entropy of the depth head's bins."""
     front: float = 5.0
+    """Absolute error of the first hit's depth, cube units."""
     back: float = 5.0
+    """The same of the last exit."""
     color: float = 1.0
+    """Squared error of rendered colours, as published."""
     mask: float = 1.0
+    """Squared error of rendered silhouettes, as published."""
     perceptual: float = 0.6
+    """LPIPS or 1 - SSIM of rendered pictures, as published."""
     rendered_depth: float = 1.0
+    """Absolute error of rendered depth, cube units."""
     opacity: float = 0.01
-    first: float = 5.0
-    second: float = 0.5
+    """Mean of o (1 - o) over opacities o."""
+    initial_depth: float = 5.0
+    """Absolute error of the depth head's depths, where a cascade head refines them."""
+    cascade: float = 0.5
+    """Cross-entropy of the cascade head's hypotheses."""
 
 
-SECOND_AT_STAKE = 3.0
-"""The second look's choice, too, weighs by what is at stake: its reach, fully from a third of the cube's unit on."""
+CASCADE_RANGE_WEIGHT = 3.0
+"""Cross-entropy of the cascade head counts in proportion to its half range times this, at most fully: a narrow range
+leaves little to decide."""
 
 
 def depth_losses(output: RayGambaOutput, sample: Sample) -> dict[str, Tensor]:
-    """``bins``: cross-entropy of the first look's bins; ``front``, ``back``: absolute error of the depths in cube
-    units. Where there is a second look, also ``first``, the absolute error of the first look's depths, and ``second``,
-    cross-entropy of the second's positions, over rays whose truth lies among them. Over rays whose truth is known."""
+    """``bins``: cross-entropy of the depth head's bins; ``front``, ``back``: absolute error of the depths in cube
+    units. With a cascade head also ``initial_depth``, the absolute error of the depth head's depths, and ``cascade``,
+    cross-entropy of the cascade's hypotheses, over rays whose truth lies within them. Over rays of known truth."""
     rays = output.rays
     truth = torch.stack([sample.front, sample.back], -1)
     known = rays.valid[..., None] & torch.isfinite(truth)
     truth = truth.nan_to_num(0)
     interval = (rays.far - rays.near)[..., None].clamp(min=1e-6)
-    # a thin interval leaves nothing to decide: weigh the choice by what is at stake
+    # a thin interval leaves nothing to decide: weigh the choice by the interval
     entropy, _ = _two_hot(output.depth_logits, (truth - rays.near[..., None]) / interval)
     losses = {"bins": _mean(entropy, known * interval.clamp(max=1))}
     error = output.errors(truth)
     losses |= {"front": _mean(error[..., 0], known[..., 0]), "back": _mean(error[..., 1], known[..., 1])}
-    if output.second_logits is not None and output.second_reach is not None:
-        losses["first"] = _mean((output.first_depth - truth).abs(), known)
-        reach = output.second_reach.clamp(min=1e-6)
-        low = output.first_depth.detach() - reach
-        entropy, within = _two_hot(output.second_logits, (truth - low) / (2 * reach))
-        losses["second"] = _mean(entropy, (known & within) * (SECOND_AT_STAKE * reach).clamp(max=1))
+    if output.cascade_logits is not None and output.cascade_half_range is not None:
+        losses["initial_depth"] = _mean((output.initial_depth - truth).abs(), known)
+        half_range = output.cascade_half_range.clamp(min=1e-6)
+        low = output.initial_depth.detach() - half_range
+        entropy, within = _two_hot(output.cascade_logits, (truth - low) / (2 * half_range))
+        losses["cascade"] = _mean(entropy, (known & within) * (CASCADE_RANGE_WEIGHT * half_range).clamp(max=1))
     return losses
 
 
@@ -81,8 +95,8 @@ def _mean(value: Tensor, weight: Tensor) -> Tensor:
 
 def render_losses(output: RayGambaOutput, sample: Sample, perceptual: str) -> dict[str, Tensor]:
     """Render every scene into its target views on white: squared error of ``color`` and ``mask``, `perceptual_loss`,
-    absolute error of ``rendered_depth`` where both are solid, and ``opacity``, the mean of o (1 - o), which asks for a
-    decision."""
+    absolute error of ``rendered_depth`` where both are solid, and ``opacity``, the mean of o (1 - o), which
+    pushes them to 0 or 1."""
     pictures, color, mask, depth, opacity = [], [], [], [], []
     for b in range(len(sample.half)):
         g = output.gaussians(b)

@@ -33,7 +33,7 @@ class TrainConfig:
     the rate rises over the first ``warmup`` of them and falls over the last ``cooldown`` share. In between nothing
     depends on ``samples``, so it may be changed while a run is not yet cooling down. ``start``: a checkpoint's file,
     whose weights the run begins with, in a network as deep or deeper (`training.start`). ``train_only``: the network's
-    parts that learn ("decoder", "second_head", ...); all of them when empty. ``optimizer``: "adamw" or "muon"
+    parts that learn ("decoder", "cascade_head", ...); all of them when empty. ``optimizer``: "adamw" or "muon"
     (`training.optimizers`). ``perceptual``: the loss of that name is "lpips" or "ssim", or the first where its
     weights are on the machine and else the second, "auto"; a run keeps the one it began with. ``precision``: "no",
     or "bf16" for products in bfloat16, worth it where the processor or the GPU has them.

@@ -18,7 +18,7 @@ def warm_start(network: RayGamba, file: Path) -> dict[str, Any]:
 
     Blocks beyond the checkpoint's begin as copies of its last block of the same scan order whose output is zero: at
     first they add nothing, and what they add is learned from blocks that already look at the right things (as in Wu
-    et al., "LLaMA Pro: Progressive LLaMA with Block Expansion", 2024). A second look that the checkpoint has not begins
+    et al., "LLaMA Pro: Progressive LLaMA with Block Expansion", 2024). A cascade head that the checkpoint lacks begins
     as one that changes nothing. Raises BAD_CHECKPOINT where the two networks differ in more than these and the size of
     their crops.
     """
@@ -35,8 +35,8 @@ def warm_start(network: RayGamba, file: Path) -> dict[str, Any]:
         twin = len(have) - 1 - have[::-1].index(want[i])
         for name, value in trained.blocks[twin].state_dict().items():
             state[f"blocks.{i}.{name}"] = torch.zeros_like(value) if name == "mixer.out_proj.weight" else value
-    if trained.second_head is None and network.second_head is not None:
-        state |= {f"second_head.{name}": value for name, value in network.second_head.state_dict().items()}
+    if trained.cascade_head is None and network.cascade_head is not None:
+        state |= {f"cascade_head.{name}": value for name, value in network.cascade_head.state_dict().items()}
     try:
         network.load_state_dict(state)
     except RuntimeError as error:

@@ -1,4 +1,4 @@
-// Mean and maximum over views, joined with what else is known of a point: one pass over what was told instead of four.
+// Mean and maximum of features over views, joined with a position's own features: one pass instead of four.
 // Forward only, float32 or bfloat16; ../pool.py says what it computes.
 #include "abi.h"
 #include "vecmath.h"
@@ -25,26 +25,26 @@ MVGAMBA_INLINE void store_some(Half* p, Vec v, int lanes) {
 }
 
 template <class T>
-void pool(int64_t views, int64_t points, int64_t channels, int64_t others, int64_t threads, const T* told,
-          const float* beside, T* out) {
+void pool(int64_t views, int64_t points, int64_t channels, int64_t others, int64_t threads, const T* view_features,
+          const float* position_features, T* out) {
     const int64_t width = 2 * channels + others;
     const float views_f = static_cast<float>(views);
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (int64_t point = 0; point < points; point++) {
         T* to = out + point * width;
         each_vector(channels, [&](int64_t c, int lanes) {
-            const T* from = told + point * channels + c;
-            Vec sum = load_some(from, lanes), most = sum;
+            const T* from = view_features + point * channels + c;
+            Vec sum = load_some(from, lanes), maximum = sum;
             for (int64_t view = 1; view < views; view++) {
                 const Vec x = load_some(from + view * points * channels, lanes);
                 sum += x;
-                most = vmax(x, most);
+                maximum = vmax(x, maximum);
             }
             store_some(to + c, sum / views_f, lanes);
-            store_some(to + channels + c, most, lanes);
+            store_some(to + channels + c, maximum, lanes);
         });
         each_vector(others, [&](int64_t k, int lanes) {
-            store_some(to + 2 * channels + k, load_some(beside + point * others + k, lanes), lanes);
+            store_some(to + 2 * channels + k, load_some(position_features + point * others + k, lanes), lanes);
         });
     }
 }
@@ -54,15 +54,15 @@ void pool(int64_t views, int64_t points, int64_t channels, int64_t others, int64
 
 using namespace mvgamba;
 
-// told (views, points, channels), beside (points, others) -> out (points, 2 * channels + others), out's and told's
-// elements bfloat16 where `half`. At least one view.
+// view_features (views, points, channels), position_features (points, others) -> out (points, 2 * channels + others);
+// elements of out and of view_features bfloat16 where `half`. At least one view.
 MVGAMBA_EXPORT void mvgamba_pool_views(int64_t views, int64_t points, int64_t channels, int64_t others,
-                                       int64_t threads, int64_t half, const void* told, const float* beside,
-                                       void* out) {
+                                       int64_t threads, int64_t half, const void* view_features,
+                                       const float* position_features, void* out) {
     if (half)
-        pool(views, points, channels, others, threads, static_cast<const Half*>(told), beside,
-             static_cast<Half*>(out));
+        pool(views, points, channels, others, threads, static_cast<const Half*>(view_features),
+             position_features, static_cast<Half*>(out));
     else
-        pool(views, points, channels, others, threads, static_cast<const float*>(told), beside,
-             static_cast<float*>(out));
+        pool(views, points, channels, others, threads, static_cast<const float*>(view_features),
+             position_features, static_cast<float*>(out));
 }

@@ -1,12 +1,12 @@
 // Small networks along rays: dense layers and convolutions over the positions of a ray, a few channels wide, all of a
 // ray's layers while its numbers are in the first cache. Forward only, float32; ../ray_layers.py says what they compute.
 //
-// Lanes lie along a ray, so a convolution reads its neighbours by loads that are shifted by a lane, and what other views
-// say of a ray's points goes from their look-ups into the layers as it is. Threads share out the rays.
+// Lanes lie along a ray, so a convolution reads its neighbours by loads that are shifted by a lane, and the features
+// sampled in the source views go into the layers as they are. Threads share out the rays.
 #include <algorithm>
 #include <vector>
 #include "abi.h"
-#include "sightlines.h"
+#include "epipolar.h"
 
 namespace mvgamba {
 
@@ -66,17 +66,17 @@ int64_t widest(const Layer* layers, int64_t count) {
     return most;
 }
 
-// Layers with a ReLU between one and the next; to the first one's outputs is added what is known of the whole ray. One
-// for each thread.
+// Layers with a ReLU between one and the next; the ray's own features are added to the first one's outputs. One for each
+// thread.
 class Along {
   public:
     Along(const Layer* layers, int64_t count, int64_t positions)
         : layers_(layers), count_(count), positions_(positions), base_(layers[0].outputs),
           in_(widest(layers, count), positions), out_(widest(layers, count), positions) {}
     Channels& inputs() { return in_; }
-    // inputs(), which is lost, and of_ray (outputs of the first) -> (outputs of the last, positions)
-    void run(const float* of_ray, float* to) {
-        for (size_t k = 0; k < base_.size(); k++) base_[k] = layers_[0].bias[k] + of_ray[k];
+    // inputs(), which is lost, and ray_features (outputs of the first) -> (outputs of the last, positions)
+    void run(const float* ray_features, float* to) {
+        for (size_t k = 0; k < base_.size(); k++) base_[k] = layers_[0].bias[k] + ray_features[k];
         for (int64_t i = 0; i < count_; i++) {
             apply(layers_[i], i ? layers_[i].bias : base_.data(), in_, out_, positions_, i + 1 < count_);
             std::swap(in_, out_);
@@ -97,9 +97,11 @@ class Along {
 
 using namespace mvgamba;
 
-// x (rays, inputs, positions), of_rays (rays, outputs of the first layer) -> out (rays, outputs of the last, positions)
+// position_features (rays, inputs, positions), ray_features (rays, outputs of the first layer) -> out (rays, outputs of
+// the last, positions)
 MVGAMBA_EXPORT void mvgamba_along_rays(const Layer* layers, int64_t count, int64_t rays, int64_t positions,
-                                       int64_t threads, const float* x, const float* of_rays, float* out) {
+                                       int64_t threads, const float* position_features, const float* ray_features,
+                                       float* out) {
     const int64_t inputs = layers[0].inputs, outputs = layers[count - 1].outputs;
 #pragma omp parallel num_threads(threads)
     {
@@ -107,64 +109,67 @@ MVGAMBA_EXPORT void mvgamba_along_rays(const Layer* layers, int64_t count, int64
 #pragma omp for schedule(static)
         for (int64_t ray = 0; ray < rays; ray++) {
             for (int64_t i = 0; i < inputs; i++)
-                std::copy_n(x + (ray * inputs + i) * positions, positions, along.inputs()[i]);
-            along.run(of_rays + ray * layers[0].outputs, out + ray * outputs * positions);
+                std::copy_n(position_features + (ray * inputs + i) * positions, positions, along.inputs()[i]);
+            along.run(ray_features + ray * layers[0].outputs, out + ray * outputs * positions);
         }
     }
 }
 
-// `rays`, pictures, found, grid, depths (rays, rows, positions), own and least_doubt as of mvgamba_sample_source_views, of `rows`
-// rows of positions for each ray. view_layers: `view_count` without taps, over what a view says. beside (rays, rows,
-// others, positions). layers, of_rays (rays, rows, ...) and out as above, for each row.
-MVGAMBA_EXPORT void mvgamba_aggregate_views(const Rays* rays, const float* pictures, const float* found, int64_t grid,
-                                        int64_t rows, const float* depths, const float* own, float least_doubt,
-                                        const Layer* view_layers, int64_t view_count, int64_t others,
-                                        const float* beside, const Layer* layers, int64_t count, const float* of_rays,
-                                        float* out) {
+// `rays`, pictures, depth_maps, grid, reference_colors and min_sigma as of mvgamba_sample_source_views; depths (rays,
+// rows, positions), `rows` rows of hypotheses for each ray. view_layers: `view_count` without taps, over a view's
+// features. position_features (rays, rows, others, positions). layers, ray_features (rays, rows, ...) and out as above,
+// for each row.
+MVGAMBA_EXPORT void mvgamba_aggregate_views(const Rays* rays, const float* pictures, const float* depth_maps,
+                                            int64_t grid, int64_t rows, const float* depths,
+                                            const float* reference_colors, float min_sigma, const Layer* view_layers,
+                                            int64_t view_count, int64_t others, const float* position_features,
+                                            const Layer* layers, int64_t count, const float* ray_features,
+                                            float* out) {
     const Rays& s = *rays;
-    const int64_t told_of = view_layers[view_count - 1].outputs, outputs = layers[count - 1].outputs;
-    const int64_t asked = std::max<int64_t>(s.views - 1, 1);  // where there is no other view, one that says nothing
+    const SourceViews sources{pictures, depth_maps, s.size, grid, min_sigma};
+    const int64_t channels = view_layers[view_count - 1].outputs, outputs = layers[count - 1].outputs;
+    const int64_t source_count = std::max<int64_t>(s.views - 1, 1);  // without a source view, one whose features are 0
 #pragma omp parallel num_threads(s.threads)
     {
         Along along(layers, count, s.positions);
-        Channels said(std::max<int64_t>(widest(view_layers, view_count), NUM_VIEW_FEATURES), s.positions), told = said;
+        Channels in(std::max<int64_t>(widest(view_layers, view_count), NUM_VIEW_FEATURES), s.positions), to = in;
 #pragma omp for schedule(static)
         for (int64_t row = 0; row < s.rays * rows; row++) {
             const int64_t ray = row / rows;
             Channels& joined = along.inputs();
-            for (int64_t other = 0; other < asked; other++) {
-                const int64_t view = other + (other >= s.view);
+            for (int64_t source = 0; source < source_count; source++) {
+                const int64_t view = source + (source >= s.view);
                 if (s.views == 1)
-                    for (int k = 0; k < NUM_VIEW_FEATURES; k++) std::fill_n(said[k], s.positions, 0.0f);
+                    for (int k = 0; k < NUM_VIEW_FEATURES; k++) std::fill_n(in[k], s.positions, 0.0f);
                 else {
-                    const Line line(s, view, ray);
+                    const EpipolarLine line(s, view, ray);
                     each_vector(s.positions, [&](int64_t n, int lanes) {
-                        Vec tells[NUM_VIEW_FEATURES];
-                        tell(line, load_some(depths + row * s.positions + n, lanes),
-                             pictures + view * s.size * s.size * 5, s.size, found + view * grid * grid * 5, grid,
-                             own + ray * 4, least_doubt, tells);
-                        for (int k = 0; k < NUM_VIEW_FEATURES; k++) store_some(said[k] + n, tells[k], lanes);
+                        Vec features[NUM_VIEW_FEATURES];
+                        view_features(line, load_some(depths + row * s.positions + n, lanes), sources, view,
+                                      reference_colors + ray * 4, features);
+                        for (int k = 0; k < NUM_VIEW_FEATURES; k++) store_some(in[k] + n, features[k], lanes);
                     });
                 }
                 for (int64_t i = 0; i < view_count; i++) {
-                    apply(view_layers[i], view_layers[i].bias, said, told, s.positions, true);
-                    std::swap(said, told);
+                    apply(view_layers[i], view_layers[i].bias, in, to, s.positions, true);
+                    std::swap(in, to);
                 }
-                for (int64_t k = 0; k < told_of; k++)
+                for (int64_t k = 0; k < channels; k++)
                     each_vector(s.positions, [&](int64_t n, int lanes) {
-                        const Vec x = load(said[k] + n);
-                        float *mean = joined[k] + n, *most = joined[told_of + k] + n;
-                        store_some(mean, (other ? load(mean) : Vec{}) + x, lanes);
-                        store_some(most, other ? vmax(load(most), x) : x, lanes);
+                        const Vec x = load(in[k] + n);
+                        float *mean = joined[k] + n, *maximum = joined[channels + k] + n;
+                        store_some(mean, (source ? load(mean) : Vec{}) + x, lanes);
+                        store_some(maximum, source ? vmax(load(maximum), x) : x, lanes);
                     });
             }
-            for (int64_t k = 0; k < told_of; k++)
+            for (int64_t k = 0; k < channels; k++)
                 each_vector(s.positions, [&](int64_t n, int lanes) {
-                    store_some(joined[k] + n, load(joined[k] + n) / static_cast<float>(asked), lanes);
+                    store_some(joined[k] + n, load(joined[k] + n) / static_cast<float>(source_count), lanes);
                 });
             for (int64_t k = 0; k < others; k++)
-                std::copy_n(beside + (row * others + k) * s.positions, s.positions, joined[2 * told_of + k]);
-            along.run(of_rays + row * layers[0].outputs, out + row * outputs * s.positions);
+                std::copy_n(position_features + (row * others + k) * s.positions, s.positions,
+                            joined[2 * channels + k]);
+            along.run(ray_features + row * layers[0].outputs, out + row * outputs * s.positions);
         }
     }
 }

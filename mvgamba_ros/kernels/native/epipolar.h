@@ -1,4 +1,4 @@
-// Looking up what other views show of points along a ray: shared by the kernels that ask them.
+// Sampling the source views at points of a ray, along its epipolar line: shared by the kernels that do.
 //
 // Lanes lie along a ray: a camera sees a line as a line, so a point's homogeneous image position is a + depth * b with
 // a and b worked out once for all lanes. Pictures have their channels next to each other, so the four neighbours of
@@ -8,9 +8,9 @@
 
 namespace mvgamba {
 
-// Mirrored by `Rays` in ../sightlines_cpu.py.
+// Mirrored by `Rays` in ../epipolar_cpu.py.
 struct Rays {
-    int64_t views, view;  // how many there are, and whose rays these are; it is not asked
+    int64_t views, view;  // how many there are, and the reference view, whose rays these are; it is not sampled
     int64_t size;         // of the pictures' sides
     int64_t rays, positions, threads;
     const float *M, *o;        // (views, 3, 3), (views, 3): M x + o, the picture being [-1, 1]^2
@@ -24,10 +24,10 @@ constexpr float LEAST_DEPTH = 1e-6f;
 
 typedef float Lanes[LANES];
 
-// A ray in another view's picture: homogeneous position a + depth * b.
-struct Line {
+// The epipolar line of a ray in a source view: homogeneous image position a + depth * b.
+struct EpipolarLine {
     float a[3], b[3];
-    Line(const Rays& s, int64_t view, int64_t ray) {
+    EpipolarLine(const Rays& s, int64_t view, int64_t ray) {
         const float *M = s.M + view * 9, *o = s.o + view * 3, *d = s.directions + ray * 3;
         for (int i = 0; i < 3; i++) {
             a[i] = o[i] + M[3 * i] * s.origin[0] + M[3 * i + 1] * s.origin[1] + M[3 * i + 2] * s.origin[2];
@@ -36,10 +36,10 @@ struct Line {
     }
 };
 
-// Points of a ray: z-depth in the other view, and column and row in units of its picture's half side, as M gives them.
+// Points of a ray: z-depth in the source view, and column and row in units of its picture's half side, as M gives them.
 struct Points {
     Vec z, u, v;
-    Points(const Line& line, Vec depth) {
+    Points(const EpipolarLine& line, Vec depth) {
         z = vmax(splat(LEAST_DEPTH), line.a[2] + depth * line.b[2]);
         const Vec inverse = 1.0f / z;
         u = (line.a[0] + depth * line.b[0]) * inverse;
@@ -53,7 +53,7 @@ MVGAMBA_INLINE Vec in_pixels(Vec u, int64_t size) {
     return vmin(vmax(splat(-1.0f), x), splat(static_cast<float>(size)));
 }
 
-// The picture between its pixels, zero outside; -> out[channel][lane].
+// The picture between its pixels (bilinear), zero outside; -> out[channel][lane].
 template <int CHANNELS>
 MVGAMBA_INLINE void between_pixels(const float* picture, int64_t size, const Points& p, Lanes* out) {
     const Vec x = in_pixels(p.u, size), y = in_pixels(p.v, size);
@@ -67,8 +67,8 @@ MVGAMBA_INLINE void between_pixels(const float* picture, int64_t size, const Poi
             const float* below = pixel + size * CHANNELS;
             int c = 0;
             for (; c + 4 <= CHANNELS; c += 4) {
-                const Four look = between(pixel + c, CHANNELS, size * CHANNELS, r, l);
-                for (int k = 0; k < 4; k++) out[c + k][lane] = look[k];
+                const Four color = between(pixel + c, CHANNELS, size * CHANNELS, r, l);
+                for (int k = 0; k < 4; k++) out[c + k][lane] = color[k];
             }
             for (; c < CHANNELS; c++) {
                 const float high = pixel[c] + r * (pixel[CHANNELS + c] - pixel[c]);
@@ -111,29 +111,51 @@ MVGAMBA_INLINE Vec within(Vec x, float low, float high) { return vmin(vmax(x, sp
 // tanh(x / 2)
 MVGAMBA_INLINE Vec tanh_of_half(Vec x) { return 1.0f - 2.0f / (1.0f + exp(x)); }
 
-// What a view says of the points of a ray at `depth` that looks like `mine` (4), see sample_source_views in ../sightlines.py.
-// `picture` (size, size, 5) and `found` (grid, grid, 5) are the view's.
-constexpr int NUM_VIEW_FEATURES = 10;
-MVGAMBA_INLINE void tell(const Line& line, Vec depth, const float* picture, int64_t size, const float* found,
-                         int64_t grid, const float* mine, float least_doubt, Vec (&told)[NUM_VIEW_FEATURES]) {
+// Mirrored by `ViewFeature` in ../ray_types.py, which says what they are.
+enum ViewFeature {
+    COLOR_DIFFERENCE,
+    GREY_DIFFERENCE,
+    BEHIND_FIRST_HIT,
+    OFF_FIRST_HIT,
+    BEHIND_LAST_EXIT,
+    OFF_LAST_EXIT,
+    FIRST_HIT_CERTAINTY,
+    LAST_EXIT_CERTAINTY,
+    VALID,
+    ALPHA,
+    NUM_VIEW_FEATURES
+};
+
+// Pictures and depth maps of all views; see `SourceViews` in ../ray_types.py.
+struct SourceViews {
+    const float *pictures, *depth_maps;  // (views, size, size, 5), (views, grid, grid, 5)
+    int64_t size, grid;
+    float min_sigma;
+};
+
+// The features of source view `view` at the points of a ray at `depth`, whose own colours and grey are
+// `reference_colors` (4), see sample_source_views in ../epipolar.py.
+MVGAMBA_INLINE void view_features(const EpipolarLine& line, Vec depth, const SourceViews& sources, int64_t view,
+                                  const float* reference_colors, Vec (&features)[NUM_VIEW_FEATURES]) {
     const Points p(line, depth);
-    Lanes look[5], there[5];
-    between_pixels<5>(picture, size, p, look);
-    nearest_pixel<5>(found, grid, p, there);
-    const Vec known = load(there[4]);
-    Vec unlike{};
-    for (int c = 0; c < 3; c++) unlike += absolute(load(look[c]) - mine[c]);
-    told[0] = unlike * (1.0f / 3) * known;
-    told[1] = vmin(absolute(load(look[3]) - mine[3]), splat(3.0f)) * (1.0f / 3) * known;
-    for (int hit = 0; hit < 2; hit++) {
-        const Vec doubt = load(there[2 + hit]) + least_doubt;
-        const Vec behind = tanh_of_half((p.z - load(there[hit])) / doubt) * known;
-        told[2 + 2 * hit] = behind;
-        told[3 + 2 * hit] = absolute(behind);
-        told[6 + hit] = least_doubt / doubt * known;
+    Lanes picture[5], surface[5];
+    between_pixels<5>(sources.pictures + view * sources.size * sources.size * 5, sources.size, p, picture);
+    nearest_pixel<5>(sources.depth_maps + view * sources.grid * sources.grid * 5, sources.grid, p, surface);
+    const Vec valid = load(surface[4]);
+    Vec difference{};
+    for (int c = 0; c < 3; c++) difference += absolute(load(picture[c]) - reference_colors[c]);
+    features[COLOR_DIFFERENCE] = difference * (1.0f / 3) * valid;
+    features[GREY_DIFFERENCE] =
+        vmin(absolute(load(picture[3]) - reference_colors[3]), splat(3.0f)) * (1.0f / 3) * valid;
+    for (int hit = 0; hit < 2; hit++) {  // the first, then the last exit
+        const Vec sigma = load(surface[2 + hit]) + sources.min_sigma;
+        const Vec behind = tanh_of_half((p.z - load(surface[hit])) / sigma) * valid;
+        features[BEHIND_FIRST_HIT + 2 * hit] = behind;
+        features[OFF_FIRST_HIT + 2 * hit] = absolute(behind);
+        features[FIRST_HIT_CERTAINTY + hit] = sources.min_sigma / sigma * valid;
     }
-    told[8] = known;
-    told[9] = load(look[4]);
+    features[VALID] = valid;
+    features[ALPHA] = load(picture[4]);
 }
 
 template <class Each>

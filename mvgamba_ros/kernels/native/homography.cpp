@@ -1,5 +1,5 @@
-// What views show of a plane: whether they agree on its looks at a height, and where one view's picture of it matches
-// another's. Forward only, float32, positions in float64; ../plane.py says what they compute.
+// Views compared through a plane: a plane sweep over its heights, and one view warped onto another by its homography.
+// Forward only, float32, positions in float64; ../homography.py says what they compute.
 #include <algorithm>
 #include <cmath>
 #include <vector>
@@ -46,22 +46,22 @@ float median(const float* values, int64_t count, float* some) {
     return count % 2 ? lower : 0.5f * (lower + at_rank(count / 2));
 }
 
-struct Agreement {
-    double alike = 0.0, compared = 0.0;
+struct Consistency {
+    double agreement = 0.0, compared = 0.0;
 };
 
-// Colours (3, points) of two views where both are valid: how many are alike but for what their medians differ by.
+// Colours (3, points) of two views where both are valid: how well they agree but for the difference of their medians.
 void compare(const float* colors, const uint8_t* valid, const float* others, const uint8_t* others_valid,
-             int64_t points, int64_t least, float reach, float* away, float* some, Agreement& sum) {
+             int64_t points, int64_t min_compared, float tolerance, float* away, float* some, Consistency& sum) {
     int64_t both = 0;
     for (int64_t n = 0; n < points; n++) {
         for (int c = 0; c < 3; c++) away[c * points + both] = colors[c * points + n] - others[c * points + n];
         both += valid[n] & others_valid[n];
     }
-    if (both < least) return;
+    if (both < min_compared) return;
     float gain[3];
     for (int c = 0; c < 3; c++) gain[c] = median(away + c * points, both, some);
-    Vec alike{};
+    Vec agreement{};
     each_vector(both, [&](int64_t n, int lanes) {
         Vec squares{};
         for (int c = 0; c < 3; c++) {
@@ -69,9 +69,9 @@ void compare(const float* colors, const uint8_t* valid, const float* others, con
             squares += x * x;
         }
         for (int lane = 0; lane < lanes; lane++)
-            alike[lane] += std::max(1.0f - std::sqrt(squares[lane]) / reach, 0.0f);
+            agreement[lane] += std::max(1.0f - std::sqrt(squares[lane]) / tolerance, 0.0f);
     });
-    sum.alike += mvgamba::sum(alike);
+    sum.agreement += mvgamba::sum(agreement);
     sum.compared += static_cast<double>(both);
 }
 
@@ -80,12 +80,12 @@ void compare(const float* colors, const uint8_t* valid, const float* others, con
 
 using namespace mvgamba;
 
-// pictures: `views` of (heights[i], widths[i], 4), the fourth being 1 where the picture counts; flat (views, 3, points),
-// up (views, 3), steps (count) -> out (count, 2): alike and compared.
-MVGAMBA_EXPORT void mvgamba_plane_agreement(int64_t views, int64_t points, int64_t count, int64_t threads,
-                                            const float* const* pictures, const int64_t* widths,
-                                            const int64_t* heights, const double* flat, const double* up,
-                                            const double* steps, int64_t least, float reach, double* out) {
+// pictures: `views` of (heights[i], widths[i], 4), the fourth being 1 where the picture counts; base_pixels (views, 3,
+// points), vertical (views, 3), steps (count), the plane's heights -> out (count, 2): agreement and compared.
+MVGAMBA_EXPORT void mvgamba_plane_sweep(int64_t views, int64_t points, int64_t count, int64_t threads,
+                                        const float* const* pictures, const int64_t* widths, const int64_t* heights,
+                                        const double* base_pixels, const double* vertical, const double* steps,
+                                        int64_t min_compared, float tolerance, double* out) {
 #pragma omp parallel num_threads(threads)
     {
         std::vector<float> colors(views * 3 * points), away(3 * points), some(points);
@@ -93,7 +93,7 @@ MVGAMBA_EXPORT void mvgamba_plane_agreement(int64_t views, int64_t points, int64
 #pragma omp for schedule(dynamic)
         for (int64_t step = 0; step < count; step++) {
             for (int64_t view = 0; view < views; view++) {
-                const double *from = flat + view * 3 * points, *add = up + view * 3;
+                const double *from = base_pixels + view * 3 * points, *add = vertical + view * 3;
                 for (int64_t n = 0; n < points; n++) {
                     const double z = from[2 * points + n] + steps[step] * add[2];
                     const double x = from[n] + steps[step] * add[0], y = from[points + n] + steps[step] * add[1];
@@ -107,48 +107,49 @@ MVGAMBA_EXPORT void mvgamba_plane_agreement(int64_t views, int64_t points, int64
                     valid[view * points + n] = seen[0][3] > 0.5f;
                 }
             }
-            Agreement sum;
+            Consistency sum;
             for (int64_t i = 0; i < views; i++)
                 for (int64_t j = 0; j < i; j++)
                     compare(&colors[i * 3 * points], &valid[i * points], &colors[j * 3 * points], &valid[j * points],
-                            points, least, reach, away.data(), some.data(), sum);
-            out[2 * step] = sum.alike;
+                            points, min_compared, tolerance, away.data(), some.data(), sum);
+            out[2 * step] = sum.agreement;
             out[2 * step + 1] = sum.compared;
         }
     }
 }
 
-// Where the other window, a picture (other_height, other_width, 8), is on the plane at each pixel (height, width) of
-// this one: ahead (3) and to_other (3, 3) of a homogeneous pixel say how far ahead the plane is of this camera, and
-// where it is in the other window. -> columns, rows, seen (height, width), and what the picture shows, (8, height,
+// The other window's picture (other_height, other_width, 8) warped onto the pixels (height, width) of this one: of a
+// homogeneous pixel, depth_row (3) gives the plane's depth in this camera but for a scale, and homography (3, 3) the
+// homogeneous pixel in the other window. -> columns, rows, seen (height, width), and the warped picture, (8, height,
 // width).
-MVGAMBA_EXPORT void mvgamba_through_plane(int64_t width, int64_t height, const double* ahead, const double* to_other,
-                                          const float* picture, int64_t other_width, int64_t other_height,
-                                          float* columns, float* rows, uint8_t* seen, float* shown) {
+MVGAMBA_EXPORT void mvgamba_warp_by_homography(int64_t width, int64_t height, const double* depth_row,
+                                               const double* homography, const float* picture, int64_t other_width,
+                                               int64_t other_height, float* columns, float* rows, uint8_t* seen,
+                                               float* warped) {
     const int64_t pixels = width * height, stride = width + LANES;
-    std::vector<float> looks(8 * stride);  // of a row: channels of a whole picture lie in each other's way in the caches
+    std::vector<float> colors(8 * stride);  // of a row: channels of a whole picture lie in each other's way in the caches
     for (int64_t i = 0; i < height; i++) {
         float *column = columns + i * width, *row = rows + i * width;
         uint8_t* is_seen = seen + i * width;
         for (int64_t j = 0; j < width; j++) {
             const double x = j + 0.5, y = i + 0.5;
-            auto row_of = [&](const double* h) { return h[0] * x + (h[1] * y + h[2]); };
-            const double depth = row_of(to_other + 6);
-            const bool before_both = (row_of(ahead) > 0.0) & (depth > 0.0);
-            const double scale = before_both ? 1.0 / depth : 0.0;
+            auto product = [&](const double* h) { return h[0] * x + (h[1] * y + h[2]); };
+            const double depth = product(homography + 6);
+            const bool in_front = (product(depth_row) > 0.0) & (depth > 0.0);
+            const double scale = in_front ? 1.0 / depth : 0.0;
             auto clipped = [](double at) { return static_cast<float>(std::min(std::max(at, -1e4), 1e4)); };
-            column[j] = clipped(row_of(to_other) * scale - 0.5);
-            row[j] = clipped(row_of(to_other + 3) * scale - 0.5);
-            is_seen[j] = before_both & (column[j] > 0.0f) & (row[j] > 0.0f) &
+            column[j] = clipped(product(homography) * scale - 0.5);
+            row[j] = clipped(product(homography + 3) * scale - 0.5);
+            is_seen[j] = in_front & (column[j] > 0.0f) & (row[j] > 0.0f) &
                          (column[j] < static_cast<float>(other_width - 1)) &
                          (row[j] < static_cast<float>(other_height - 1));
         }
         for (int64_t j = 0; j < width; j++) {
-            Four look[2];
-            between_pixels(picture, other_width, other_height, column[j], row[j], look);
-            for (int c = 0; c < 8; c++) looks[c * stride + j] = look[c / 4][c % 4];
+            Four color[2];
+            between_pixels(picture, other_width, other_height, column[j], row[j], color);
+            for (int c = 0; c < 8; c++) colors[c * stride + j] = color[c / 4][c % 4];
         }
-        for (int c = 0; c < 8; c++) std::copy_n(&looks[c * stride], width, shown + c * pixels + i * width);
+        for (int c = 0; c < 8; c++) std::copy_n(&colors[c * stride], width, warped + c * pixels + i * width);
     }
 }
 
@@ -175,11 +176,11 @@ int64_t wrapped_around(int64_t i, int64_t size) { return ((i % size) + size) % s
 
 }  // namespace
 
-// lab, lower, upper (3, height, width), steps (count), chance (height, width), which may rise -> match (height, width).
-MVGAMBA_EXPORT void mvgamba_matches(int64_t width, int64_t height, const float* lab, const float* lower,
-                                    const float* upper, float tolerance, const int64_t* steps, int64_t count,
-                                    uint8_t* match, float* chance) {
-    const int64_t pixels = width * height, far = count ? *std::max_element(steps, steps + count) : 0;
+// lab, lower, upper (3, height, width), offsets (count), chance (height, width), which may rise -> match (height, width).
+MVGAMBA_EXPORT void mvgamba_match_colors(int64_t width, int64_t height, const float* lab, const float* lower,
+                                         const float* upper, float tolerance, const int64_t* offsets, int64_t count,
+                                         uint8_t* match, float* chance) {
+    const int64_t pixels = width * height, far = count ? *std::max_element(offsets, offsets + count) : 0;
     const int64_t stride = width + 2 * far;
     const float limit = tolerance * tolerance;
     std::vector<float> wrapped(6 * stride);  // a row of the ranges, going on at its other end
@@ -199,18 +200,18 @@ MVGAMBA_EXPORT void mvgamba_matches(int64_t width, int64_t height, const float* 
             for (int c = 0; c < 3; c++) color[c] = load_some(lab + c * pixels + i * width + j, lanes);
             const IVec near = here.away(color, j, lanes) < limit;
             for (int lane = 0; lane < lanes; lane++) match[i * width + j + lane] = near[lane] & 1;
-            Vec most = load_some(chance + i * width + j, lanes);
+            Vec highest = load_some(chance + i * width + j, lanes);
             for (int64_t k = 0; k < count; k++) {
-                const int64_t below = wrapped_around(i + steps[k], height), above = wrapped_around(i - steps[k], height);
+                const int64_t below = wrapped_around(i + offsets[k], height), above = wrapped_around(i - offsets[k], height);
                 const Ranges low(lower + below * width, upper + below * width, pixels);
                 const Ranges high(lower + above * width, upper + above * width, pixels);
                 Vec share{};
-                for (const Vec away : {beside.away(color, j + steps[k], lanes), beside.away(color, j - steps[k], lanes),
+                for (const Vec away : {beside.away(color, j + offsets[k], lanes), beside.away(color, j - offsets[k], lanes),
                                        low.away(color, j, lanes), high.away(color, j, lanes)})
                     share += away < limit ? splat(0.25f) : Vec{};
-                most = vmax(most, share);
+                highest = vmax(highest, share);
             }
-            store_some(chance + i * width + j, most, lanes);
+            store_some(chance + i * width + j, highest, lanes);
         });
     }
 }

@@ -1,20 +1,18 @@
-"""The native CPU look-ups along rays (``native/sightlines.cpp``), float32; what they compute: `kernels.sightlines`."""
+"""The native CPU sampling along rays (``native/epipolar.cpp``), float32; what it computes: `kernels.epipolar`."""
 
 from __future__ import annotations
 
 import ctypes
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import Tensor
 
 from mvgamba_ros.kernels import native
+from mvgamba_ros.kernels.ray_types import NUM_VIEW_FEATURES, EpipolarRays, SourceViews
 
-if TYPE_CHECKING:
-    from mvgamba_ros.kernels.ray_types import Sightlines
-
-NUM_VIEW_FEATURES, MOST_STEPS = 10, 64
-"""As in ``native/sightlines.h`` and ``native/sightlines.cpp``."""
+MAX_STEPS = 64
+"""As in ``native/epipolar.cpp``."""
 
 _POINTER = ctypes.c_void_p
 _LONG = ctypes.c_int64
@@ -22,7 +20,7 @@ _FLOAT = ctypes.c_float
 
 
 class Rays(ctypes.Structure):
-    """``Rays`` of ``native/sightlines.h``, field by field."""
+    """``Rays`` of ``native/epipolar.h``, field by field."""
 
     _fields_ = (
         *((name, _LONG) for name in ("views", "view", "size", "rays", "positions", "threads")),
@@ -41,24 +39,24 @@ def _library(instructions: str | None) -> ctypes.CDLL:
     return native.declare(native.library(instructions), arguments)
 
 
-def as_argument(rays: Sightlines, size: int, positions: int) -> tuple[Rays, list[Tensor]]:
+def as_argument(rays: EpipolarRays, size: int, positions: int) -> tuple[Rays, list[Tensor]]:
     """``rays`` as the library takes them, and what they point to, which must be kept until the call is over."""
-    lines = [x.float().contiguous() for x in (rays.M, rays.o, rays.origin, rays.directions)]
+    dense = [x.float().contiguous() for x in (rays.M, rays.o, rays.origin, rays.directions)]
     sizes = len(rays.M), rays.view, size, len(rays.directions), positions, native.threads()
-    return Rays(*sizes, *(x.data_ptr() for x in lines)), lines
+    return Rays(*sizes, *(x.data_ptr() for x in dense)), dense
 
 
-def _call(name: str, instructions: str | None, rays: Sightlines, size: int, positions: int, *given: Any) -> None:
+def _call(name: str, instructions: str | None, rays: EpipolarRays, size: int, positions: int, *given: Any) -> None:
     """The native function ``name``. Tensors go to it by address, copied first where they are not contiguous; those that
     it writes to must be."""
-    asked, _kept = as_argument(rays, size, positions)
+    argument, _kept = as_argument(rays, size, positions)
     dense = [x.contiguous() if isinstance(x, Tensor) else x for x in given]  # kept until the call is over
     arguments = [x.data_ptr() if isinstance(x, Tensor) else x for x in dense]
-    getattr(_library(instructions), f"mvgamba_{name}")(asked, *arguments)
+    getattr(_library(instructions), f"mvgamba_{name}")(argument, *arguments)
 
 
 def silhouette_interval(
-    rays: Sightlines,
+    rays: EpipolarRays,
     alpha: Tensor,
     floor: float,
     softness: float,
@@ -67,8 +65,8 @@ def silhouette_interval(
     steps: int,
     instructions: str | None = None,
 ) -> tuple[Tensor, Tensor]:
-    if not 2 <= steps <= MOST_STEPS:
-        raise ValueError(f"steps must be 2 to {MOST_STEPS}, got {steps}")
+    if not 2 <= steps <= MAX_STEPS:
+        raise ValueError(f"steps must be 2 to {MAX_STEPS}, got {steps}")
     near, far = begins.new_empty(2, len(begins))
     given = alpha, floor, softness, begins, ends, near, far
     _call("silhouette_interval", instructions, rays, alpha.shape[1], steps, *given)
@@ -76,29 +74,28 @@ def silhouette_interval(
 
 
 def photometric_cost(
-    rays: Sightlines,
+    rays: EpipolarRays,
     colors: Tensor,
     near: Tensor,
     far: Tensor,
-    own: Tensor,
+    reference_colors: Tensor,
     bins: int,
     instructions: str | None = None,
 ) -> Tensor:
     out = near.new_empty(len(near), 2, bins)
-    _call("photometric_cost", instructions, rays, colors.shape[1], bins, colors, near, far, own, out)
+    _call("photometric_cost", instructions, rays, colors.shape[1], bins, colors, near, far, reference_colors, out)
     return out
 
 
 def sample_source_views(
-    rays: Sightlines,
-    pictures: Tensor,
-    found: Tensor,
+    rays: EpipolarRays,
+    sources: SourceViews,
+    reference_colors: Tensor,
     depths: Tensor,
-    own: Tensor,
-    least_doubt: float,
     instructions: str | None = None,
 ) -> Tensor:
+    pictures, depth_maps = sources.pictures, sources.depth_maps
     out = depths.new_empty(len(pictures) - 1, *depths.shape, NUM_VIEW_FEATURES)
-    given = pictures, found, found.shape[1], depths, own, least_doubt, out
+    given = pictures, depth_maps, depth_maps.shape[1], depths, reference_colors, sources.min_sigma, out
     _call("sample_source_views", instructions, rays, pictures.shape[1], depths.shape[1], *given)
     return out
