@@ -20,15 +20,17 @@ from scipy.spatial import cKDTree
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.torch_rays import pixel_rays
+from mvgamba_ros.geometry.unit_cube import UnitCube
 from mvgamba_ros.metrics.image import ssim as image_ssim
 from mvgamba_ros.model.checkpoint import load_checkpoint, save_checkpoint
 from mvgamba_ros.model.cost_volume import hull_intervals
 from mvgamba_ros.model.raygamba import RayGamba, RayGambaConfig
 from mvgamba_ros.model.raygamba_output import RayGambaOutput
+from mvgamba_ros.rendering.crops import MARGIN, CropWindow, crop, crop_intrinsics, make_crops, silhouette_window
 from mvgamba_ros.synthesis.families import Procedural
 from mvgamba_ros.synthesis.place import Rig
 from mvgamba_ros.synthesis.shards import Recipe, Shards, write_shards
-from mvgamba_ros.training.batch import Sampling, collate, crop_windows, make_sample, recrop, recrop_depth, recrop_K
+from mvgamba_ros.training.batch import Sampling, collate, crop_depth, make_sample
 from mvgamba_ros.training.export import export
 from mvgamba_ros.training.loop import Trainer
 from mvgamba_ros.training.losses import LossWeights, depth_losses, render_losses, total
@@ -36,6 +38,7 @@ from mvgamba_ros.training.optimizers import OPTIMIZERS, make_optimizers
 from mvgamba_ros.training.perceptual import perceptual_loss, settle, ssim
 from mvgamba_ros.training.train_config import TrainConfig, from_dict, load
 from mvgamba_ros.training.validate import picture_scores
+from mvgamba_ros.types import Camera, View
 
 EXACT = Sampling(augmented=0.0, mirrored=0.0)
 TINY = RayGambaConfig(size=96, width=32, skip=16, bins=8, orders=("rows", "across_reversed"))
@@ -99,22 +102,54 @@ def test_the_hull_interval_holds_the_true_depths(data: Path) -> None:
 
 
 def test_cropping_moves_a_point_as_it_moves_the_picture() -> None:
-    image = torch.zeros(1, 1, 64, 64)
-    image[0, 0, 20:24, 30:34] = 1  # centred at (32, 22)
-    window = crop_windows(image[:, 0], np.array([3.0]))
-    K = torch.tensor([[[50.0, 0, 32], [0, 50, 32], [0, 0, 1]]])
-    cropped = recrop(image, window, 48, fill=0.0)
-    point = torch.tensor([0.0, (22 - 32) / 50, 1.0])
-    u, v, _ = recrop_K(K, window, 48)[0] @ point
-    ys, xs = torch.nonzero(cropped[0, 0] > 0.5, as_tuple=True)
-    assert float(xs.float().mean() + 0.5) == pytest.approx(float(u), abs=0.5)
-    assert float(ys.float().mean() + 0.5) == pytest.approx(float(v), abs=0.5)
+    alpha = np.zeros((64, 64), np.uint8)
+    alpha[20:24, 30:34] = 255  # centred at (32, 22)
+    window = silhouette_window(alpha > 127, 3.0)
+    K = np.array([[50.0, 0, 32], [0, 50, 32], [0, 0, 1]])
+    cropped = crop(np.full((64, 64, 3), 255, np.uint8), alpha, window, 48, on_white=True)
+    u, v, _ = crop_intrinsics(K, window, 48) @ [0.0, (22 - 32) / 50, 1.0]
+    ys, xs = np.nonzero(cropped[3] > 0.5)
+    assert xs.mean() + 0.5 == pytest.approx(u, abs=0.5)
+    assert ys.mean() + 0.5 == pytest.approx(v, abs=0.5)
+
+
+@pytest.mark.parametrize("size", [48, 128])
+def test_training_and_inference_crop_the_same_pixels(data: Path, size: int) -> None:
+    """A stored view, given to inference as a captured one, at the margin that inference takes."""
+    item = Shards(data)[0]
+    item = {**item, "alpha": np.where(item["alpha"] > 127, 255, 0).astype(np.uint8)}  # a captured view's mask is hard
+    item["rgb"] = np.where(item["alpha"][..., None] > 0, item["rgb"], 255).astype(np.uint8)
+    sampling = replace(EXACT, margin=(MARGIN, MARGIN), tilt=0.0)
+    sample = make_sample(item, 8, 1, size, size // 2, sampling, np.random.default_rng(0))
+    side = item["alpha"].shape[-1]
+    views = [
+        View(item["rgb"][v], Camera(item["K"][v].astype(float), side, side), np.eye(4), mask=item["alpha"][v] > 0)
+        for v in range(8)
+    ]
+    crops = make_crops(views, UnitCube(np.zeros(3), 1.0), size)
+    for captured in range(8):  # the sample has them in an order of its own
+        same = [v for v in range(8) if torch.equal(sample.alpha[v], crops.alpha[0, captured])]
+        assert same
+        torch.testing.assert_close(sample.rgb[same[0]], crops.rgb[0, captured], atol=1e-6, rtol=0)
+        torch.testing.assert_close(sample.K[same[0]], crops.K[0, captured], rtol=1e-6, atol=0)
+
+
+def test_a_crop_beyond_the_image_is_white_and_empty() -> None:
+    black = np.zeros((20, 20, 3), np.uint8)
+    window = silhouette_window(np.ones((20, 20), bool), 2.0)
+    cropped = crop(black, np.ones((20, 20), bool), window, 40)
+    assert (window.x0, window.y0, window.side) == (-10, -10, 40)
+    assert (cropped[:3, 10:30, 10:30] == 0).all()
+    assert (cropped[3, 10:30, 10:30] == 1).all()
+    cropped[:, 10:30, 10:30] = [[[1]], [[1]], [[1]], [[0]]]
+    assert (cropped[:3] == 1).all()
+    assert (cropped[3] == 0).all()
 
 
 def test_no_depth_is_invented_between_two_surfaces() -> None:
     depth = torch.full((1, 16, 16), 1.0)
     depth[:, :, 8:] = 2.0
-    grid = recrop_depth(depth, torch.tensor([[0.0, 0.0, 16.0]]), 8)
+    grid = crop_depth(depth, [CropWindow(0, 0, 16)], 8)
     known = grid[torch.isfinite(grid)]
     assert len(known) >= 32
     assert set(known.tolist()) == {1.0, 2.0}

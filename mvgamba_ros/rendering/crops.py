@@ -1,4 +1,8 @@
-"""Posed views with silhouettes -> the square crops in the unit cube that the network sees."""
+"""Posed views with silhouettes -> the square crops in the unit cube that the network sees.
+
+The same windows and the same resampling (`silhouette_window`, `crop`, `crop_intrinsics`) make the crops of captured
+views and those of rendered training views, so that the network is trained on the pixels that it will see.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +17,12 @@ from torch import Tensor
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.raster import part_around
 from mvgamba_ros.geometry.unit_cube import UnitCube
-from mvgamba_ros.types import F32, View, view_name
+from mvgamba_ros.types import F32, F64, U8, Bool, View, view_name
 
 MARGIN = 1.15
 """Side of a crop over the longer side of its silhouette's box; training draws from 1.02 to 1.4."""
-LEAST_SIDE = 8
+MIN_SIDE = 8
+"""Least side of a crop's window, pixels."""
 
 
 def make_crops(views: Sequence[View], cube: UnitCube, size: int, support_height: float | None = None) -> CropBatch:
@@ -28,9 +33,13 @@ def make_crops(views: Sequence[View], cube: UnitCube, size: int, support_height:
     """
     crops, intrinsics, poses = [], [], []
     for index, view in enumerate(views):
-        window = _window(view, index)
-        crops.append(_cut(view, window, size))
-        intrinsics.append(_intrinsics(view.camera.K, window, size))
+        if view.mask is None or not view.mask.any():
+            raise ReconstructionError(
+                ErrorCode.EMPTY_SILHOUETTE, f"{view_name(view, index)}: no silhouette; leave this view out"
+            )
+        window = silhouette_window(view.mask, MARGIN)
+        crops.append(crop(view.image, view.mask, window, size))
+        intrinsics.append(crop_intrinsics(view.camera.K, window, size))
         poses.append(cube.to_unit(view).T_world_camera)
     stacked = torch.from_numpy(np.stack(crops))
     floor = -torch.inf if support_height is None else (support_height - float(cube.center[2])) / cube.half
@@ -47,43 +56,57 @@ def _tensor(matrices: Sequence[np.ndarray]) -> Tensor:
     return torch.from_numpy(np.stack(matrices).astype(np.float32))[None]
 
 
-def _window(view: View, index: int) -> tuple[int, int, int]:
-    """x0, y0, side in whole pixels of the square around the silhouette; may reach beyond the image."""
-    if view.mask is None or not view.mask.any():
-        raise ReconstructionError(
-            ErrorCode.EMPTY_SILHOUETTE, f"{view_name(view, index)}: no silhouette; leave this view out"
-        )
-    rows, columns = part_around(view.mask, 0)
+@dataclass(frozen=True)
+class CropWindow:
+    """A square of whole pixels of an image, ``side`` wide from column ``x0`` and row ``y0`` on; may reach beyond it."""
+
+    x0: int
+    y0: int
+    side: int
+
+
+def silhouette_window(mask: Bool, margin: float) -> CropWindow:
+    """The window around the silhouette ``mask`` (H, W), its side ``margin`` times the longer side of the silhouette's
+    bounding box, at least `MIN_SIDE`; the whole image's square where nothing is True."""
+    if not mask.any():
+        return CropWindow(0, 0, max(mask.shape))
+    rows, columns = part_around(mask, 0)
     x0, x1, y0, y1 = columns.start, columns.stop, rows.start, rows.stop
-    side = max(round(max(x1 - x0, y1 - y0) * MARGIN), LEAST_SIDE)
-    return (x0 + x1 - side) // 2, (y0 + y1 - side) // 2, side
+    side = max(round(max(x1 - x0, y1 - y0) * margin), MIN_SIDE)
+    return CropWindow((x0 + x1 - side) // 2, (y0 + y1 - side) // 2, side)
 
 
-def _cut(view: View, window: tuple[int, int, int], size: int) -> F32:
-    """(4, size, size): RGB on white and the soft silhouette, in [0, 1]."""
-    x0, y0, side = window
-    assert view.mask is not None
-    height, width = view.mask.shape
+def crop(image: U8, alpha: Bool | U8, window: CropWindow, size: int, on_white: bool = False) -> F32:
+    """(4, size, size): RGB on white and the soft silhouette of ``window``, in [0, 1]; white and 0 beyond the image.
+
+    ``image`` (H, W, 3), ``alpha`` (H, W) a mask, or a soft one to 255. ``on_white``: the image's background is white
+    already, as a rendered one's; else ``alpha`` cuts it out. Area averaging where the window is larger than ``size``
+    (shrinking by bilinear look-ups would alias texture and silhouette), else bilinear.
+    """
+    x0, y0, side = window.x0, window.y0, window.side
+    height, width = alpha.shape
     u0, v0, u1, v1 = max(x0, 0), max(y0, 0), min(x0 + side, width), min(y0 + side, height)
-    seen = np.s_[v0:v1, u0:u1]
-    alpha = view.mask[seen].astype(np.float32)
+    shown = np.s_[v0:v1, u0:u1]
+    cover = alpha[shown].astype(np.float32)
+    if alpha.dtype == np.uint8:
+        cover /= 255
     canvas = np.ones((side, side, 4), np.float32)
     canvas[..., 3] = 0
     part = canvas[v0 - y0 : v1 - y0, u0 - x0 : u1 - x0]
     for channel in range(3):  # one by one: numpy is slow over a last axis of three
-        part[..., channel] = view.image[seen][..., channel].astype(np.float32) / 255 * alpha + (1 - alpha)
-    part[..., 3] = alpha
-    # area averaging: shrinking by bilinear look-ups would alias texture and silhouette
-    shrink = cv2.INTER_AREA if side > size else cv2.INTER_LINEAR
-    return np.ascontiguousarray(cv2.resize(canvas, (size, size), interpolation=shrink).transpose(2, 0, 1))
+        values = image[shown][..., channel].astype(np.float32) / 255
+        part[..., channel] = values if on_white else values * cover + (1 - cover)
+    part[..., 3] = cover
+    resampling = cv2.INTER_AREA if side > size else cv2.INTER_LINEAR
+    return np.ascontiguousarray(cv2.resize(canvas, (size, size), interpolation=resampling).transpose(2, 0, 1))
 
 
-def _intrinsics(K: np.ndarray, window: tuple[int, int, int], size: int) -> np.ndarray:
-    x0, y0, side = window
+def crop_intrinsics(K: F64, window: CropWindow, size: int) -> F64:
+    """``K`` (3, 3) of the image -> of its ``window`` resampled to ``size`` pixels a side, pixel centres at +0.5."""
     cropped = K.copy()
-    cropped[0, 2] -= x0
-    cropped[1, 2] -= y0
-    cropped[:2] *= size / side
+    cropped[0, 2] -= window.x0
+    cropped[1, 2] -= window.y0
+    cropped[:2] *= size / window.side
     return cropped
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple, dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from mvgamba_ros.rendering.crops import CropBatch
+from mvgamba_ros.rendering.crops import CropBatch, CropWindow, crop, crop_intrinsics, silhouette_window
 from mvgamba_ros.synthesis.render import DEPTH_UNIT
 from mvgamba_ros.training.augment import Augmentation, augment, mirror, recolor
 
-INPUT_VIEWS = 8  # the first views of an object are as an arm would take them; the others only supervise
+INPUT_VIEWS = 8
+"""The first views of an object are as a robot arm would take them; the others only supervise."""
 
 
 @dataclass(frozen=True)
@@ -32,9 +33,9 @@ class Sampling:
     tilt: float = 0.1
     """Share of samples in a random orientation, for captures whose z axis is not up."""
     floor: float = 0.6
-    """Share of supported objects whose floor is told to the network."""
+    """Share of supported objects whose floor is an input of the network."""
     mirrored: float = 0.5
-    """Share of samples that are the object's mirror image, and share that are repainted: new objects for nothing."""
+    """Share of samples that are the object's mirror image, and share whose colour channels are shuffled."""
     augmented: float = 0.5
     """Share of samples whose input views are disturbed as ``augmentation`` says; the others stay exact."""
     augmentation: Augmentation = field(default_factory=lambda: Augmentation(distort=0, jitter=0, silhouette=0.25))
@@ -100,7 +101,7 @@ def make_sample(
     turned = rng.random() < sampling.tilt
     R = _random_rotation(rng) if turned else np.eye(3)
     support = float(item["support_height"])
-    told = np.isfinite(support) and not turned and rng.random() < sampling.floor
+    floor_known = np.isfinite(support) and not turned and rng.random() < sampling.floor
 
     seen = {name: np.asarray(item[name][chosen]) for name in ("rgb", "alpha", "T_world_camera")}
     if rng.random() < sampling.augmented:
@@ -122,18 +123,19 @@ def make_sample(
     def intrinsics(index: np.ndarray) -> Tensor:
         return torch.from_numpy(item["K"][index].astype(np.float32))
 
-    rgb, alpha = picture(seen["rgb"], seen["alpha"])
-    window = crop_windows(alpha, rng.uniform(*sampling.margin, views))
-    rgb = recrop(rgb.permute(0, 3, 1, 2), window, size, fill=1.0)
-    K = recrop_K(intrinsics(chosen), window, size)
-    front, back = (recrop_depth(depth(name, chosen), window, grid) for name in ("depth_front", "depth_back"))
+    margins = rng.uniform(*sampling.margin, views)
+    windows = [silhouette_window(alpha > 127, m) for alpha, m in zip(seen["alpha"], margins, strict=True)]
+    pictures = zip(seen["rgb"], seen["alpha"], windows, strict=True)
+    crops = torch.from_numpy(np.stack([crop(*picture, size, on_white=True) for picture in pictures]))
+    K = np.stack([crop_intrinsics(k, w, size) for k, w in zip(item["K"][chosen], windows, strict=True)])
+    front, back = (crop_depth(depth(name, chosen), windows, grid) for name in ("depth_front", "depth_back"))
     target_rgb, target_alpha = picture(item["rgb"][supervising], item["alpha"][supervising])
     return Sample(
-        rgb=rgb,
-        alpha=recrop(alpha[:, None], window, size, fill=0.0)[:, 0],
-        K=K,
+        rgb=crops[:, :3],
+        alpha=crops[:, 3],
+        K=torch.from_numpy(K.astype(np.float32)),
         T_cube_camera=pose(seen["T_world_camera"]),
-        floor=torch.tensor((support - centre[2]) / half if told else -torch.inf, dtype=torch.float32),
+        floor=torch.tensor((support - centre[2]) / half if floor_known else -torch.inf, dtype=torch.float32),
         front=front,
         back=back,
         target_rgb=target_rgb,
@@ -146,47 +148,8 @@ def make_sample(
     )
 
 
-def crop_windows(alpha: Tensor, margin: np.ndarray) -> Tensor:
-    """Square windows (V, 3) of x0, y0, side in pixels around each silhouette (V, S, S), ``margin`` times its box."""
-    size = alpha.shape[-1]
-    windows = []
-    for silhouette, m in zip(alpha > 0.5, margin, strict=True):
-        ys, xs = torch.nonzero(silhouette, as_tuple=True)
-        if not len(xs):
-            windows.append([0.0, 0.0, float(size)])
-            continue
-        x0, x1, y0, y1 = int(xs.min()), int(xs.max()) + 1, int(ys.min()), int(ys.max()) + 1
-        side = max(x1 - x0, y1 - y0, 8) * float(m)
-        windows.append([0.5 * (x0 + x1 - side), 0.5 * (y0 + y1 - side), side])
-    return torch.tensor(windows, dtype=torch.float32)
-
-
-def _window_grid(window: Tensor, out: int, size: int) -> Tensor:
-    """Sampling positions in [-1, 1] over the source, (V, out, out, 2), at the centres of out x out cells."""
-    centres = (torch.arange(out) + 0.5) / out
-    x = window[:, 0, None] + window[:, 2, None] * centres
-    y = window[:, 1, None] + window[:, 2, None] * centres
-    grid = torch.stack([x[:, None, :].expand(-1, out, -1), y[:, :, None].expand(-1, -1, out)], -1)
-    return grid * (2 / size) - 1
-
-
-def recrop(image: Tensor, window: Tensor, out: int, fill: float) -> Tensor:
-    """Bilinear crop of (V, C, S, S) to (V, C, out, out); ``fill`` outside."""
-    grid = _window_grid(window, out, image.shape[-1])
-    return F.grid_sample(image - fill, grid, align_corners=False) + fill
-
-
-def recrop_K(K: Tensor, window: Tensor, out: int) -> Tensor:
-    scale = out / window[:, 2]
-    cropped = K.clone()
-    cropped[:, 0, 2] -= window[:, 0]
-    cropped[:, 1, 2] -= window[:, 1]
-    cropped[:, :2] *= scale[:, None, None]
-    return cropped
-
-
-def recrop_depth(depth: Tensor, window: Tensor, out: int, tear: float = 0.06) -> Tensor:
-    """Depth (V, S, S), NaN off the object, at the centres of an out x out grid of the window.
+def crop_depth(depth: Tensor, windows: Sequence[CropWindow], out: int, tear: float = 0.06) -> Tensor:
+    """Depth (V, S, S), NaN off the object, at the centres of an out x out grid over each view's window.
 
     Interpolated where the four neighbours belong to one surface (within ``tear`` of each other), NaN elsewhere:
     a mean across a depth edge lies on no surface.
@@ -196,7 +159,11 @@ def recrop_depth(depth: Tensor, window: Tensor, out: int, tear: float = 0.06) ->
     lowest = -F.max_pool2d(-torch.where(known, depth, 1e6)[:, None], 3, 1, 1)
     highest = F.max_pool2d(torch.where(known, depth, -1e6)[:, None], 3, 1, 1)
     torn = ((highest - lowest) > 3 * tear).float()
-    grid = _window_grid(window, out, depth.shape[-1])
+    x0, y0, side = torch.tensor([astuple(w) for w in windows], dtype=torch.float32).T[..., None]
+    centres = (torch.arange(out) + 0.5) / out
+    x, y = x0 + side * centres, y0 + side * centres
+    grid = torch.stack([x[:, None, :].expand(-1, out, -1), y[:, :, None].expand(-1, -1, out)], -1)
+    grid = grid * (2 / depth.shape[-1]) - 1
     planes = torch.cat([z[:, None], known.float()[:, None], torn], 1)
     value, seen, near_tear = F.grid_sample(planes, grid, align_corners=False).unbind(1)
     nearest = F.grid_sample(z[:, None], grid, mode="nearest", align_corners=False)[:, 0]
