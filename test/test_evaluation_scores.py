@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 import trimesh
+from skimage.metrics import structural_similarity
 
 from mvgamba_ros.cli import main
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
@@ -37,6 +38,27 @@ def test_ssim_is_one_for_the_same_picture_and_falls_with_noise():
     assert ssim(picture, picture) == pytest.approx(1.0)
     noise = rng.normal(size=picture.shape).astype(np.float32)
     assert 1 > ssim((picture + 0.05 * noise).clip(0, 1), picture) > ssim((picture + 0.3 * noise).clip(0, 1), picture)
+
+
+@pytest.mark.parametrize(("height", "width"), [(11, 11), (40, 23), (200, 350)])
+def test_ssim_is_that_of_scikit_image(height: int, width: int):
+    """On noise, and on smooth pictures beside white, as objects are."""
+    rng = np.random.default_rng(height)
+    for sigma in (0.0, 3.0):
+        truth = rng.random((height, width, 3), np.float32)
+        truth = cv2.GaussianBlur(truth, (0, 0), sigma) if sigma else truth
+        found = (truth + 0.05 * rng.standard_normal(truth.shape, np.float32)).clip(0, 1)
+        truth[: height // 3] = found[: height // 3] = 1.0
+        expected = structural_similarity(
+            truth, found, channel_axis=2, data_range=1.0, gaussian_weights=True, sigma=1.5, use_sample_covariance=False
+        )
+        assert ssim(found, truth) == pytest.approx(float(expected), abs=1e-6)
+
+
+def test_pictures_smaller_than_the_window_have_no_ssim():
+    small = np.zeros((10, 30, 3), np.float32)
+    with pytest.raises(ValueError, match="at least 11 pixels a side"):
+        ssim(small, small)
 
 
 def test_lpips_is_nothing_for_the_same_picture_and_grows_with_blur(lpips_here):

@@ -21,7 +21,7 @@ from scipy.spatial import cKDTree
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.torch_rays import pixel_rays
 from mvgamba_ros.geometry.unit_cube import UnitCube
-from mvgamba_ros.metrics.image import ssim as image_ssim
+from mvgamba_ros.metrics.image import ssim
 from mvgamba_ros.model.checkpoint import load_checkpoint, save_checkpoint
 from mvgamba_ros.model.cost_volume import hull_intervals
 from mvgamba_ros.model.raygamba import RayGamba, RayGambaConfig
@@ -35,7 +35,7 @@ from mvgamba_ros.training.export import export
 from mvgamba_ros.training.loop import Trainer
 from mvgamba_ros.training.losses import LossWeights, depth_losses, render_losses, total
 from mvgamba_ros.training.optimizers import OPTIMIZERS, make_optimizers
-from mvgamba_ros.training.perceptual import perceptual_loss, settle, ssim
+from mvgamba_ros.training.perceptual import perceptual_loss, resolve_kind
 from mvgamba_ros.training.train_config import TrainConfig, from_dict, load
 from mvgamba_ros.training.validate import picture_scores
 from mvgamba_ros.types import Camera, View
@@ -203,12 +203,18 @@ def test_rendering_losses_pull_colours_and_silhouette_towards_the_truth(data: Pa
         assert float(at_truth[name]) < 0.7 * float(away[name]), name
 
 
-def test_structural_similarity_is_the_one_that_pictures_are_scored_by() -> None:
+def test_the_ssim_loss_is_the_score_and_pulls_a_picture_towards_the_true_one() -> None:
     truth = torch.rand(2, 40, 56, 3, generator=torch.Generator().manual_seed(0))
     found = (truth + 0.1 * torch.randn(truth.shape, generator=torch.Generator().manual_seed(1))).clamp(0, 1)
-    expected = np.mean([image_ssim(a.numpy(), b.numpy()) for a, b in zip(found, truth, strict=True)])
-    assert float(ssim(found, truth)) == pytest.approx(expected, abs=1e-4)
-    assert float(ssim(truth, truth)) == pytest.approx(1.0, abs=1e-5)
+    found.requires_grad_()
+    before = perceptual_loss(found, truth, "ssim")
+    scores = [ssim(a, b) for a, b in zip(found.detach().numpy(), truth.numpy(), strict=True)]
+    assert float(before.detach()) == pytest.approx(1 - np.mean(scores), abs=1e-4)
+    assert float(perceptual_loss(truth, truth, "ssim")) == pytest.approx(0.0, abs=1e-5)
+    before.backward()
+    assert found.grad is not None
+    after = perceptual_loss(found.detach() - 0.03 * found.grad / found.grad.abs().max(), truth, "ssim")
+    assert float(after) < 0.9 * float(before.detach())
 
 
 @pytest.mark.slow
@@ -398,10 +404,10 @@ def test_a_run_keeps_the_perceptual_loss_that_it_began_with(data: Path, tmp_path
 
 
 def test_the_perceptual_loss_is_ssim_only_where_that_was_left_open(no_lpips: None) -> None:
-    assert settle("auto") == settle("ssim") == "ssim"
-    for asked, said in (("lpips", "LPIPS needs"), ("vgg", "'vgg'; choose auto, lpips or ssim")):
-        with pytest.raises(ReconstructionError, match=said) as error:
-            settle(asked)
+    assert resolve_kind("auto") == resolve_kind("ssim") == "ssim"
+    for kind, message in (("lpips", "LPIPS needs"), ("vgg", "'vgg'; choose auto, lpips or ssim")):
+        with pytest.raises(ReconstructionError, match=message) as error:
+            resolve_kind(kind)
         assert error.value.code == ErrorCode.BAD_OPTION
 
 

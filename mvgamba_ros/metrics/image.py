@@ -1,4 +1,4 @@
-"""How alike two pictures are: PSNR, SSIM, and LPIPS where its weights are on this machine."""
+"""Scores of a picture against the true one: PSNR, SSIM, and LPIPS where its weights are on this machine."""
 
 from __future__ import annotations
 
@@ -26,14 +26,13 @@ def psnr(found: F32, truth: F32) -> float:
 
 
 def ssim(found: F32, truth: F32) -> float:
-    """Structural similarity (Wang et al., 2004) with the paper's Gaussian window, of (H, W, 3) pictures in [0, 1]."""
-    from skimage.metrics import structural_similarity
+    """`structural_similarity` of (H, W, 3) pictures in [0, 1], at least 11 pixels a side, in float64."""
+    import torch
 
-    return float(
-        structural_similarity(
-            truth, found, channel_axis=2, data_range=1.0, gaussian_weights=True, sigma=1.5, use_sample_covariance=False
-        )
-    )
+    from mvgamba_ros.metrics.structural_similarity import structural_similarity
+
+    a, b = (torch.from_numpy(x.astype(np.float64))[None] for x in (found, truth))
+    return float(structural_similarity(a, b))
 
 
 @cache

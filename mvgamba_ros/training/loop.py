@@ -30,7 +30,7 @@ from mvgamba_ros.synthesis.shards import Shards
 from mvgamba_ros.training.batch import Sample, collate, make_sample
 from mvgamba_ros.training.losses import depth_losses, render_losses, total
 from mvgamba_ros.training.optimizers import make_optimizers
-from mvgamba_ros.training.perceptual import settle
+from mvgamba_ros.training.perceptual import resolve_kind
 from mvgamba_ros.training.train_config import TrainConfig, from_dict
 from mvgamba_ros.training.validate import validate
 from mvgamba_ros.training.warm_start import warm_start
@@ -112,7 +112,7 @@ class Trainer:
     network_type = RayGamba
 
     def __init__(self, config: TrainConfig, folder: Path, say: Callable[[str], None] = print) -> None:
-        self.config, self.folder, self.say = replace(config, perceptual=settle(config.perceptual)), folder, say
+        self.config, self.folder, self.say = replace(config, perceptual=resolve_kind(config.perceptual)), folder, say
         AcceleratorState._reset_state()  # else the precision of a process's first run is that of all its runs
         self.accelerator = Accelerator(
             mixed_precision=config.precision,
