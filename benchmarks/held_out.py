@@ -33,8 +33,8 @@ from mvgamba_ros.options import Options
 from mvgamba_ros.pipeline import reconstruct
 from mvgamba_ros.registry import available
 from mvgamba_ros.rendering.mesh_raycaster import Raycaster
+from mvgamba_ros.synthesis.data_format import INPUT_VIEWS
 from mvgamba_ros.synthesis.shards import Shards
-from mvgamba_ros.training.batch import INPUT_VIEWS
 from mvgamba_ros.types import Camera, Mesh, Prompts, View
 
 COLUMNS = ("chamfer_mm", "F@5mm", "normal_deg", "roughness_deg", "psnr_db", "ssim", "seconds")

@@ -26,8 +26,8 @@ from mvgamba_ros.model.raygamba import RayGamba, RayGambaConfig
 from mvgamba_ros.options import Options
 from mvgamba_ros.rendering.crops import CropBatch
 from mvgamba_ros.synthesis.families import Procedural
-from mvgamba_ros.synthesis.place import Rig
-from mvgamba_ros.synthesis.shards import Recipe, write_shards
+from mvgamba_ros.synthesis.pose_sampling import CameraRig
+from mvgamba_ros.synthesis.shards import DataRecipe, write_shards
 from mvgamba_ros.types import Prompts
 
 SMALL = RayGambaConfig(width=32, skip=8, bins=8, orders=("rows", "across"), cascade_positions=8)
@@ -92,8 +92,8 @@ def test_every_variant_of_the_ablation_is_a_network_that_can_be_built() -> None:
 def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data folder of two objects."""
     folder = tmp_path_factory.mktemp("data")
-    recipe = Recipe("procedural", seed=5, count=2, per_shard=2, rig=Rig())
-    write_shards(folder, Procedural(5, 2), recipe, say=lambda line: None)
+    recipe = DataRecipe("procedural", seed=5, count=2, per_shard=2, rig=CameraRig())
+    write_shards(folder, Procedural(5, 2), recipe, log=lambda line: None)
     return folder
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from mvgamba_ros.synthesis.data_format import DEPTH_UNIT
 from mvgamba_ros.synthesis.families import make
-from mvgamba_ros.synthesis.place import Rig
+from mvgamba_ros.synthesis.pose_sampling import CameraRig
 from mvgamba_ros.synthesis.render import render
 from mvgamba_ros.training import augment as aug
 
@@ -94,7 +95,7 @@ def test_pose_noise_has_the_size_that_is_asked_for_and_a_part_that_all_views_sha
 
 
 def test_a_mirrored_example_is_still_seen_where_its_points_are():
-    item = render(make("mug", rng()), Rig(views=3, inputs=3, size=64), rng(), points=400)
+    item = render(make("mug", rng()), CameraRig(views=3, inputs=3, size=64), rng(), points=400)
     for example in (item, aug.mirror(item)):
         for v in range(3):
             T, K = example["T_world_camera"][v].astype(float), example["K"][v].astype(float)
@@ -103,7 +104,7 @@ def test_a_mirrored_example_is_still_seen_where_its_points_are():
             camera = (example["points"] - T[:3, 3]) @ T[:3, :3]
             u, w = np.floor((camera @ K.T)[:, :2] / camera[:, 2:]).astype(int).T
             assert (example["alpha"][v][w, u] > 0).mean() > 0.97
-            first = example["depth_front"][v][w, u] * 5e-5
+            first = example["depth_front"][v][w, u] * DEPTH_UNIT
             assert (camera[:, 2] > first - 0.004)[first > 0].mean() > 0.97
     np.testing.assert_array_equal(aug.mirror(aug.mirror(item))["rgb"], item["rgb"])
 

@@ -7,9 +7,12 @@ import numpy as np
 import pytest
 
 from mvgamba_ros.synthesis import textures
+from mvgamba_ros.synthesis.data_format import DEPTH_UNIT
 from mvgamba_ros.synthesis.families import FAMILIES, Procedural, make
-from mvgamba_ros.synthesis.place import Rig, resting
-from mvgamba_ros.synthesis.render import DEPTH_UNIT, Light, Painter, Rays, exterior, render, surround
+from mvgamba_ros.synthesis.pose_sampling import CameraRig, sample_stable_pose
+from mvgamba_ros.synthesis.ray_scene import RayScene
+from mvgamba_ros.synthesis.render import render, sample_visible_surface
+from mvgamba_ros.synthesis.shading import Light, Shader, incident_light
 from mvgamba_ros.synthesis.textured_mesh import (
     Material,
     TexturedMesh,
@@ -24,7 +27,7 @@ from mvgamba_ros.synthesis.textured_mesh import (
     twist,
 )
 
-RIG = Rig(views=4, inputs=3, size=64)
+RIG = CameraRig(views=4, inputs=3, size=64)
 
 
 def ball(radius: float, color: tuple[float, float, float] = (200, 80, 60)) -> TexturedMesh:
@@ -119,7 +122,9 @@ def test_a_family_is_closed_seen_from_outside(family: str):
     direction = rng.normal(size=(4000, 3))
     direction /= np.linalg.norm(direction, axis=1, keepdims=True)
     target = vertices[rng.integers(len(vertices), size=4000)] * rng.uniform(0, 0.95, (4000, 1))
-    t, face, _ = Rays(vertices, mesh.faces).cast((target - direction).astype(np.float32), direction.astype(np.float32))
+    t, face, _ = RayScene(vertices, mesh.faces).cast(
+        (target - direction).astype(np.float32), direction.astype(np.float32)
+    )
     a, b, c = (vertices[mesh.faces[:, k]] for k in range(3))
     outward = np.cross(b - a, c - a)[face[np.isfinite(t)]]
     facing = np.einsum("nc,nc->n", outward, direction[np.isfinite(t)]) < 0
@@ -132,8 +137,8 @@ def test_points_inside_another_part_are_left_out():
     inner = rounded_box((0.05, 0.05, 0.05), 0.001)
     tiles = [np.zeros((8, 8, 3), np.uint8)] * 6
     mesh = assemble([(box, tiles, Material()), (inner, tiles, Material())], "nested")
-    points, normals = exterior(
-        Rays(mesh.vertices, mesh.faces), mesh.vertices, mesh.faces, 2000, np.random.default_rng(0)
+    points, normals = sample_visible_surface(
+        RayScene(mesh.vertices, mesh.faces), mesh.vertices, mesh.faces, 2000, np.random.default_rng(0)
     )
     assert len(points) == 2000
     assert np.abs(points).max(1).min() > 0.049
@@ -148,25 +153,27 @@ def test_the_lamp_casts_a_shadow_and_the_plane_keeps_light_from_below_away():
     floor = rounded_box((0.3, 0.3, 0.01), 0.001)
     tiles = [np.full((8, 8, 3), 200, np.uint8)] * 6
     mesh = assemble([(roof, tiles, Material()), (floor, tiles, Material())], "table")
-    rays = Rays(mesh.vertices, mesh.faces)
+    rays = RayScene(mesh.vertices, mesh.faces)
     none = np.zeros((0, 3), np.float32)
     one = np.ones(3, np.float32)
     lamp = Light(np.array([0, 0, 1], np.float32), one, 0.01, none, none, one, 0.5 * one, 1.0, 1.0)
     under, beside = np.array([[0, 0, 0.005]], np.float32), np.array([[0.12, 0.12, 0.005]], np.float32)
     up = np.array([[0, 0, 1]], np.float32)
     many = np.concatenate([np.repeat(under, 200, 0), np.repeat(beside, 200, 0)])
-    light = surround(rays, many, np.repeat(up, 400, 0), lamp, float("nan"), 0.2, np.random.default_rng(0))
+    light = incident_light(rays, many, np.repeat(up, 400, 0), lamp, float("nan"), 0.2, np.random.default_rng(0))
     dark, lit = light[:200].mean(0), light[200:].mean(0)
     assert dark[3] < 0.02 and lit[3] > 0.98
     assert dark[0] < 0.8 * lit[0]
-    painter = Painter(mesh, mesh.vertices, lamp)
-    top = np.flatnonzero((painter.flat[:, 2] > 0.99) & (mesh.material == 1))[:1]
+    shader = Shader(mesh, mesh.vertices, lamp)
+    top = np.flatnonzero((shader.flat[:, 2] > 0.99) & (mesh.material == 1))[:1]
     bary = np.full((1, 2), 1 / 3, np.float32)
-    in_shade, in_light = (painter.shade(top, bary, up, x[None, :3], x[3:4]) for x in (dark, lit))
+    in_shade, in_light = (shader.shade(top, bary, up, x[None, :3], x[3:4]) for x in (dark, lit))
     assert (in_shade < 0.6 * in_light).all()
     # a face turned down, near the plane, gets less than one far above it
     down, at = np.repeat(-up, 200, 0), np.repeat(np.array([[0.12, 0.12, -0.005]], np.float32), 200, 0)
-    near, far = (surround(rays, at, down, lamp, z, 0.2, np.random.default_rng(0))[:, 0].mean() for z in (-0.01, -2.0))
+    near, far = (
+        incident_light(rays, at, down, lamp, z, 0.2, np.random.default_rng(0))[:, 0].mean() for z in (-0.01, -2.0)
+    )
     assert near < 0.5 * far
 
 
@@ -209,14 +216,14 @@ def test_print_on_a_box_reads_from_left_to_right_on_every_side():
 def test_a_slab_comes_to_rest_flat_far_more_often_than_on_its_edge():
     slab = rounded_box((0.1, 0.1, 0.01), 0.0005).vertices
     rng = np.random.default_rng(0)
-    heights = [np.ptp(slab @ resting(slab, rng).T, axis=0)[2] for _ in range(60)]
+    heights = [np.ptp(slab @ sample_stable_pose(slab, rng).T, axis=0)[2] for _ in range(60)]
     flat = np.isclose(heights, 0.01, atol=1e-3)
     assert flat.mean() > 0.9
 
 
 def test_standing_objects_touch_their_plane_and_floating_ones_have_none():
     mesh = make("box", np.random.default_rng(0))
-    stood = render(mesh, Rig(views=1, inputs=1, size=32, standing=1.0), np.random.default_rng(1), points=2000)
-    afloat = render(mesh, Rig(views=1, inputs=1, size=32, standing=0.0), np.random.default_rng(1), points=64)
+    stood = render(mesh, CameraRig(views=1, inputs=1, size=32, standing=1.0), np.random.default_rng(1), points=2000)
+    afloat = render(mesh, CameraRig(views=1, inputs=1, size=32, standing=0.0), np.random.default_rng(1), points=64)
     assert stood["points"][:, 2].min() == pytest.approx(float(stood["support_height"]), abs=1e-3)
     assert np.isnan(afloat["support_height"])

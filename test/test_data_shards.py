@@ -11,17 +11,17 @@ import pytest
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.synthesis.families import Procedural
-from mvgamba_ros.synthesis.place import Rig
-from mvgamba_ros.synthesis.shards import Recipe, Shards, example, write_shards
+from mvgamba_ros.synthesis.pose_sampling import CameraRig
+from mvgamba_ros.synthesis.shards import DataRecipe, Shards, example, write_shards
 
 SOURCE = Procedural(7, 5)
-RECIPE = Recipe("procedural", seed=7, count=5, per_shard=2, points=64, rig=Rig(views=2, inputs=2, size=32))
+RECIPE = DataRecipe("procedural", seed=7, count=5, per_shard=2, points=64, rig=CameraRig(views=2, inputs=2, size=32))
 
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data") / "seven"
-    write_shards(folder, SOURCE, RECIPE, say=lambda line: None)
+    write_shards(folder, SOURCE, RECIPE, log=lambda line: None)
     return folder
 
 
@@ -57,10 +57,10 @@ def test_a_stopped_writer_goes_on_with_what_is_missing_and_gets_the_same(written
     (folder / ".shard_00001.77").mkdir()  # what a killed writer leaves
     shards = Shards(folder)
     assert len(shards) == 3
-    said: list[str] = []
-    write_shards(folder, SOURCE, RECIPE, say=said.append)
+    lines: list[str] = []
+    write_shards(folder, SOURCE, RECIPE, log=lines.append)
     assert kept.stat().st_mtime_ns == stamp
-    assert "2 of 3" in said[0]
+    assert "2 of 3" in lines[0]
     shards.refresh()
     assert len(shards) == 5
     for i in range(5):
@@ -69,9 +69,9 @@ def test_a_stopped_writer_goes_on_with_what_is_missing_and_gets_the_same(written
 
 
 def test_another_recipe_for_the_same_folder_is_refused(written: Path):
-    other = Recipe("procedural", seed=8, count=5, per_shard=2, points=64, rig=RECIPE.rig)
+    other = DataRecipe("procedural", seed=8, count=5, per_shard=2, points=64, rig=RECIPE.rig)
     with pytest.raises(ReconstructionError) as caught:
-        write_shards(written, SOURCE, other, say=lambda line: None)
+        write_shards(written, SOURCE, other, log=lambda line: None)
     assert caught.value.code == ErrorCode.BAD_OPTION
     assert str(written) in caught.value.message
 

@@ -12,12 +12,12 @@ import trimesh
 from mvgamba_ros.cli import main
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.synthesis.families import FAMILIES, Procedural
-from mvgamba_ros.synthesis.place import Rig
+from mvgamba_ros.synthesis.pose_sampling import CameraRig
 from mvgamba_ros.synthesis.render import render
 from mvgamba_ros.synthesis.shards import Shards
 from mvgamba_ros.synthesis.sources import Folder, Mixture, PyBullet, Robosuite, open_source
 
-RIG = Rig(views=2, inputs=2, size=48)
+RIG = CameraRig(views=2, inputs=2, size=48)
 
 
 def seen(mesh, seed: int = 0) -> np.ndarray:

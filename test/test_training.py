@@ -28,8 +28,8 @@ from mvgamba_ros.model.raygamba import RayGamba, RayGambaConfig
 from mvgamba_ros.model.raygamba_output import RayGambaOutput
 from mvgamba_ros.rendering.crops import MARGIN, CropWindow, crop, crop_intrinsics, make_crops, silhouette_window
 from mvgamba_ros.synthesis.families import Procedural
-from mvgamba_ros.synthesis.place import Rig
-from mvgamba_ros.synthesis.shards import Recipe, Shards, write_shards
+from mvgamba_ros.synthesis.pose_sampling import CameraRig
+from mvgamba_ros.synthesis.shards import DataRecipe, Shards, write_shards
 from mvgamba_ros.training.batch import Sampling, collate, crop_depth, make_sample
 from mvgamba_ros.training.export import export
 from mvgamba_ros.training.loop import Trainer
@@ -48,8 +48,8 @@ CASCADED = replace(TINY, cascade_positions=8)
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data") / "three"
-    recipe = Recipe("procedural", seed=5, count=3, per_shard=3, rig=Rig())
-    write_shards(folder, Procedural(5, 3), recipe, say=lambda line: None)
+    recipe = DataRecipe("procedural", seed=5, count=3, per_shard=3, rig=CameraRig())
+    write_shards(folder, Procedural(5, 3), recipe, log=lambda line: None)
     return folder
 
 

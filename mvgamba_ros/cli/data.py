@@ -60,12 +60,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _render(args: argparse.Namespace) -> int:
-    from mvgamba_ros.synthesis.place import Rig
-    from mvgamba_ros.synthesis.shards import Recipe, write_shards
+    from mvgamba_ros.synthesis.pose_sampling import CameraRig
+    from mvgamba_ros.synthesis.shards import DataRecipe, write_shards
     from mvgamba_ros.synthesis.sources import open_source
 
-    rig = Rig(views=args.views, inputs=min(args.views, Rig.inputs), size=args.size)
-    recipe = Recipe(args.source, args.seed, args.count, args.per_shard, rig=rig)
+    rig = CameraRig(views=args.views, inputs=min(args.views, CameraRig.inputs), size=args.size)
+    recipe = DataRecipe(args.source, args.seed, args.count, args.per_shard, rig=rig)
     source = open_source(args.source, args.seed, args.count)
     write_shards(args.out, source, recipe, args.workers, lambda line: print(line, flush=True))
     return 0

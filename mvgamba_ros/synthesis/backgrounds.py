@@ -1,6 +1,6 @@
-"""Objects where a robot finds them: views with a table, its shadow and a room around them, and true silhouettes.
+"""Objects before procedural backgrounds: views with a table, shadows and an environment map, and true silhouettes.
 
-What the silhouettes' network learns from. The table is anything a table may be made of, nearly half of the time in the
+What the objectness network learns from. The table is anything a table may be made of, nearly half of the time in the
 object's own colours; on it there may be mats and sheets of paper, blank, printed or with fiducial markers, under the
 object or beside it. Some objects float before a wall or nothing, as on a gantry.
 """
@@ -14,24 +14,22 @@ import numpy as np
 
 from mvgamba_ros.geometry.rays import rays
 from mvgamba_ros.synthesis.draw import rotation
-from mvgamba_ros.synthesis.place import Rig, cameras, place
-from mvgamba_ros.synthesis.render import (
-    F32,
-    F64,
-    Painter,
-    Rays,
+from mvgamba_ros.synthesis.pose_sampling import CameraRig, sample_cameras, sample_object_pose
+from mvgamba_ros.synthesis.ray_scene import F32, F64, RayScene
+from mvgamba_ros.synthesis.shading import (
     Rng,
-    develop,
-    draw_light,
-    smoothed,
-    surround,
-    with_normals,
+    Shader,
+    incident_light,
+    rotate_normals,
+    sample_light,
+    smooth_light,
+    tone_map,
 )
 from mvgamba_ros.synthesis.textured_mesh import Material, TexturedMesh
 from mvgamba_ros.synthesis.textures import U8, anything, fiducials, metal, plain, printed, skin, wood
 from mvgamba_ros.types import Bool, Camera, View
 
-RIG = Rig(views=4, inputs=4, size=240, standing=0.85, margin=(0.5, 2.2))
+RIG = CameraRig(views=4, inputs=4, size=240, standing=0.85, margin=(0.5, 2.2))
 CORNERS = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]], np.float64)
 FAR = np.array([1.5, 1.5])
 """Half a table's sides, metres."""
@@ -44,34 +42,35 @@ TABLES = ((plain, 0.3), (wood, 0.2), (metal, 0.1), (skin, 0.1), (anything, 0.3))
 
 
 @dataclass(frozen=True)
-class _Stage:
-    """One scene about its object: what rays see (the object's ``own`` faces come first) and what casts shadows, the
-    ``room`` around it, the table's height ``floor`` (NaN when afloat) and the object's ``radius``, metres."""
+class _Scene:
+    """One scene about its object: what rays hit (the object's ``own`` faces come first) and what casts shadows,
+    the ``environment`` map around it, the table's height ``floor`` (NaN when afloat) and the object's ``radius``,
+    metres."""
 
-    seen: Rays
-    solid: Rays
+    visible: RayScene
+    occluder: RayScene
     own: int
-    painter: Painter
-    room: F32
+    shader: Shader
+    environment: F32
     floor: float
     radius: float
 
 
-def photograph(mesh: TexturedMesh, rng: Rng, rig: Rig = RIG) -> tuple[list[View], F64]:
+def render_scene(mesh: TexturedMesh, rng: Rng, rig: CameraRig = RIG) -> tuple[list[View], F64]:
     """Views with masks, in a world whose z is up, and the object's lowest and highest corner, (2, 3) metres.
 
     A wall may hide the object from some views: their masks show what is left of it, if anything.
     """
-    vertices, floor = place(mesh.vertices, mesh.upright, rig, rng)
+    vertices, floor = sample_object_pose(mesh.vertices, mesh.upright, rig, rng)
     bounds = np.stack([vertices.min(0), vertices.max(0)])
     centre = bounds.mean(0)
     radius = float(np.linalg.norm(vertices - centre, axis=1).max())
-    K, T = cameras(centre, radius, rig, rng)
-    light = draw_light(rng)
+    K, T = sample_cameras(centre, radius, rig, rng)
+    light = sample_light(rng)
     if rng.random() < 0.4:
         light = replace(light, softness=0.01)  # a shadow as sharp as an object
     local = vertices - centre
-    thing = replace(with_normals(mesh, vertices), vertices=local)
+    thing = replace(rotate_normals(mesh, vertices), vertices=local)
     scene = thing
     if np.isfinite(floor):
         scene = _on_table(thing, floor - centre[2], radius, rng)
@@ -80,17 +79,17 @@ def photograph(mesh: TexturedMesh, rng: Rng, rig: Rig = RIG) -> tuple[list[View]
         R = rotation(rng)
         at = -R[:, 2] * radius * rng.uniform(1.1, 3.0)
         scene = _with_sheet(thing, at, R, FAR, _repeats(rng), _table_tile(mesh, rng), rng)
-    seen, solid = Rays(scene.vertices, scene.faces), Rays(local, mesh.faces)
-    painter = Painter(scene, scene.vertices, light)
-    room = _room(rng, dark=not np.isfinite(floor) and rng.random() < 0.6)
-    stage = _Stage(seen, solid, len(mesh.faces), painter, room, floor - centre[2], radius)
+    visible, occluder = RayScene(scene.vertices, scene.faces), RayScene(local, mesh.faces)
+    shader = Shader(scene, scene.vertices, light)
+    environment = _environment_map(rng, dark=not np.isfinite(floor) and rng.random() < 0.6)
+    setup = _Scene(visible, occluder, len(mesh.faces), shader, environment, floor - centre[2], radius)
     noise, blur = rng.uniform(0, 4), rng.uniform(0.45, 1.0)
     views = []
     for k, pose in zip(K, T, strict=True):
         near = pose.copy()
         near[:3, 3] -= centre
         camera = Camera(K=k, width=rig.size, height=rig.size)
-        image, mask = _picture(stage, camera, near, rng)
+        image, mask = _picture(setup, camera, near, rng)
         image = cv2.GaussianBlur(image, (0, 0), blur) + noise * rng.standard_normal(image.shape, np.float32)
         views.append(View(np.clip(np.rint(image), 0, 255).astype(np.uint8), camera, pose, mask=mask))
     return views, bounds
@@ -156,35 +155,37 @@ def _with_sheet(mesh: TexturedMesh, at: F64, R: F64, half: F64, uv: F64, tile: U
     )
 
 
-def _room(rng: Rng, dark: bool) -> F32:
+def _environment_map(rng: Rng, dark: bool) -> F32:
     """(64, 64, 3) linear colours by direction: azimuth across, elevation down."""
     picture = cv2.resize(anything(rng), (64, 64), interpolation=cv2.INTER_AREA).astype(np.float32) / 255.0
     smooth = np.asarray(cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.5, 8.0)), np.float32)
     return np.asarray(smooth**2.2 * (rng.uniform(0.0, 0.03) if dark else rng.uniform(0.3, 1.0)), np.float32)
 
 
-def _picture(stage: _Stage, camera: Camera, T: F64, rng: Rng) -> tuple[F32, Bool]:
+def _picture(scene: _Scene, camera: Camera, T: F64, rng: Rng) -> tuple[F32, Bool]:
     """One view, (H, W, 3) in [0, 255], and where the object is."""
-    light, shape = stage.painter.light, (camera.height, camera.width)
+    light, shape = scene.shader.light, (camera.height, camera.width)
     origin, directions = rays(camera, T)
     eye, direction = origin.astype(np.float32), directions.reshape(-1, 3).astype(np.float32)
-    t, face, bary = stage.seen.cast(np.broadcast_to(eye, direction.shape), direction)
+    t, face, bary = scene.visible.cast(np.broadcast_to(eye, direction.shape), direction)
     hit = np.isfinite(t)
-    mask = hit & (face < stage.own)
+    mask = hit & (face < scene.own)
     color = np.zeros((len(t), 3), np.float32)
     for part in (mask, hit & ~mask):
         where = np.flatnonzero(part)
         if not len(where):
             continue
         ahead = direction[where]
-        normals = stage.painter.facing(face[where], ahead)
-        around = surround(stage.solid, eye + ahead * t[where, None], normals, light, stage.floor, stage.radius, rng)
-        reaching = smoothed(around, where, shape, 0, 1.2)[where]
-        color[where] = stage.painter.shade(face[where], bary[where], -ahead, reaching[:, :3], reaching[:, 3])
+        normals = scene.shader.facing(face[where], ahead)
+        around = incident_light(
+            scene.occluder, eye + ahead * t[where, None], normals, light, scene.floor, scene.radius, rng
+        )
+        reaching = smooth_light(around, where, shape, 0, 1.2)[where]
+        color[where] = scene.shader.shade(face[where], bary[where], -ahead, reaching[:, :3], reaching[:, 3])
     away = np.flatnonzero(~hit)
     d = direction[away]
     u = ((np.arctan2(d[:, 1], d[:, 0]) / (2 * np.pi) + 0.5) * 63.99).astype(int)
     v = np.clip((0.5 - 0.5 * d[:, 2]) * 64, 0, 63).astype(int)
-    color[away] = stage.room[v, u]
-    developed = develop(np.minimum(color, 4.0), light, 2.0 ** rng.normal(0, 0.06))
+    color[away] = scene.environment[v, u]
+    developed = tone_map(np.minimum(color, 4.0), light, 2.0 ** rng.normal(0, 0.06))
     return developed.reshape(*shape, 3), mask.reshape(shape)

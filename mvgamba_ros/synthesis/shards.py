@@ -11,8 +11,9 @@ import json
 import multiprocessing
 import os
 import shutil
+import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,37 +22,45 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
-from mvgamba_ros.synthesis.place import Rig
-from mvgamba_ros.synthesis.render import DEPTH_UNIT, POINTS, render
+from mvgamba_ros.synthesis.data_format import ARRAYS, DEPTH_UNIT, SURFACE_POINTS
+from mvgamba_ros.synthesis.pose_sampling import CameraRig
+from mvgamba_ros.synthesis.render import render
 from mvgamba_ros.synthesis.sources import Source
-
-ARRAYS = ("rgb", "alpha", "depth_front", "depth_back", "K", "T_world_camera", "points", "normals", "support_height")
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """What a data folder holds. ``source`` names where the objects come from, for people and the manifest."""
+class DataRecipe:
+    """What a data folder holds; its manifest repeats it, and a folder is only ever filled by the recipe it began with.
 
-    source: str
-    seed: int
-    count: int
+    The same recipe always gives the same examples, whatever the number of processes that render them.
+    """
+
+    source: str = "procedural"
+    """Where the objects come from: names of object sources or folders of meshes, with shares (`open_source`)."""
+    seed: int = 1
+    """Of the objects and of everything sampled around them."""
+    count: int = 12_000
+    """Objects in the folder. 6,000 to 12,000 are learned from for some 30,000 samples before they repeat."""
     per_shard: int = 128
-    points: int = POINTS
-    rig: Rig = field(default_factory=Rig)
+    """Objects in a shard, the unit that is written whole: less than a minute's work on one core."""
+    points: int = SURFACE_POINTS
+    """Points of the true surface stored with each object."""
+    rig: CameraRig = field(default_factory=CameraRig)
+    """The cameras, and how the object stands before them."""
 
     @property
     def shards(self) -> int:
         return -(-self.count // self.per_shard)
 
 
-def example(source: Source, index: int, recipe: Recipe) -> dict[str, NDArray[Any]]:
+def example(source: Source, index: int, recipe: DataRecipe) -> dict[str, NDArray[Any]]:
     """Object ``index`` of the source (counted round again past its end), rendered: see `render`."""
     mesh = source[index % len(source)]
     out = render(mesh, recipe.rig, np.random.default_rng([recipe.seed, index, 1]), recipe.points)
     return {**out, "family": np.array(mesh.family)}
 
 
-def _write_shard(folder: Path, source: Source, recipe: Recipe, shard: int) -> float:
+def _write_shard(folder: Path, source: Source, recipe: DataRecipe, shard: int) -> float:
     """Render and store one shard; answers the seconds it took."""
     start = time.monotonic()
     last = min((shard + 1) * recipe.per_shard, recipe.count)
@@ -65,70 +74,86 @@ def _write_shard(folder: Path, source: Source, recipe: Recipe, shard: int) -> fl
     return time.monotonic() - start
 
 
-_job: tuple[Path, Source, Recipe]
+_job: tuple[Path, Source, DataRecipe]
 
 
 def _start_worker(*job: Any) -> None:
     global _job
     _job = job
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's goes to the parent as well, which ends its workers
 
 
 def _work(shard: int) -> float:
     return _write_shard(*_job, shard)
 
 
-def write_shards(
-    folder: Path, source: Source, recipe: Recipe, workers: int = 1, say: Callable[[str], None] = print
-) -> None:
-    """Write every shard of a recipe that the folder lacks, with a line of progress for each.
+def missing_shards(folder: Path, recipe: DataRecipe) -> list[int]:
+    """The numbers of the recipe's shards that the folder lacks.
 
-    Raises ``BAD_OPTION`` when the folder was begun with another recipe.
+    Raises BAD_OPTION when the folder was begun with another recipe.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    manifest = {"recipe": asdict(recipe), "depth_unit_m": DEPTH_UNIT, "arrays": ARRAYS}
     path = folder / "manifest.json"
-    text = json.dumps(manifest, indent=1)
-    if path.exists() and json.loads(path.read_text()) != json.loads(text):
+    if path.exists() and json.loads(path.read_text()) != json.loads(_manifest(recipe)):
         raise ReconstructionError(
             ErrorCode.BAD_OPTION,
             f"{path} was written with another recipe: give the same options, or another folder",
         )
-    path.write_text(text)
+    return [shard for shard in range(recipe.shards) if not (folder / f"shard_{shard:05d}").exists()]
+
+
+def _manifest(recipe: DataRecipe) -> str:
+    return json.dumps({"recipe": asdict(recipe), "depth_unit_m": DEPTH_UNIT, "arrays": ARRAYS}, indent=1)
+
+
+def write_shards(
+    folder: Path, source: Source, recipe: DataRecipe, workers: int = 1, log: Callable[[str], None] = print
+) -> None:
+    """Write every shard of a recipe that the folder lacks, with a line of progress for each, in ``workers`` processes.
+
+    Raises BAD_OPTION when the folder was begun with another recipe.
+    """
+    todo = missing_shards(folder, recipe)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "manifest.json").write_text(_manifest(recipe))
     for left in folder.glob(".shard_*"):
         shutil.rmtree(left)
-    todo = [s for s in range(recipe.shards) if not (folder / f"shard_{s:05d}").exists()]
-    say(f"{folder}: {recipe.shards - len(todo)} of {recipe.shards} shards are there, writing {len(todo)}")
+    log(f"{folder}: {recipe.shards - len(todo)} of {recipe.shards} shards are there, writing {len(todo)}")
+    if not todo:
+        return
     start = time.monotonic()
     context = multiprocessing.get_context("spawn")
-    with context.Pool(workers, _start_worker, (folder, source, recipe)) as pool:
+    with context.Pool(min(workers, len(todo)), _start_worker, (folder, source, recipe)) as pool:
         for done, _ in enumerate(pool.imap_unordered(_work, todo), 1):
             spent = time.monotonic() - start
             rate = done * recipe.per_shard / spent
             left_s = spent / done * (len(todo) - done)
-            say(f"{done}/{len(todo)} shards, {rate:.2f} objects/s, {left_s / 60:.0f} min to go")
+            log(f"{folder}: {done}/{len(todo)} shards, {rate:.2f} objects/s, {left_s / 60:.0f} min to go")
 
 
 class Shards:
-    """A data folder as a sequence of objects, for ``rank`` of ``world`` processes (shards rank, rank + world, ...).
+    """Data folders as one sequence of objects, for ``rank`` of ``world`` processes (shards rank, rank + world, ...).
 
-    ``shards[i]`` is a dict of numpy arrays: those of `render` and ``family``. Arrays are mapped when first read, in
-    whichever process reads them, so an instance may be handed to data loader workers. Raises ``BAD_CAPTURE`` when
-    the folder holds no shard for this rank.
+    ``folders``: one folder, or several whose shards follow each other. ``shards[i]`` is a dict of numpy arrays: those
+    of `render` and ``family``. Arrays are mapped when first read, in whichever process reads them, so an instance may
+    be handed to data loader workers. Raises BAD_CAPTURE when the folders hold no shard for this rank.
     """
 
-    def __init__(self, folder: Path | str, rank: int = 0, world: int = 1) -> None:
-        self.folder, self.rank, self.world = Path(folder), rank, world
+    def __init__(self, folders: Path | str | Sequence[Path | str], rank: int = 0, world: int = 1) -> None:
+        several = [folders] if isinstance(folders, str | Path) else folders
+        self.folders, self.rank, self.world = [Path(folder) for folder in several], rank, world
         self._open: dict[Path, dict[str, NDArray[Any]]] = {}
         self.refresh()
         if not self._paths:
             raise ReconstructionError(
                 ErrorCode.BAD_CAPTURE,
-                f"{self.folder} holds no shard for rank {rank} of {world}: write more with `mvgamba data`",
+                f"{', '.join(map(str, self.folders))}: no shard for rank {rank} of {world}; write more with "
+                "`mvgamba data render`",
             )
 
     def refresh(self) -> None:
         """Take in the shards that were written since."""
-        self._paths = sorted(self.folder.glob("shard_[0-9]*"))[self.rank :: self.world]
+        paths = [path for folder in self.folders for path in sorted(folder.glob("shard_[0-9]*"))]
+        self._paths = paths[self.rank :: self.world]
         sizes = [len(np.load(p / "support_height.npy", mmap_mode="r")) for p in self._paths]
         self._ends = np.cumsum(sizes)
 

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mvgamba_ros.synthesis.render import DEPTH_UNIT
+from mvgamba_ros.synthesis.data_format import DEPTH_UNIT
 from mvgamba_ros.synthesis.shards import Shards
 
 

@@ -13,11 +13,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mvgamba_ros.rendering.crops import CropBatch, CropWindow, crop, crop_intrinsics, silhouette_window
-from mvgamba_ros.synthesis.render import DEPTH_UNIT
+from mvgamba_ros.synthesis.data_format import DEPTH_UNIT, INPUT_VIEWS
 from mvgamba_ros.training.augment import Augmentation, augment, mirror, recolor
-
-INPUT_VIEWS = 8
-"""The first views of an object are as a robot arm would take them; the others only supervise."""
 
 
 @dataclass(frozen=True)

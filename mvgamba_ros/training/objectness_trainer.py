@@ -29,7 +29,7 @@ from mvgamba_ros.segmentation import plane_matching as plane
 from mvgamba_ros.segmentation.classical import objectness
 from mvgamba_ros.segmentation.support_plane import support_height
 from mvgamba_ros.segmentation.windows import make_windows
-from mvgamba_ros.synthesis.backgrounds import Rng, photograph
+from mvgamba_ros.synthesis.backgrounds import Rng, render_scene
 from mvgamba_ros.synthesis.families import Procedural
 from mvgamba_ros.types import U8, Box, Prompts
 
@@ -45,7 +45,7 @@ def example(seed: int, index: int) -> tuple[U8, U8] | None:
     """Four windows of one scene, as the network takes them, and their silhouettes (V, SIDE, SIDE); None where a view
     does not show the object."""
     rng = np.random.default_rng([seed, index, 7])
-    views, bounds = photograph(Procedural(seed, index + 1)[index], rng)
+    views, bounds = render_scene(Procedural(seed, index + 1)[index], rng)
     if min(int(view.mask.sum()) for view in views if view.mask is not None) < LEAST_PIXELS:
         return None
     region, searching = _region(bounds, rng)

@@ -1,18 +1,18 @@
-"""Procedural objects among procedural surroundings: what the silhouettes' network learns from."""
+"""Procedural objects before procedural backgrounds: what the objectness network learns from."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from mvgamba_ros.geometry.camera import project
-from mvgamba_ros.synthesis.backgrounds import photograph
+from mvgamba_ros.synthesis.backgrounds import render_scene
 from mvgamba_ros.synthesis.families import Procedural
 from mvgamba_ros.synthesis.textures import fiducials
 
 
 def test_a_mask_covers_what_the_bounds_can_reach_and_nothing_else() -> None:
     for index in range(3):
-        views, bounds = photograph(Procedural(5, 9)[index], np.random.default_rng(index))
+        views, bounds = render_scene(Procedural(5, 9)[index], np.random.default_rng(index))
         for view in views:
             assert view.mask is not None and view.mask.any()
             corners = np.stack(np.meshgrid(*bounds.T), -1).reshape(-1, 3)
@@ -24,11 +24,11 @@ def test_a_mask_covers_what_the_bounds_can_reach_and_nothing_else() -> None:
             assert columns.max() - columns.min() > 0.5 * (high - low)[0]
 
 
-def test_the_surroundings_are_there_and_the_same_seed_gives_the_same_pictures() -> None:
+def test_the_background_is_there_and_the_same_seed_gives_the_same_pictures() -> None:
     mesh = Procedural(5, 9)[4]
-    (first, *_), _ = photograph(mesh, np.random.default_rng(2))
-    (again, *_), _ = photograph(mesh, np.random.default_rng(2))
-    (other, *_), _ = photograph(mesh, np.random.default_rng(3))
+    (first, *_), _ = render_scene(mesh, np.random.default_rng(2))
+    (again, *_), _ = render_scene(mesh, np.random.default_rng(2))
+    (other, *_), _ = render_scene(mesh, np.random.default_rng(3))
     assert np.array_equal(first.image, again.image)
     assert not np.array_equal(first.image, other.image)
     assert first.mask is not None and first.image[~first.mask].std() > 1.0

@@ -1,4 +1,4 @@
-"""Where the object and the cameras of one training example are: on a plane or afloat, seen as an arm would see it."""
+"""Pose sampling: how an object stands on a plane, or floats, and where the cameras around it are."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mvgamba_ros.synthesis.data_format import INPUT_VIEWS
 from mvgamba_ros.synthesis.draw import rotation
 from mvgamba_ros.types import F64
 
@@ -13,26 +14,31 @@ Rng = np.random.Generator
 
 
 @dataclass(frozen=True)
-class Rig:
-    """What views are taken: ``inputs`` come first, from 10 to 80 degrees of elevation; the rest, of ``views``, from
-    -30 to 85, are only ever compared with. ``size`` is the side of a crop in pixels."""
+class CameraRig:
+    """The cameras around an object and how it stands before them. Input views come first, from 10 to 80 degrees of
+    elevation; the others, from -30 to 85 degrees, only supervise."""
 
     views: int = 12
-    inputs: int = 8
+    """Views of an object: eight inputs, and four that show it from elsewhere."""
+    inputs: int = INPUT_VIEWS
+    """The first so many views are inputs."""
     size: int = 96
+    """Side of a stored view, pixels: not less than the network's crops, or it learns from enlarged pictures."""
     standing: float = 0.8
-    """Share of objects that stand on the support plane; the others float, turned anyhow."""
+    """Share of objects that stand on the support plane; the others float, in any orientation."""
     distance: tuple[float, float] = (0.25, 0.9)
-    """Camera to object, metres; farther where the object would not fit the image."""
+    """Camera to object, metres, where a wrist camera works; farther where the object would not fit the image."""
     width: int = 640
+    """Of the image that the view is cropped from, pixels."""
     height: int = 480
+    """Of the same image, pixels."""
     fov_deg: tuple[float, float] = (40.0, 75.0)
-    """Horizontal field of view of the image that the crop is taken from."""
+    """Horizontal field of view of that image, degrees: the lenses of common wrist cameras."""
     margin: tuple[float, float] = (0.05, 0.2)
-    """What a crop adds to the side of the object's bounding sphere."""
+    """What a crop adds to the side of the object's bounding sphere, as a share of it."""
 
 
-def resting(vertices: F64, rng: Rng) -> F64:
+def sample_stable_pose(vertices: F64, rng: Rng) -> F64:
     """A rotation (3, 3) that stands the vertices in a stable pose: a face of their convex hull down, the hull's centre
     above that face. Poses are drawn in proportion to the face's area over its distance from the centre squared."""
     from scipy.spatial import ConvexHull
@@ -68,13 +74,14 @@ def _turn_onto(a: F64, b: F64) -> F64:
     return np.eye(3) + V + V @ V / (1 + c)
 
 
-def place(vertices: F64, upright: bool, rig: Rig, rng: Rng) -> tuple[F64, float]:
-    """Vertices in a world frame of any yaw and offset, and the height of the plane they stand on (NaN when afloat)."""
+def sample_object_pose(vertices: F64, upright: bool, rig: CameraRig, rng: Rng) -> tuple[F64, float]:
+    """A random pose of an object: its vertices (N, 3) in a world frame of any yaw and offset, metres, and the height of
+    the plane they stand on (NaN when afloat). ``upright``: its own z is up, and mostly stays so."""
     standing = rng.random() < rig.standing
     if not standing:
         vertices = vertices @ rotation(rng).T
     elif not (upright and rng.random() < 0.7):
-        vertices = vertices @ resting(vertices, rng).T
+        vertices = vertices @ sample_stable_pose(vertices, rng).T
     yaw = rng.uniform(0, 2 * np.pi)
     c, s = np.cos(yaw), np.sin(yaw)
     vertices = vertices @ np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]]).T
@@ -96,7 +103,7 @@ def look_at(eye: F64, target: F64, roll: float) -> F64:
     return T
 
 
-def sphere_box(centre: F64, radius: float, f: float) -> F64:
+def project_sphere(centre: F64, radius: float, f: float) -> F64:
     """(2, 2) least and greatest image coordinates, relative to the principal point, of a sphere in the camera frame."""
     out = np.empty((2, 2))
     for axis in range(2):
@@ -106,7 +113,7 @@ def sphere_box(centre: F64, radius: float, f: float) -> F64:
     return out
 
 
-def cameras(centre: F64, radius: float, rig: Rig, rng: Rng) -> tuple[F64, F64]:
+def sample_cameras(centre: F64, radius: float, rig: CameraRig, rng: Rng) -> tuple[F64, F64]:
     """Crop intrinsics ``K`` (V, 3, 3) and poses ``T_world_camera`` (V, 4, 4) around a bounding sphere."""
     f = rig.width / 2 / np.tan(np.radians(rng.uniform(*rig.fov_deg)) / 2)
     nearest = 1.05 * radius / np.sin(np.arctan(rig.height / 2 / f))
@@ -132,7 +139,7 @@ def cameras(centre: F64, radius: float, rig: Rig, rng: Rng) -> tuple[F64, F64]:
         side = rng.uniform(0, 2 * np.pi)
         level = look_at(eye, centre, 0.0)
         T[v] = look_at(eye, centre + room * (np.cos(side) * level[:3, 0] + np.sin(side) * level[:3, 1]), roll)
-        box = sphere_box(T[v, :3, :3].T @ (centre - eye), radius, f)
+        box = project_sphere(T[v, :3, :3].T @ (centre - eye), radius, f)
         margin = rng.uniform(*rig.margin)
         tight = np.ptp(box, axis=0).max()
         low = box.mean(0) - tight * (1 + margin) / 2 + rng.uniform(-0.25, 0.25, 2) * margin * tight

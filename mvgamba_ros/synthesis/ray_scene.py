@@ -1,0 +1,38 @@
+"""Triangles as rays see them: first hits and occlusion, by Embree through Open3D, with one thread."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+F64 = NDArray[np.float64]
+F32 = NDArray[np.float32]
+
+
+class RayScene:
+    """The triangles of one object behind Embree."""
+
+    def __init__(self, vertices: F64, faces: NDArray[np.int32]) -> None:
+        import open3d as o3d
+
+        tensor: Any = o3d.core.Tensor
+        self._tensor = tensor
+        self._scene = o3d.t.geometry.RaycastingScene(nthreads=1)
+        corners = np.ascontiguousarray(vertices, np.float32)
+        self._scene.add_triangles(tensor(corners), tensor(faces.astype(np.uint32)))
+
+    def cast(self, origin: F32, direction: F32) -> tuple[F32, NDArray[np.int64], F32]:
+        """First hits: distance in units of ``direction`` (inf for a miss), triangle, barycentric (u, v)."""
+        found = self._scene.cast_rays(self._tensor(np.concatenate([origin, direction], 1)), nthreads=1)
+        return (
+            found["t_hit"].numpy(),
+            found["primitive_ids"].numpy().astype(np.int64),
+            found["primitive_uvs"].numpy(),
+        )
+
+    def blocked(self, origin: F32, direction: F32) -> NDArray[np.bool_]:
+        """Whether anything lies along each ray."""
+        rays = self._tensor(np.concatenate([origin, direction], 1))
+        return self._scene.test_occlusions(rays, nthreads=1).numpy().astype(bool)
