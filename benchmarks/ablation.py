@@ -2,19 +2,19 @@
 
 usage: python -m benchmarks.ablation RUNS [--samples 2000] [--seeds 0] [--only NAME ...] [--set KEY=VALUE ...]
 
-Each variant is config/raygamba-s.train.yaml with some settings changed (--list shows them), trained on --samples
-objects and validated on held-out ones, once for every seed. The schedule shrinks with the budget: rendering losses
-join at the
-same share of it. RUNS/<variant>-<seed>/ holds each run; stop and start this as you like: finished runs are kept, one
-that was stopped goes on. At the end, and after every run, prints the table and writes it to --table.
+Each variant is the stage crops-128 of config/raygamba-s.recipe.yaml, from random weights, with some settings changed
+(--list shows them), trained on --samples objects and validated on held-out ones, once for every seed. The schedule
+shrinks with the budget: rendering losses join at the same share of it. RUNS/<variant>-<seed>/ holds each run; stop and
+start this as you like: finished runs are kept, one that was stopped goes on. At the end, and after every run, prints
+the table and writes it to --table.
 
 examples:
   python -m benchmarks.ablation runs/ablation
-      needs data/train and data/val, see docs/data.md
-  python -m benchmarks.ablation runs/ablation --seeds 0 1 2 --set data=/big/train --set validation=/big/val
+      needs data/train and data/val, as the recipe renders them (docs/data.md)
+  python -m benchmarks.ablation runs/ablation --seeds 0 1 2 --set data=[/big/train] --set validation=/big/val
       other data, three seeds
   python -m benchmarks.ablation runs/quick --samples 64 --only raygamba-s "no colour agreement" --table quick.md
-      a look at whether it runs
+      a trial of whether it runs
 """
 
 from __future__ import annotations
@@ -39,8 +39,10 @@ from mvgamba_ros.synthesis.shards import Shards
 from mvgamba_ros.training.batch import collate, make_sample
 from mvgamba_ros.training.loop import Batch, Steps, Trainer
 from mvgamba_ros.training.losses import depth_losses, render_losses, total
-from mvgamba_ros.training.train_config import TrainConfig, load
+from mvgamba_ros.training.recipe import load_plan
+from mvgamba_ros.training.train_config import TrainConfig
 
+RECIPE = Path("config/raygamba-s.recipe.yaml")
 BASE = "raygamba-s"
 FREE = "free positions"
 NEVER = 1_000_000_000
@@ -96,7 +98,8 @@ class Run:
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", metavar="RUNS", type=Path, nargs="?", help="folder of the runs")
-    parser.add_argument("--config", type=Path, default=Path("config/raygamba-s.train.yaml"), help="base (%(default)s)")
+    parser.add_argument("--recipe", type=Path, default=RECIPE, help="holds the base (%(default)s)")
+    parser.add_argument("--stage", default="crops-128", help="the recipe's stage that is the base (%(default)s)")
     parser.add_argument("--samples", type=int, default=2000, help="objects to train on, each variant (%(default)s)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], metavar="N", help="(0)")
     parser.add_argument("--only", nargs="+", choices=VARIANTS, metavar="NAME", help="these variants alone")
@@ -114,7 +117,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         parser.error("RUNS is missing: the folder where the runs are kept")
 
     names = args.only or list(VARIANTS)
-    configs = {(n, seed): configure(args.config, n, args.samples, seed, args.set) for seed in args.seeds for n in names}
+    configs = {
+        (name, seed): configure(args.recipe, args.stage, name, args.samples, seed, args.set)
+        for seed in args.seeds
+        for name in names
+    }
     each = {n: configs[n, args.seeds[0]] for n in names}
     seconds = {"step ms": step_seconds(each), "forward ms": forward_seconds(each)}
     finished: list[Run] = []
@@ -125,9 +132,20 @@ def main(argv: Sequence[str] | None = None) -> None:
     print(f"\n{table(finished, seconds)}\n\n{args.table}")
 
 
-def configure(path: Path, variant: str, samples: int, seed: int, changes: Sequence[str]) -> TrainConfig:
+def base_config(recipe: Path, stage: str, changes: Sequence[str]) -> TrainConfig:
+    """The settings of a stage of a recipe, from random weights. Raises BAD_OPTION for a stage that it does not have."""
+    plan = load_plan(recipe, changes)
+    stages = {one.name: config for one, config in zip(plan.recipe.stages, plan.configs, strict=True)}
+    if stage not in stages:
+        raise ReconstructionError(ErrorCode.BAD_OPTION, f"{recipe} has no stage {stage}; it has {', '.join(stages)}")
+    config = stages[stage]
+    assert isinstance(config, TrainConfig)
+    return replace(config, start=None)
+
+
+def configure(recipe: Path, stage: str, variant: str, samples: int, seed: int, changes: Sequence[str]) -> TrainConfig:
     """The base config with a schedule for ``samples`` and the variant's changes, which come last."""
-    base = load(path, changes)
+    base = base_config(recipe, stage, changes)
     schedule = [
         f"name={variant}",
         f"seed={seed}",
@@ -136,7 +154,7 @@ def configure(path: Path, variant: str, samples: int, seed: int, changes: Sequen
         f"warmup={round(base.warmup * samples / base.samples)}",
         f"validate_minutes={NEVER}",  # once, at the end
     ]
-    return load(path, [*changes, *schedule, *VARIANTS[variant]])
+    return base_config(recipe, stage, [*changes, *schedule, *VARIANTS[variant]])
 
 
 def trainer_of(variant: str) -> type[Trainer]:
@@ -194,7 +212,7 @@ def train(variant: str, config: TrainConfig, folder: Path) -> Run:
         folder.mkdir(parents=True, exist_ok=True)
         settings.write_text(wanted)
         print(f"{variant}, seed {config.seed}: {config.samples:,} objects", flush=True)
-        trainer_of(variant)(config, folder, say=lambda line: print("  " + line, flush=True)).run()
+        trainer_of(variant)(config, folder, log=lambda line: print("  " + line, flush=True)).run()
         with (folder / "validation.csv").open() as file:
             report = {key: float(value) for key, value in list(csv.DictReader(file))[-1].items()}
         result.write_text(json.dumps(report, indent=1))
@@ -226,15 +244,15 @@ def page(runs: Sequence[Run], seconds: dict[str, dict[str, float]], samples: int
         f"- {FREE}:", f"- {FREE}: each coordinate by bins across the cube (benchmarks/free_positions.py);"
     )
     seeds = ", ".join(str(seed) for seed in dict.fromkeys(run.seed for run in runs))
-    steps = runs[0].measured["step"]
+    steps, threads = runs[0].measured["step"], torch.get_num_threads()
     return f"""# What each choice is worth
 
-Every variant is `config/raygamba-s.train.yaml` with one thing changed, trained on {samples:,} objects
-({steps:.0f} steps; seeds: {seeds}{"; for all: " + ", ".join(changes) if changes else ""}) and measured on held-out
-objects from four views: F@5mm and chamfer of the Gaussians' centres against the true surface, PSNR of novel views. So
-small a budget shows which choices learn fast, not where each would end. Times: medians of all variants run in turn
-on one machine, {torch.get_num_threads()} threads; a training step on one batch (without the loader), a
-forward pass on four.
+Every variant is the stage `crops-128` of `config/raygamba-s.recipe.yaml` with one thing changed, trained on
+{samples:,} objects ({steps:.0f} steps; seeds: {seeds}{"; for all: " + ", ".join(changes) if changes else ""})
+and measured on held-out objects from four views: F@5mm and chamfer of the Gaussians' centres against the true surface,
+PSNR of novel views. So small a budget shows which choices learn fast, not where each would end. Times: medians of all
+variants run in turn on one machine, {threads} threads; a training step on one batch (without the loader), a forward
+pass on four.
 
 {table(runs, seconds)}
 

@@ -1,4 +1,4 @@
-"""What the network gives up for the ablation: Gaussians anywhere in the cube, as MVGamba's are, not on their ray."""
+"""The ablation's network without rays: Gaussians anywhere in the cube, as MVGamba's are."""
 
 from __future__ import annotations
 

@@ -81,9 +81,9 @@ def score(item: Mapping[str, NDArray[Any]], options: Options, count: int, index:
     """One object of `Shards`, reconstructed from ``count`` of its first views, by name of `COLUMNS`."""
     chosen = np.random.default_rng((7, index)).permutation(INPUT_VIEWS)[:count]
     support = float(item["support_height"])
-    told = replace(options, prompts=Prompts(support_height=None if np.isnan(support) else support))
+    prompted = replace(options, prompts=Prompts(support_height=None if np.isnan(support) else support))
     began = time.perf_counter()
-    result = reconstruct([as_view(item, i) for i in chosen], told)
+    result = reconstruct([as_view(item, i) for i in chosen], prompted)
     scores = {"seconds": time.perf_counter() - began, "roughness_deg": roughness(result.mesh)}
     points, normals = (np.asarray(item[name], np.float64) for name in ("points", "normals"))
     scores |= shape_errors(surface_points(result.mesh), points)

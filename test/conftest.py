@@ -40,3 +40,13 @@ def no_lpips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     lpips_network.cache_clear()
     yield
     lpips_network.cache_clear()
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder of three rendered objects."""
+    from tiny_training import write_three_objects
+
+    folder = tmp_path_factory.mktemp("data") / "three"
+    write_three_objects(folder)
+    return folder

@@ -31,6 +31,7 @@ from mvgamba_ros.synthesis.shards import DataRecipe, write_shards
 from mvgamba_ros.types import Prompts
 
 SMALL = RayGambaConfig(width=32, skip=8, bins=8, orders=("rows", "across"), cascade_positions=8)
+RECIPE = Path(__file__).parents[1] / "config" / "raygamba-s.recipe.yaml"
 TINY = ("model.width=32", "model.skip=8", "views_per_step=4", "target_views=1", "view_counts={2: 1.0}")
 
 
@@ -79,10 +80,9 @@ def test_the_picture_of_the_stages_is_written(run: tuple[pipeline.Seconds, CropB
 
 
 def test_every_variant_of_the_ablation_is_a_network_that_can_be_built() -> None:
-    path = Path(__file__).parents[1] / "config" / "raygamba-s.train.yaml"
-    base = ablation.configure(path, ablation.BASE, 2000, 0, [])
+    base = ablation.configure(RECIPE, "crops-128", ablation.BASE, 2000, 0, [])
     for name in ablation.VARIANTS:
-        config = ablation.configure(path, name, 2000, 0, [])
+        config = ablation.configure(RECIPE, "crops-128", name, 2000, 0, [])
         assert (config.samples, config.name) == (2000, name)
         assert name == ablation.BASE or replace(config, name=base.name) != base
         ablation.network_of(name, config)
@@ -136,10 +136,9 @@ def test_the_normals_of_the_true_shape_are_right_and_those_of_a_turned_one_are_n
 def test_the_ablation_trains_measures_keeps_and_tells(
     rendered: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    data = [f"data={rendered}", f"validation={rendered}"]
+    data = [f"data=[{rendered}]", f"validation={rendered}"]
     settings = [part for change in (*data, *TINY) for part in ("--set", change)]
-    config = Path(__file__).parents[1] / "config" / "raygamba-s.train.yaml"
-    command = [str(tmp_path / "runs"), "--config", str(config), "--table", str(tmp_path / "table.md"), *settings]
+    command = [str(tmp_path / "runs"), "--recipe", str(RECIPE), "--table", str(tmp_path / "table.md"), *settings]
     command += ["--only", "raygamba-s", "no blocks", ablation.FREE]
     ablation.main([*command, "--samples", "4"])
     first = (tmp_path / "table.md").read_text()

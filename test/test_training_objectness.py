@@ -1,24 +1,47 @@
-"""Training the silhouettes' network, small."""
+"""Training the objectness network, small."""
 
 from __future__ import annotations
 
+import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 
+from mvgamba_ros.cli import main
 from mvgamba_ros.errors import ReconstructionError
 from mvgamba_ros.segmentation.classical import objectness
-from mvgamba_ros.training.objectness_trainer import disturbed, example, held_out, render, sheet, train
+from mvgamba_ros.training.objectness_scenes import SceneRecipe, example, scene_sheet, write_scenes
+from mvgamba_ros.training.objectness_trainer import (
+    ObjectnessConfig,
+    ObjectnessTrainer,
+    disturbed,
+    export_objectness,
+    mean_iou,
+)
+
+
+def quiet(line: str) -> None:
+    pass
+
+
+def train(folder: Path, out: Path, **settings: Any) -> None:
+    """One whole run, in a folder beside ``out``."""
+    run = out.with_suffix("")
+    assert ObjectnessTrainer(ObjectnessConfig("tiny", (str(folder),), **settings), run, quiet).run()
+    export_objectness(run, out)
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("scenes")
-    render(folder, count=6, seed=3, workers=2, per_shard=3)
+    write_scenes(folder, SceneRecipe(seed=3, count=6, per_shard=3), 2, quiet)
     return folder
 
 
@@ -41,13 +64,13 @@ def test_rendering_goes_on_where_it_stopped(data: Path) -> None:
     before = np.load(second)["x"]
     kept = first.stat().st_mtime_ns
     second.unlink()
-    render(data, count=6, seed=3, workers=1, per_shard=3)
+    write_scenes(data, SceneRecipe(seed=3, count=6, per_shard=3), 1, quiet)
     assert first.stat().st_mtime_ns == kept and np.array_equal(np.load(second)["x"], before)
 
 
 def test_scenes_of_another_seed_lie_beside_the_first_and_do_not_pass_for_them(data: Path, tmp_path: Path) -> None:
-    render(tmp_path, count=3, seed=3, workers=1, per_shard=3)
-    render(tmp_path, count=3, seed=4, workers=1, per_shard=3)
+    write_scenes(tmp_path, SceneRecipe(seed=3, count=3, per_shard=3), 1, quiet)
+    write_scenes(tmp_path, SceneRecipe(seed=4, count=3, per_shard=3), 1, quiet)
     first, second = sorted(tmp_path.glob("*.npz"))
     assert np.array_equal(np.load(first)["x"], np.load(min(data.glob("*.npz")))["x"])
     assert not np.array_equal(np.load(first)["x"], np.load(second)["x"])
@@ -57,7 +80,7 @@ def test_one_shard_is_too_little_to_train_on(data: Path, tmp_path: Path) -> None
     shutil.copy(min(data.glob("*.npz")), tmp_path)
     for folder in (tmp_path, tmp_path / "nothing"):
         with pytest.raises(ReconstructionError, match="fewer than two shards"):
-            train(folder, tmp_path / "out.safetensors", steps=1, batch=1, rate=1e-3, seed=0)
+            train(folder, tmp_path / "out.safetensors", steps=1)
 
 
 def test_a_mirrored_window_is_mirrored_with_its_silhouette() -> None:
@@ -77,7 +100,7 @@ def test_a_mirrored_window_is_mirrored_with_its_silhouette() -> None:
 
 def test_a_short_training_learns_what_it_sees(data: Path, tmp_path: Path) -> None:
     out = tmp_path / "small.safetensors"
-    train(data, out, steps=100, batch=8, rate=4e-3, seed=0)
+    train(data, out, steps=100, batch=8, learning_rate=4e-3, seed=0)
     shard = np.load(sorted(data.glob("*.npz"))[1])
     with torch.no_grad():
         odds = objectness.load(out)(torch.from_numpy(shard["x"]).float()).numpy()
@@ -85,9 +108,10 @@ def test_a_short_training_learns_what_it_sees(data: Path, tmp_path: Path) -> Non
     assert odds[on].mean() > odds[allowed & ~on].mean() + 0.6
 
 
-def test_the_sheet_shows_the_windows_with_their_outlines(data: Path, tmp_path: Path) -> None:
-    sheet(data, tmp_path / "sheet.png")
+def test_the_commands_sheet_shows_the_windows_with_their_outlines(data: Path, tmp_path: Path) -> None:
+    assert main(["data", "sheet", str(data), "-o", str(tmp_path / "sheet.png"), "--objects", "16"]) == 0
     picture = cv2.imread(str(tmp_path / "sheet.png"))
+    assert np.array_equal(picture[..., ::-1], scene_sheet(data, 16))
     assert picture is not None and picture.shape[1] == 8 * objectness.SIDE
     assert (picture == (0, 255, 0)).all(-1).any()
 
@@ -95,7 +119,7 @@ def test_the_sheet_shows_the_windows_with_their_outlines(data: Path, tmp_path: P
 def test_training_goes_on_from_given_weights(data: Path, tmp_path: Path) -> None:
     before, after = tmp_path / "before.safetensors", tmp_path / "after.safetensors"
     objectness.save(before, objectness.Objectness(), {})
-    train(data, after, steps=1, batch=2, rate=1e-6, seed=0, start=before)
+    train(data, after, steps=1, batch=2, learning_rate=1e-6, seed=0, start=str(before))
     for old, new in zip(objectness.load(before).parameters(), objectness.load(after).parameters(), strict=True):
         torch.testing.assert_close(old, new, atol=1e-5, rtol=0)
 
@@ -104,15 +128,15 @@ def test_a_share_of_the_weights_it_began_with_is_kept(data: Path, tmp_path: Path
     before, kept, half = (tmp_path / f"{name}.safetensors" for name in ("before", "kept", "half"))
     objectness.save(before, objectness.Objectness(), {})
     for out, keep in ((kept, 1.0), (half, 0.5)):
-        train(data, out, steps=3, batch=2, rate=1e-2, seed=0, start=before, keep=keep)
+        train(data, out, steps=3, batch=2, learning_rate=1e-2, seed=0, start=str(before), keep=keep)
     old, same, mixed = (list(objectness.load(path).parameters()) for path in (before, kept, half))
     assert all(torch.equal(a, b) for a, b in zip(old, same, strict=True))
     assert not all(torch.allclose(a, b, atol=1e-4) for a, b in zip(old, mixed, strict=True))
 
 
 def test_what_is_held_out_is_scored_where_the_object_may_be(data: Path) -> None:
-    assert 0.0 <= held_out(objectness.load(), sorted(data.glob("*.npz"))[0]) <= 1.0
-    assert held_out(objectness.load(), sorted(data.glob("*.npz"))[0]) > 0.6
+    assert 0.0 <= mean_iou(objectness.load(), sorted(data.glob("*.npz"))[0]) <= 1.0
+    assert mean_iou(objectness.load(), sorted(data.glob("*.npz"))[0]) > 0.6
 
 
 def test_pictures_of_nothing_are_among_what_is_learned() -> None:
@@ -124,3 +148,39 @@ def test_pictures_of_nothing_are_among_what_is_learned() -> None:
     empty = ~truth.any(2).any(1)
     assert 4 < empty.sum() < 40
     assert (pictures[empty, :3].flatten(2).std(2) < 12).all()
+
+
+def test_a_stopped_run_is_resumed_to_the_weights_of_one_that_never_stopped(data: Path, tmp_path: Path) -> None:
+    settings = ObjectnessConfig("tiny", (str(data),), steps=6, batch=2, seed=4)
+    assert ObjectnessTrainer(settings, tmp_path / "whole", quiet).run()
+    ObjectnessTrainer(settings, tmp_path / "parts", quiet).run(until_step=2)
+    stopped = ObjectnessTrainer(settings, tmp_path / "parts", quiet)
+    assert stopped.step == 2
+    stopped.stopping = True
+    assert not stopped.run()
+    resumed = ObjectnessTrainer(settings, tmp_path / "parts", quiet)
+    assert resumed.run() and resumed.done
+    for run in ("whole", "parts"):
+        export_objectness(tmp_path / run, tmp_path / f"{run}.safetensors")
+    whole, parts = (objectness.load(tmp_path / f"{run}.safetensors").parameters() for run in ("whole", "parts"))
+    assert all(torch.equal(a, b) for a, b in zip(whole, parts, strict=True))
+    with pytest.raises(ReconstructionError, match="another steps: 6, not 7"):
+        ObjectnessTrainer(replace(settings, steps=7), tmp_path / "parts", quiet)
+
+
+def test_a_recipe_trains_it_stage_after_stage(data: Path, tmp_path: Path) -> None:
+    file = tmp_path / "tiny.recipe.yaml"
+    file.write_text(f"""
+name: tiny
+kind: objectness
+render: {{{data}: {{seed: 3, count: 6, per_shard: 3}}}}
+settings: {{data: [{data}], batch: 2}}
+stages:
+  - {{name: first, changes: {{steps: 3}}}}
+  - {{name: second, changes: {{steps: 2, keep: 0.5}}}}
+""")
+    assert main(["train", str(file), "-o", str(tmp_path / "run")]) == 0
+    with safe_open(tmp_path / "run" / "tiny.safetensors", "pt") as weights:
+        recipe = json.loads(weights.metadata()["recipe"])
+    assert (recipe["steps"], recipe["start"], recipe["keep"]) == (2, "first.safetensors", 0.5)
+    objectness.load(tmp_path / "run" / "tiny.safetensors")

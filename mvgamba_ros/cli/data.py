@@ -1,8 +1,9 @@
-"""Render training views of objects, or draw what was rendered.
+"""Render training data, or draw a contact sheet of what was rendered.
 
 `mvgamba data render OUT` fills the folder OUT with shards of views: colour, silhouette, front and back depth, poses
-and surface points of procedural objects, or of meshes you have. It may be stopped and started again; a training run
-can read the shards that are there. `mvgamba data sheet FOLDER` draws a picture of what a folder holds.
+and surface points of procedural objects, or of meshes you have. `mvgamba data scenes OUT` renders what the segmenter's
+objectness network learns from. Either may be stopped and started again; a training run can read the shards that are
+there. `mvgamba data sheet FOLDER` draws a picture of what a folder of either kind holds.
 """
 
 from __future__ import annotations
@@ -13,14 +14,16 @@ from pathlib import Path
 from mvgamba_ros.registry import available
 
 EXAMPLES = """examples:
-  mvgamba data render data/train --count 20000 --seed 1 --workers 8
+  mvgamba data render data/train --count 20000 --seed 1 --size 144 --workers 8
       procedural objects, the same for the same seed
   mvgamba data render data/mine --source procedural=0.7,pybullet=0.1,~/objaverse=0.2 --count 50000 --workers 16
-      a mixture of sources
+      a mixture of object sources
   mvgamba data render data/scans --source ~/meshes --count 500 --views 24
-      each mesh of a folder, by turns
+      each mesh of a folder, in turn
   mvgamba data sheet data/train -o sheet.png
-      draw the first objects; add --depth for their thickness beside them
+      a contact sheet of the first objects; --depth adds their thickness
+
+`mvgamba train RECIPE` renders what its recipe names by itself.
 """
 
 
@@ -39,10 +42,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     render.add_argument("--views", type=_positive, default=12, help="views of an object (%(default)s)")
     render.add_argument("--size", type=_positive, default=96, help="side of a view in pixels (%(default)s)")
     render.add_argument("--workers", type=_positive, default=1, help="processes, one core each (%(default)s)")
+    scenes = commands.add_parser("scenes", help="render scenes for the objectness network")
+    scenes.add_argument("out", metavar="OUT", type=Path, help="folder for the shards; made if missing")
+    scenes.add_argument("--count", type=_positive, default=7_000, help="scenes (%(default)s)")
+    scenes.add_argument("--seed", type=int, default=1, help="(%(default)s)")
+    scenes.add_argument("--workers", type=_positive, default=1, help="processes, one core each (%(default)s)")
     sheet = commands.add_parser("sheet", help="draw a contact sheet of a folder of shards")
-    sheet.add_argument("folder", metavar="FOLDER", type=Path)
+    sheet.add_argument("folder", metavar="FOLDER", type=Path, help="written by render or scenes")
     sheet.add_argument("-o", "--out", metavar="PNG", type=Path, required=True)
-    sheet.add_argument("--objects", type=_positive, default=32, help="(%(default)s)")
+    sheet.add_argument("--objects", type=_positive, default=32, help="or scenes (%(default)s)")
     sheet.add_argument("--first", type=int, default=0, help="index of the first object (%(default)s)")
     sheet.add_argument("--views", type=_positive, default=4, help="views of each (%(default)s)")
     sheet.add_argument("--depth", action="store_true", help="thickness (back less front depth) beside the views")
@@ -56,7 +64,7 @@ def _positive(text: str) -> int:
 
 
 def run(args: argparse.Namespace) -> int:
-    return _render(args) if args.what == "render" else _sheet(args)
+    return {"render": _render, "scenes": _scenes, "sheet": _sheet}[args.what](args)
 
 
 def _render(args: argparse.Namespace) -> int:
@@ -71,14 +79,27 @@ def _render(args: argparse.Namespace) -> int:
     return 0
 
 
+def _scenes(args: argparse.Namespace) -> int:
+    from mvgamba_ros.training.objectness_scenes import SceneRecipe, write_scenes
+
+    recipe = SceneRecipe(args.seed, args.count)
+    write_scenes(args.out, recipe, args.workers, lambda line: print(line, flush=True))
+    return 0
+
+
 def _sheet(args: argparse.Namespace) -> int:
     import cv2
 
     from mvgamba_ros.errors import ErrorCode, ReconstructionError
     from mvgamba_ros.synthesis.shards import Shards
     from mvgamba_ros.synthesis.sheet import contact_sheet
+    from mvgamba_ros.training.objectness_scenes import holds_scenes, scene_sheet
 
-    picture = contact_sheet(Shards(args.folder), args.first, args.objects, args.views, args.depth)
+    if holds_scenes(args.folder):
+        picture = scene_sheet(args.folder, args.objects)
+    else:
+        picture = contact_sheet(Shards(args.folder), args.first, args.objects, args.views, args.depth)
+    args.out.parent.mkdir(parents=True, exist_ok=True)
     if not cv2.imwrite(str(args.out), picture[..., ::-1]):
         raise ReconstructionError(ErrorCode.CANNOT_WRITE, f"{args.out} cannot be written: give a .png in a folder")
     print(f"{args.out}: {picture.shape[1]} x {picture.shape[0]} pixels")

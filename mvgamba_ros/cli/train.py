@@ -1,9 +1,9 @@
-"""Train the network on rendered objects, or export a run's weights.
+"""Train a network as a recipe says: render its data, train stage after stage, export the checkpoint.
 
-`mvgamba train CONFIG -o RUN` trains until the schedule's end, saves its state in RUN every few minutes and when it is
-interrupted, and goes on from there when it is started again. TensorBoard reads RUN; RUN/validation.csv has the
-held-out metrics.
-`mvgamba train --export FILE -o RUN` writes the averaged weights of a run as a checkpoint.
+`mvgamba train RECIPE -o RUN` does all of it, and what is done already it skips: stop it when you like and start it
+again, a killed one loses a few minutes. At the end RUN/<name>.safetensors is the checkpoint. TensorBoard reads RUN;
+RUN/<stage>/validation.csv has a stage's held-out metrics. A plain run is a recipe of one stage.
+`mvgamba train --export FILE -o RUN` writes the averaged weights of a run so far.
 """
 
 from __future__ import annotations
@@ -13,56 +13,65 @@ import signal
 from pathlib import Path
 
 EXAMPLES = """examples:
-  mvgamba data render data/train --seed 3 --count 6016 --size 144 --workers 2
-  mvgamba data render data/val --seed 2 --count 128 --size 144
-  mvgamba train config/raygamba-s.train.yaml -o runs/raygamba-s
-      on this machine; stop and start it as you like
-  accelerate launch --num_processes 4 -m mvgamba_ros.cli train config/raygamba-s.train.yaml -o runs/raygamba-s
+  mvgamba train config/raygamba-s.recipe.yaml -o runs/raygamba-s --dry-run
+      what would be rendered and trained, and how far it is
+  mvgamba train config/raygamba-s.recipe.yaml -o runs/raygamba-s
+      the checkpoint in the package: a day and more on two cores
+  accelerate launch --num_processes 4 -m mvgamba_ros.cli train config/raygamba-s.recipe.yaml -o runs/raygamba-s
       on several GPUs or nodes
-  mvgamba train config/raygamba-s.train.yaml -o runs/wide --set learning_rate=4e-4 --set model.width=256
-      with other settings
-  mvgamba train --export raygamba-s.safetensors -o runs/raygamba-s
-      use it with: mvgamba reconstruct CAPTURE --checkpoint raygamba-s.safetensors
+  mvgamba train config/raygamba-s.recipe.yaml -o runs/wide --set learning_rate=4e-4 --set crops-96.samples=20000
+      other settings: of all stages, and of the stage crops-96 alone
+  mvgamba train config/objectness.recipe.yaml -o runs/objectness
+      the segmenter's objectness network
+  mvgamba train --export trial.safetensors -o runs/raygamba-s
+      its weights so far; use them with: mvgamba reconstruct CAPTURE -o OUT --checkpoint trial.safetensors
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "config", metavar="CONFIG", type=Path, nargs="?", help="YAML file, see config/raygamba-s.train.yaml"
+        "recipe", metavar="RECIPE", type=Path, nargs="?", help="YAML file, see config/raygamba-s.recipe.yaml"
     )
     parser.add_argument("-o", "--out", metavar="RUN", type=Path, required=True, help="folder of the run")
     parser.add_argument(
-        "--set", metavar="KEY=VALUE", action="append", default=[], help="change a setting; sections by dots"
+        "--set",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        help="change a setting of all stages, sections by dots; STAGE.KEY=VALUE of one stage",
     )
-    parser.add_argument("--until-step", metavar="N", type=int, help="stop after step N, before the schedule's end")
-    parser.add_argument(
-        "--export", metavar="FILE", type=Path, help="write the run's weights to FILE and do nothing else"
-    )
+    parser.add_argument("--workers", metavar="N", type=int, default=2, help="processes that render (%(default)s)")
+    parser.add_argument("--until-step", metavar="N", type=int, help="end the stage at hand after step N, and the run")
+    parser.add_argument("--dry-run", action="store_true", help="print the plan and do nothing")
+    parser.add_argument("--export", metavar="FILE", type=Path, help="write the run's weights to FILE and do no more")
 
 
 def run(args: argparse.Namespace) -> int:
     from mvgamba_ros.errors import ErrorCode, ReconstructionError
 
-    if args.export is not None:
-        from mvgamba_ros.training.export import export
-
-        recipe = export(args.out, args.export)
-        print(f"{args.export}: step {recipe['step']}, {recipe['samples']:,} objects, {recipe['metrics']}")
-        return 0
-    if args.config is None:
-        raise ReconstructionError(ErrorCode.BAD_OPTION, "CONFIG is missing; try config/raygamba-s.train.yaml")
+    if args.export is None and args.recipe is None:
+        raise ReconstructionError(ErrorCode.BAD_OPTION, "RECIPE is missing; try config/raygamba-s.recipe.yaml")
     from mvgamba_ros.process import prepare_process
 
     prepare_process()
-    from mvgamba_ros.training.loop import Trainer
-    from mvgamba_ros.training.train_config import load
+    from mvgamba_ros.training.recipe import load_plan
+    from mvgamba_ros.training.recipe_run import RecipeRun, export_latest
 
-    trainer = Trainer(load(args.config, args.set), args.out, say=lambda line: print(line, flush=True))
-
-    def stop(*_: object) -> None:
-        trainer.stopping = True
-
-    signal.signal(signal.SIGINT, stop)
-    signal.signal(signal.SIGTERM, stop)
-    trainer.run(args.until_step)
+    if args.export is not None:
+        recipe = export_latest(args.out, args.export)
+        samples = f", {recipe['samples']:,} samples, {recipe['metrics']}" if "samples" in recipe else ""
+        print(f"{args.export}: step {recipe.get('step', recipe.get('steps'))}{samples}")
+        return 0
+    work = RecipeRun(load_plan(args.recipe, args.set), args.out, args.workers, log=lambda line: print(line, flush=True))
+    if args.dry_run:
+        print(work.describe())
+        return 0
+    before = {number: signal.signal(number, work.stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        work.run(args.until_step)
+    except KeyboardInterrupt:
+        print("stopped; start again to go on from there", flush=True)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
     return 0

@@ -43,11 +43,16 @@ def load_config(cls: type[T], file: str | Path | None = None, changes: Sequence[
     Example:
         >>> load_config(ReconstructionConfig, None, ["surface.smoothing_sigma=2.0"])  # doctest: +SKIP
     """
+    layers = [] if file is None else [(str(file), read_yaml(Path(file)))]
+    return merge_config(cls, [*layers, *((f"--set {change}", parse_change(change)) for change in changes)])
+
+
+def merge_config(cls: type[T], layers: Sequence[tuple[str, Mapping[Any, Any]]]) -> T:
+    """An instance of the dataclass ``cls``: its defaults, then each of ``layers``, a mapping of settings with the name
+    of where it stands. Rules and errors are those of `load_config`."""
     from omegaconf import OmegaConf
     from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-    layers = [] if file is None else [(str(file), _read(Path(file)))]
-    layers += [(f"--set {change}", _parse(change)) for change in changes]
     config = OmegaConf.structured(cls)
     for source, values in layers:
         try:
@@ -67,7 +72,8 @@ def _bad(message: str) -> ReconstructionError:
     return ReconstructionError(ErrorCode.BAD_OPTION, message)
 
 
-def _read(file: Path) -> dict[Any, Any]:
+def read_yaml(file: Path) -> dict[Any, Any]:
+    """The mapping in a YAML file. Raises BAD_OPTION where there is none."""
     from omegaconf import OmegaConf
 
     try:
@@ -81,7 +87,8 @@ def _read(file: Path) -> dict[Any, Any]:
     return values
 
 
-def _parse(change: str) -> dict[Any, Any]:
+def parse_change(change: str) -> dict[Any, Any]:
+    """ "section.key=value" as a mapping. Raises BAD_OPTION for what is not of that form."""
     from omegaconf import OmegaConf
 
     key, equals, _ = change.partition("=")

@@ -17,15 +17,15 @@ from mvgamba_ros.training.train_config import from_dict
 
 
 def export(run: Path, out: Path) -> dict[str, Any]:
-    """Write ``out`` (safetensors) from the state of the run in ``run``; answers the recipe that went into it.
+    """Write ``out`` (safetensors) from the state of the run in ``run``; returns the recipe that went into it.
 
-    The recipe holds the training config, steps and objects seen, what the data folders say of themselves, the last
-    held-out metrics, the code's commit and the recipe of the weights that the run started from. Raises BAD_CHECKPOINT
+    The recipe holds the training config, steps and samples, the data folders' manifests, the last held-out metrics, the
+    code's commit and the recipe of the weights that the run started from. ``out`` appears whole. Raises BAD_CHECKPOINT
     where the run has no state yet.
     """
     file = run / "state.pt"
     if not file.is_file():
-        raise ReconstructionError(ErrorCode.BAD_CHECKPOINT, f"{file}: no such file; train first: mvgamba train CONFIG")
+        raise ReconstructionError(ErrorCode.BAD_CHECKPOINT, f"{file}: no such file; train first: mvgamba train RECIPE")
     state = torch.load(file, weights_only=True)
     config = from_dict(state["config"])
     network = RayGamba(config.model)
@@ -34,24 +34,28 @@ def export(run: Path, out: Path) -> dict[str, Any]:
         # the folders' names: where they lay on this machine is nobody's business
         "training": {
             **state["config"],
-            **{k: Path(v).name for k in ("data", "validation", "start") if (v := getattr(config, k)) is not None},
+            "data": [Path(folder).name for folder in config.data],
+            "validation": Path(config.validation).name,
+            "start": None if config.start is None else Path(config.start).name,
         },
         "started_from": state["started_from"],
         "step": state["step"],
         "samples": state["samples"],
-        "data": {name: _manifest(Path(getattr(config, name))) for name in ("data", "validation")},
+        "data": {Path(folder).name: _manifest(Path(folder)) for folder in (*config.data, config.validation)},
         "metrics": _last_row(run / "validation.csv"),
         "commit": _commit(),
     }
-    save_checkpoint(out, network, recipe)
+    part = out.with_name(f".{out.name}.part")
+    save_checkpoint(part, network, recipe)
+    part.replace(out)
     return recipe
 
 
 def _manifest(folder: Path) -> dict[str, Any]:
-    """What a data folder says of itself, and how many of its shards there were."""
+    """A data folder's manifest, and how many of its shards there are."""
     file = folder / "manifest.json"
-    said = json.loads(file.read_text()) if file.is_file() else {}
-    return {**said, "shards_present": len(list(folder.glob("shard_*")))}
+    manifest = json.loads(file.read_text()) if file.is_file() else {}
+    return {**manifest, "shards_present": len(list(folder.glob("shard_*")))}
 
 
 def _last_row(file: Path) -> dict[str, float]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
@@ -33,12 +33,15 @@ from mvgamba_ros.training.optimizers import make_optimizers
 from mvgamba_ros.training.perceptual import resolve_kind
 from mvgamba_ros.training.train_config import TrainConfig, from_dict
 from mvgamba_ros.training.validate import validate
-from mvgamba_ros.training.warm_start import warm_start
+from mvgamba_ros.training.warm_start import freeze_except, warm_start
+
+PRECISIONS = {"fp32": "no", "bf16": "bf16"}
 
 
 @dataclass(frozen=True)
 class Batch:
-    """What one micro-step takes: the samples, and what their crops say of depth before any learning."""
+    """What one micro-step takes: samples, and of their crops the hull intervals along rays and the plane-sweep cost
+    volume, in which nothing is learned."""
 
     sample: Sample
     rays: Intervals
@@ -78,30 +81,24 @@ class Steps(Dataset[Batch]):
         return Batch(sample, rays, agreement)
 
 
-def freeze_except(network: nn.Module, but: Sequence[str]) -> None:
-    """All of ``network`` except its parts named in ``but`` keeps its weights; none does where that is empty. Raises
-    BAD_OPTION for a part that it has not."""
-    parts = {name for name, part in network.named_children() if next(part.parameters(), None) is not None}
-    if strange := set(but) - parts:
-        raise ReconstructionError(
-            ErrorCode.BAD_OPTION,
-            f"train_only: the network has no {', '.join(sorted(strange))}; its parts are {', '.join(sorted(parts))}",
-        )
-    for name, part in network.named_children():
-        part.requires_grad_(not but or name in but)
-
-
-def _lasting(config: TrainConfig) -> dict[str, Any]:
-    """The settings that a run keeps for good, by the names that ``--set`` calls them. Not the crops' size: it is in no
-    weight, and small crops first are learned from faster."""
+def _fixed_settings(config: TrainConfig) -> dict[str, Any]:
+    """The settings that cannot change while a run goes on, by their names for ``--set``. Not the crops' size: it is in
+    no weight, and small crops first are learned from faster."""
     model = {f"model.{name}": value for name, value in config.model.to_dict().items() if name != "size"}
     settings = ("optimizer", "train_only", "perceptual")
     return {**model, **{name: getattr(config, name) for name in settings}}
 
 
-def _leave_signals(_: int) -> None:
-    """A terminal's or a supervisor's signal goes to all processes of the run: the trainer answers it, and its loader
-    must live until it has."""
+def _mixed_precision(precision: str) -> str:
+    """Accelerate's name of it, whose "no" YAML reads as false. Raises BAD_OPTION for one not in `PRECISIONS`."""
+    if precision not in PRECISIONS:
+        raise ReconstructionError(ErrorCode.BAD_OPTION, f"precision: '{precision}'; choose {' or '.join(PRECISIONS)}")
+    return PRECISIONS[precision]
+
+
+def _ignore_signals(_: int) -> None:
+    """A terminal's or a supervisor's signal goes to all processes of the run: the trainer handles it, and its loader
+    must live until then."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
@@ -111,18 +108,18 @@ class Trainer:
 
     network_type = RayGamba
 
-    def __init__(self, config: TrainConfig, folder: Path, say: Callable[[str], None] = print) -> None:
-        self.config, self.folder, self.say = replace(config, perceptual=resolve_kind(config.perceptual)), folder, say
+    def __init__(self, config: TrainConfig, folder: Path, log: Callable[[str], None] = print) -> None:
+        self.config, self.folder, self.log = replace(config, perceptual=resolve_kind(config.perceptual)), folder, log
         AcceleratorState._reset_state()  # else the precision of a process's first run is that of all its runs
         self.accelerator = Accelerator(
-            mixed_precision=config.precision,
+            mixed_precision=_mixed_precision(config.precision),
             gradient_accumulation_steps=config.accumulate,
             log_with="tensorboard",
             project_dir=folder,
         )
         folder.mkdir(parents=True, exist_ok=True)
         if config.perceptual == "auto" and self.accelerator.is_main_process:
-            say(f"the perceptual loss is {self.config.perceptual}")
+            log(f"the perceptual loss is {self.config.perceptual}")
         torch.manual_seed(config.seed)
         network = self.network_type(config.model)
         self.state_file = folder / "state.pt"
@@ -141,33 +138,33 @@ class Trainer:
         if self.state_file.exists():
             self._resume()
 
-    def run(self, until_step: int | None = None) -> None:
-        """Train to the end of the schedule, or to ``until_step``."""
+    def run(self, until_step: int | None = None) -> bool:
+        """Train to the end of the schedule, or to ``until_step``; False where `stopping` ended it before."""
         c, acc = self.config, self.accelerator
         acc.init_trackers(".")
-        steps = Steps(c, Shards(Path(c.data)), acc.process_index, acc.num_processes)
-        saved = validated = told = time.monotonic()
-        told_samples = self.samples
+        steps = Steps(c, Shards(c.data), acc.process_index, acc.num_processes)
+        saved = validated = logged = time.monotonic()
+        logged_samples = self.samples
         for batch in self._batches(steps):
-            if self._asked_to_stop():
+            if self._stop_requested():
                 self.save()
-                self.say(f"stopped at step {self.step}; start again to go on from there")
-                acc.end_training()
-                return
-            if self.samples >= c.samples or (until_step is not None and self.step >= until_step):
+                self.log(f"stopped at step {self.step}; start again to go on from there")
+                self._finish_trackers()
+                return False
+            if self.done or (until_step is not None and self.step >= until_step):
                 break
             losses = self._update(to_device(batch, acc.device))
             self.samples += max(c.views_per_step // batch.sample.rgb.shape[1], 1)
             self.step += 1
             now = time.monotonic()
-            if now - told > 10 and acc.is_main_process:
-                rate = (self.samples - told_samples) / (now - told)
+            if now - logged > 10 and acc.is_main_process:
+                rate = (self.samples - logged_samples) / (now - logged)
                 eta = (c.samples - self.samples) / max(rate, 1e-9) / 60
                 values = "  ".join(f"{k} {v:.4f}" for k, v in losses.items())
-                done = f"step {self.step}  {self.samples:,}/{c.samples:,} objects"
-                self.say(f"{done}  {rate:.1f}/s  ETA {eta:.0f} min  {values}")
+                done = f"step {self.step}  {self.samples:,}/{c.samples:,} samples"
+                self.log(f"{done}  {rate:.1f}/s  ETA {eta:.0f} min  {values}")
                 acc.log({f"train/{k}": v for k, v in losses.items()}, self.step)
-                told, told_samples = now, self.samples
+                logged, logged_samples = now, self.samples
             if now - saved > 60 * c.save_minutes:
                 self.save()
                 saved = now
@@ -176,19 +173,30 @@ class Trainer:
                 validated = time.monotonic()
         self.save()
         self.validate()
-        acc.end_training()
+        self._finish_trackers()
+        return True
 
-    def _asked_to_stop(self) -> bool:
-        """Whether any of the run's processes was: they stop together, or the others would wait for it for ever."""
+    @property
+    def done(self) -> bool:
+        """Whether the schedule is at its end."""
+        return self.samples >= self.config.samples
+
+    def _finish_trackers(self) -> None:
+        """Not `Accelerator.end_training`, which ends the process group as well: another run may follow in it."""
+        for tracker in self.accelerator.trackers:
+            tracker.finish()
+
+    def _stop_requested(self) -> bool:
+        """Whether any of the run's processes is to stop: they stop together, or the others would wait for it."""
         if self.accelerator.num_processes == 1:
             return self.stopping
-        asked = torch.tensor(float(self.stopping), device=self.accelerator.device)
-        return float(self.accelerator.reduce(asked)) > 0
+        requested = torch.tensor(float(self.stopping), device=self.accelerator.device)
+        return float(self.accelerator.reduce(requested)) > 0
 
     def _batches(self, steps: Steps) -> Iterator[Batch]:
         order = range(self.step, self.step + 2**24)
         yield from DataLoader(
-            steps, batch_size=None, sampler=order, num_workers=1, prefetch_factor=3, worker_init_fn=_leave_signals
+            steps, batch_size=None, sampler=order, num_workers=1, prefetch_factor=3, worker_init_fn=_ignore_signals
         )
 
     def _update(self, batch: Batch) -> dict[str, float]:
@@ -232,8 +240,8 @@ class Trainer:
     def validate(self) -> dict[str, float]:
         if not self.accelerator.is_main_process:
             return {}
-        report = validate(self.averaged(), Shards(Path(self.config.validation)), self.config)
-        self.say("validation  " + "  ".join(f"{k} {v:.4f}" for k, v in report.items()))
+        report = validate(self.averaged(), Shards(self.config.validation), self.config)
+        self.log("validation  " + "  ".join(f"{k} {v:.4f}" for k, v in report.items()))
         self.accelerator.log({f"validation/{k}": v for k, v in report.items()}, self.step)
         with (self.folder / "validation.csv").open("a") as f:
             if f.tell() == 0:
@@ -260,8 +268,10 @@ class Trainer:
 
     def _resume(self) -> None:
         state = torch.load(self.state_file, weights_only=True)
-        was = from_dict(state["config"])
-        for (key, before), now in zip(_lasting(was).items(), _lasting(self.config).values(), strict=True):
+        saved = from_dict(state["config"])
+        for (key, before), now in zip(
+            _fixed_settings(saved).items(), _fixed_settings(self.config).values(), strict=True
+        ):
             if before != now:
                 raise ReconstructionError(
                     ErrorCode.BAD_OPTION,
@@ -269,8 +279,8 @@ class Trainer:
                     "this one, or go on with that setting",
                 )
         self.accelerator.unwrap_model(self.network).load_state_dict(state["network"])
-        for optimizer, its in zip(self.optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(its)
+        for optimizer, values in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(values)
         self.ema = {k: v.to(self.accelerator.device) for k, v in state["ema"].items()}
         self.step, self.samples, self.started_from = state["step"], state["samples"], state["started_from"]
-        self.say(f"resuming {self.state_file} at step {self.step} ({self.samples:,} objects)")
+        self.log(f"resuming {self.state_file} at step {self.step} ({self.samples:,} samples)")

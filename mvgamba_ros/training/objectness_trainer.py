@@ -1,113 +1,216 @@
-"""Train the silhouettes' network: scenes from `data.surroundings`, windows as the segmenter makes them.
+"""Train the objectness network of the segmenter on the scenes of `objectness_scenes`.
 
-usage: python -m mvgamba_ros.training.objectness_trainer render DATA --count 7000 --seed 1 [--workers 2]
-       python -m mvgamba_ros.training.objectness_trainer sheet DATA -o sheet.png
-       python -m mvgamba_ros.training.objectness_trainer train DATA -o objectness.safetensors [--start FILE --keep 0.25]
-
-`render` may be stopped and started again; `sheet` draws what it made, silhouettes outlined. `train` holds the first
-shard out, and says how well it is found.
+One run lies in a folder: ``state.pt`` is saved every few minutes and holds everything, so that a resumed run gives the
+weights of one that never stopped.
 """
 
 from __future__ import annotations
 
-import argparse
-import multiprocessing
 import time
-from collections.abc import Sequence
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
-import cv2
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
-from mvgamba_ros.geometry.camera import resample
 from mvgamba_ros.kernels.autocast import has_bfloat16
-from mvgamba_ros.segmentation import plane_matching as plane
 from mvgamba_ros.segmentation.classical import objectness
-from mvgamba_ros.segmentation.support_plane import support_height
-from mvgamba_ros.segmentation.windows import make_windows
-from mvgamba_ros.synthesis.backgrounds import Rng, render_scene
-from mvgamba_ros.synthesis.families import Procedural
-from mvgamba_ros.types import U8, Box, Prompts
 
-WINDOW = 160
-"""Longer side of the windows before the network's own, as the segmenter's are larger than that."""
-LEAST_PIXELS = 60
-"""A view that shows less of the object is none; its scene is left out."""
-NOTHING = 0.03
+EMPTY = 0.03
 """Share of windows that are one colour instead, without an object: an even picture has no silhouette."""
 
 
-def example(seed: int, index: int) -> tuple[U8, U8] | None:
-    """Four windows of one scene, as the network takes them, and their silhouettes (V, SIDE, SIDE); None where a view
-    does not show the object."""
-    rng = np.random.default_rng([seed, index, 7])
-    views, bounds = render_scene(Procedural(seed, index + 1)[index], rng)
-    if min(int(view.mask.sum()) for view in views if view.mask is not None) < LEAST_PIXELS:
-        return None
-    region, searching = _region(bounds, rng)
-    told = Prompts(roi=region)
-    try:
-        windows = make_windows(views, region, told, WINDOW)
-    except ReconstructionError:  # the region reaches behind a camera
-        return None
-    height = support_height(windows, region, anywhere=searching)[0] if rng.random() < 0.8 else None
-    pairs = plane.compare(windows, height, searching) if height is not None else [[] for _ in views]
-    x = objectness.inputs(windows, pairs)
-    y = np.zeros((len(views), objectness.SIDE, objectness.SIDE), np.uint8)
-    for truth, view, window in zip(y, views, windows, strict=True):
-        assert view.mask is not None
-        small = resample(view.mask.astype(np.float32), view.camera, window.camera)
-        h, w = objectness.fitted(window)
-        truth[:h, :w] = np.rint(255 * cv2.resize(small, (w, h), interpolation=cv2.INTER_AREA))
-    return x, y
+@dataclass(frozen=True)
+class ObjectnessConfig:
+    """One run of the objectness network. The shipped values are those of config/objectness.recipe.yaml."""
+
+    name: str
+    """What the weights call themselves."""
+    data: tuple[str, ...]
+    """Folders of scenes; the first shard of the first folder is held out."""
+    start: str | None = None
+    """Weights for a warm start; None: random."""
+    seed: int = 1
+    """Of the weights and of the order of the windows."""
+    steps: int = 10_000
+    """Steps in all; the learning rate's one cycle is as long."""
+    batch: int = 32
+    """Windows of a step."""
+    learning_rate: float = 2e-3
+    """Its highest, a twentieth of the steps after the start."""
+    keep: float = 0.0
+    """Share of the weights at the start that is mixed into those written: scenes that are no longer trained on are not
+    forgotten (Wortsman et al., "Robust fine-tuning of zero-shot models", 2022)."""
+    save_minutes: float = 3.0
+    """Minutes between saved states: what a killed run loses at most."""
 
 
-def _region(bounds: np.ndarray, rng: Rng) -> tuple[Box, bool]:
-    """A region of interest as a person gives it, or the wide one in which an object is searched."""
-    size, T = np.ptp(bounds, axis=0), np.eye(4)
-    searching = bool(rng.random() < 0.4)
-    if searching:
-        size = np.full(3, size.max() * rng.uniform(1.5, 4.5))
-        T[:3, 3] = bounds.mean(0) + rng.uniform(-0.15, 0.15, 3) * size
-    else:
-        size = np.maximum(size * rng.uniform(1.05, 2.0), 0.02)
-        T[:3, 3] = bounds.mean(0) + rng.uniform(-0.4, 0.4, 3) * (size - np.ptp(bounds, axis=0))
-    return Box(T, size), searching
+class ObjectnessTrainer:
+    """A run in a folder, resumed where it has a state. Raises BAD_OPTION for data of fewer than two shards and for a
+    state of other settings."""
+
+    def __init__(self, config: ObjectnessConfig, folder: Path, log: Callable[[str], None] = print) -> None:
+        self.config, self.folder, self.log = config, folder, log
+        self.held, files = _shards(config)
+        self.windows, self.truth = (torch.cat([torch.from_numpy(np.load(f)[name]) for f in files]) for name in "xy")
+        self.generator = torch.Generator().manual_seed(config.seed)
+        torch.manual_seed(config.seed)
+        folder.mkdir(parents=True, exist_ok=True)
+        self.state_file = folder / "state.pt"
+        resumed = self.state_file.exists()
+        self.first = None if config.start is None or resumed else objectness.load(Path(config.start))
+        network = objectness.Objectness()
+        if self.first is not None:
+            network.load_state_dict(self.first.state_dict())
+        self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        rate, steps = config.learning_rate, config.steps
+        self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=rate, weight_decay=0.01)
+        self.schedule = torch.optim.lr_scheduler.OneCycleLR(self.optimizer, rate, total_steps=steps, pct_start=0.05)
+        self.average = torch.optim.swa_utils.AveragedModel(self.network, avg_fn=_mean_of_last)
+        self.step, self.loss = 0, 0.0
+        self.stopping = False
+        """Set it from a signal's handler: the step in work is finished, the state saved, and `run` returns."""
+        if resumed:
+            self._resume()
+
+    def run(self, until_step: int | None = None) -> bool:
+        """Train to the last step, or to ``until_step``; False where `stopping` ended it before."""
+        c, began, first = self.config, time.monotonic(), self.step
+        saved = began
+        self.log(f"{len(self.windows)} windows, {sum(p.numel() for p in self.network.parameters()):,} parameters")
+        while self.step < min(c.steps, until_step or c.steps):
+            if self.stopping:
+                self.save()
+                self.log(f"stopped at step {self.step}; start again to go on from there")
+                return False
+            self._update()
+            if self.step % 100 == 0 or self.step == c.steps:
+                rate = (self.step - first) / (time.monotonic() - began)
+                left = (c.steps - self.step) / rate / 60
+                done = f"step {self.step}/{c.steps}  {self.step * c.batch:,}/{c.steps * c.batch:,} samples"
+                self.log(f"{done}  {rate * c.batch:.1f}/s  ETA {left:.0f} min  loss {self.loss:.4f}")
+            if self.step % 1000 == 0 or self.step == c.steps:
+                self.log(
+                    f"held out: mean IoU {mean_iou(_mixed(self.average.module, self.first, c.keep), self.held):.4f}"
+                )
+            if time.monotonic() - saved > 60 * c.save_minutes:
+                self.save()
+                saved = time.monotonic()
+        self.save()
+        return True
+
+    @property
+    def done(self) -> bool:
+        """Whether the schedule is at its end."""
+        return self.step >= self.config.steps
+
+    def _update(self) -> None:
+        pick = torch.randint(len(self.windows), (self.config.batch,), generator=self.generator)
+        pictures, truth = disturbed(self.windows[pick].float(), self.truth[pick].float() / 255, self.generator)
+        with torch.autocast("cpu", torch.bfloat16, enabled=has_bfloat16()):
+            odds = self.network(pictures.contiguous(memory_format=torch.channels_last)).float()
+        loss = F.binary_cross_entropy_with_logits(odds, truth, weight=pictures[:, 4] / 255)
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        self.schedule.step()
+        self.average.update_parameters(self.network)
+        self.step += 1
+        self.loss += (loss.item() - self.loss) / min(self.step, 100)
+
+    def save(self) -> None:
+        """Write everything that the next process needs, in one atomic move."""
+        state: dict[str, Any] = {
+            "config": asdict(self.config),
+            "network": self.network.state_dict(),
+            "first": None if self.first is None else self.first.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "generator": self.generator.get_state(),
+            "windows": len(self.windows),
+            "step": self.step,
+            "loss": self.loss,
+        }
+        part = self.state_file.with_suffix(".part")
+        torch.save(state, part)
+        part.replace(self.state_file)
+
+    def _resume(self) -> None:
+        state = torch.load(self.state_file, weights_only=True)
+        for key, before in state["config"].items():
+            if key not in ("save_minutes", "start") and before != getattr(self.config, key):
+                raise ReconstructionError(
+                    ErrorCode.BAD_OPTION,
+                    f"{self.state_file} is of a run with another {key}: {before}, not {getattr(self.config, key)}; "
+                    "choose another folder for this one, or go on with that setting",
+                )
+        if state["first"] is not None:
+            self.first = objectness.Objectness()
+            self.first.load_state_dict(state["first"])
+        for name in ("network", "average", "optimizer", "schedule"):
+            getattr(self, name).load_state_dict(state[name])
+        self.generator.set_state(state["generator"])
+        self.step, self.loss = state["step"], state["loss"]
+        self.log(f"resuming {self.state_file} at step {self.step}")
 
 
-def _shard(job: tuple[Path, int, int, int]) -> int:
-    folder, seed, first, last = job
-    made = [example(seed, i) for i in range(first, last)]
-    kept = [pair for pair in made if pair is not None]
-    path = _path(folder, seed, first)
-    partial = path.with_name(f".{path.name}")
-    side = objectness.SIDE
-    x = [np.zeros((0, objectness.CHANNELS, side, side), np.uint8)] + [x for x, _ in kept]
-    y = [np.zeros((0, side, side), np.uint8)] + [y for _, y in kept]
-    np.savez(partial, x=np.concatenate(x), y=np.concatenate(y))
-    partial.rename(path)
-    return len(kept)
+def export_objectness(run: Path, out: Path) -> dict[str, Any]:
+    """Write ``out`` (safetensors) from the state of the run in ``run``: the averaged weights, of which ``keep`` parts
+    are those of the start. ``out`` appears whole. Returns the recipe that went into it.
+
+    Raises BAD_CHECKPOINT where the run has no state yet.
+    """
+    file = run / "state.pt"
+    if not file.is_file():
+        raise ReconstructionError(ErrorCode.BAD_CHECKPOINT, f"{file}: no such file; train first: mvgamba train RECIPE")
+    state = torch.load(file, weights_only=True)
+    config = ObjectnessConfig(**state["config"])
+    network, first = objectness.Objectness(), None
+    average = torch.optim.swa_utils.AveragedModel(network, avg_fn=_mean_of_last)
+    average.load_state_dict(state["average"])
+    if state["first"] is not None:
+        first = objectness.Objectness()
+        first.load_state_dict(state["first"])
+    recipe = {
+        "windows": state["windows"],
+        "steps": state["step"],
+        "batch": config.batch,
+        "rate": config.learning_rate,
+        "seed": config.seed,
+        "start": None if config.start is None else Path(config.start).name,
+        "keep": config.keep,
+    }
+    part = out.with_name(f".{out.name}.part")
+    objectness.save(part, _mixed(average.module, first, config.keep), recipe)
+    part.replace(out)
+    return recipe
 
 
-def _path(folder: Path, seed: int, first: int) -> Path:
-    return folder / f"{seed:04d}-{first:07d}.npz"
+def _mixed(trained: nn.Module, first: nn.Module | None, keep: float) -> objectness.Objectness:
+    """A network in evaluation mode whose weights are ``keep`` parts those of ``first``, the rest ``trained``'s."""
+    network = objectness.Objectness()
+    network.load_state_dict(trained.state_dict())
+    if first is not None:
+        old = first.state_dict()
+        network.load_state_dict({k: keep * old[k] + (1.0 - keep) * v for k, v in network.state_dict().items()})
+    return network.eval()
 
 
-def render(folder: Path, count: int, seed: int, workers: int, per_shard: int = 100) -> None:
-    """Fills ``folder`` with shards: windows x (N, CHANNELS, SIDE, SIDE) and silhouettes y (N, SIDE, SIDE), uint8.
-    Shards of another seed may lie beside them."""
-    folder.mkdir(parents=True, exist_ok=True)
-    jobs = [(folder, seed, k, min(k + per_shard, count)) for k in range(0, count, per_shard)]
-    jobs = [job for job in jobs if not _path(folder, seed, job[2]).exists()]
-    start = time.monotonic()
-    with multiprocessing.get_context("spawn").Pool(workers) as pool:
-        for done, _ in enumerate(pool.imap_unordered(_shard, jobs), 1):
-            left = (time.monotonic() - start) / done * (len(jobs) - done) / 60
-            print(f"{done}/{len(jobs)} shards, {left:.0f} min to go", flush=True)
+def _shards(config: ObjectnessConfig) -> tuple[Path, list[Path]]:
+    """The shard that is held out and those to learn from."""
+    files = [file for folder in config.data for file in sorted(Path(folder).glob("[0-9]*.npz"))]
+    if len(files) < 2:
+        raise ReconstructionError(
+            ErrorCode.BAD_OPTION,
+            f"{', '.join(config.data)}: fewer than two shards; write more with `mvgamba data scenes`, one is held out",
+        )
+    return files[0], files[1:]
 
 
 def _mean_of_last(mean: Tensor, new: Tensor, count: Tensor | int) -> Tensor:
@@ -115,73 +218,8 @@ def _mean_of_last(mean: Tensor, new: Tensor, count: Tensor | int) -> Tensor:
     return mean + (new - mean) / min(int(count) + 1, 200)
 
 
-def train(
-    folder: Path,
-    out: Path,
-    steps: int,
-    batch: int,
-    rate: float,
-    seed: int,
-    start: Path | None = None,
-    keep: float = 0.0,
-) -> float:
-    """Trains on all shards but the first, writes the mean of the last weights to ``out``, and answers the mean IoU on
-    the first. ``start``: weights to begin with, of which the share ``keep`` is mixed into what is written: what they
-    knew of other scenes is not all forgotten (Wortsman et al. 2022).
-
-    Raises BAD_OPTION for a folder of fewer than two shards.
-    """
-    held, *files = sorted(folder.glob("[0-9]*.npz")) or [folder]
-    if not files:
-        raise ReconstructionError(
-            ErrorCode.BAD_OPTION, f"{folder} holds fewer than two shards: `render` more scenes, one shard is held out"
-        )
-    x, y = (torch.cat([torch.from_numpy(np.load(f)[name]) for f in files]) for name in "xy")
-    generator = torch.Generator().manual_seed(seed)
-    torch.manual_seed(seed)
-    network = objectness.Objectness() if start is None else objectness.load(start).train()
-    network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps, pct_start=0.05)
-    average = torch.optim.swa_utils.AveragedModel(network, avg_fn=_mean_of_last)
-    print(f"{len(x)} windows, {sum(p.numel() for p in network.parameters()):,} parameters", flush=True)
-    began, usual = time.monotonic(), 0.0
-    for step in range(1, steps + 1):
-        pick = torch.randint(len(x), (batch,), generator=generator)
-        pictures, truth = disturbed(x[pick].float(), y[pick].float() / 255, generator)
-        with torch.autocast("cpu", torch.bfloat16, enabled=has_bfloat16()):
-            odds = network(pictures.contiguous(memory_format=torch.channels_last)).float()
-        loss = F.binary_cross_entropy_with_logits(odds, truth, weight=pictures[:, 4] / 255)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        schedule.step()
-        average.update_parameters(network)
-        usual += (loss.item() - usual) / min(step, 100)
-        if step % 100 == 0 or step == steps:
-            left = (time.monotonic() - began) / step * (steps - step) / 60
-            print(f"step {step}/{steps}  loss {usual:.4f}  ETA {left:.0f} min", flush=True)
-        if step % 1000 == 0 or step == steps:
-            trained = _mixed(average.module, start, keep)  # type: ignore[arg-type]
-            recipe = {"windows": len(x), "steps": step, "batch": batch, "rate": rate, "seed": seed}
-            objectness.save(out, trained, {**recipe, "start": None if start is None else start.name, "keep": keep})
-            found = held_out(trained, held)
-            print(f"held out: mean IoU {found:.4f}", flush=True)
-    return found
-
-
-def _mixed(trained: objectness.Objectness, start: Path | None, keep: float) -> objectness.Objectness:
-    """A network whose weights are ``keep`` parts those of ``start``, the rest ``trained``'s."""
-    network = objectness.Objectness(trained.widths)
-    network.load_state_dict(trained.state_dict())
-    if start is not None:
-        first = objectness.load(start).state_dict()
-        network.load_state_dict({k: keep * first[k] + (1.0 - keep) * v for k, v in network.state_dict().items()})
-    return network.eval()
-
-
 @torch.no_grad()
-def held_out(network: objectness.Objectness, shard: Path) -> float:
+def mean_iou(network: objectness.Objectness, shard: Path) -> float:
     """Mean IoU over the windows of a shard, each where the object may be."""
     with np.load(shard) as data:
         x, truth = torch.from_numpy(data["x"]), torch.from_numpy(data["y"]) > 127
@@ -191,7 +229,7 @@ def held_out(network: objectness.Objectness, shard: Path) -> float:
 
 
 def disturbed(x: Tensor, y: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Mirrored, brighter or darker, of other hue, noisier; now and then without what the plane says, or of nothing."""
+    """Mirrored, brighter or darker, of other hue, noisier; now and then without the plane's channels, or empty."""
 
     def draw(*shape: int) -> Tensor:
         return torch.rand(shape, generator=rng)
@@ -214,49 +252,8 @@ def disturbed(x: Tensor, y: Tensor, rng: torch.Generator) -> tuple[Tensor, Tenso
     grey = draw(n, 1, 1, 1) * (draw(n, 1, 1, 1) < 0.35)
     rgb = rgb + grey * (rgb.mean(1, keepdim=True) - rgb)
     rgb = (rgb.clamp(min=1e-4) ** gamma * gain).clamp(0, 1)
-    empty = draw(n, 1, 1, 1) < NOTHING
+    empty = draw(n, 1, 1, 1) < EMPTY
     rgb = torch.where(empty, rgb[:, :, :1, :1], rgb)
     rgb = rgb + 0.015 * draw(n, 1, 1, 1) * torch.randn(rgb.shape, generator=rng)
-    told = x[:, 5:] * (draw(n, 1, 1, 1) > 0.15)
-    return torch.cat([255 * rgb * inside[:, None], x[:, 3:5], told], 1), y * ~empty[:, 0]
-
-
-def sheet(folder: Path, out: Path, scenes: int = 16) -> None:
-    """Draws four windows of each of the first scenes, two scenes in a row."""
-    shard = np.load(min(folder.glob("[0-9]*.npz")))
-    tiles = []
-    for x, y in zip(shard["x"][: 4 * scenes], shard["y"][: 4 * scenes], strict=True):
-        picture = np.ascontiguousarray(x[2::-1].transpose(1, 2, 0))
-        outlines, _ = cv2.findContours((y > 127).astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
-        tiles.append(cv2.drawContours(picture, outlines, -1, (0, 255, 0), 1))
-    rows = [np.hstack(tiles[k : k + 8]) for k in range(0, len(tiles) - len(tiles) % 8, 8)]
-    out.parent.mkdir(parents=True, exist_ok=True)
-    cv2.imwrite(str(out), np.vstack(rows))
-
-
-def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("render", "sheet", "train"))
-    parser.add_argument("data", metavar="DATA", type=Path, help="folder of shards")
-    parser.add_argument("-o", "--out", type=Path, help="file that sheet or train writes")
-    parser.add_argument("--count", type=int, default=7000, help="scenes (%(default)s)")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--steps", type=int, default=10_000)
-    parser.add_argument("--batch", type=int, default=32)
-    parser.add_argument("--rate", type=float, default=2e-3)
-    parser.add_argument("--start", type=Path, help="weights to begin with")
-    parser.add_argument("--keep", type=float, default=0.0, help="their share of the weights written (%(default)s)")
-    args = parser.parse_args(argv)
-    if args.what == "render":
-        render(args.data, args.count, args.seed, args.workers)
-    elif args.out is None:
-        parser.error(f"{args.what} needs -o, the file to write")
-    elif args.what == "sheet":
-        sheet(args.data, args.out)
-    else:
-        train(args.data, args.out, args.steps, args.batch, args.rate, args.seed, args.start, args.keep)
-
-
-if __name__ == "__main__":
-    main()
+    plane = x[:, 5:] * (draw(n, 1, 1, 1) > 0.15)
+    return torch.cat([255 * rgb * inside[:, None], x[:, 3:5], plane], 1), y * ~empty[:, 0]

@@ -1,108 +1,79 @@
-"""A training run as one YAML file."""
+"""The settings of one training run of the network."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
-import yaml
-
-from mvgamba_ros.errors import ErrorCode, ReconstructionError
+from mvgamba_ros.config.loading import merge_config
 from mvgamba_ros.model.raygamba import RayGambaConfig
-from mvgamba_ros.training.augment import Augmentation
 from mvgamba_ros.training.batch import Sampling
 from mvgamba_ros.training.losses import LossWeights
 
 
-class _Loader(yaml.SafeLoader):
-    """With YAML 1.2's floats: 4e-4 is one, where YAML 1.1 wants 4.0e-4 and reads a string."""
-
-
-_Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), "-+0123456789")
-
-
 @dataclass(frozen=True)
 class TrainConfig:
-    """``views_per_step`` is the budget of input views in a step: 32 are 8 objects of 4 views or 4 of 8.
-
-    ``view_counts``: how often each number of input views is drawn. ``render_from``: the step at which rendering losses
-    join; depth alone is several times cheaper and right for the beginning. ``samples``: objects to train on in all;
-    the rate rises over the first ``warmup`` of them and falls over the last ``cooldown`` share. In between nothing
-    depends on ``samples``, so it may be changed while a run is not yet cooling down. ``start``: a checkpoint's file,
-    whose weights the run begins with, in a network as deep or deeper (`training.start`). ``train_only``: the network's
-    parts that learn ("decoder", "cascade_head", ...); all of them when empty. ``optimizer``: "adamw" or "muon"
-    (`training.optimizers`). ``perceptual``: the loss of that name is "lpips" or "ssim", or the first where its
-    weights are on the machine and else the second, "auto"; a run keeps the one it began with. ``precision``: "no",
-    or "bf16" for products in bfloat16, worth it where the processor or the GPU has them.
-    """
+    """One run: data, network, losses and schedule. The shipped values are those of config/raygamba-s.recipe.yaml."""
 
     name: str
-    data: str
+    """What the checkpoint calls itself."""
+    data: tuple[str, ...]
+    """Data folders to train on, their shards in this order (`mvgamba data render`)."""
     validation: str
+    """Data folder of held-out objects."""
     model: RayGambaConfig = field(default_factory=RayGambaConfig)
+    """The network. Only ``model.size`` may change while a run goes on: it is in no weight."""
     sampling: Sampling = field(default_factory=Sampling)
+    """How samples differ from the stored objects."""
     losses: LossWeights = field(default_factory=LossWeights)
+    """Factors of the loss terms."""
     start: str | None = None
-    train_only: list[str] = field(default_factory=list)
+    """Checkpoint file for a warm start, of a network as deep or shallower (`training.warm_start`); None: random
+    weights."""
+    train_only: tuple[str, ...] = ()
+    """The network's parts that learn ("decoder", "cascade_head", ...), the others are frozen; empty: all learn."""
     seed: int = 0
+    """Of the weights and, with the step's number, of every draw of a step."""
     samples: int = 60_000
+    """Objects to train on in all. Before the cool-down nothing depends on it: it may be changed until then."""
     views_per_step: int = 32
+    """Input views of a step: 32 are 8 objects of 4 views or 4 of 8. A step then takes as long whatever is drawn."""
     accumulate: int = 1
+    """Steps whose gradients are summed before the weights move: larger batches than the memory holds."""
     target_views: int = 3
+    """Views that each object is rendered into for the rendering losses."""
     view_counts: dict[int, float] = field(default_factory=lambda: {1: 0.05, 2: 0.15, 3: 0.15, 4: 0.4, 6: 0.1, 8: 0.15})
+    """Number of input views -> how often it is drawn, in any unit. Four are what the package is used with most."""
     optimizer: str = "adamw"
+    """"adamw", or "muon" for the matrices of blocks and decoder (`training.optimizers`)."""
     learning_rate: float = 6e-4
+    """Of the level part of the schedule."""
     weight_decay: float = 0.05
+    """Of matrices and filters; vectors do not decay. MVGamba's."""
     warmup: int = 1_000
+    """Objects over which the learning rate rises linearly."""
     cooldown: float = 0.3
+    """Last share of ``samples`` over which it falls to zero."""
     clip: float = 1.0
+    """Largest norm of a step's gradient. MVGamba's."""
     ema: float = 0.999
+    """Decay per step of the averaged weights, which are validated and exported."""
     render_from: int = 0
+    """Step at which the rendering losses join: depth alone is several times cheaper and right for the beginning."""
     perceptual: str = "auto"
-    precision: str = "no"
+    """"lpips", "ssim", or "auto": the first where its weights are on the machine, else the second. A run keeps the one
+    it began with."""
+    precision: str = "fp32"
+    """"bf16": products in bfloat16, worth it where the processor or GPU has them; "fp32": float32 throughout."""
     save_minutes: float = 3.0
+    """Minutes between saved states: what a killed run loses at most."""
     validate_minutes: float = 10.0
+    """Minutes between validations, each of which takes about one."""
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
 
 def from_dict(values: dict[str, Any]) -> TrainConfig:
-    """Build a config; an unknown key or a wrong section raises BAD_OPTION naming it."""
-    values = dict(values)
-    sections: dict[str, type] = {"model": RayGambaConfig, "sampling": Sampling, "losses": LossWeights}
-    try:
-        for key, kind in sections.items():
-            section: dict[str, Any] = dict(values.get(key) or {})
-            for name, value in section.items():
-                if isinstance(value, list):  # YAML has no tuples
-                    section[name] = tuple(value)
-            if isinstance(section.get("augmentation"), dict):
-                section["augmentation"] = Augmentation(**section["augmentation"])
-            values[key] = kind(**section)
-        return TrainConfig(**values)
-    except TypeError as error:
-        raise ReconstructionError(ErrorCode.BAD_OPTION, f"training config: {error}") from error
-
-
-def load(path: Path, changes: Sequence[str] = ()) -> TrainConfig:
-    """Read a YAML file and apply ``changes``, each "key=value" or "section.key=value" with a YAML value."""
-    try:
-        values = yaml.load(path.read_text(), _Loader)
-    except (OSError, yaml.YAMLError) as error:
-        raise ReconstructionError(ErrorCode.BAD_OPTION, f"training config {path}: {error}") from error
-    if not isinstance(values, dict):
-        raise ReconstructionError(ErrorCode.BAD_OPTION, f"training config {path}: expected a mapping of settings")
-    for change in changes:
-        key, equals, value = change.partition("=")
-        if not equals:
-            raise ReconstructionError(ErrorCode.BAD_OPTION, f"'{change}': write it as key=value")
-        *sections, last = key.split(".")
-        inner = values
-        for section in sections:
-            inner = inner.setdefault(section, {})
-        inner[last] = yaml.load(value, _Loader)
-    return from_dict(values)
+    """The inverse of `TrainConfig.to_dict`. Raises BAD_OPTION for an unknown key or a value of a wrong type."""
+    return merge_config(TrainConfig, [("training config", values)])

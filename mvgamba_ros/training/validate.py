@@ -1,4 +1,4 @@
-"""Held-out objects, always the same views of them: how good are depth, shape and pictures?"""
+"""Validation on held-out objects, always the same views of them: depth, shape and pictures."""
 
 from __future__ import annotations
 

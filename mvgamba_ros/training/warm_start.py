@@ -1,11 +1,13 @@
-"""Weights to begin a run with: a trained network's, in a network as deep or deeper."""
+"""Warm start: a trained network's weights in a network as deep or deeper, and which parts of it learn on."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.model.checkpoint import load_checkpoint
@@ -13,11 +15,11 @@ from mvgamba_ros.model.raygamba import RayGamba
 
 
 def warm_start(network: RayGamba, file: Path) -> dict[str, Any]:
-    """Give ``network`` the weights of the checkpoint ``file``, so that it answers as that one does, and return the
+    """Give ``network`` the weights of the checkpoint ``file``, so that it gives the same output, and return the
     checkpoint's recipe.
 
     Blocks beyond the checkpoint's begin as copies of its last block of the same scan order whose output is zero: at
-    first they add nothing, and what they add is learned from blocks that already look at the right things (as in Wu
+    first they add nothing, and what they add is learned from blocks that already attend to the right things (as in Wu
     et al., "LLaMA Pro: Progressive LLaMA with Block Expansion", 2024). A cascade head that the checkpoint lacks begins
     as one that changes nothing. Raises BAD_CHECKPOINT where the two networks differ in more than these and the size of
     their crops.
@@ -44,3 +46,16 @@ def warm_start(network: RayGamba, file: Path) -> dict[str, Any]:
             ErrorCode.BAD_CHECKPOINT, f"{file} does not fit this config's model: {error}"
         ) from error
     return recipe
+
+
+def freeze_except(network: nn.Module, parts: Sequence[str]) -> None:
+    """Freeze all weights of ``network`` but those of its named ``parts``; none where that is empty. Raises BAD_OPTION
+    for a part that it does not have."""
+    known = {name for name, part in network.named_children() if next(part.parameters(), None) is not None}
+    if strange := set(parts) - known:
+        raise ReconstructionError(
+            ErrorCode.BAD_OPTION,
+            f"train_only: the network has no {', '.join(sorted(strange))}; its parts are {', '.join(sorted(known))}",
+        )
+    for name, part in network.named_children():
+        part.requires_grad_(not parts or name in parts)
