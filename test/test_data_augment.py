@@ -1,4 +1,4 @@
-"""Augmentation: each disturbance does what it says, within its bounds, and nothing else."""
+"""Augmentation: each disturbance does what its name is, within its bounds, and nothing else."""
 
 from __future__ import annotations
 

@@ -200,7 +200,7 @@ def test_a_primitive_is_watertight_wound_outward_and_stays_so_when_deformed(part
 
 
 def test_print_on_a_box_reads_from_left_to_right_on_every_side():
-    """On all six tiles, u grows to the right and v downward for one who looks at the face from outside."""
+    """On all six tiles, u grows to the right and v downward for a viewer of the face from outside."""
     part = rounded_box((0.1, 0.2, 0.3), 0.001)
     a, b, c = (part.vertices[part.faces[:, k]] for k in range(3))
     ua, ub, uc = (part.uv[:, k] for k in range(3))

@@ -94,7 +94,7 @@ def test_an_unknown_optimizer_is_refused_by_name_and_an_old_torch_by_version(mon
 
 
 def test_a_run_may_begin_with_a_trained_network_and_more_blocks(data: Path, tmp_path: Path) -> None:
-    """It then answers as that one did, and its new blocks learn."""
+    """It then gives the same output as that one, and its new blocks learn."""
     trained = RayGamba(TINY).eval()
     save_checkpoint(tmp_path / "trained.safetensors", trained, {"seed": 3})
     deeper = replace(TINY, orders=(*TINY.orders, "across_reversed", "rows"))
@@ -147,7 +147,7 @@ def test_a_run_keeps_the_perceptual_loss_that_it_began_with(data: Path, tmp_path
 def test_a_cascade_head_joins_a_trained_network_and_is_all_that_learns_where_the_config_says_so(
     data: Path, tmp_path: Path
 ) -> None:
-    """The network then answers as before, until the cascade head has learned."""
+    """The network's output is then as before, until the cascade head has learned."""
     torch.manual_seed(1)
     trained = RayGamba(TINY).eval()
     save_checkpoint(tmp_path / "trained.safetensors", trained, {})

@@ -80,7 +80,7 @@ def test_structural_similarity_is_the_one_that_pictures_are_scored_by() -> None:
 
 @pytest.mark.slow
 def test_one_object_is_learned_by_heart(data: Path) -> None:
-    """To more than 30 dB on its novel views, within a minute: the network can say what the losses ask for."""
+    """To more than 30 dB on its novel views, within a minute: the network can reach what the losses want."""
     exact = replace(EXACT, tilt=0.0, shift=0.0)
     sample = collate([make_sample(Shards(data)[0], 4, 2, 96, 48, exact, np.random.default_rng(1))])
     torch.manual_seed(0)

@@ -1,4 +1,4 @@
-"""Train a network as a recipe says: render its data, train stage after stage, export the checkpoint.
+"""Train a network by a recipe: render its data, train stage after stage, export the checkpoint.
 
 `mvgamba train RECIPE -o RUN` does all of it, and what is done already it skips: stop it when you like and start it
 again, a killed one loses a few minutes. At the end RUN/<name>.safetensors is the checkpoint. TensorBoard reads RUN;

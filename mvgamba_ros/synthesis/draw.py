@@ -1,4 +1,4 @@
-"""What the families of objects draw from: how glossy, what section, what outline, which way round."""
+"""Random draws that the families of objects share: materials, cross-sections, outlines, rotations."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mvgamba_ros.types import F64, U8
 
 Rng = np.random.Generator
 Piece = tuple[Part, Sequence[U8], Material]
-"""A closed part, the textures of its tiles, and how it answers light."""
+"""A closed part, the textures of its tiles, and its material."""
 
 ROUND = 40
 """Points around a circular section."""

@@ -61,7 +61,7 @@ def example(source: Source, index: int, recipe: DataRecipe) -> dict[str, NDArray
 
 
 def _write_shard(folder: Path, source: Source, recipe: DataRecipe, shard: int) -> float:
-    """Render and store one shard; answers the seconds it took."""
+    """Render and store one shard; returns the seconds it took."""
     start = time.monotonic()
     last = min((shard + 1) * recipe.per_shard, recipe.count)
     made = [example(source, i, recipe) for i in range(shard * recipe.per_shard, last)]

@@ -1,4 +1,4 @@
-"""A contact sheet: what a data folder holds, to look at before training on it."""
+"""A contact sheet: a picture of what a data folder holds, to check before training on it."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ CREASE_COSINE = float(np.cos(np.radians(40.0)))
 
 @dataclass(frozen=True)
 class Material:
-    """How a part answers light: ``specular`` strength in [0, 1], Blinn-Phong ``shininess``, ``metallic`` in [0, 1]
+    """How a part reflects light: ``specular`` strength in [0, 1], Blinn-Phong ``shininess``, ``metallic`` in [0, 1]
     (a metal tints its highlights with its own colour and has little diffuse light)."""
 
     specular: float = 0.2
@@ -245,7 +245,7 @@ def hull(points: F64) -> Part:
 
 
 def box_uv(vertices: F64, faces: I32) -> F32:
-    """Texture coordinates (F, 3, 2) of a box projection: each face takes the tile from the side it looks to."""
+    """Texture coordinates (F, 3, 2) of a box projection: each face takes the tile of the side it faces."""
     a, b, c = (vertices[faces[:, k]] for k in range(3))
     normal = np.cross(b - a, c - a)
     axis = np.abs(normal).argmax(1)

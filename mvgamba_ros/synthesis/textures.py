@@ -24,7 +24,7 @@ _LETTERS = "ABCDEFGHIKLMNOPRSTUVWYaeiounrst"
 
 
 def color(rng: Rng, saturation: tuple[float, float] = (0.0, 1.0), value: tuple[float, float] = (0.1, 1.0)) -> Color:
-    """A colour in [0, 255] with the saturation and value that were asked for. Reds to yellows are twice as likely as
+    """A colour in [0, 255] with the saturation and value given. Reds to yellows are twice as likely as
     the other hues, and where the saturation may be nought a fifth are whites and greys, as among things in shops."""
     hue = rng.uniform(-0.05, 0.17) % 1.0 if rng.random() < 0.3 else rng.random()
     s, v = rng.uniform(*saturation), rng.uniform(*value)

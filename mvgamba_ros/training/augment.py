@@ -22,27 +22,36 @@ Picture = tuple[F32, F32]
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Chance of each disturbance and its greatest strength; chances are per view unless said otherwise.
+    """Chance of each disturbance and its greatest strength; chances are per view where not stated otherwise.
 
     The first chosen view is spared the grid distortion and camera jitter, as in the paper (which takes them from LGM):
-    it fixes the frame that the others disagree with.
+    it fixes the frame that the others disagree with. The other strengths are of the size that wrist cameras and
+    segmenters show.
     """
 
     distort: float = 0.2
+    """Chance of the paper's grid distortion."""
     distort_strength: float = 0.06
     """Greatest shift of a grid node, as a share of the image."""
     jitter: float = 0.2
+    """Chance of the paper's camera jitter."""
     jitter_strength: float = 0.03
     """Orbit of the camera about the object, radians, and dolly as a share of its distance (standard deviations)."""
     pose: float = 0.7
     """Chance per object that its poses are noisy at all."""
     pose_rotation: float = 0.004
+    """Standard deviation of a pose's rotation where the noise is worst, radians: about that of a good hand-eye
+    calibration."""
     pose_translation: float = 0.001
-    """Standard deviations of each view's own error, radians and metres, where noisy poses are worst."""
+    """The same of its translation, metres."""
     silhouette: float = 0.5
+    """Chance of silhouette errors: grown, shrunk, wavering, bitten or smeared onto the table."""
     blur: float = 0.3
+    """Chance of defocus, motion blur or lost resolution."""
     exposure: float = 0.7
+    """Chance of another exposure, contrast, white balance and saturation."""
     noise: float = 0.5
+    """Chance of sensor grain."""
 
 
 def _foreground(rgb: F32, alpha: F32) -> F32:
@@ -57,7 +66,7 @@ def _on_white(color: F32, alpha: F32) -> F32:
 
 
 def mirror(item: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-    """The whole example (as `Shards` gives it) seen in a mirror across the world's y-z plane: another object, whose
+    """The whole example (as `Shards` gives it) mirrored across the world's y-z plane: another object, whose
     views are as consistent. Twice the shapes for nothing."""
     flip = np.diag(np.array([-1, 1, 1, 1], np.float32))
     K = np.array(item["K"])
@@ -94,7 +103,7 @@ def _small_turn(vector: F64) -> F64:
 
 def camera_jitter(T_world_camera: F64, centre: F64, rng: Rng, strength: float) -> F64:
     """The camera carried around the object's centre and to or from it, while its picture stays: a wrong pose that
-    still looks at the object."""
+    still points at the object."""
     R = _small_turn(rng.normal(0, strength, 3))
     out = T_world_camera.copy()
     out[:3, :3] = R @ T_world_camera[:3, :3]
@@ -200,7 +209,7 @@ def augment(views: Mapping[str, NDArray[Any]], centre: F64, rng: Rng, how: Augme
     """Input views of one object as a real capture might have them.
 
     ``views`` has ``rgb`` (V, H, W, 3) uint8, ``alpha`` (V, H, W) uint8 and ``T_world_camera`` (V, 4, 4), and
-    ``centre`` (3,) is about the object's centre in the world; the answer is a copy with the same keys and types. Other
+    ``centre`` (3,) is about the object's centre in the world; returns a copy with the same keys and types. Other
     keys (``K``, depths) are handed on as they are.
     """
     rgb, alpha = np.array(views["rgb"]), np.array(views["alpha"])

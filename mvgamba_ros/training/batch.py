@@ -34,7 +34,7 @@ class Sampling:
     mirrored: float = 0.5
     """Share of samples that are the object's mirror image, and share whose colour channels are shuffled."""
     augmented: float = 0.5
-    """Share of samples whose input views are disturbed as ``augmentation`` says; the others stay exact."""
+    """Share of samples whose input views are disturbed by ``augmentation``; the others stay exact."""
     augmentation: Augmentation = field(default_factory=lambda: Augmentation(distort=0, jitter=0, silhouette=0.25))
     """Without the paper's grid distortion and camera jitter: those stand for the disagreement of generated views,
     and an arm's views do agree."""

@@ -31,7 +31,7 @@ LEAST_PIXELS = 60
 
 @dataclass(frozen=True)
 class SceneRecipe:
-    """What a folder of scenes holds. Folders are told apart by name only: give each seed its own."""
+    """What a folder of scenes holds. Folders differ by name only: give each seed its own."""
 
     seed: int = 1
     """Of the objects and of everything sampled around them."""
