@@ -11,14 +11,14 @@ import torch
 from tiny_training import CASCADED, EXACT, TINY
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
-from mvgamba_ros.metrics.image import ssim as image_ssim
+from mvgamba_ros.metrics.image import ssim
 from mvgamba_ros.model.cost_volume import hull_intervals
 from mvgamba_ros.model.raygamba import RayGamba, RayGambaConfig
 from mvgamba_ros.model.raygamba_output import RayGambaOutput
 from mvgamba_ros.synthesis.shards import Shards
 from mvgamba_ros.training.batch import collate, make_sample
 from mvgamba_ros.training.losses import LossWeights, depth_losses, render_losses, total
-from mvgamba_ros.training.perceptual import perceptual_loss, resolve_kind, ssim
+from mvgamba_ros.training.perceptual import perceptual_loss, resolve_kind
 from mvgamba_ros.training.validate import picture_scores
 
 
@@ -70,12 +70,18 @@ def test_rendering_losses_pull_colours_and_silhouette_towards_the_truth(data: Pa
         assert float(at_truth[name]) < 0.7 * float(away[name]), name
 
 
-def test_structural_similarity_is_the_one_that_pictures_are_scored_by() -> None:
+def test_the_ssim_loss_is_the_score_and_pulls_a_picture_towards_the_true_one() -> None:
     truth = torch.rand(2, 40, 56, 3, generator=torch.Generator().manual_seed(0))
     found = (truth + 0.1 * torch.randn(truth.shape, generator=torch.Generator().manual_seed(1))).clamp(0, 1)
-    expected = np.mean([image_ssim(a.numpy(), b.numpy()) for a, b in zip(found, truth, strict=True)])
-    assert float(ssim(found, truth)) == pytest.approx(expected, abs=1e-4)
-    assert float(ssim(truth, truth)) == pytest.approx(1.0, abs=1e-5)
+    found.requires_grad_()
+    before = perceptual_loss(found, truth, "ssim")
+    scores = [ssim(a, b) for a, b in zip(found.detach().numpy(), truth.numpy(), strict=True)]
+    assert float(before.detach()) == pytest.approx(1 - np.mean(scores), abs=1e-4)
+    assert float(perceptual_loss(truth, truth, "ssim")) == pytest.approx(0.0, abs=1e-5)
+    before.backward()
+    assert found.grad is not None
+    after = perceptual_loss(found.detach() - 0.03 * found.grad / found.grad.abs().max(), truth, "ssim")
+    assert float(after) < 0.9 * float(before.detach())
 
 
 @pytest.mark.slow

@@ -5,16 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-F64 = NDArray[np.float64]
-F32 = NDArray[np.float32]
+from mvgamba_ros.types import F32, F64, I32, I64, Bool
 
 
 class RayScene:
     """The triangles of one object behind Embree."""
 
-    def __init__(self, vertices: F64, faces: NDArray[np.int32]) -> None:
+    def __init__(self, vertices: F64, faces: I32) -> None:
         import open3d as o3d
 
         tensor: Any = o3d.core.Tensor
@@ -23,7 +21,7 @@ class RayScene:
         corners = np.ascontiguousarray(vertices, np.float32)
         self._scene.add_triangles(tensor(corners), tensor(faces.astype(np.uint32)))
 
-    def cast(self, origin: F32, direction: F32) -> tuple[F32, NDArray[np.int64], F32]:
+    def cast(self, origin: F32, direction: F32) -> tuple[F32, I64, F32]:
         """First hits: distance in units of ``direction`` (inf for a miss), triangle, barycentric (u, v)."""
         found = self._scene.cast_rays(self._tensor(np.concatenate([origin, direction], 1)), nthreads=1)
         return (
@@ -32,7 +30,7 @@ class RayScene:
             found["primitive_uvs"].numpy(),
         )
 
-    def blocked(self, origin: F32, direction: F32) -> NDArray[np.bool_]:
+    def blocked(self, origin: F32, direction: F32) -> Bool:
         """Whether anything lies along each ray."""
         rays = self._tensor(np.concatenate([origin, direction], 1))
         return self._scene.test_occlusions(rays, nthreads=1).numpy().astype(bool)
