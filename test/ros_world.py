@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import rclpy
+from patience import PATIENCE, REPOSITORY
 from rclpy.action import ActionClient
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import DurabilityPolicy, QoSProfile
@@ -21,7 +22,6 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 from mvgamba_ros.action import ReconstructObject
 from mvgamba_ros.srv import CaptureView, Reconstruct, Save
 
-REPOSITORY = Path(__file__).parents[1]
 _first_domain = itertools.count(os.getpid())
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
@@ -113,10 +113,10 @@ class World:
 
     def wait_for_service(self, kind: Any, name: str, process: subprocess.Popen[bytes]) -> None:
         client = self._client(kind, name)
-        deadline = time.monotonic() + 150
+        deadline = time.monotonic() + PATIENCE
         while not client.wait_for_service(timeout_sec=0.2):
             assert process.poll() is None, f"{name} never came up:\n" + self.log(self._name_of(process))
-            assert time.monotonic() < deadline, f"{name} did not come up in 150 s"
+            assert time.monotonic() < deadline, f"{name} did not come up in {PATIENCE} s"
 
     def _name_of(self, process: subprocess.Popen[bytes]) -> str:
         return "player" if "ros_player" in str(process.args) else "node"
@@ -130,12 +130,12 @@ class World:
         """A service call under way: a future."""
         return self._client(kind, name).call_async(request or kind.Request())
 
-    def finish(self, future: Any, timeout: float = 400.0) -> Any:
+    def finish(self, future: Any, timeout: float = PATIENCE) -> Any:
         self.executor.spin_until_future_complete(future, timeout_sec=timeout)
         assert future.done(), f"no answer within {timeout} s; the node's log:\n{self.log('node')}"
         return future.result()
 
-    def call(self, kind: Any, name: str, request: Any = None, timeout: float = 400.0) -> Any:
+    def call(self, kind: Any, name: str, request: Any = None, timeout: float = PATIENCE) -> Any:
         return self.finish(self.begin(kind, name, request), timeout)
 
     def set_parameter(self, node: str, name: str, value: Any) -> None:
@@ -149,7 +149,7 @@ class World:
     def capture(self) -> CaptureView.Response:
         return self.call(CaptureView, "/reconstructor/capture_view")
 
-    def capture_until_good(self, timeout: float = 60.0) -> CaptureView.Response:
+    def capture_until_good(self, timeout: float = PATIENCE) -> CaptureView.Response:
         """As a planner does: asks again while the arm settles."""
         deadline = time.monotonic() + timeout
         while (answer := self.capture()).error_code and time.monotonic() < deadline:
@@ -171,7 +171,7 @@ class World:
             assert answers[-1].error_code == 0, answers[-1].error_msg
         return answers
 
-    def reconstruct(self, timeout: float = 400.0, **fields: Any) -> Reconstruct.Response:
+    def reconstruct(self, timeout: float = PATIENCE, **fields: Any) -> Reconstruct.Response:
         return self.call(Reconstruct, "/reconstructor/reconstruct", Reconstruct.Request(**fields), timeout)
 
     def save(self, directory: str) -> Save.Response:
@@ -180,7 +180,7 @@ class World:
     def action(self) -> ActionClient:
         if "action" not in self.clients:
             self.clients["action"] = ActionClient(self.client, ReconstructObject, "/reconstructor/reconstruct_object")
-            assert self.clients["action"].wait_for_server(timeout_sec=20)
+            assert self.clients["action"].wait_for_server(timeout_sec=PATIENCE)
         return self.clients["action"]
 
     def spin(self, seconds: float) -> None:
@@ -194,7 +194,7 @@ class World:
         self.client.create_subscription(kind, topic, received.append, qos)
         return received
 
-    def await_message(self, received: list[Any], timeout: float = 10.0) -> Any:
+    def await_message(self, received: list[Any], timeout: float = PATIENCE) -> Any:
         deadline = time.monotonic() + timeout
         while not received and time.monotonic() < deadline:
             self.executor.spin_once(timeout_sec=0.1)

@@ -17,6 +17,8 @@ import pytest
 pytest.importorskip("rclpy")
 pytest.importorskip("mvgamba_ros.sim.engine")
 
+from patience import PATIENCE
+
 from mvgamba_ros.io.mesh_files import read_mesh
 
 pytestmark = [pytest.mark.ros, pytest.mark.slow, pytest.mark.timeout(540)]
@@ -79,8 +81,11 @@ def test_ctrl_c_stops_the_demo_and_both_nodes(tmp_path: Path):
     for line in demo.output:
         if line.startswith("starting"):
             break
-    time.sleep(1.0)
-    assert len(demo.left_behind()) == 2  # the arm and the node are up
+    deadline = time.monotonic() + PATIENCE
+    while len(demo.left_behind()) < 2:  # until the arm and the node are up
+        assert demo.process.poll() is None and time.monotonic() < deadline, demo.left_behind()
+        time.sleep(0.1)
+    assert len(demo.left_behind()) == 2
     demo.process.send_signal(signal.SIGINT)
     rest = demo.output.read()
     assert demo.process.wait() == 130

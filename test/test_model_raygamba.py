@@ -10,7 +10,8 @@ import torch
 from torch.nn import functional as F
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
-from mvgamba_ros.geometry.se3 import inverse, look_at
+from mvgamba_ros.geometry.camera import project
+from mvgamba_ros.geometry.se3 import look_at
 from mvgamba_ros.geometry.torch_rays import means, pixel_rays
 from mvgamba_ros.kernels.epipolar import sample_source_views
 from mvgamba_ros.kernels.ray_types import NUM_VIEW_FEATURES, ViewFeature
@@ -20,6 +21,7 @@ from mvgamba_ros.model.cost_volume import hull_intervals, plane_sweep_cost_volum
 from mvgamba_ros.model.depth_head import DepthBinHead
 from mvgamba_ros.model.raygamba import ORDERS, RayGamba, RayGambaConfig
 from mvgamba_ros.rendering.crops import CropBatch
+from mvgamba_ros.types import Camera
 
 SMALL = RayGambaConfig(size=48, width=32, skip=16, bins=8, orders=ORDERS, cascade_positions=8)
 RADIUS = 0.6
@@ -220,9 +222,24 @@ def test_no_checkpoint_is_an_error_that_names_the_file(tmp_path) -> None:
         load_checkpoint(tmp_path / "nowhere.safetensors")
 
 
-def test_the_pose_helper_and_the_network_agree_on_frames() -> None:
-    T = look_at(np.array([0.0, -2.0, 1.0]), np.zeros(3), np.array([0.0, 0.0, 1.0]))
-    assert (inverse(T) @ [0, 0, 0, 1])[2] == pytest.approx(np.sqrt(5))
+def test_gaussians_lie_before_their_camera_on_the_rays_of_their_own_pixels(network: RayGamba) -> None:
+    """`project` puts what the network answers for a cell of the grid at that cell's centre, at the depth it answers."""
+    batch = sphere_seen_from(3, uneven=True)
+    with torch.no_grad():
+        output = network(batch)
+    means, valid = output.gaussians().means.double().numpy(), output.rays.valid[0].numpy()
+    side, rows = batch.alpha.shape[-1], np.cumsum([0, *valid.sum((1, 2))])
+    layers = means.reshape(2, rows[-1], 3)  # the first surface's, then the last one's
+    for v in range(3):
+        camera = Camera(batch.K[0, v].double().numpy(), side, side)
+        at = (np.argwhere(valid[v])[:, ::-1] + 0.5) * side / valid.shape[-1]
+        for layer in range(2):
+            pixels, z = project(
+                camera, batch.T_cube_camera[0, v].double().numpy(), layers[layer, rows[v] : rows[v + 1]]
+            )
+            np.testing.assert_allclose(pixels, at, atol=1e-3)
+            np.testing.assert_allclose(z, output.depth[0, v][output.rays.valid[0, v]][:, layer], atol=1e-5)
+            assert (z > 2.0).all()  # four units away, within a cube of half a side of one
 
 
 def test_bfloat16_products_change_the_answer_by_little(network: RayGamba) -> None:

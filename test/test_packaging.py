@@ -33,10 +33,62 @@ def test_service_and_action_take_the_same_request_and_give_the_same_answer():
     assert [fields(part) for part in service] == [fields(part) for part in action[:2]]
 
 
-def test_every_interface_field_is_in_the_readme_by_name():
-    for kind in ("srv", "action"):
-        for file in (REPOSITORY / kind).iterdir():
-            assert file.stem in README, f"{file.name} is not in the README"
+def declarations(path: Path) -> list[tuple[str, str, str]]:
+    """Type, name and comment of each field of an interface file, its constants aside."""
+    lines = [line.partition("#") for line in path.read_text().splitlines()]
+    return [(*line.split()[:2], said.strip()) for line, _, said in lines if line.strip(" -") and "=" not in line]
+
+
+INTERFACES = {path.stem: path for kind in ("msg", "srv", "action") for path in (REPOSITORY / kind).iterdir()}
+
+
+def test_every_interface_is_linked_in_the_readme_or_part_of_one_that_is():
+    linked = {name for name, path in INTERFACES.items() if f"({path.relative_to(REPOSITORY)})" in README}
+    assert linked
+    reached, more = set(), linked
+    while more:
+        reached |= more
+        more = {t.partition("[")[0] for name in more for t, _, _ in declarations(INTERFACES[name])} & set(INTERFACES)
+        more -= reached
+    assert reached == set(INTERFACES)
+
+
+@pytest.mark.parametrize("name", INTERFACES)
+def test_the_file_of_an_interface_says_what_it_is_and_what_each_field_means(name):
+    """Where a field has no comment of its own, its type's file or the file's head has it."""
+    path = INTERFACES[name]
+    head = path.read_text().splitlines()[0]
+    assert head.startswith("# ") and len(head) > 20
+    explained = "Pixels" in head or len(declarations(path)) == 2  # pixel coordinates; a name and its one value
+    for type_, field, comment in declarations(path):
+        known = field == "success" or type_.partition("[")[0] in INTERFACES
+        assert comment or explained or known, f"{path.name}: {field}"
+
+
+@pytest.mark.ros
+@pytest.mark.parametrize("name", INTERFACES)
+def test_the_built_messages_have_the_fields_of_the_files(name):
+    """Otherwise the tree has changed since `make setup` built them."""
+    pytest.importorskip("rclpy")
+    import importlib
+
+    path = INTERFACES[name]
+    built = getattr(importlib.import_module(f"mvgamba_ros.{path.parent.name}"), name)
+    parts = {"msg": [built], "srv": ["Request", "Response"], "action": ["Goal", "Result", "Feedback"]}[path.parent.name]
+    found = [
+        f
+        for part in parts
+        for f in (getattr(built, part) if isinstance(part, str) else part).get_fields_and_field_types()
+    ]
+    assert found == [field for _, field, _ in declarations(path)]
+
+
+def test_every_link_of_the_documents_leads_to_a_file():
+    documents = [*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").glob("*.md")]
+    assert len(documents) > 5
+    for document in documents:
+        for target in re.findall(r"\]\((?!https?:|#|mailto:)([^)#\s]+)", document.read_text()):
+            assert (document.parent / target).exists(), f"{document.name}: {target}"
 
 
 def test_parameters_declared_and_in_yaml_and_in_the_readme_are_the_same():

@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from patience import PATIENCE
 from rendered import views
 
 from mvgamba_ros.parallel import each
@@ -25,7 +26,7 @@ def threads() -> Iterator[None]:
 
 def test_answers_come_in_order_and_several_run_at_once(threads: None) -> None:
     torch.set_num_threads(3)
-    together = threading.Barrier(3, timeout=10)
+    together = threading.Barrier(3, timeout=PATIENCE)
 
     def meet(x: int, y: int) -> int:
         together.wait()

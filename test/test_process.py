@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import pytest
+from patience import PATIENCE, run_python
 
 from mvgamba_ros.process import SPINS, keep_large_blocks
 
@@ -27,7 +28,7 @@ def spins(arguments: list[str], **environment: str) -> str:
         env={**clean, "OMP_DISPLAY_ENV": "verbose", **environment},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE,
     )
     found = re.findall(r"GOMP_SPINCOUNT = '(\w+)'", ran.stderr)
     if not found and "OPENMP" not in ran.stderr.upper():
@@ -66,7 +67,7 @@ assert set(blas) == {1}, blas
 assert torch.get_num_threads() == len(__import__("os").sched_getaffinity(0))
 """
     clean = {k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS"}
-    subprocess.run([sys.executable, "-c", script], check=True, timeout=120, env=clean)
+    run_python("-c", script, env=clean)
 
 
 @pytest.mark.skipif(
@@ -91,4 +92,4 @@ for thread in threads: thread.start()
 for thread in threads: thread.join()
 assert largest() - before < 60, (before, largest())
 """
-    subprocess.run([sys.executable, "-c", script], check=True, timeout=120)
+    run_python("-c", script)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Iterator
 
 import numpy as np
@@ -200,8 +199,8 @@ def test_silhouettes_that_disagree_are_refused(world, views):
     moved[5:60, 5:60] = True
     messages[1].mask = array_to_image(moved.astype(np.uint8) * 255, "mono8")
     answer = world.reconstruct(views=messages)
-    assert answer.error_code in (ErrorCode.SILHOUETTES_DISAGREE, ErrorCode.EMPTY_SURFACE), answer.error_msg
-    assert answer.error_code == ErrorCode.SILHOUETTES_DISAGREE
+    assert answer.error_code == ErrorCode.SILHOUETTES_DISAGREE, answer.error_msg
+    assert not answer.object.mesh.vertices
 
 
 def test_an_output_folder_that_cannot_be_written_is_named(world, views, tmp_path):
@@ -217,11 +216,10 @@ def test_a_second_request_while_one_runs_is_told_busy_at_once(world, views):
     messages = [message_of(v) for v in views]
     from mvgamba_ros.srv import Reconstruct
 
-    first = world.begin(Reconstruct, "/reconstructor/reconstruct", Reconstruct.Request(views=messages))
-    began = time.monotonic()
+    # by the network and refined: many times the work of carrying a request there and back, on any machine
+    long = Reconstruct.Request(views=messages, method="mvgamba", refine=True)
+    first = world.begin(Reconstruct, "/reconstructor/reconstruct", long)
     second = world.reconstruct(views=messages)
-    took = time.monotonic() - began
     assert second.error_code == ErrorCode.BUSY
     assert not first.done(), "the second answer must come while the first still runs"
-    assert took < 1.0
     assert world.finish(first).error_code == 0

@@ -1,7 +1,5 @@
 """Fitting: Gaussians on the surface, like the views, never behind the network's own in silhouette."""
 
-import subprocess
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +8,7 @@ import torch
 import trimesh
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from patience import run_python
 
 from mvgamba_ros.config.splats_config import SplatConfig
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
@@ -170,4 +169,4 @@ leaf.sum().backward()
 _Adam(leaf, 0.1).step()
 assert "torch._dynamo" not in sys.modules
 """
-    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
+    run_python("-c", script)

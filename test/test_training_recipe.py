@@ -219,7 +219,7 @@ def test_one_interrupted_process_stops_its_fellow(data: Path, tmp_path: Path) ->
         write_recipe(tmp_path / "r.yaml", data, {"name": "a", "changes": {"samples": 100_000}}),
         tmp_path / "run",
     )
-    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "29518"]
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     env = {**os.environ, "ACCELERATE_USE_CPU": "true"}
     with subprocess.Popen([*launch, *command(file, run)[1:]], stdout=subprocess.PIPE, text=True, env=env) as process:
         assert process.stdout is not None
@@ -242,7 +242,7 @@ def test_two_processes_take_the_steps_that_one_takes_from_stage_to_stage(data: P
     stages = {"name": "a", "changes": {"samples": 4}}, {"name": "b", "changes": {"samples": 2}}
     file = write_recipe(tmp_path / "r.yaml", data, *stages)
     # `accelerate launch` starts several CPU processes through MPI only; torchrun sets what Accelerate reads as well
-    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "29517"]
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     env = {**os.environ, "ACCELERATE_USE_CPU": "true"}
     subprocess.run([*launch, *command(file, tmp_path / "two")[1:]], check=True, timeout=800, env=env)
     subprocess.run(command(file, tmp_path / "one"), check=True, timeout=800)
