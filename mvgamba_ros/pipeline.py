@@ -220,7 +220,10 @@ def _find_support(
                 *carve(seen, prompts.roi, config.hull.coarse_resolution, config=config.hull).bounds()
             )
         else:
-            around = prompts.roi or guess_box(views[0], None, config.hull)
+            guessed = guess_box(views[0], None, config.hull)  # as wide as the picture: the silhouette bounds it across
+            around = prompts.roi or axis_parallel_box(
+                *carve(seen, guessed, config.hull.coarse_resolution, config=config.hull).bounds()
+            )
         height, _ = estimate_support_height(seen, Prompts(roi=around), config.segmentation)
     if height is None:
         return prompts, [

@@ -11,7 +11,7 @@ from scipy import ndimage
 from mvgamba_ros.config.surface_config import SurfaceConfig
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.distance_field import DistanceField
-from mvgamba_ros.surface import meshing
+from mvgamba_ros.surface import meshing, simplification
 from mvgamba_ros.surface.meshing import field_to_mesh, solid, solid_to_mesh
 from mvgamba_ros.surface.simplification import divide, is_watertight
 from mvgamba_ros.types import F64, Mesh
@@ -73,8 +73,8 @@ def test_a_very_short_edge_does_not_make_dividing_dear(monkeypatch: pytest.Monke
             tried.append(divided.num_tri())
             return divided
 
-    whole = extract._body
-    monkeypatch.setattr(extract, "_body", lambda *mesh: Counted(whole(*mesh)))
+    whole = simplification.to_manifold
+    monkeypatch.setattr(simplification, "to_manifold", lambda *mesh: Counted(whole(*mesh)))
     assert len(divide(vertices, faces, 2000)[1]) <= 2000
     assert max(tried) < 3 * 2000, tried
 

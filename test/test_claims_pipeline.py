@@ -1,0 +1,192 @@
+"""What is checked before the work, what is measured after it, and what the report says: at its limits."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import rendered
+import trimesh
+from shapes import FOUR_SIDES, cuboid, see
+
+from mvgamba_ros.checks import SAME_DEGREES, SAME_PICTURE, SAME_PLACE, check_views, distinct_views
+from mvgamba_ros.errors import ErrorCode, ReconstructionError
+from mvgamba_ros.geometry.boxes import axis_parallel_box
+from mvgamba_ros.geometry.se3 import look_at
+from mvgamba_ros.io.results import check_writable, write_results
+from mvgamba_ros.options import Options
+from mvgamba_ros.pipeline import reconstruct
+from mvgamba_ros.rendering.mesh_raycaster import Raycaster
+from mvgamba_ros.rendering.texture import view_weights
+from mvgamba_ros.surface.quality import measure_quality
+from mvgamba_ros.surface.sample import sample_cloud
+from mvgamba_ros.types import Mesh, Prompts, Quality, View
+
+SMALL = Options(method="hull", segmenter="masks", hull_resolution=64, cloud_points=2000, max_faces=1500)
+CUBE = cuboid([-0.05, -0.05, -0.05], [0.05, 0.05, 0.05])
+VIEWS = see(CUBE, [*FOUR_SIDES, [0.2, 0.1, 0.45]], [0.0, 0.0, 0.0])
+
+
+def refused(code: ErrorCode, views: list[View], options: Options = SMALL, words: str = "") -> None:
+    with pytest.raises(ReconstructionError) as caught:
+        check_views(views, options)
+    assert caught.value.code is code, caught.value.message
+    assert words in caught.value.message
+
+
+def beside(view: View, metres: float = 0.0, degrees: float = 0.0, grey: int = 0) -> View:
+    """The view from another place, turned about its optical axis, its picture brighter."""
+    T, a = view.T_world_camera.copy(), np.radians(degrees)
+    T[:3, 3] += metres * T[:3, 0]
+    T[:3, :3] = T[:3, :3] @ [[np.cos(a), -np.sin(a), 0], [np.sin(a), np.cos(a), 0], [0, 0, 1]]
+    return replace(view, T_world_camera=T, image=(view.image.clip(0, 255 - grey) + grey).astype(np.uint8))
+
+
+def test_views_are_one_below_both_limits_of_place_and_turn() -> None:
+    first = VIEWS[0]
+    for second, notes in (
+        (beside(first, 0.9 * SAME_PLACE, 0.9 * SAME_DEGREES), 1),
+        (beside(first, 1.1 * SAME_PLACE), 0),
+        (beside(first, 0.0, 1.1 * SAME_DEGREES), 0),
+        (replace(beside(first), image=first.image[:120], camera=replace(first.camera, height=120), mask=None), 0),
+    ):
+        found = check_views([first, second, *VIEWS[1:]], SMALL)[1] if second.mask is not None else None
+        if found is None:  # a picture of another size is of another camera
+            found = check_views([replace(first, mask=None, depth=None), replace(second, depth=None)], SMALL)[1]
+        assert len(found) == notes, found
+
+
+def test_pictures_from_one_place_may_differ_by_noise_and_no_more() -> None:
+    first = VIEWS[0]
+    assert check_views([first, beside(first, grey=int(SAME_PICTURE) - 1), *VIEWS[1:]], SMALL)[1] == [
+        "from [0.5, 0.0, 0.0] and from [0.5, 0.0, 0.0] are from the same place: they count as one view"
+    ]
+    refused(ErrorCode.DUPLICATE_VIEW, [first, beside(first, grey=int(SAME_PICTURE) + 4)], words="differ by 12 grey")
+
+
+def test_views_from_one_place_count_once_towards_the_fewest() -> None:
+    assert distinct_views(VIEWS) == len(VIEWS)
+    again = [VIEWS[0], beside(VIEWS[0], 0.9 * SAME_PLACE), VIEWS[1]]
+    assert distinct_views(again) == 2
+    assert distinct_views([VIEWS[0], beside(VIEWS[0], 1.1 * SAME_PLACE)]) == 2
+    three = replace(SMALL, min_views=3)
+    refused(ErrorCode.TOO_FEW_VIEWS, again, three, "2 view(s) from different places, of 3: at least 3")
+    refused(ErrorCode.TOO_FEW_VIEWS, VIEWS[:2], three, "2 view(s): at least 3")
+    assert len(check_views(VIEWS[:3], three)[0]) == 3
+
+
+def test_a_region_must_reach_into_every_picture() -> None:
+    def region(center: list[float], size: list[float]) -> Options:
+        low, high = np.array(center) - np.array(size) / 2, np.array(center) + np.array(size) / 2
+        return replace(SMALL, prompts=Prompts(roi=axis_parallel_box(low, high)))
+
+    # from the side, half a metre away, a picture shows 0.53 x 0.40 m
+    side = VIEWS[:1]
+    for axis, half in ((1, 0.267), (2, 0.2)):
+        for sign in (-1.0, 1.0):
+            center, small, large = [0.0, 0.0, 0.0], [0.02] * 3, [0.02] * 3
+            center[axis], large[axis] = sign * (half + 0.1), 0.4
+            refused(ErrorCode.ROI_NOT_VISIBLE, side, region(center, small), "outside the picture of from [0.5")
+            check_views(side, region(center, large))
+            center[axis] = sign * (half - 0.02)
+            check_views(side, region(center, small))
+    refused(ErrorCode.ROI_NOT_VISIBLE, side, region([0.8, 0, 0], [0.4] * 3), "behind the camera of from [0.5")
+    check_views(side, region([0.8, 0, 0], [0.7] * 3))  # partly before it
+
+
+def test_one_view_with_depth_finds_the_height_of_its_table() -> None:
+    one = reconstruct(rendered.views(2)[:1], SMALL)
+    assert one.support_height == pytest.approx(0.0, abs=5e-3)
+    assert not any("not known" in note for note in one.notes)
+
+
+def quality_of(mesh: Mesh, views: list[View], places: int | None = None) -> Quality:
+    caster, cloud = Raycaster(mesh), sample_cloud(mesh, 3000)
+    weights = view_weights(cloud.points, cloud.normals, views, caster)
+    return measure_quality(caster, views, weights, len(views) if places is None else places)
+
+
+def test_the_truth_is_trusted_and_its_coverage_is_the_share_of_seen_sides() -> None:
+    found = quality_of(CUBE, VIEWS)
+    assert not found.low and found.reasons == ()
+    assert found.silhouette_iou > 0.999 and found.color_error < 1e-3
+    assert found.coverage == pytest.approx(5 / 6, abs=0.01)  # none sees the underside
+    assert quality_of(CUBE, VIEWS[:3]).coverage == pytest.approx(3 / 6, abs=0.01)
+
+
+def test_each_fault_has_its_own_reason() -> None:
+    painted = replace(CUBE, colors=np.full((8, 3), 255, np.uint8))
+    found = quality_of(painted, VIEWS)
+    assert found.color_error == pytest.approx((255 * 3 - 200 - 60 - 40) / 3 / 255, abs=0.01)
+    assert [reason.split()[0] for reason in found.reasons] == ["colours"]
+
+    larger = replace(CUBE, vertices=CUBE.vertices * 1.2)
+    found = quality_of(larger, VIEWS)
+    assert 0.6 < found.silhouette_iou < 0.75
+    assert found.low and found.reasons[0].startswith("silhouettes match to 0.")
+
+    close = [VIEWS[0], *see(CUBE, [[0.49, 0.06, 0.03], [0.49, -0.06, -0.03]], [0.0, 0.0, 0.0])]
+    (spread, coverage) = quality_of(CUBE, close).reasons
+    assert spread.startswith("the views span only 16 degrees") and coverage.startswith("the views see ")
+
+    (few,) = quality_of(CUBE, VIEWS, places=2).reasons
+    assert few.startswith("2 view(s)")
+
+
+def test_the_worst_view_is_named() -> None:
+    shifted = [replace(view, mask=np.roll(view.mask, 35 if k == 2 else 12, axis=1)) for k, view in enumerate(VIEWS)]
+    (reason,) = [r for r in quality_of(CUBE, shifted).reasons if "IoU" in r]
+    assert f"worst in {VIEWS[2].name}" in reason
+
+
+def test_a_view_that_shows_nothing_of_the_mesh_counts_as_no_match() -> None:
+    away = replace(VIEWS[0], T_world_camera=look_at(np.array([0.5, 0.0, 0.0]), np.array([0.5, 1.0, 0.0])))
+    found = quality_of(CUBE, [*VIEWS[1:4], away])
+    assert found.silhouette_iou == pytest.approx(3 / 4, abs=1e-3)
+    assert found.color_error < 1e-3  # there is nothing to compare in that view
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[object, Path]:
+    result = reconstruct(rendered.views(4), SMALL)
+    folder = tmp_path_factory.mktemp("results") / "deep" / "er"
+    preview = np.zeros((8, 8, 3), np.uint8)
+    preview[..., 0] = 255
+    files = write_results(folder, result, preview)
+    assert sorted(folder.iterdir()) == sorted(files)
+    return result, folder
+
+
+def test_the_report_is_that_of_the_files_beside_it(written) -> None:
+    result, folder = written
+    report = json.loads((folder / "report.json").read_text())
+    mesh = trimesh.load(folder / "mesh.ply", process=False)
+    assert (report["mesh"]["vertices"], report["mesh"]["faces"]) == (len(mesh.vertices), len(mesh.faces))
+    assert report["mesh"]["volume_m3"] == pytest.approx(mesh.volume, rel=1e-4)
+    assert report["cloud_points"] == len(trimesh.load(folder / "cloud.ply").vertices) == 2000
+    assert report["gaussians"] == 0 and not (folder / "gaussians.ply").exists()
+    np.testing.assert_allclose(report["box"]["center_m"], result.box.T_world_box[:3, 3])
+    np.testing.assert_allclose(report["box"]["size_m"], result.box.size)
+    w, x, y, z = report["box"]["orientation_wxyz"]
+    turn = np.arctan2(result.box.T_world_box[1, 0], result.box.T_world_box[0, 0])
+    np.testing.assert_allclose([w, x, y, z], [np.cos(turn / 2), 0, 0, np.sin(turn / 2)], atol=1e-9)
+    assert report["views"] == 4 and report["support_height_m"] == result.support_height
+    assert report["seconds"]["total"] == pytest.approx(sum(result.seconds.values()))
+    assert report["quality"] == {
+        "low": False, "reasons": [], "silhouette_iou": result.quality.silhouette_iou,
+        "color_error": result.quality.color_error, "coverage": result.quality.coverage,
+    }  # fmt: skip
+    assert cv2.imread(str(folder / "preview.png"))[0, 0].tolist() == [0, 0, 255]  # red, as it was given
+
+
+def test_a_folder_that_cannot_be_written_is_found_before_the_work(tmp_path: Path) -> None:
+    made = check_writable(tmp_path / "a" / "b")
+    assert made.is_dir() and not list(made.iterdir())
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ReconstructionError, match="file") as caught:
+        check_writable(tmp_path / "file")
+    assert caught.value.code is ErrorCode.CANNOT_WRITE
