@@ -13,7 +13,7 @@ import rendered
 import trimesh
 from shapes import FOUR_SIDES, cuboid, see
 
-from mvgamba_ros.checks import SAME_DEGREES, SAME_PICTURE, SAME_PLACE, check_views, distinct_views
+from mvgamba_ros.checks import check_views, distinct_views
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.boxes import axis_parallel_box
 from mvgamba_ros.geometry.se3 import look_at
@@ -27,6 +27,8 @@ from mvgamba_ros.surface.sample import sample_cloud
 from mvgamba_ros.types import Mesh, Prompts, Quality, View
 
 SMALL = Options(method="hull", segmenter="masks", hull_resolution=64, cloud_points=2000, max_faces=1500)
+SAME_PLACE, SAME_DEGREES, SAME_PICTURE = 1e-3, 0.2, 8.0
+"""Metres, degrees and grey levels: views that differ by less are one view twice."""
 CUBE = cuboid([-0.05, -0.05, -0.05], [0.05, 0.05, 0.05])
 VIEWS = see(CUBE, [*FOUR_SIDES, [0.2, 0.1, 0.45]], [0.0, 0.0, 0.0])
 

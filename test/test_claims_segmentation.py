@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from rendered import CENTER, SIZE, views
 
+from mvgamba_ros.checks import check_views
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.boxes import axis_parallel_box
 from mvgamba_ros.geometry.camera import project
-from mvgamba_ros.segmentation.segmenter import check_prompts
+from mvgamba_ros.options import Options
 from mvgamba_ros.segmentation.support_plane import estimate_support_height
 from mvgamba_ros.segmentation.windows import distance_from_middle, make_windows
 from mvgamba_ros.types import Prompts
@@ -22,14 +23,14 @@ REGION = axis_parallel_box(CENTER - 0.7 * SIZE, CENTER + 0.7 * SIZE)
 
 def refused(prompts: Prompts, code: ErrorCode, words: str) -> None:
     with pytest.raises(ReconstructionError) as caught:
-        check_prompts(SCENE, prompts)
+        check_views(SCENE, Options(prompts=prompts))
     assert caught.value.code is code
     assert words in caught.value.message
 
 
 @pytest.mark.parametrize("box", [(10, 10, 12, 12), (-5, -5, 2, 2), (318, 238, 400, 400), (0, 0, 320, 240)])
 def test_a_pixel_box_of_two_pixels_inside_the_image_is_enough(box: tuple[float, ...]) -> None:
-    check_prompts(SCENE, Prompts(pixel_boxes={1: box}))  # type: ignore[dict-item]
+    check_views(SCENE, Options(prompts=Prompts(pixel_boxes={1: box})))  # type: ignore[dict-item]
 
 
 @pytest.mark.parametrize(
@@ -42,7 +43,7 @@ def test_a_smaller_one_is_refused_with_the_images_size(box: tuple[float, ...]) -
 
 @pytest.mark.parametrize("rows", [[[0.0, 0.0, 1]], [[319.9, 239.9, 0], [5, 5, 1]]])
 def test_points_inside_the_image_are_taken(rows: list[list[float]]) -> None:
-    check_prompts(SCENE, Prompts(points={0: np.array(rows)}))
+    check_views(SCENE, Options(prompts=Prompts(points={0: np.array(rows)})))
 
 
 @pytest.mark.parametrize(
