@@ -13,15 +13,18 @@ import rendered
 import trimesh
 from shapes import FOUR_SIDES, cuboid, see
 
+from mvgamba_ros import pipeline
 from mvgamba_ros.checks import check_views, distinct_views
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.boxes import axis_parallel_box
+from mvgamba_ros.geometry.camera import project, undistort, undistort_pixels
 from mvgamba_ros.geometry.se3 import look_at
 from mvgamba_ros.io.results import check_writable, write_results
 from mvgamba_ros.options import Options
 from mvgamba_ros.pipeline import reconstruct
 from mvgamba_ros.rendering.mesh_raycaster import Raycaster
 from mvgamba_ros.rendering.texture import view_weights
+from mvgamba_ros.segmentation.segmenter import Silhouettes
 from mvgamba_ros.surface.quality import measure_quality
 from mvgamba_ros.surface.sample import sample_cloud
 from mvgamba_ros.types import Mesh, Prompts, Quality, View
@@ -100,6 +103,34 @@ def test_a_region_must_reach_into_every_picture() -> None:
     check_views(side, region([0.8, 0, 0], [0.7] * 3))  # partly before it
 
 
+def test_pixel_prompts_move_with_the_undistorted_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The segmenter gets the prompts of a lens's image where the straightened image shows the same things."""
+    views = rendered.views(3)
+    lens = replace(views[0].camera, distortion_model="plumb_bob", distortion=(-0.2, 0.05, 0.0, 0.0, 0.0))
+    curved = [replace(views[0], camera=lens), *views[1:]]
+    straight = undistort(curved[0])
+    given = {}
+
+    def segment(views, prompts, *_):
+        given["views"], given["prompts"] = views, prompts
+        return Silhouettes([view.mask for view in views], None)
+
+    monkeypatch.setattr(pipeline, "load_segmenter", lambda *_, **__: segment)
+    points, box = np.array([[30.0, 20.0, 1.0], [300.0, 220.0, 0.0]]), (20.0, 10.0, 310.0, 230.0)
+    prompts = Prompts(points={0: points, 1: points}, pixel_boxes={0: box, 1: box}, support_height=0.0)
+    reconstruct(curved, replace(SMALL, segmenter="classical", prompts=prompts))
+    np.testing.assert_array_equal(given["views"][0].image, straight.image)
+    moved = given["prompts"]
+    np.testing.assert_array_equal(moved.points[1], points)  # that view has no distortion
+    assert moved.pixel_boxes[1] == box
+    expected = undistort_pixels(lens, straight.camera, points[:, :2])
+    assert np.abs(expected - points[:, :2]).max() > 1.5
+    np.testing.assert_allclose(moved.points[0], np.column_stack([expected, points[:, 2]]))
+    corners = np.array([[x, y] for x in box[::2] for y in box[1::2]])
+    corners = undistort_pixels(lens, straight.camera, corners)
+    np.testing.assert_allclose(moved.pixel_boxes[0], [*corners.min(0), *corners.max(0)])
+
+
 def test_one_view_with_depth_finds_the_height_of_its_table() -> None:
     one = reconstruct(rendered.views(2)[:1], SMALL)
     assert one.support_height == pytest.approx(0.0, abs=5e-3)
@@ -150,6 +181,20 @@ def test_a_view_that_shows_nothing_of_the_mesh_counts_as_no_match() -> None:
     found = quality_of(CUBE, [*VIEWS[1:4], away])
     assert found.silhouette_iou == pytest.approx(3 / 4, abs=1e-3)
     assert found.color_error < 1e-3  # there is nothing to compare in that view
+
+
+def test_the_reported_iou_is_that_of_the_meshs_faces_drawn_into_the_views() -> None:
+    """By another renderer, in pictures eight times as large, so that its outlines are thin."""
+    views, ious = rendered.views(4), []
+    result = reconstruct(views, SMALL)
+    for view in views:
+        pixels, _ = project(view.camera, view.T_world_camera, result.mesh.vertices)
+        drawn = np.zeros((8 * view.camera.height, 8 * view.camera.width), np.uint8)
+        for triangle in np.round(8 * pixels[result.mesh.faces] - 0.5).astype(np.int32):
+            cv2.fillConvexPoly(drawn, triangle, 1)
+        seen = drawn[4::8, 4::8] > 0
+        ious.append((view.mask & seen).sum() / (view.mask | seen).sum())
+    assert result.quality.silhouette_iou == pytest.approx(np.mean(ious), abs=2e-3)
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,7 @@ import pytest
 import rendered
 import trimesh
 
+from mvgamba_ros import __version__
 from mvgamba_ros.cli import build_parser, main
 from mvgamba_ros.config import ReconstructionConfig
 from mvgamba_ros.io.mesh_files import read_mesh
@@ -115,7 +116,7 @@ def test_the_module_runs_as_a_program():
         text=True,
         cwd=Path(__file__).parents[1],
     )
-    assert done.returncode == 0 and done.stdout.strip()
+    assert done.returncode == 0 and done.stdout.strip() == __version__
 
 
 @pytest.mark.slow

@@ -13,7 +13,6 @@ from shapes import FOUR_SIDES, camera, cuboid, see
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.boxes import axis_parallel_box, oriented_box
-from mvgamba_ros.geometry.camera import project
 from mvgamba_ros.geometry.se3 import quat_to_matrix
 from mvgamba_ros.pipeline import STAGES, Options, reconstruct
 from mvgamba_ros.preview import preview
@@ -160,20 +159,6 @@ def test_the_classical_segmenter_finds_the_object_in_the_pipeline(views):
     np.testing.assert_allclose(found.box.T_world_box[:3, 3], rendered.CENTER, atol=8e-3)
 
 
-def test_pixel_prompts_move_with_the_undistorted_image(views):
-    """The pixel box of a lens image must land on the object after undistortion."""
-    lens = replace(views[0].camera, distortion_model="plumb_bob", distortion=(-0.2, 0.05, 0.0, 0.0, 0.0))
-    view = replace(views[0], camera=lens)
-    from mvgamba_ros.geometry.camera import undistort, undistort_pixels
-
-    straight = undistort(view)
-    rows, columns = np.nonzero(view.mask)
-    corner = np.array([[columns.min(), rows.min()]], dtype=float)
-    moved = undistort_pixels(lens, straight.camera, corner)[0]
-    rows, columns = np.nonzero(straight.mask)
-    np.testing.assert_allclose(moved, [columns.min(), rows.min()], atol=2.5)
-
-
 def test_the_box_of_a_turned_cuboid_is_the_cuboid():
     mesh = cuboid([-0.1, -0.03, 0.0], [0.1, 0.03, 0.05])
     R = quat_to_matrix(np.array([np.cos(0.25), 0.0, 0.0, np.sin(0.25)]))
@@ -211,10 +196,3 @@ def test_the_preview_shows_the_gaussians_from_where_it_shows_the_mesh(views, res
     np.testing.assert_array_equal(mesh, plain[-516:-36])
     covered = [(x[40:] < 230).any(axis=2) for x in (mesh, splats)]  # below the names
     assert (covered[0] & covered[1]).sum() > 0.95 * (covered[0] | covered[1]).sum()
-
-
-def test_the_quality_measures_the_mesh_in_its_own_views(views, result):
-    """The reported IoU is that of an independent projection of the mesh's vertices' silhouettes."""
-    pixels, _ = project(views[0].camera, views[0].T_world_camera, result.mesh.vertices)
-    inside = views[0].mask[np.clip(pixels[:, 1], 0, 239).astype(int), np.clip(pixels[:, 0], 0, 319).astype(int)]
-    assert inside.mean() > 0.9

@@ -135,8 +135,7 @@ def test_a_share_of_the_weights_it_began_with_is_kept(data: Path, tmp_path: Path
 
 
 def test_what_is_held_out_is_scored_where_the_object_may_be(data: Path) -> None:
-    assert 0.0 <= mean_iou(objectness.load(), sorted(data.glob("*.npz"))[0]) <= 1.0
-    assert mean_iou(objectness.load(), sorted(data.glob("*.npz"))[0]) > 0.6
+    assert 0.6 < mean_iou(objectness.load(), sorted(data.glob("*.npz"))[0]) <= 1.0
 
 
 def test_pictures_of_nothing_are_among_what_is_learned() -> None:
