@@ -93,7 +93,7 @@ def parse_change(change: str) -> dict[Any, Any]:
 
     key, equals, _ = change.partition("=")
     if not equals or not key.strip():
-        raise _bad(f"--set {change}: write it as KEY=VALUE, sections by dots, e.g. segmentation.smoothness=2.0")
+        raise _bad(f"--set {change}: write it as KEY=VALUE, sections by dots, e.g. surface.smoothing_sigma=2.0")
     try:
         values = OmegaConf.to_container(OmegaConf.from_dotlist([change]))
     except yaml.YAMLError as error:

@@ -178,17 +178,32 @@ class SegmentationConfig:
     """How silhouettes are found, for every segmenter and for the height of the support plane."""
 
     windows: WindowConfig = field(default_factory=WindowConfig)
+    """The part of each image that is worked on."""
     search: SearchConfig = field(default_factory=SearchConfig)
+    """The object's bounds without a region of interest."""
     color: ColorConfig = field(default_factory=ColorConfig)
+    """Colour models."""
     shadow: ShadowConfig = field(default_factory=ShadowConfig)
+    """Cast shadows, and sides away from the light."""
     depth: DepthCueConfig = field(default_factory=DepthCueConfig)
+    """Measured depth as evidence."""
     objectness: ObjectnessConfig = field(default_factory=ObjectnessConfig)
+    """The objectness network's log-odds."""
     initial: InitialGuessConfig = field(default_factory=InitialGuessConfig)
+    """First labels."""
     plane: PlaneMatchingConfig = field(default_factory=PlaneMatchingConfig)
+    """Comparison of views through the support plane."""
     plane_height: PlaneHeightConfig = field(default_factory=PlaneHeightConfig)
+    """Search for the support plane's height."""
     support_depth: SupportDepthConfig = field(default_factory=SupportDepthConfig)
+    """The support plane from measured depth."""
     agreement: AgreementConfig = field(default_factory=AgreementConfig)
+    """Silhouette consistency between views."""
     graph_cut: GraphCutConfig = field(default_factory=GraphCutConfig)
+    """Alternation of minimum cut and learning."""
     components: ComponentConfig = field(default_factory=ComponentConfig)
+    """Connected components and holes of the labels."""
     border: BorderConfig = field(default_factory=BorderConfig)
+    """The last cut, at a higher resolution."""
     sam: SamConfig = field(default_factory=SamConfig)
+    """Segment Anything."""
