@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 
 import pytest
@@ -24,6 +26,7 @@ class Fit:
     weight: float = bounded(1.0, 0.0, 10.0)
     levels: tuple[int, ...] = (1, 2)
     span: tuple[float, float] = (0.5, 1.0)
+    offset: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,11 @@ def file(tmp_path):
         return path
 
     return write
+
+
+def test_a_number_whose_default_is_not_positive_may_have_any_sign():
+    assert load_config(Fit, None, ["offset=-0.5"]).offset == -0.5
+    assert load_config(Fit, None, ["offset=0.5"]).offset == 0.5
 
 
 def test_without_file_and_changes_the_defaults_hold():
@@ -105,6 +113,8 @@ def test_sections_in_a_list_are_built_and_checked_too(file):
         ("fast=maybe", ["fast 'maybe'", "true or false"]),
         ("fit.steps=101", ["fit.steps 101", "1 to 100"]),
         ("fit.weight=-1", ["fit.weight -1.0", "0 to 10"]),
+        ("fit.rate=-1", ["fit.rate -1.0", "0 or more"]),
+        ("fit.rate=.inf", ["fit.rate inf", "0 or more"]),
         ("name=${nowhere}", ["nowhere"]),
     ],
 )
@@ -170,10 +180,34 @@ def test_printed_settings_carry_their_texts_and_are_read_back_the_same(file):
     assert load_config(Printed, file(text)) == settings
 
 
-@pytest.mark.parametrize("section", [item.name for item in fields(ReconstructionConfig)])
-def test_every_setting_has_a_text_and_its_default_is_read_back(section, file):
+def numbers(cls: type, prefix: str = "") -> Iterator[str]:
+    """The dotted names of all numbers in a tree of settings."""
+    for item in fields(cls):
+        if is_dataclass(item.default_factory):
+            yield from numbers(item.default_factory, f"{prefix}{item.name}.")
+        elif isinstance(item.default, (int, float)) and not isinstance(item.default, bool):
+            yield prefix + item.name
+
+
+@pytest.mark.parametrize("name", list(numbers(ReconstructionConfig))[::20])
+def test_a_number_takes_no_text_wherever_it_stands(name):
+    with pytest.raises(ReconstructionError, match=rf"{re.escape(name)} 'much' .* number"):
+        load_config(ReconstructionConfig, None, [f"{name}=much"])
+
+
+def test_every_setting_is_printed_with_its_text_and_read_back_the_same(file):
     config = ReconstructionConfig()
     assert load_config(ReconstructionConfig, file(settings_to_yaml(config))) == config
-    part = type(getattr(config, section))
-    without = [item.name for item in fields(part) if not field_docstrings(part).get(item.name, "").strip()]
-    assert not without, f"{part.__name__}: no docstring under {', '.join(without)}"
+    assert not list(without_text(config))
+
+
+def without_text(settings, prefix: str = "") -> Iterator[str]:
+    """The dotted names of the settings without a docstring under them, and of sections whose class has none."""
+    texts = field_docstrings(type(settings))
+    for item in fields(settings):
+        value, name = getattr(settings, item.name), f"{prefix}{item.name}"
+        if is_dataclass(value):
+            yield from () if type(value).__doc__ else (name,)
+            yield from without_text(value, f"{name}.")
+        elif not texts.get(item.name, "").strip():
+            yield name

@@ -15,17 +15,27 @@ def bounded(default: Any, low: float, high: float) -> Any:
 
 
 def check_bounds(settings: Any, prefix: str = "") -> None:
-    """Checks the fields of a dataclass instance that declare a range; whole numbers where the default is one.
+    """Checks the numbers of a dataclass instance against their ranges; whole where the default is whole.
 
-    ``prefix`` goes before the names in messages, e.g. "surface.". Raises BAD_OPTION naming field, value and range.
+    A field that declares no range and has a positive default must be 0 or more and finite: a width, a weight or a count
+    means nothing below zero. One whose default is 0 or negative takes any number.
+
+    Args:
+        settings: The instance.
+        prefix: Goes before the names in messages, e.g. "surface.".
+
+    Raises:
+        ReconstructionError: BAD_OPTION, which names field, value and range.
     """
     for row in fields(settings):
         low, high = row.metadata.get("low"), row.metadata.get("high")
         if low is None or high is None:
-            continue
+            if not isinstance(row.default, (int, float)) or isinstance(row.default, bool) or not row.default > 0:
+                continue
+            low, high = 0, math.inf
         value, whole = getattr(settings, row.name), isinstance(row.default, int)
         right = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
-        if not right or not low <= value <= high:  # a NaN is in no range
+        if not right or not low <= value <= high or math.isinf(value):  # a NaN is in no range
             kind = "whole number" if whole else "number"
             raise ReconstructionError(
                 ErrorCode.BAD_OPTION,

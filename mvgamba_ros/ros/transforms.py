@@ -191,7 +191,7 @@ def _at(joint: _Joint, frame: str, stamp: int) -> tuple[tuple[str, F64] | None, 
         return None, (
             ErrorCode.TRANSFORM_UNAVAILABLE,
             f"the {'newest' if late else 'oldest'} transform of '{frame}' is {seconds:.3f} s "
-            f"{'older' if late else 'newer'} than the requested moment; nothing is extrapolated. Publish TF "
+            f"{'older' if late else 'newer'} than the moment requested; nothing is extrapolated. Publish TF "
             "faster than the images, on one clock, and keep more history (tf_cache_s) if it is too old",
         )
     after = bisect_left(stamps, stamp)
