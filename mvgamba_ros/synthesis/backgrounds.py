@@ -15,7 +15,7 @@ import numpy as np
 from mvgamba_ros.geometry.rays import rays
 from mvgamba_ros.synthesis.draw import rotation
 from mvgamba_ros.synthesis.pose_sampling import CameraRig, sample_cameras, sample_object_pose
-from mvgamba_ros.synthesis.ray_scene import F32, F64, RayScene
+from mvgamba_ros.synthesis.ray_scene import RayScene
 from mvgamba_ros.synthesis.shading import (
     Rng,
     Shader,
@@ -27,7 +27,7 @@ from mvgamba_ros.synthesis.shading import (
 )
 from mvgamba_ros.synthesis.textured_mesh import Material, TexturedMesh
 from mvgamba_ros.synthesis.textures import U8, anything, fiducials, metal, plain, printed, skin, wood
-from mvgamba_ros.types import Bool, Camera, View
+from mvgamba_ros.types import F32, F64, Bool, Camera, View
 
 RIG = CameraRig(views=4, inputs=4, size=240, standing=0.85, margin=(0.5, 2.2))
 CORNERS = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]], np.float64)

@@ -11,8 +11,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mvgamba_ros.synthesis.ray_scene import F32, F64, RayScene
+from mvgamba_ros.synthesis.ray_scene import RayScene
 from mvgamba_ros.synthesis.textured_mesh import TexturedMesh
+from mvgamba_ros.types import F32, F64
 
 Rng = np.random.Generator
 
