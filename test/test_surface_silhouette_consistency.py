@@ -106,9 +106,9 @@ def test_it_never_takes_away(seen: tuple[list[View], DistanceField]) -> None:
 def test_the_gaussian_filter_is_scipys(shape: tuple[int, int, int], sigma: float) -> None:
     """Fields smaller than its reach and pictures of more columns than a 16-bit number counts among them."""
     field = np.random.default_rng(0).normal(size=shape).astype(np.float32)
-    np.testing.assert_allclose(
-        gaussian_filter(field, sigma), ndimage.gaussian_filter(field, sigma, truncate=3.0), atol=1e-6
-    )
+    for border, mode in ((cv2.BORDER_REFLECT, "reflect"), (cv2.BORDER_CONSTANT, "constant")):
+        expected = ndimage.gaussian_filter(field, sigma, truncate=3.0, mode=mode)
+        np.testing.assert_allclose(gaussian_filter(field, sigma, border=border), expected, atol=1e-6)
 
 
 def test_smoothing_takes_ripple_and_leaves_the_shape_inside_its_hull() -> None:

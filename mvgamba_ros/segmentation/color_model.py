@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from mvgamba_ros.config.cues_config import ColorConfig
+from mvgamba_ros.geometry.gaussian_filter import gaussian_filter
 from mvgamba_ros.types import F32
 
 
@@ -31,18 +32,6 @@ def histogram(flat_cells: np.ndarray, weights: F32 | None, config: ColorConfig) 
     """Density per cell, flat, summing to 1 (all zero without a weighted pixel)."""
     size = shape(config)
     counts = np.bincount(flat_cells.ravel(), None if weights is None else weights.ravel(), minlength=int(np.prod(size)))
-    smooth = _smooth(counts.reshape(size).astype(np.float32), config).ravel()
+    density, truncate = counts.reshape(size).astype(np.float32), config.blur_radius / config.blur
+    smooth = gaussian_filter(density, config.blur, truncate, cv2.BORDER_CONSTANT).ravel()
     return smooth / max(float(smooth.sum()), 1e-12)
-
-
-def _smooth(counts: F32, config: ColorConfig) -> F32:
-    """As `scipy.ndimage.gaussian_filter` with zeros around, several times faster: two pictures, not three axes."""
-    radius = config.blur_radius
-    kernel = cv2.getGaussianKernel(2 * radius + 1, config.blur)
-    lightness, a, b = counts.shape
-    # planes of equal lightness below each other, zeros between them
-    planes = np.pad(counts, ((0, 0), (0, radius), (0, 0))).reshape(-1, b)
-    smooth = cv2.sepFilter2D(planes, -1, kernel, kernel, borderType=cv2.BORDER_CONSTANT)
-    across = smooth.reshape(lightness, -1)
-    smooth = cv2.sepFilter2D(across, -1, np.ones(1), kernel, borderType=cv2.BORDER_CONSTANT)
-    return np.ascontiguousarray(smooth.reshape(lightness, a + radius, b)[:, :a], np.float32)
