@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
-from mvgamba_ros.methods.published.flops import attention_flops, release_flops, scan_flops
+from mvgamba_ros.methods.published.flops import attention_flops, published_flops, scan_flops
 from mvgamba_ros.methods.published.network import (
     PAPER,
     PUBLISHED,
@@ -23,7 +23,7 @@ from mvgamba_ros.methods.published.network import (
 from mvgamba_ros.model.rotnet import RotNet, canonical_quaternions
 
 SMALL = PublishedConfig(size=28, views=2, patch=14, width=32, layers=3)
-RELEASE_STATE = Path(__file__).parent / "data" / "published_state.json"
+PUBLISHED_STATE = Path(__file__).parent / "data" / "published_state.json"
 """Parameter names and shapes of the authors' default model, read off their code."""
 
 
@@ -32,8 +32,8 @@ def parameters(config: PublishedConfig) -> int:
         return sum(p.numel() for p in PublishedNetwork(config).parameters())
 
 
-def test_the_release_preset_has_the_authors_names_and_shapes():
-    published = {name: tuple(shape) for name, shape in json.loads(RELEASE_STATE.read_text()).items()}
+def test_the_published_preset_has_the_authors_names_and_shapes():
+    published = {name: tuple(shape) for name, shape in json.loads(PUBLISHED_STATE.read_text()).items()}
     with torch.device("meta"):
         ours = {f"model.{k}": tuple(v.shape) for k, v in PublishedNetwork(PUBLISHED).state_dict().items()}
     assert ours == published
@@ -159,6 +159,6 @@ def test_costs_are_those_of_the_papers_table():
     assert [round(scan_flops(n, 512) / 1e9, 2) for n in lengths] == [0.07, 0.13, 0.27, 0.54, 1.07, 2.15]
     assert round(attention_flops(1024, 512) / 1e9, 2) == 2.15
     assert round(attention_flops(32768, 512) / 1e9, 2) == 1133.87
-    parts = release_flops(PAPER)
+    parts = published_flops(PAPER)
     assert parts["scans"] == 14 * scan_flops(16384, 512)
     assert sum(parts.values()) > 2 * 16384 * 14 * 3 * 512 * 1024

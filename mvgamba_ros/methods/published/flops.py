@@ -1,4 +1,4 @@
-"""What sequence models cost, counted as the paper counts it (after Zhu et al., "Vision Mamba", 2024).
+"""Operations of sequence models, counted as the paper counts them (after Zhu et al., "Vision Mamba", 2024).
 
 One multiply-add of the state update counts as in those papers, so that the figures compare with theirs; matrix
 products count two operations a multiply-add.
@@ -26,8 +26,8 @@ def block_products(length: int, width: int, d_state: int = 16, expand: int = 2, 
     return 2 * length * per_token
 
 
-def release_flops(config: PublishedConfig) -> dict[str, int]:
-    """One forward pass of a published preset, by part."""
+def published_flops(config: PublishedConfig) -> dict[str, int]:
+    """Operations of one forward pass of the published network, by part."""
     L, D = config.tokens, config.width
     heads = 3 * POSITION_BINS + 1 + 3 + 32 + 3
     return {

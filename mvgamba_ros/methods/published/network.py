@@ -3,17 +3,19 @@
 Yi et al., "MVGamba: Unify 3D Content Generation as State Space Sequence Modeling", NeurIPS 2024. Two presets:
 `PAPER` is the network that the paper describes, `PUBLISHED` the default of the authors' code, whose parameter names and
 shapes are kept here, so that a checkpoint of it loads as it is (`load_published`). Written from the paper and from the
-code's behaviour; `arm` is the network that this package ships and uses.
+code's behaviour; the network that this package ships is `model.raygamba`.
 
 Everything lives in the unit cube [-1, 1]^3 around the object.
 """
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -21,6 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
+from mvgamba_ros.io.weights import read_weights, write_weights
 from mvgamba_ros.model.mamba import Block, RMSNorm, init_residual_scale
 from mvgamba_ros.model.rotnet import RotNet
 from mvgamba_ros.types import Gaussians
@@ -38,19 +41,24 @@ TRAINING_ONLY = "lpips_loss."
 
 @dataclass(frozen=True)
 class PublishedConfig:
-    """``size``: side of the input images in pixels; ``views`` of them, always as many, since the positions are learnt.
-
-    ``drop_path``: stochastic depth in training, rising linearly to this rate over the blocks.
-    """
+    """What the network is built from; the defaults are the paper's."""
 
     size: int = 448
+    """Side of the input images, pixels."""
     views: int = 4
+    """Number of input images, always as many: the positions of tokens are learned."""
     patch: int = 14
+    """Side of a patch, pixels."""
     width: int = 512
+    """Channels of a token."""
     layers: int = 14
+    """Mamba blocks."""
     d_state: int = 16
+    """States per channel of the selective scan."""
     drop_path: float = 0.1
+    """Stochastic depth in training, rising linearly to this rate over the blocks."""
     straight_through: bool = False
+    """RotNet picks one rotation instead of mixing all."""
 
     @property
     def patches(self) -> int:
@@ -203,11 +211,16 @@ def condition(rgb: Tensor, K: Tensor, T_cube_camera: Tensor) -> Tensor:
 def load_published(tensors: Mapping[str, Tensor], config: PublishedConfig = PUBLISHED) -> PublishedNetwork:
     """The network with the tensors of a checkpoint of the authors' code, in evaluation mode.
 
-    Their names start with ``model.``; those of the loss network are left aside. Anything else missing, surplus or
-    misshapen raises BAD_CHECKPOINT.
+    Their names start with ``model.``, or with nothing; those of the loss network are left aside. Anything else missing,
+    surplus, misshapen or not finite raises BAD_CHECKPOINT.
     """
     network = PublishedNetwork(config)
     own = {k.removeprefix("model."): v for k, v in tensors.items() if not k.startswith(TRAINING_ONLY)}
+    broken = [name for name, value in own.items() if not bool(torch.isfinite(value).all())]
+    if broken:
+        raise ReconstructionError(
+            ErrorCode.BAD_CHECKPOINT, f"MVGamba checkpoint: values that are not finite in {', '.join(broken[:3])}"
+        )
     try:
         network.load_state_dict(own, strict=True)
     except RuntimeError as error:
@@ -215,18 +228,30 @@ def load_published(tensors: Mapping[str, Tensor], config: PublishedConfig = PUBL
     return network.eval()
 
 
-def read_published(path: Path, config: PublishedConfig = PUBLISHED) -> PublishedNetwork:
+def read_published(path: Path, config: PublishedConfig | None = None) -> PublishedNetwork:
     """`load_published` from a ``.safetensors`` file, or a ``.pth`` with the tensors under "model", as the authors save
-    them. Only tensors are unpickled. Raises BAD_CHECKPOINT."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
+    them. Only tensors are unpickled.
 
+    ``config``: by default the file's own, from the metadata of a ``.safetensors`` file as `save_published` writes it,
+    and `PUBLISHED` for a file without one. Raises BAD_CHECKPOINT.
+    """
+    header: dict[str, str] = {}
     content: Any
     try:
-        content = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
-    except (OSError, SafetensorError, RuntimeError, ValueError) as error:
+        if path.suffix == ".safetensors":
+            content, header = read_weights(path)
+        else:
+            content = torch.load(path, "cpu", weights_only=True)
+        if config is None:
+            config = PublishedConfig(**json.loads(header["config"])) if "config" in header else PUBLISHED
+    except (OSError, EOFError, RuntimeError, ValueError, TypeError, UnpicklingError) as error:
         raise ReconstructionError(ErrorCode.BAD_CHECKPOINT, f"MVGamba checkpoint {path}: {error}") from error
     return load_published(content.get("model", content), config)
+
+
+def save_published(path: Path, network: PublishedNetwork) -> None:
+    """``network`` as a ``.safetensors`` file with its config; matrices as float16, the rest as float32."""
+    write_weights(path, network, {"format": "mvgamba published 1", "config": json.dumps(asdict(network.config))})
 
 
 def _weight(layer: nn.Module) -> Tensor:

@@ -1,0 +1,93 @@
+"""MVGamba as published, as a reconstructor: four posed views -> Gaussians -> rendered depths -> TSDF -> mesh."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from mvgamba_ros.errors import ErrorCode, ReconstructionError, stop_if
+from mvgamba_ros.geometry.distance_field import DistanceField
+from mvgamba_ros.geometry.torch_rays import to_device
+from mvgamba_ros.geometry.unit_cube import UnitCube, fit
+from mvgamba_ros.methods.mvgamba import choose_device
+from mvgamba_ros.methods.protocol import Shape
+from mvgamba_ros.methods.published.gaussian_meshing import gaussians_to_mesh
+from mvgamba_ros.methods.published.network import POSITION_BOUND, condition, read_published
+from mvgamba_ros.options import Options
+from mvgamba_ros.rendering.crops import make_crops
+from mvgamba_ros.types import F64, Cancelled, Gaussians, Progress, View
+
+
+class MVGambaPublished:
+    """The network of `published.network`, one forward pass a call, on a device of `choose_device`.
+
+    ``checkpoint``: a ``.safetensors`` or ``.pth`` file, see `read_published`; BAD_CHECKPOINT without one, as the
+    authors released no weights, and for one that does not fit.
+
+    The network has positions learned for ``config.views`` views. Of more, those are taken that lie furthest apart
+    around the object (`spread_views`); the mesh is cut by the hull of all of them. Fewer raise TOO_FEW_VIEWS. Each view
+    is a crop around its silhouette, on white, with its own intrinsics. The unit cube is parallel to the world and as
+    large as puts the hull within the network's position bound, 0.8.
+
+    The Gaussians are the network's own: ``options.refine`` does not apply to them.
+    """
+
+    name = "mvgamba-published"
+
+    def __init__(self, checkpoint: str = "", device: str = "auto") -> None:
+        if not checkpoint:
+            raise ReconstructionError(
+                ErrorCode.BAD_CHECKPOINT,
+                f"method {self.name} needs a checkpoint: MVGamba's authors released no weights. Train its network and "
+                "give the file (.safetensors, or the .pth of the authors' code), or use the method mvgamba, whose "
+                "weights come with the package",
+            )
+        self.device = choose_device(device)
+        self.network = read_published(Path(checkpoint)).to(self.device)
+
+    def __call__(
+        self, views: Sequence[View], hull: DistanceField, options: Options, progress: Progress, cancelled: Cancelled
+    ) -> Shape:
+        stop_if(cancelled)
+        needed = self.network.config.views
+        if len(views) < needed:
+            raise ReconstructionError(
+                ErrorCode.TOO_FEW_VIEWS,
+                f"{len(views)} views: this checkpoint of {self.name} takes {needed}; capture more, or use the method "
+                "mvgamba, which takes any number",
+            )
+        low, high = hull.bounds()
+        poses = np.stack([view.T_world_camera for view in views])
+        chosen = [views[i] for i in spread_views(poses, (low + high) / 2, needed)]
+        gaussians = self._gaussians(chosen, fit(low, high, margin=1 / POSITION_BOUND))
+        progress("network", 0.4)
+        stop_if(cancelled)
+        mesh = gaussians_to_mesh(gaussians, views, hull, options.prompts.support_height, options.max_faces)
+        progress("surface", 1.0)
+        return Shape(mesh, gaussians)
+
+    def _gaussians(self, views: Sequence[View], cube: UnitCube) -> Gaussians:
+        """Of one forward pass, in the world frame, metres."""
+        crops = to_device(make_crops(views, cube, self.network.config.size), self.device)
+        with torch.no_grad():
+            batch = to_device(self.network(condition(crops.rgb, crops.K, crops.T_cube_camera)), torch.device("cpu"))
+        return cube.from_unit(
+            Gaussians(batch.means[0], batch.quats[0], batch.scales[0], batch.opacities[0], batch.colors[0])
+        )
+
+
+def spread_views(T_world_camera: F64, centre: F64, count: int) -> list[int]:
+    """Indices of ``count`` of the poses (V, 4, 4): the first, then each time the one whose direction from ``centre``
+    (3,) is furthest from all before. In order of azimuth about the world's z from the first, as the authors' four."""
+    away = T_world_camera[:, :3, 3] - centre
+    away = away / np.linalg.norm(away, axis=1, keepdims=True)
+    chosen = [0]
+    while len(chosen) < count:
+        nearest = (away @ away[chosen].T).max(axis=1)  # cosine to the nearest of the chosen
+        nearest[chosen] = np.inf
+        chosen.append(int(nearest.argmin()))
+    azimuth = np.arctan2(away[:, 1], away[:, 0])
+    return sorted(chosen, key=lambda i: (azimuth[i] - azimuth[0]) % (2 * np.pi))

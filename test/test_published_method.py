@@ -1,0 +1,162 @@
+"""The published network as a method: a mesh of the right shape and size, and errors that say what to do."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from rendered import CENTER, SIZE, orbit, views
+
+from mvgamba_ros.errors import ErrorCode, ReconstructionError
+from mvgamba_ros.geometry.distance_field import DistanceField
+from mvgamba_ros.geometry.unit_cube import fit
+from mvgamba_ros.geometry.visual_hull import carve
+from mvgamba_ros.methods.published.method import MVGambaPublished, spread_views
+from mvgamba_ros.methods.published.network import (
+    POSITION_BOUND,
+    PublishedConfig,
+    PublishedNetwork,
+    condition,
+    read_published,
+    save_published,
+    scan,
+)
+from mvgamba_ros.options import Options
+from mvgamba_ros.rendering.crops import make_crops
+from mvgamba_ros.surface.meshing import is_watertight
+from mvgamba_ros.types import Prompts
+
+TINY = PublishedConfig(size=56, views=4, patch=14, width=512, layers=2, drop_path=0.0)
+OPTIONS = Options(prompts=Prompts(support_height=0.0))
+
+
+@pytest.fixture(scope="module")
+def hull() -> DistanceField:
+    return carve(views(6), None, 48, 0.0)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(hull: DistanceField, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A seeded network whose last layers, by least squares, know the rendered ellipsoid from four of its views: a small
+    opaque Gaussian a token, evenly over the surface."""
+    torch.manual_seed(0)
+    network = PublishedNetwork(TINY).eval()
+    cube = fit(*hull.bounds(), margin=1 / POSITION_BOUND)
+    crops = make_crops(views(4), cube, TINY.size)
+    z = 1 - 2 * (np.arange(TINY.tokens) + 0.5) / TINY.tokens
+    angle = np.arange(TINY.tokens) * np.pi * (3 - np.sqrt(5))
+    sphere = np.stack([np.sqrt(1 - z**2) * np.cos(angle), np.sqrt(1 - z**2) * np.sin(angle), z], 1)
+    means = torch.from_numpy(cube.to_unit(CENTER + sphere * SIZE / 2)).float()
+    decoder = network.decoder
+    with torch.no_grad():
+        torch.nn.init.normal_(network.transformer.pos_embed)  # tokens that are told apart
+        tokens = scan(network.map_image(condition(crops.rgb, crops.K, crops.T_cube_camera)[0])).flatten(0, 1)
+        features = decoder.mlp_net(network.transformer(tokens[None]))[0]
+        # the softmax of a parabola over the bins is a Gaussian, whose mean is where the parabola has its top
+        logits = -((means[..., None] - decoder.coords) / 0.08).square() / 2
+        decoder.gs_layer["xyz"].weight.copy_((torch.linalg.pinv(features) @ logits.flatten(1)).T)
+        for name, bias in (("opacity", 8.0), ("scale", 0.0)):  # almost 1; 0.07 of the cube's half side
+            decoder.gs_layer[name].weight.zero_()
+            decoder.gs_layer[name].bias.fill_(bias)
+    path = tmp_path_factory.mktemp("published") / "tiny.safetensors"
+    save_published(path, network)
+    return path
+
+
+def reconstruct(method: MVGambaPublished, count: int, hull: DistanceField):
+    return method(views(count), hull, OPTIONS, lambda stage, fraction: None, lambda: False)
+
+
+def test_a_network_that_knows_the_object_gives_its_closed_mesh_in_metres(checkpoint: Path, hull: DistanceField) -> None:
+    shape = reconstruct(MVGambaPublished(str(checkpoint), "cpu"), 4, hull)
+    assert is_watertight(shape.mesh.faces)
+    assert len(shape.mesh.faces) <= OPTIONS.max_faces
+    low, high = shape.mesh.vertices.min(0), shape.mesh.vertices.max(0)
+    np.testing.assert_allclose(high - low, SIZE, atol=0.008)
+    np.testing.assert_allclose((low + high) / 2, CENTER, atol=0.005)
+    assert shape.gaussians is not None
+    assert len(shape.gaussians.means) == TINY.tokens
+    np.testing.assert_allclose(shape.gaussians.means.numpy().mean(0), CENTER, atol=0.005)
+
+
+def test_the_config_is_the_files_own(checkpoint: Path) -> None:
+    network = MVGambaPublished(str(checkpoint), "cpu").network
+    assert network.config == TINY
+    again = read_published(checkpoint, TINY)
+    assert all(torch.equal(a, b) for a, b in zip(network.parameters(), again.parameters(), strict=True))
+
+
+def test_of_more_views_those_furthest_apart_are_taken_and_fewer_are_refused(
+    checkpoint: Path, hull: DistanceField, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    method = MVGambaPublished(str(checkpoint), "cpu")
+    seen: list[torch.Tensor] = []
+    forward = method.network.forward
+    monkeypatch.setattr(method.network, "forward", lambda x: seen.append(x) or forward(x))
+    six = views(6)
+    reconstruct(method, 6, hull)
+    poses = np.stack([view.T_world_camera for view in six])
+    low, high = hull.bounds()
+    chosen = spread_views(poses, (low + high) / 2, 4)
+    crops = make_crops([six[i] for i in chosen], fit(*hull.bounds(), margin=1 / POSITION_BOUND), TINY.size)
+    assert torch.equal(seen[0], condition(crops.rgb, crops.K, crops.T_cube_camera))
+    with pytest.raises(ReconstructionError, match="3 views: this checkpoint of mvgamba-published takes 4") as error:
+        reconstruct(method, 3, hull)
+    assert error.value.code is ErrorCode.TOO_FEW_VIEWS
+
+
+def test_spread_views_go_around_the_object() -> None:
+    poses = np.stack(orbit(8))
+    assert spread_views(poses, CENTER, 8) == list(range(8))
+    doubled = np.repeat(np.stack(orbit(4)), 2, axis=0)  # each pose twice: one of each is enough
+    assert [i // 2 for i in spread_views(doubled, CENTER, 4)] == [0, 1, 2, 3]
+
+
+def test_no_checkpoint_is_an_error_that_says_where_weights_come_from() -> None:
+    with pytest.raises(ReconstructionError, match=r"authors released no weights\. Train its network") as error:
+        MVGambaPublished()
+    assert error.value.code is ErrorCode.BAD_CHECKPOINT
+
+
+def test_weights_that_are_not_numbers_are_refused_by_name(checkpoint: Path, tmp_path: Path) -> None:
+    network = read_published(checkpoint)
+    with torch.no_grad():
+        network.transformer.pos_embed[3, 2] = torch.nan
+    save_published(tmp_path / "nan.safetensors", network)
+    with pytest.raises(ReconstructionError, match=r"not finite in transformer\.pos_embed") as error:
+        MVGambaPublished(str(tmp_path / "nan.safetensors"), "cpu")
+    assert error.value.code is ErrorCode.BAD_CHECKPOINT
+
+
+@pytest.mark.parametrize("content", [None, b"", b"not a checkpoint"])
+@pytest.mark.parametrize("suffix", ["safetensors", "pth"])
+def test_a_file_that_is_no_checkpoint_is_refused_by_name(suffix: str, content: bytes | None, tmp_path: Path) -> None:
+    path = tmp_path / f"weights.{suffix}"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ReconstructionError, match=rf"weights\.{suffix}") as error:
+        MVGambaPublished(str(path), "cpu")
+    assert error.value.code is ErrorCode.BAD_CHECKPOINT
+
+
+def test_a_config_that_the_network_has_not_is_refused(tmp_path: Path) -> None:
+    network = PublishedNetwork(TINY)
+    network.config = replace(TINY, width=32)
+    save_published(tmp_path / "other.safetensors", network)
+    with pytest.raises(ReconstructionError, match="size mismatch") as error:
+        MVGambaPublished(str(tmp_path / "other.safetensors"), "cpu")
+    assert error.value.code is ErrorCode.BAD_CHECKPOINT
+
+
+def test_it_stops_between_network_and_surface_when_cancelled(checkpoint: Path, hull: DistanceField) -> None:
+    method = MVGambaPublished(str(checkpoint), "cpu")
+    reached: list[str] = []
+    call = partial(method, views(4), hull, OPTIONS, lambda stage, fraction: reached.append(stage))
+    with pytest.raises(ReconstructionError) as error:
+        call(lambda: bool(reached))
+    assert error.value.code is ErrorCode.CANCELLED
+    assert reached == ["network"]
