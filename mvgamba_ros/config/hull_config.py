@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mvgamba_ros.config.bounds import bounded
+
 
 @dataclass(frozen=True)
 class HullConfig:
@@ -11,18 +13,18 @@ class HullConfig:
 
     min_camera_distance: float = 0.02
     """Nothing is reconstructed nearer than this to a camera, metres. Set by hand."""
-    max_refinement: float = 2.0
+    max_refinement: float = bounded(2.0, 1.0, 8.0)
     """A long or flat object gets up to this many times as many voxels along its longest side. Set by hand."""
-    flat_share: float = 0.25
+    flat_share: float = bounded(0.25, 0.0, 1.0)
     """... as long as its box then has no more than this share of the voxels of a cube's, [0, 1]. Set by hand."""
-    coarse_resolution: int = 32
+    coarse_resolution: int = bounded(32, 16, 128)
     """Voxels along the longest side of the grids that tighten the bounds, and of the hull around which the support
     plane is searched. Set by hand."""
     tightening_rounds: int = 2
     """Coarse carvings that tighten the bounding box, which the silhouettes' boxes leave too wide. Set by hand."""
     coarse_reach: float = 1.8
     """The surface may pass within this of a coarse voxel's centre, voxels: its diagonal and a little. Set by hand."""
-    block: int = 4
+    block: int = bounded(4, 1, 8)
     """The fine grid is filled in blocks of this many voxels a side, and only where the surface may pass. Set by
     hand."""
     block_slack: float = 1.5
@@ -30,19 +32,19 @@ class HullConfig:
     instead of to its side. Set by hand."""
 
     # One view (geometry/single_view.py)
-    min_depth_share: float = 0.1
+    min_depth_share: float = bounded(0.1, 0.0, 1.0)
     """Depth bounds the object of a single view where it is known in more than this share of the mask, [0, 1]. Set by
     hand."""
-    front_quantile: float = 0.02
+    front_quantile: float = bounded(0.02, 0.0, 1.0)
     """Quantile of the depths along the view that is taken for the object's front, [0, 1]. Set by hand."""
     single_view_reach: float = 4.0
     """Extent of that box across the view, in distances to the camera: the silhouette bounds it there. Set by hand."""
 
     # Carving again around what the network found (methods/mvgamba.py)
-    recarve_ratio: float = 1.25
+    recarve_ratio: float = bounded(1.25, 1.0, 100.0)
     """The hull is carved again where it is longer than the found object by more than this factor along any axis. Set by
     hand."""
     recarve_margin: float = 0.1
     """How far beyond the found object the new hull may reach, of the object's longest side. Set by hand."""
-    max_passes: int = 4
+    max_passes: int = bounded(4, 1, 100)
     """Forward passes of the network at most, with a new hull before each but the first. Set by hand."""

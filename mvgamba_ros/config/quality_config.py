@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mvgamba_ros.config.bounds import bounded
+
 
 @dataclass(frozen=True)
 class QualityConfig:
@@ -11,11 +13,11 @@ class QualityConfig:
 
     min_places: int = 3
     """Views from fewer different places make it low: the far side and the depth are guesses. Set by hand."""
-    min_silhouette_iou: float = 0.85
+    min_silhouette_iou: float = bounded(0.85, 0.0, 1.0)
     """A lower mean IoU of masks and the re-rendered mesh makes it low, [0, 1]. Set by hand."""
-    max_color_error: float = 0.15
+    max_color_error: float = bounded(0.15, 0.0, 1.0)
     """A higher mean absolute colour difference inside the masks makes it low, [0, 1]. Set by hand."""
-    min_coverage: float = 0.5
+    min_coverage: float = bounded(0.5, 0.0, 1.0)
     """A smaller share of the surface that some view sees makes it low, [0, 1]. Set by hand."""
-    min_view_angle: float = 30.0
+    min_view_angle: float = bounded(30.0, 0.0, 180.0)
     """A smaller largest angle between two views, seen from the object, makes it low, degrees. Set by hand."""

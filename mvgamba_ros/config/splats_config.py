@@ -4,25 +4,27 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mvgamba_ros.config.bounds import bounded
+
 
 @dataclass(frozen=True)
 class SplatConfig:
     """How Gaussians are laid on a mesh and fitted. Losses and rates are those of the unit cube around the hull."""
 
     # From a mesh (splats/from_mesh.py)
-    count: int = 16_000
+    count: int = bounded(16_000, 1, 10000000)
     """Gaussians laid on the mesh. Set by hand."""
-    sigma_along: float = 0.7
+    sigma_along: float = bounded(0.7, 0.001, 100.0)
     """Standard deviation along the surface, in the mean distance between neighbours. Set by hand."""
-    flatness: float = 0.15
+    flatness: float = bounded(0.15, 0.001, 10.0)
     """Standard deviation across the surface, relative to that along it. Set by hand."""
-    opacity: float = 0.9
+    opacity: float = bounded(0.9, 0.0, 1.0)
     """Opacity of each, [0, 1]. Set by hand."""
 
     # Fitting (splats/fit.py)
     steps: int = 12
     """Steps of gradient descent. Set by hand."""
-    crop_size: int = 160
+    crop_size: int = bounded(160, 16, 4096)
     """Side of the crops that are compared, pixels. Set by hand."""
     means_rate: float = 1.5e-3
     """Adam's learning rate for the centres. Chosen on held-out objects."""

@@ -4,25 +4,27 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mvgamba_ros.config.bounds import bounded
+
 
 @dataclass(frozen=True)
 class SurfaceConfig:
     """How depth maps become a mesh. A voxel is one of the visual hull's grid; sigma is a standard deviation."""
 
     # TSDF integration (surface/tsdf.py)
-    truncation: float = 5.0
+    truncation: float = bounded(5.0, 1.0, 100.0)
     """Truncation of the signed distances, voxels: as far as `smoothing_sigma` reaches. Set by hand."""
     back_weight: float = 0.5
     """Weight of a ray's last exit relative to its first hit, where the maps have no sigma: an exit is more often
     inferred than seen. Set by hand."""
-    min_back_known: float = 0.25
+    min_back_known: float = bounded(0.25, 0.0, 1.0)
     """A last exit counts at a point where more than this share of the pixels around its projection have one, [0, 1].
     Set by hand."""
     sigma_reach: float = 3.0
     """A first hit is integrated up to this many of its sigmas behind it, a last exit as far before it. Set by hand."""
-    max_reach: float = 30.0
+    max_reach: float = bounded(30.0, 1.0, 1000.0)
     """Upper bound of that reach, truncations. Set by hand."""
-    min_cosine: float = 0.15
+    min_cosine: float = bounded(0.15, 0.01, 1.0)
     """Surfaces seen at a smaller cosine between ray and normal are weighted, and their distances corrected, as if at
     this one. Set by hand."""
     hull_margin: float = 2.0
@@ -45,7 +47,7 @@ class SurfaceConfig:
     cell_size: float = 1.2
     """Side of the image cells that rays are gathered in, voxels as the view sees them, never less than a pixel; above
     1 so that no cell falls between voxels. Set by hand."""
-    min_cell_coverage: float = 0.3
+    min_cell_coverage: float = bounded(0.3, 0.0, 1.0)
     """Share of a cell that must be silhouette for something to have to stand in it, [0, 1]: were it 1, the surface
     would end short of every silhouette. Set by hand."""
     fill_rounds: int = 3
@@ -56,7 +58,7 @@ class SurfaceConfig:
     angle between faces falls from 34 to 11 degrees."""
 
     # Solid and marching cubes (surface/meshing.py)
-    min_part_share: float = 0.05
+    min_part_share: float = bounded(0.05, 0.0, 1.0)
     """Connected parts of less than this share of the largest one's volume are floaters and go, [0, 1]. Set by hand."""
     coarse_min_thickness: float = 16.0
     """Marching cubes takes every second voxel of a solid thicker than this, voxels, before it is denoised. Chosen on
@@ -69,25 +71,25 @@ class SurfaceConfig:
     # Decimation (surface/decimation.py)
     negligible: float = 0.25
     """Displacement of the surface that decimation takes for nothing before it counts faces, voxels. Set by hand."""
-    tolerance_growth: float = 1.5
+    tolerance_growth: float = bounded(1.5, 1.01, 10.0)
     """Where quadric edge collapse leaves a mesh that is not closed, the tolerance grows by this factor until a closed
     one has few enough faces. Set by hand."""
-    curved_share: float = 0.6
+    curved_share: float = bounded(0.6, 0.01, 1.0)
     """Share of the faces spent on curvature where a mesh is uneven; the others divide its long edges, [0, 1]. Set by
     hand."""
     uneven_ratio: float = 3.0
     """A mesh is uneven where its long edges are more than this many times the median. Set by hand."""
-    uneven_quantile: float = 0.99
+    uneven_quantile: float = bounded(0.99, 0.0, 1.0)
     """Quantile of the edges' lengths that is taken for its long edges, [0, 1]. Set by hand."""
-    first_length: float = 1.9
+    first_length: float = bounded(1.9, 0.01, 100.0)
     """Length of edges that dividing tries first, relative to equilateral faces of that number. Set by hand."""
-    shortest_length: float = 0.5
+    shortest_length: float = bounded(0.5, 0.01, 100.0)
     """Lower bound of the lengths that dividing tries, in the same unit: far below it lie millions of faces. Set by
     hand."""
     length_exponent: float = 0.8
     """Step of the search: the length changes by the ratio of faces to this power. Set by hand: the number of faces
     grows about so fast as edges get shorter."""
-    enough_faces: float = 0.95
+    enough_faces: float = bounded(0.95, 0.01, 1.0)
     """Dividing ends once it uses this share of the faces allowed, [0, 1]. Set by hand."""
     max_divisions: int = 7
     """Lengths that dividing tries at most. Set by hand."""
@@ -96,10 +98,10 @@ class SurfaceConfig:
     denoise_min_faces: int = 5000
     """A mesh is denoised at no fewer faces than this: those of fewer are as long as the shape's own bends. Set by
     hand."""
-    denoise_normal_sigma: float = 0.2
+    denoise_normal_sigma: float = bounded(0.2, 0.001, 10.0)
     """Faces whose unit normals differ by much more than this, about 11 degrees, do not smooth each other. Set by hand:
     more, in more rounds, smooths better and wears thin parts away."""
-    denoise_distance_sigma: float = 1.5
+    denoise_distance_sigma: float = bounded(1.5, 0.001, 100.0)
     """Sigma over the distance between neighbouring faces' centres, in its root mean square. Set by hand."""
     denoise_normal_rounds: int = 10
     """Rounds of smoothing the normals. Set by hand."""
