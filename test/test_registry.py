@@ -189,7 +189,7 @@ def test_the_command_renders_objects_of_an_installed_package(toy, tmp_path):
 @pytest.mark.slow
 @pytest.mark.ros
 @pytest.mark.timeout(600)
-def test_the_node_uses_the_method_of_an_installed_package(toy, tmp_path, monkeypatch):
+def test_the_node_uses_method_and_segmenter_of_an_installed_package(toy, tmp_path, monkeypatch):
     pytest.importorskip("rclpy")
     from ros_world import World
 
@@ -203,10 +203,11 @@ def test_the_node_uses_the_method_of_an_installed_package(toy, tmp_path, monkeyp
         return answer.object.mesh.triangles
 
     with World(tmp_path) as world:
-        world.start_node(method="bounding-box")
+        world.start_node(method="bounding-box", segmenter="red")
         world.start_player(folder)
         world.capture_all(3)
         assert len(triangles(world)) == 12
+        assert world.log("node").count("red: embedded a view of 320 x 240") == 3  # ahead of the request
         assert len(triangles(world, method="hull")) > 12
         world.set_parameter("reconstructor", "method", "hull")
         assert len(triangles(world)) > 12

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
 from rclpy.action import ActionServer, CancelResponse
 from rclpy.callback_groups import ReentrantCallbackGroup
@@ -39,12 +39,10 @@ from mvgamba_ros.ros.transforms import transform_source
 from mvgamba_ros.ros.view_buffer import CapturedView, ViewBuffer, coverage
 from mvgamba_ros.ros.view_capture import Capture, poses_of
 from mvgamba_ros.ros.worker import Job, Worker
+from mvgamba_ros.segmentation.segmenter import EmbeddingSegmenter
 from mvgamba_ros.srv import CaptureView, Reconstruct, Save
 from mvgamba_ros.types import Progress, Reconstruction, View
 from mvgamba_ros.warm_up import warm_up
-
-if TYPE_CHECKING:
-    from mvgamba_ros.segmentation.sam import SamSegmenter
 
 RETRY_S = 0.02
 """Period of a capture's tries while a transform or a message is on its way."""
@@ -122,8 +120,7 @@ class Reconstructor(Node):
             header = make_header(parameters.target_frame, captured.stamp)
             response.pose.header, response.pose.pose = header, matrix_to_pose(captured.view.T_world_camera)
             self._outputs.views([c.view for c in self._views.snapshot()], header)
-            if parameters.options.segmenter == "sam":
-                self._worker.prepare(lambda: self._embed(captured.view, parameters.options))
+            self._worker.prepare(lambda: self._embed(captured.view, parameters.options))
         except Exception as error:
             outcome.error = self._failed("capture_view", error)
         response.view_count = len(self._views)
@@ -131,11 +128,13 @@ class Reconstructor(Node):
         return outcome.fill(response)
 
     def _embed(self, view: View, options: Options) -> None:
-        """Computes Segment Anything's embedding of a view while the arm moves on, in the worker's thread."""
+        """What a segmenter computes of a view alone, while the arm moves on, in the worker's thread."""
         try:
-            cast("SamSegmenter", load_segmenter(options)).embed(undistort(view))
+            segmenter = load_segmenter(options)
+            if isinstance(segmenter, EmbeddingSegmenter):
+                segmenter.embed(undistort(view))
         except Exception as error:  # the reconstruction meets it again, and returns it
-            self._failed("segment-anything", error)
+            self._failed(f"segmenter {options.segmenter}", error)
 
     async def _next_good_view(self) -> CapturedView:
         """The newest good view; waits for a transform, an image or its companion that is on its way."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from mvgamba_ros.types import Bool, Cancelled, Progress, Prompts, View
 
@@ -57,4 +57,15 @@ class Segmenter(Protocol):
             ReconstructionError: EMPTY_SILHOUETTE, SILHOUETTES_DISAGREE, BAD_ROI, ROI_NOT_VISIBLE, BAD_OPTION for
                 prompts that fit no view, CANCELLED. Any other exception is reported as a bug.
         """
+        ...
+
+
+@runtime_checkable
+class EmbeddingSegmenter(Segmenter, Protocol):
+    """A segmenter whose slow part needs one view alone: the node has it done when a view is captured, while the arm
+    moves on, and so takes it out of the request."""
+
+    def embed(self, view: View) -> None:
+        """Computes what is needed of ``view``, undistorted, and keeps it by the content of its image: the views of
+        the request may be copies, or others."""
         ...

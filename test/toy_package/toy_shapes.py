@@ -41,12 +41,15 @@ class BoundingBoxMethod:
 
 
 class RedSegmenter:
-    """What is red."""
+    """What is red. Has an ``embed``, as a segmenter that computes an embedding of each image."""
 
     name = "red"
 
     def __init__(self, options: Options) -> None:
         pass
+
+    def embed(self, view: View) -> None:
+        print(f"{self.name}: embedded a view of {view.image.shape[1]} x {view.image.shape[0]}", flush=True)
 
     def __call__(
         self,
