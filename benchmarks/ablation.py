@@ -170,7 +170,7 @@ def forward_seconds(configs: dict[str, TrainConfig]) -> dict[str, float]:
     not change the time, so they are random."""
     calls: dict[str, Callable[[], object]] = {}
     for name, config in configs.items():
-        network, item = network_of(name, config).eval(), Shards(Path(config.validation))[0]
+        network, item = network_of(name, config).eval(), Shards(config.validation)[0]
         exact = replace(config.sampling, augmented=0.0, mirrored=0.0)
         sample = make_sample(item, 4, 1, network.config.size, network.grid, exact, np.random.default_rng(0))
         calls[name] = partial(network, collate([sample]).inputs())
@@ -193,7 +193,7 @@ def step_seconds(configs: dict[str, TrainConfig]) -> dict[str, float]:
     calls: dict[str, Callable[[], object]] = {}
     for name, config in configs.items():
         four = replace(config, view_counts={4: 1.0})
-        calls[name] = partial(step, network_of(name, config), Steps(four, Shards(Path(config.data)), 0, 1)[0], config)
+        calls[name] = partial(step, network_of(name, config), Steps(four, Shards(config.data), 0, 1)[0], config)
     return medians(calls, 3)
 
 

@@ -126,7 +126,7 @@ def test_a_run_is_not_resumed_as_another_network(data: Path, tmp_path: Path) -> 
     for change, words in (
         ({"model": replace(TINY, width=48)}, rf"model\.width: {TINY.width}, not 48"),
         ({"optimizer": "muon"}, "optimizer: adamw, not muon"),
-        ({"train_only": ["decoder"]}, r"train_only: \(\), not \('decoder',\)"),
+        ({"train_only": ("decoder",)}, r"train_only: \(\), not \('decoder',\)"),
     ):
         with pytest.raises(ReconstructionError, match=rf"state\.pt is of a run with another {words}") as error:
             Trainer(config(data, **change), tmp_path / "run", print)
