@@ -15,6 +15,11 @@ from mvgamba_ros.process import prepare_process
 prepare_process()  # before any test imports torch: nodes, arm and tests share the cores here
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The fast tests first, so that most mistakes show within minutes; otherwise the order stays."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is not None)
+
+
 @pytest.fixture(scope="session")
 def captures() -> Path:
     """The folder of posed captures with scanned truth, for measuring only; skips where it is absent."""
