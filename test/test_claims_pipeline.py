@@ -22,6 +22,7 @@ from mvgamba_ros.geometry.se3 import look_at
 from mvgamba_ros.io.results import check_writable, write_results
 from mvgamba_ros.options import Options
 from mvgamba_ros.pipeline import reconstruct
+from mvgamba_ros.preview import preview
 from mvgamba_ros.rendering.mesh_raycaster import Raycaster
 from mvgamba_ros.rendering.texture import view_weights
 from mvgamba_ros.segmentation.segmenter import Silhouettes
@@ -237,3 +238,20 @@ def test_a_folder_that_cannot_be_written_is_found_before_the_work(tmp_path: Path
     with pytest.raises(ReconstructionError, match="file") as caught:
         check_writable(tmp_path / "file")
     assert caught.value.code is ErrorCode.CANNOT_WRITE
+
+
+@pytest.mark.parametrize(("count", "rows"), [(1, 1), (4, 1), (5, 2), (8, 2), (9, 2)])
+def test_the_preview_shows_up_to_eight_views_four_in_a_row_and_two_new_sides(written, count: int, rows: int) -> None:
+    """Each view with its own outline, whatever else is in the row; nothing is drawn where there is no view."""
+    result, _ = written
+    views = rendered.views(count)
+    picture = preview(views, replace(result, masks=tuple(view.mask for view in views)))
+    assert picture.shape == (240 * rows + 480 + 36, 1280, 3)
+    tiles = [picture[240 * (k // 4) :][:240, 320 * (k % 4) :][:, :320] for k in range(4 * rows)]
+    outlines = [(np.abs(tile.astype(int) - [255, 40, 160]).max(axis=2) < 60).sum() for tile in tiles]
+    shown = min(count, 8)
+    assert min(outlines[:shown]) > 50
+    assert all((tile == 255).all() for tile in tiles[shown:])
+    left, right = picture[-516:-36, :640], picture[-516:-36, 640:]
+    assert all((side[40:] < 200).any(axis=2).sum() > 5000 for side in (left, right))
+    assert (left[40:] != right[40:]).any()
