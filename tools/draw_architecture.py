@@ -140,14 +140,18 @@ def draw(rooms: dict[str, Room]) -> str:
         f'orient="auto-start-reverse"><path d="M0 0.6 L7.5 4 L0 7.4 z" fill="{LINE}"/></marker></defs>',
     ]
     ports = Ports(layout)
-    for upper, lower in [*plain, *upright]:
-        dashed = (upper, lower) not in plain
-        up = dashed and (lower, upper) in named
-        end = ' marker-start="url(#head)"' if up else ' marker-end="url(#head)"'
-        dash = ' stroke-dasharray="5 4"' if dashed else ""
+    for arrow, dashed in [(a, False) for a in plain] + [(a, True) for a in upright]:
+        upper, lower = arrow
         edges = [y(r) for r in range(row[upper], row[lower] - 1, -1)]
-        path = curve(ports.points(chain(upper, lower, row), edges))
-        lines.append(f'<path d="{path}" fill="none" stroke="{LINE}" stroke-width="1.3"{dash}{end}/>')
+        points = ports.points(chain(upper, lower, row), edges)
+        if dashed and arrow in plain:  # beside the plain one
+            points = [((x0 + 10, y0), (x1 + 10, y1)) for (x0, y0), (x1, y1) in points]
+        head = "start" if dashed and arrow not in named else "end"
+        dash = ' stroke-dasharray="5 4"' if dashed else ""
+        lines.append(
+            f'<path d="{curve(points)}" fill="none" stroke="{LINE}" stroke-width="1.3"{dash} '
+            f'marker-{head}="url(#head)"/>'
+        )
     for name, room in sorted(rooms.items()):
         fill, border = COLORS[color[name]]
         left, edge = layout.x[name] - BOX / 2, y(row[name])
