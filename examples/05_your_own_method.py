@@ -52,17 +52,15 @@ class Sphere:
 def main() -> None:
     """Prints what `mvgamba reconstruct ball -o out --segmenter saturated --method sphere` prints."""
     site = Path(tempfile.mkdtemp(prefix="mvgamba_"))
-    (metadata := site / "my_shapes-1.0.dist-info").mkdir()
-    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: my-shapes\nVersion: 1.0\n")
-    entries = (
-        "[mvgamba_ros.segmenters]\nsaturated = my_shapes:Saturated\n[mvgamba_ros.methods]\nsphere = my_shapes:Sphere"
-    )
+    (metadata := site / "shapes-1.0.dist-info").mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: shapes\nVersion: 1.0\n")
+    entries = "[mvgamba_ros.segmenters]\nsaturated = shapes:Saturated\n[mvgamba_ros.methods]\nsphere = shapes:Sphere"
     (metadata / "entry_points.txt").write_text(entries)
-    (site / "my_shapes.py").write_text(Path(__file__).read_text())
+    (site / "shapes.py").write_text(Path(__file__).read_text())
     write_capture(site / "ball", ball_views())
     paths = os.pathsep.join(filter(None, [str(site), os.environ.get("PYTHONPATH")]))
-    command = ["reconstruct", str(site / "ball"), "-o", str(site / "out"), "--segmenter", "saturated", "--method"]
-    call = [sys.executable, "-m", "mvgamba_ros.cli", *command, "sphere"]
+    command = f"reconstruct {site}/ball -o {site}/out --segmenter saturated --method sphere"
+    call = [sys.executable, "-m", "mvgamba_ros.cli", *command.split()]
     subprocess.run(call, check=True, env=os.environ | {"PYTHONPATH": paths})
 
 

@@ -17,7 +17,7 @@ from mvgamba_ros.io.mesh_files import write_mesh
 from mvgamba_ros.io.ply import write_cloud, write_gaussians
 from mvgamba_ros.metrics.shape import shape_errors, surface_points
 from mvgamba_ros.rendering.mesh_raycaster import Raycaster
-from mvgamba_ros.rendering.splats import gaussians_picture
+from mvgamba_ros.rendering.splats import render_view
 from mvgamba_ros.warm_up import CAMERA, CENTER, RADIUS, ball_views
 
 
@@ -27,8 +27,8 @@ def main(out: str = "") -> None:
     result = reconstruct(ball_views())
 
     pose = look_at(CENTER + 0.2, CENTER)  # T_world_camera of a camera that took no picture
-    splats, _ = gaussians_picture(result.gaussians, CAMERA, pose)  # (H, W, 3) in [0, 1], on white
-    mesh = Raycaster(result.mesh).picture(CAMERA, pose)  # its color, depth, normals and mask
+    splats, _ = render_view(result.gaussians, CAMERA, pose)  # (H, W, 3) in [0, 1], on white
+    mesh = Raycaster(result.mesh).render(CAMERA, pose)  # its color, depth, normals and mask
     pictures = [255 * splats, np.where(mesh.mask[..., None], mesh.color, 255)]
     cv2.imwrite(str(folder / "new_view.png"), np.concatenate(pictures, axis=1)[..., ::-1].round().astype(np.uint8))
 
