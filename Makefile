@@ -4,6 +4,7 @@
 #   make bench-kernels   the kernels' table of times
 #   make asan            the kernels' tests under the address and undefined-behaviour sanitizers
 #   make neon            the kernels' tests on aarch64, emulated
+#   make docs            the documentation and the API reference as a site, build/site/index.html
 #   make setup           only the set-up
 # PYTHON=python3.12 picks the interpreter (3.10 to 3.13); without it the first one that fits is taken.
 
@@ -19,7 +20,7 @@ KERNELS := $(shell find mvgamba_ros/kernels/native -type f 2>/dev/null)
 # The wheels' start-up hook marks a process tree as bootstrapped; a mark inherited from another environment misleads it.
 unexport _ROS_WHEELS_BOOTSTRAP_COMPLETE
 
-.PHONY: setup test lint demo bench-kernels asan neon clean
+.PHONY: setup test lint demo docs bench-kernels asan neon clean
 
 setup: $(STAMPS)/package $(STAMPS)/interfaces
 
@@ -31,6 +32,11 @@ lint: setup
 
 demo: setup
 	$(RUN) python -m mvgamba_ros.ros.demo $(DEMO_ARGS)
+
+# To search in it, serve it: python -m http.server -d build/site
+docs: setup
+	$(RUN) NO_MKDOCS_2_WARNING=1 mkdocs build --quiet
+	@echo build/site/index.html
 
 bench-kernels: setup
 	$(RUN) python -m benchmarks.kernels $(BENCH_ARGS)

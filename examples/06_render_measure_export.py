@@ -5,7 +5,6 @@ usage: python examples/06_render_measure_export.py [OUT]
 
 import sys
 import tempfile
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -15,6 +14,7 @@ from mvgamba_ros import Mesh, reconstruct
 from mvgamba_ros.geometry.se3 import look_at
 from mvgamba_ros.io.mesh_files import write_mesh
 from mvgamba_ros.io.ply import write_cloud, write_gaussians
+from mvgamba_ros.io.results import check_writable
 from mvgamba_ros.metrics.shape import shape_errors, surface_points
 from mvgamba_ros.rendering.mesh_raycaster import Raycaster
 from mvgamba_ros.rendering.splats import render_view
@@ -23,7 +23,7 @@ from mvgamba_ros.warm_up import CAMERA, CENTER, RADIUS, ball_views
 
 def main(out: str = "") -> None:
     """Prints chamfer distance and F-scores, and the files written."""
-    folder = Path(out or tempfile.mkdtemp(prefix="mvgamba_"))
+    folder = check_writable(out or tempfile.mkdtemp(prefix="mvgamba_"))
     result = reconstruct(ball_views())
 
     pose = look_at(CENTER + 0.2, CENTER)  # T_world_camera of a camera that took no picture

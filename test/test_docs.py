@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+import html
+import inspect
+import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+import mvgamba_ros
 
 REPOSITORY = Path(__file__).parents[1]
 sys.path.insert(0, str(REPOSITORY))  # tools/ is not installed
@@ -15,7 +22,7 @@ from tools import doc_links, draw_architecture  # noqa: E402
 
 PAGES = sorted(
     path
-    for path in [*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").glob("*.md")]
+    for path in [*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").rglob("*.md")]
     if path.name != "CHANGELOG.md"  # it may name what has gone
 )
 ids = [str(path.relative_to(REPOSITORY)) for path in PAGES]
@@ -92,3 +99,62 @@ def test_the_map_shows_every_room_above_what_it_imports(tmp_path):
     assert ("pipeline", "geometry") in arrows and ("pipeline", "types") not in arrows  # it follows
     picture = draw_architecture.draw(rooms)
     assert "Boxes<" in picture and picture.count("<rect") == len(rooms) + len(draw_architecture.COLORS)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `make docs` builds."""
+    pytest.importorskip("mkdocs", reason="install the extra docs")
+    out = tmp_path_factory.mktemp("site")
+    done = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--quiet", "--site-dir", str(out)],
+        cwd=REPOSITORY,
+        env=os.environ | {"NO_MKDOCS_2_WARNING": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0 and not done.stderr, done.stderr  # strict: a link into nothing is an error
+    return out
+
+
+def text_of(page: str, name: str) -> str:
+    """The text below a public name's heading, up to the next one's."""
+    start = page.index(f'id="mvgamba_ros.{name}"')
+    end = page.find('<h3 id="mvgamba_ros.', start)
+    return html.unescape(re.sub(r"<[^>]+>", "", page[start : end if end > 0 else len(page)]))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_the_site_has_each_public_name_with_what_it_takes_gives_and_raises(site):
+    page = (site / "reference" / "api.html").read_text(encoding="utf-8")
+    for name in mvgamba_ros.__all__:
+        text = text_of(page, name)
+        thing = getattr(mvgamba_ros, name)
+        if inspect.isfunction(thing):
+            for part in ("Parameters:", "Returns:", "Raises:", "Examples:"):
+                assert part in text, f"{name} has no {part}"
+            for parameter in inspect.signature(thing).parameters:
+                assert re.search(rf"\b{parameter}\b", text[text.index("Parameters:") :]), f"{name}: {parameter}"
+        elif dataclasses.is_dataclass(thing):
+            start = re.search("^(Parameters|Attributes):$", text, re.MULTILINE)
+            assert start and "Examples:" in text, f"{name} has no table of its fields, or no example"
+            table = text[start.end() : text.index("Examples:")]
+            for field in dataclasses.fields(thing):
+                assert re.search(rf"^\s*{field.name}\s*$", table, re.MULTILINE), f"{name}: {field.name}"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_the_site_needs_no_network_and_leads_to_the_lines_of_functions(site):
+    for path in site.rglob("*.html"):
+        text = path.read_text(encoding="utf-8")
+        assert not re.search(r'(src|href)="https?://[^"]*\.(js|css|woff2?)"', text), path
+        assert "unpkg.com" not in text and "fonts.googleapis" not in text, path
+    line = doc_links.definitions(REPOSITORY / "mvgamba_ros" / "pipeline.py")["reconstruct"]
+    linked = f"source/mvgamba_ros/pipeline.py.html#L-0-{line}"
+    assert linked in (site / "architecture.html").read_text(encoding="utf-8")
+    source = (site / "source" / "mvgamba_ros" / "pipeline.py.html").read_text(encoding="utf-8")
+    assert f'id="L-0-{line}"' in source
+    assert "reconstruct(views)" in (site / "examples" / "01_reconstruct_a_folder.html").read_text(encoding="utf-8")
