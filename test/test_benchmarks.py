@@ -15,7 +15,7 @@ from shapes import cuboid
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # benchmarks/ is not installed
 
-from benchmarks import ablation, held_out, middlebury, pipeline
+from benchmarks import ablation, held_out, matrix_products, middlebury, stages
 from mvgamba_ros.errors import ReconstructionError
 from mvgamba_ros.geometry.boxes import axis_parallel_box
 from mvgamba_ros.geometry.se3 import inverse
@@ -36,31 +36,31 @@ TINY = ("model.width=32", "model.skip=8", "views_per_step=4", "target_views=1", 
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[pipeline.Seconds, CropBatch]:
+def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[stages.Seconds, CropBatch]:
     """The stages of one reconstruction with random weights, and what the network saw."""
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
     save_checkpoint(path, RayGamba(SMALL), {})
     prompts = Prompts(roi=axis_parallel_box(CENTER - 0.7 * SIZE, CENTER + 0.7 * SIZE), support_height=0.0)
     options = Options(checkpoint=str(path), segmenter="masks", prompts=prompts, refine=False, hull_resolution=32)
-    return pipeline.run_pipeline([replace(v, depth=None) for v in views(3)], options)
+    return stages.run_pipeline([replace(v, depth=None) for v in views(3)], options)
 
 
 def test_every_stage_of_a_reconstruction_is_timed_and_little_is_left_between_them(
-    run: tuple[pipeline.Seconds, CropBatch],
+    run: tuple[stages.Seconds, CropBatch],
 ) -> None:
-    stages, _ = run
-    assert set(stages) == set(pipeline.ROWS)
-    assert stages["refine"] == 0.0  # nobody asked
-    assert all(stages[name] > 0.0 for name in (*pipeline.NETWORK, *pipeline.AROUND, "crops", "cloud", "quality"))
-    assert 0.0 <= stages["other"] < 0.5 * sum(stages.values())
+    seconds, _ = run
+    assert set(seconds) == set(stages.ROWS)
+    assert seconds["refine"] == 0.0  # nobody asked
+    assert all(seconds[name] > 0.0 for name in (*stages.NETWORK, *stages.AROUND, "crops", "cloud", "quality"))
+    assert 0.0 <= seconds["other"] < 0.5 * sum(seconds.values())
 
 
-def test_the_products_are_those_of_all_layers_and_only_those(run: tuple[pipeline.Seconds, CropBatch]) -> None:
+def test_the_products_are_those_of_all_layers_and_only_those(run: tuple[stages.Seconds, CropBatch]) -> None:
     _, crops = run
     network = RayGamba(SMALL).eval()
     with torch.no_grad():
-        calls = pipeline.recorded(network, crops, hull_intervals(crops, network.grid))
+        calls = matrix_products.recorded(network, crops, hull_intervals(crops, network.grid))
     used = {args[1].data_ptr() for _, args, _ in calls}
     layers = {
         name: module.weight
@@ -73,9 +73,9 @@ def test_the_products_are_those_of_all_layers_and_only_those(run: tuple[pipeline
     assert len(calls) == len(layers) + (views - 1) * len(view_by_view)
 
 
-def test_the_picture_of_the_stages_is_written(run: tuple[pipeline.Seconds, CropBatch], tmp_path: Path) -> None:
+def test_the_picture_of_the_stages_is_written(run: tuple[stages.Seconds, CropBatch], tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
-    pipeline.draw(run[0], "a test", tmp_path / "images" / "profile.png")
+    stages.draw(run[0], "a test", tmp_path / "images" / "profile.png")
     assert (tmp_path / "images" / "profile.png").read_bytes().startswith(b"\x89PNG")
 
 

@@ -44,7 +44,7 @@ class Method(Protocol):
         Args:
             views: At least one, undistorted (``camera.distortion_model`` "none"), each with a ``mask`` (H, W) bool
                 that is not empty, and ``T_world_camera`` (4, 4) rigid, of OpenCV optical frames, metres.
-            hull: The visual hull of the masks: signed distances on a grid in the world frame, negative inside; cut
+            hull: The visual hull of the masks: signed distances on a grid in the world frame, positive inside; cut
                 off at ``options.prompts.roi`` and below the support plane.
             options: Those of the request; ``options.prompts.support_height`` is the height in use, given or
                 estimated, or None.

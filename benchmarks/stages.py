@@ -1,6 +1,6 @@
 """Where a reconstruction's time goes, and what the parts cost beside each other.
 
-usage: python -m benchmarks.pipeline CAPTURE [--runs 5] [--roi-scale 1.4] [--profile docs/images/profile.png]
+usage: python -m benchmarks.stages CAPTURE [--runs 5] [--roi-scale 1.4] [--profile docs/images/profile.png]
 
 Reconstructs the views of CAPTURE (a folder with transforms.json) with the network and our own segmentation, warm, as
 often as --runs says, with and without refinement; runs in the same turns the network's forward pass alone and its own
@@ -18,8 +18,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import platform
-import re
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -32,35 +30,32 @@ from typing import Any
 from unittest.mock import patch
 
 import torch
-from torch.overrides import TorchFunctionMode
 
-from benchmarks.captures import region
+from benchmarks.capture_meshes import region
+from benchmarks.machine import peak_bytes, processor
+from benchmarks.matrix_products import products
 from mvgamba_ros.factories import load_method
 from mvgamba_ros.io.transforms_json import read_capture
-from mvgamba_ros.kernels import ray_layers
 from mvgamba_ros.methods import mvgamba
 from mvgamba_ros.methods.mvgamba import MVGambaMethod
-from mvgamba_ros.model import cascade_head
-from mvgamba_ros.model import raygamba as arm
+from mvgamba_ros.model import cascade_head, raygamba
 from mvgamba_ros.model.cascade_head import MultiViewFeatures
 from mvgamba_ros.model.checkpoint import SHIPPED, load_checkpoint
-from mvgamba_ros.model.cost_volume import Intervals, hull_intervals
+from mvgamba_ros.model.cost_volume import hull_intervals
 from mvgamba_ros.options import Options
 from mvgamba_ros.pipeline import STAGES, reconstruct
 from mvgamba_ros.rendering.crops import CropBatch
 from mvgamba_ros.types import Prompts, View
 
 Seconds = dict[str, float]
-Call = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
-"""Of a function: itself and its arguments."""
 
 INSIDE = {
     "crops": (mvgamba, "make_crops"),
     "intervals": (mvgamba, "hull_intervals"),
-    "forward": (arm.RayGamba, "forward"),
-    "colour sweep": (arm, "plane_sweep_cost_volume"),
+    "forward": (raygamba.RayGamba, "forward"),
+    "colour sweep": (raygamba, "plane_sweep_cost_volume"),
     "views prepared": (MultiViewFeatures, "of"),
-    "views asked": (cascade_head, "aggregate_views"),
+    "views aggregated": (cascade_head, "aggregate_views"),
     "integrate": (mvgamba, "integrate_depth_maps"),
     "smooth": (mvgamba, "smooth"),
     "silhouettes": (mvgamba, "enforce_silhouettes"),
@@ -71,7 +66,7 @@ INSIDE = {
 }
 """The parts of the pipeline's stage "method", each with the function that does it; those in `IN_FORWARD` are inside
 the forward."""
-IN_FORWARD = ("colour sweep", "views prepared", "views asked")
+IN_FORWARD = ("colour sweep", "views prepared", "views aggregated")
 
 ROWS = {
     "check": "check and undistort the views",
@@ -81,7 +76,7 @@ ROWS = {
     "crops": "crop the views",
     "intervals": "hull interval of every ray",
     "colour sweep": "colours along every ray",
-    "witnesses": "ask the other views, weigh",
+    "source views": "sample and aggregate source views",
     "layers": "layers of the network",
     "integrate": "integrate the depth maps",
     "smooth": "smooth the field",
@@ -96,7 +91,7 @@ ROWS = {
     "other": "between these",
     "refine": "refine the Gaussians",
 }
-NETWORK = ("intervals", "colour sweep", "witnesses", "layers")
+NETWORK = ("intervals", "colour sweep", "source views", "layers")
 AROUND = ("segment", "support", "hull", "integrate", "smooth", "silhouettes", "solid", "recarve", "mesh", "paint")
 """Segmentation, hull and surface: what the second bar counts."""
 COLORS = {**dict.fromkeys(NETWORK, "tab:orange"), **dict.fromkeys(AROUND, "tab:blue"), "refine": "tab:green"}
@@ -140,7 +135,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def measure(
-    views: Sequence[View], options: Options, networks: Mapping[str, arm.RayGamba], runs: int
+    views: Sequence[View], options: Options, networks: Mapping[str, raygamba.RayGamba], runs: int
 ) -> tuple[Seconds, Seconds, list[str]]:
     """Median seconds of every row of `ROWS`; of each network (by the precision it runs in) and its products alone; and
     lines on peak memory.
@@ -199,14 +194,14 @@ def run_pipeline(views: Sequence[View], options: Options) -> tuple[Seconds, Crop
 
     began = time.perf_counter()
     with timed(spent, keep):
-        told = reconstruct(views, options).seconds
+        stage_seconds = reconstruct(views, options).seconds
     whole = time.perf_counter() - began
     rows = {
-        **{name: told[name] for name in STAGES if name not in ("method", "surface", "undistort")},
+        **{name: stage_seconds[name] for name in STAGES if name not in ("method", "surface", "undistort")},
         **{name: value for name, value in spent.items() if name in ROWS},
-        "witnesses": spent["views prepared"] + spent["views asked"],
-        "check": told["check"] + told["undistort"],
-        "paint": told["surface"],
+        "source views": spent["views prepared"] + spent["views aggregated"],
+        "check": stage_seconds["check"] + stage_seconds["undistort"],
+        "paint": stage_seconds["surface"],
         "layers": spent["forward"] - sum(spent[name] for name in IN_FORWARD),
     }
     rows["other"] = whole - sum(rows.values())
@@ -232,46 +227,6 @@ def timed(spent: Seconds, keep: Callable[[str, object], object]) -> Iterator[Non
         for name, (owner, attribute) in INSIDE.items():
             stack.enter_context(patch.object(owner, attribute, watch(name, getattr(owner, attribute))))
         yield
-
-
-def products(network: arm.RayGamba, crops: CropBatch, rays: Intervals) -> Callable[[], None]:
-    """A function that runs the matrix products of one forward pass, on the same tensors, and nothing else."""
-    calls = recorded(network, crops, rays)
-
-    def run() -> None:
-        for function, args, kwargs in calls:
-            function(*args, **kwargs)
-
-    return run
-
-
-def recorded(network: arm.RayGamba, crops: CropBatch, rays: Intervals) -> list[Call]:
-    """The matrix products of one forward pass; those of the small networks along rays, which run in a kernel of ours,
-    as torch runs them."""
-    with patch.object(ray_layers, "_native", lambda *_: False), Products() as seen:
-        network(crops, rays)
-    return seen.calls
-
-
-class Products(TorchFunctionMode):
-    """Records every call to linear and to a convolution; they are in `calls`."""
-
-    KINDS = (torch.nn.functional.linear, torch.conv1d, torch.conv2d)
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.calls: list[Call] = []
-
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Sequence[type],
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
-        if func in self.KINDS:
-            self.calls.append((func, args, kwargs or {}))
-        return func(*args, **(kwargs or {}))
 
 
 def table(stages: Seconds) -> list[str]:
@@ -303,20 +258,6 @@ def verdicts(stages: Seconds, alone: Seconds) -> list[str]:
         cells = f"{1e3 * value:.1f} | {1e3 * yardstick:.1f} | {value / yardstick:.2f} | {bar:.1f} | {kept}"
         lines.append(f"| {label} | {cells} |")
     return lines
-
-
-def processor() -> str:
-    """The processor's name where the system tells it (Linux), else its architecture."""
-    info = Path("/proc/cpuinfo")
-    found = re.search(r"model name\s*:\s*(.+)", info.read_text()) if info.exists() else None
-    return found[1].strip() if found else platform.machine()
-
-
-def peak_bytes() -> int:
-    """Most memory this process has held so far. Linux: getrusage would count what its parent had before it."""
-    found = re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text())
-    assert found is not None
-    return int(found[1]) * 1024
 
 
 def draw(stages: Seconds, setting: str, path: Path) -> None:

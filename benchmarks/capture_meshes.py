@@ -1,6 +1,6 @@
 """Reconstruct every capture of a folder and write what a scorer needs: OUT/<name>/mesh.ply, cloud.ply, report.json.
 
-usage: python -m benchmarks.captures CAPTURES OUT [--views FILE] [--method hull] [--masks] [--roi-scale 1.4] ...
+usage: python -m benchmarks.capture_meshes CAPTURES OUT [--views FILE] [--method hull] [--masks] [--roi-scale 1.4] ...
 
 ``--roi-scale`` gives the pipeline a region of interest: the truth's bounds times that. It is the only thing here that
 reads a truth mesh (truth.ply), as a person who points at the object would; nothing else is told about the object.
