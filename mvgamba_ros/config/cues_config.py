@@ -86,7 +86,7 @@ class ObjectnessConfig:
 
 @dataclass(frozen=True)
 class InitialGuessConfig:
-    """Log-odds before anything is known of the object: what background and plane do not explain."""
+    """First labels (`segmentation.classical.initial_labels`): what background and support plane do not explain."""
 
     plane_log_odds: float = -1.0
     """A pixel whose log-odds by the plane are below this shows the background, a mat under the object too. Set by

@@ -36,7 +36,7 @@ class WindowConfig:
 
 @dataclass(frozen=True)
 class SearchConfig:
-    """The object's bounds without a region of interest (`segmentation.classical.classical_segmenter`)."""
+    """The object's bounds without a region of interest (`segmentation.classical.object_search`)."""
 
     min_background: float = 0.15
     """A region that leaves a smaller share of the windows, [0, 1], as background is treated as if there were no region.
@@ -66,8 +66,6 @@ class AgreementConfig:
 
     cells: int = 44
     """Grid cells along the region's longest side. Set by hand: accuracy against time."""
-    min_cells: int = 4
-    """Grid cells along its shortest side at least. Set by hand."""
     cell_pixels: float = 1.2
     """Votes are gathered from windows shrunk to pixels of this many projected cells, so that neighbouring cells leave
     no gaps. Set by hand."""
@@ -101,7 +99,7 @@ class AgreementConfig:
 
 @dataclass(frozen=True)
 class GraphCutConfig:
-    """Alternation of minimum cut and learning (`segmentation.classical.labels`, `graph_cut`)."""
+    """Alternation of minimum cut and learning (`segmentation.classical.window_segmentation`, `graph_cut`)."""
 
     rounds: int = 4
     """Cuts of every window at most. Most objects settle after three; fine tips take longer."""
@@ -145,8 +143,6 @@ class BorderConfig:
 
     side: int = 640
     """Longer side of a window while its border is refined, pixels. Set by hand: accuracy against time."""
-    min_scale: float = 1.05
-    """A window that would grow by less than this factor keeps its border. Set by hand."""
     band: float = 1.5
     """Half the band's width, pixels of the coarse window. Set by hand."""
     beside: int = 8

@@ -26,7 +26,8 @@ class PlaneMatchingConfig:
     """Pixels, at most, from which the difference of two cameras' exposures is measured; more take longer and change
     nothing."""
     min_exposure_pixels: int = 200
-    """Exposures of two views that show fewer common pixels of the plane are taken as equal. Set by hand."""
+    """Exposures of two views that show as many common pixels of the plane, or fewer, are taken as equal. Set by hand:
+    with 100, a grey can on grey felt is lost."""
     min_pixels: int = 100
     """A pair of views that shows fewer common pixels of the plane gives no evidence. Set by hand."""
     match_rate: tuple[float, float] = (0.05, 0.97)
@@ -67,8 +68,6 @@ class PlaneHeightConfig:
     """And ends this many times its half above it. Set by hand."""
     camera_clearance: float = 0.02
     """And this far below the lowest camera, metres. Set by hand."""
-    min_steps: int = 8
-    """A range of fewer steps is not searched. Set by hand."""
     min_downward: float = 0.1
     """Cameras look down by at least this (cosine to the vertical), or nothing is searched. Set by hand."""
     grid: int = 48
@@ -86,7 +85,8 @@ class PlaneHeightConfig:
     peak_width: int = 2
     """Heights this many steps from a peak are part of it. Set by hand."""
     peak_neighborhood: int = 8
-    """A peak is measured against the median agreement of heights up to this many steps away. Set by hand."""
+    """A peak is measured against the median agreement of heights up to this many steps away; a range of fewer
+    steps is not searched. Set by hand."""
     min_clarity: float = 0.1
     """A peak of less clarity, [0, 1], is not accepted. Set by hand."""
     max_rival: float = 0.5

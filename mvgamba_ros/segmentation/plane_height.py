@@ -37,7 +37,7 @@ def estimate_height(
     lowest = min(window.T_world_camera[2, 3] for window in windows)
     high = min(center[2] + config.above * reach, lowest - config.camera_clearance)
     step = max(2.0 * reach / config.heights, config.finest_step)
-    if high - low < config.min_steps * step:
+    if high - low < config.peak_neighborhood * step:
         return None, 0.0
     planes = _PlaneGrid.around(windows, region, anywhere, config, matching)
     heights = np.arange(low, high + step, step)

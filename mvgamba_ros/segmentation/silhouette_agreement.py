@@ -26,7 +26,7 @@ class OccupancyGrid:
         self, windows: Sequence[Window], region: Box, floor: float | None, config: AgreementConfig = AgreementConfig()
     ) -> None:
         cell = float(region.size.max()) / config.cells
-        counts = np.maximum(np.round(region.size / cell).astype(int), config.min_cells)
+        counts = np.maximum(np.round(region.size / cell).astype(int), 1)
         lines = [(np.arange(n) + 0.5) / n - 0.5 for n in counts]
         grid = np.stack(np.meshgrid(*lines, indexing="ij"), axis=-1).reshape(-1, 3) * region.size
         points = transform(region.T_world_box, grid)

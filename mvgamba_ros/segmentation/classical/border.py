@@ -22,7 +22,7 @@ def refine_border(view: View, window: Window, labels: Bool, odds: F32, config: S
     scale = min(1.0, border.side / max(x1 - x0, y1 - y0))
     size = max(2, round((x1 - x0) * scale)), max(2, round((y1 - y0) * scale))
     finer = size[0] / window.shape[1]
-    if finer > border.min_scale:
+    if finer > 1.0:
         rgb = resample(view.image, view.camera, crop(view.camera, *window.rect, *size))
         blurred = cv2.GaussianBlur(labels.astype(np.float32), (0, 0), border.blur)
         soft: F32 = cv2.resize(blurred, size)  # type: ignore[assignment]
