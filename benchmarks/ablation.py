@@ -34,7 +34,8 @@ import torch
 from benchmarks.free_positions import FreeTrainer
 from benchmarks.timing import medians
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
-from mvgamba_ros.model.raygamba import ORDERS, RayGamba, RayGambaConfig
+from mvgamba_ros.model.raygamba import RayGamba
+from mvgamba_ros.model.raygamba_config import ORDERS, RayGambaConfig
 from mvgamba_ros.synthesis.shards import Shards
 from mvgamba_ros.training.batch import collate, make_sample
 from mvgamba_ros.training.loop import Batch, Steps, Trainer

@@ -20,7 +20,8 @@ from mvgamba_ros.kernels.autocast import halve_weights
 from mvgamba_ros.methods.mvgamba import MAX_VIEWS, MVGambaMethod, choose_device, recarve_around
 from mvgamba_ros.methods.protocol import Shape
 from mvgamba_ros.model.checkpoint import SHIPPED, load_checkpoint, save_checkpoint
-from mvgamba_ros.model.raygamba import ORDERS, RayGamba, RayGambaConfig
+from mvgamba_ros.model.raygamba import RayGamba
+from mvgamba_ros.model.raygamba_config import ORDERS, RayGambaConfig
 from mvgamba_ros.options import Options
 from mvgamba_ros.pipeline import reconstruct
 from mvgamba_ros.rendering.crops import make_crops

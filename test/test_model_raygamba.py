@@ -19,7 +19,8 @@ from mvgamba_ros.model.cascade_head import MultiViewFeatures
 from mvgamba_ros.model.checkpoint import load_checkpoint, save_checkpoint
 from mvgamba_ros.model.cost_volume import hull_intervals, plane_sweep_cost_volume
 from mvgamba_ros.model.depth_head import DepthBinHead
-from mvgamba_ros.model.raygamba import ORDERS, RayGamba, RayGambaConfig
+from mvgamba_ros.model.raygamba import RayGamba
+from mvgamba_ros.model.raygamba_config import ORDERS, RayGambaConfig
 from mvgamba_ros.rendering.crops import CropBatch
 from mvgamba_ros.types import Camera
 

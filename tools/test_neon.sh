@@ -28,5 +28,6 @@ fi
 PYTHONPATH=$here/wheels:$PWD MVGAMBA_KERNELS=$here/lib OMP_NUM_THREADS=2 \
     qemu-aarch64-static -L "$here/root" "$here/root/usr/bin/python3.11" -m pytest -q -p no:cacheprovider \
     test/test_kernels_scan.py test/test_kernels_conv_norm.py test/test_kernels_rasterize.py \
+    test/test_kernels_rasterize_calls.py \
     test/test_kernels_epipolar.py test/test_kernels_pool.py test/test_kernels_ray_layers.py \
     test/test_kernels_homography.py "$@"

@@ -1,4 +1,4 @@
-"""Scenes of Gaussians as `rasterize` takes them: random ones, and one Gaussian alone."""
+"""Scenes of Gaussians that the rasteriser's tests draw, and gradients of what is drawn."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ import torch
 from torch import Tensor
 
 from mvgamba_ros.kernels.rasterize import Rendered, rasterize
+
+IMAGE_TOLERANCE = 1e-5
+"""Of colour and alpha in float32 against float64."""
 
 
 @dataclass(frozen=True)
@@ -84,3 +87,13 @@ def one_gaussian(**changes: list[float]) -> Scene:
         K=torch.tensor([[[40.0, 0, 16], [0, 40, 12], [0, 0, 1]]]),
         background=torch.tensor([[0.1, 0.2, 0.3]]),
     )
+
+
+def gradients(scene: Scene, width: int, height: int, backend: str, weights: tuple[Tensor, Tensor, Tensor]) -> dict:
+    scene = scene.requiring_gradients()
+    drawn = scene.draw(width, height, backend)
+    color, depth, alpha = (w.to(scene.means.dtype) for w in weights)
+    # depth is weighted by alpha: its own gradient grows without bound where alpha vanishes
+    loss = (drawn.color * color).sum() + (drawn.depth * drawn.alpha * depth).sum() + (drawn.alpha * alpha).sum()
+    loss.backward()
+    return {name: x.grad for name, x in scene.tensors().items() if name != "K"}
