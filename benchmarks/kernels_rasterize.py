@@ -47,7 +47,7 @@ class Row(NamedTuple):
 
 
 def trained_like_scene(N: int, pixels: int, seed: int = 0) -> dict[str, Any]:
-    """What a fitted object looks like: flat Gaussians on a closed surface, about as wide as they lie apart, most of
+    """A fitted object: flat Gaussians on a closed surface, about as wide as they lie apart, most of
     them opaque, seen from four sides, the object filling three quarters of the image's width."""
     g = torch.Generator().manual_seed(seed)
     normals = torch.nn.functional.normalize(torch.randn(N, 3, generator=g), dim=-1)

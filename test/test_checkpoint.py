@@ -1,4 +1,4 @@
-"""The shipped weights do what their card says."""
+"""The shipped weights reach the figures of their card; files load strictly, earlier formats by their table."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_the_shipped_checkpoint_written_anew_is_the_same_network(tmp_path: Path)
 
 @pytest.mark.parametrize(("names", "keys"), [(EARLIER[0], {}), ({}, EARLIER[1]), ({"blocks.0.norm": "blocks.0.n"}, {})])
 def test_other_names_than_the_formats_are_refused(names: dict, keys: dict, tmp_path: Path) -> None:
-    """Those of an earlier format, too, in a file that says it is of today's."""
+    """Those of an earlier format, too, in a file of today's."""
     with pytest.raises(ReconstructionError, match=r"wrong\.safetensors") as error:
         load_checkpoint(written(tmp_path / "wrong.safetensors", FORMAT, names, keys))
     assert error.value.code is ErrorCode.BAD_CHECKPOINT

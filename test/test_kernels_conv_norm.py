@@ -62,7 +62,7 @@ def test_inside_autocast_half_precision_becomes_float32():
 
 
 @pytest.mark.parametrize(
-    ("x", "weight", "bias", "says"),
+    ("x", "weight", "bias", "message"),
     [
         (torch.zeros(3, 4), torch.zeros(4, 4), None, r"x must be \(batch, length, width\)"),
         (torch.zeros(1, 3, 4), torch.zeros(5, 4), None, r"weight must be \(4, taps\)"),
@@ -70,8 +70,8 @@ def test_inside_autocast_half_precision_becomes_float32():
         (torch.zeros(1, 3, 4), torch.zeros(4, 4).double(), None, "weight must be torch.float32"),
     ],
 )
-def test_what_does_not_fit_is_refused_with_the_expected_shape(x, weight, bias, says):
-    with pytest.raises(ValueError, match=says):
+def test_what_does_not_fit_is_refused_with_the_expected_shape(x, weight, bias, message):
+    with pytest.raises(ValueError, match=message):
         causal_conv1d(x, weight, bias)
 
 

@@ -15,11 +15,11 @@ from mvgamba_ros.types import F32, F64
 TOLERANCE = 1e-3
 """Of colours up to 100, and of columns and rows in pixels."""
 FEW = 0.002
-"""Share of answers that may be others: a rounding puts a colour on the other side of a limit."""
+"""Share of results that may differ: a rounding puts a colour on the other side of a limit."""
 
 
 def picture(height: int, width: int, channels: int, seed: int) -> F32:
-    """Smooth, so that what is a little beside looks a little different."""
+    """Smooth, so that what is a little beside is a little different."""
     g = np.random.default_rng(seed)
     x, y = np.arange(width), np.arange(height)[:, None]
     waves = [np.sin(g.uniform(0.1, 0.6) * x + g.uniform(0.1, 0.6) * y + g.uniform(0, 6)) for _ in range(channels)]

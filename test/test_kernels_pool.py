@@ -50,11 +50,11 @@ def test_result_and_gradients_equal_the_float64_reference(
     )
     with native_kernels.threads(threads):
         got = with_gradients(view_features, position_features, "cpu")
-    for expected, answer in zip(
+    for expected, result in zip(
         with_gradients(view_features.double(), position_features.double(), "reference"), got, strict=True
     ):
-        assert answer.dtype == torch.float32
-        torch.testing.assert_close(answer.double(), expected, atol=TOLERANCE, rtol=0)
+        assert result.dtype == torch.float32
+        torch.testing.assert_close(result.double(), expected, atol=TOLERANCE, rtol=0)
 
 
 @native_kernels.every_instruction_set
@@ -65,9 +65,9 @@ def test_every_instruction_set_that_runs_here_gives_the_bits_of_the_reference(
     native_kernels.skip_unless_it_runs_here(instructions)
     view_features, position_features = both_features(3, 50, 19, 7)
     view_features = view_features.to(dtype)
-    answer = PoolViews.apply(view_features, position_features, instructions)
-    assert answer.dtype == dtype
-    assert torch.equal(answer, pool_views(view_features, position_features, "reference"))
+    result = PoolViews.apply(view_features, position_features, instructions)
+    assert result.dtype == dtype
+    assert torch.equal(result, pool_views(view_features, position_features, "reference"))
 
 
 def test_half_precision_rounds_to_the_nearest_and_keeps_what_is_no_number() -> None:

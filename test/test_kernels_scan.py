@@ -170,7 +170,7 @@ def test_memory_layouts_agree():
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "says"),
+    ("name", "value", "message"),
     [
         ("delta", torch.zeros(2, 6, 5), r"delta must be \(2, 6, 4\)"),
         ("A", torch.zeros(5, 3), r"A must be \(6, 3\)"),
@@ -182,10 +182,10 @@ def test_memory_layouts_agree():
         ("backend", "tpu", "unknown backend 'tpu'"),
     ],
 )
-def test_what_does_not_fit_is_refused_with_the_expected_shape(name, value, says):
+def test_what_does_not_fit_is_refused_with_the_expected_shape(name, value, message):
     args = {k: v.float() for k, v in draw(2, 6, 4, 3, 0).items()}
     args[name] = value
-    with pytest.raises(ValueError, match=says):
+    with pytest.raises(ValueError, match=message):
         selective_scan(**args)
 
 

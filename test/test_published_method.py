@@ -1,4 +1,4 @@
-"""The published network as a method: a mesh of the right shape and size, and errors that say what to do."""
+"""The published network as a method: a mesh of the right shape and size, and errors that name the remedy."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def checkpoint(hull: DistanceField, tmp_path_factory: pytest.TempPathFactory) ->
     means = torch.from_numpy(cube.to_unit(CENTER + sphere * SIZE / 2)).float()
     decoder = network.decoder
     with torch.no_grad():
-        torch.nn.init.normal_(network.transformer.pos_embed)  # tokens that are told apart
+        torch.nn.init.normal_(network.transformer.pos_embed)  # tokens that differ
         tokens = scan(network.map_image(condition(crops.rgb, crops.K, crops.T_cube_camera)[0])).flatten(0, 1)
         features = decoder.mlp_net(network.transformer(tokens[None]))[0]
         # the softmax of a parabola over the bins is a Gaussian, whose mean is where the parabola has its top

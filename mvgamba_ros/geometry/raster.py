@@ -1,4 +1,4 @@
-"""Masks: where they are, and how deep inside them a pixel lies."""
+"""Masks: their bounding boxes, and the distance transform inside them."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from mvgamba_ros.types import F32, Bool
 
 
 def part_around(mask: Bool, margin: int) -> tuple[slice, slice]:
-    """Rows and columns of what is True in ``mask`` (H, W), and ``margin`` more on every side where there are more; all
-    of them where nothing is."""
+    """Rows and columns of the bounding box of what is True in ``mask`` (H, W), grown by ``margin`` on every side but
+    not beyond the image; the whole image where nothing is True."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if not len(rows):
         return np.s_[:, :]
@@ -19,10 +19,11 @@ def part_around(mask: Bool, margin: int) -> tuple[slice, slice]:
 
 
 def depth_inside(mask: Bool, kind: int = 5) -> F32:
-    """(H, W): from each True pixel's centre to that of the nearest False one, in pixels; 0 where False.
+    """Distance transform (H, W): from each True pixel's centre to that of the nearest False one, in pixels; 0 where
+    False.
 
     ``kind``: OpenCV's mask size, of which ``cv2.DIST_MASK_PRECISE`` is exact. What is beyond the image counts for
-    nothing; a mask without a False pixel has no depth, and answers something large.
+    nothing; a mask without a False pixel has none, and gives large values.
     """
     # a ring of False pixels around what is True holds every nearest one
     part = part_around(mask, 1)

@@ -1,4 +1,4 @@
-"""Rays of image grids as torch tensors, and what is looked up along them."""
+"""Rays through the pixels of image grids as torch tensors, and values of pictures at them."""
 
 from __future__ import annotations
 
@@ -40,6 +40,6 @@ def means(pictures: Tensor, grid: int) -> Tensor:
 
 
 def rows_where(pick: Tensor, *grids: Tensor) -> tuple[Tensor, ...]:
-    """(P, ...) of each of ``grids`` (*S, ...) where ``pick`` (*S) is True, which is looked up once for all."""
+    """(P, ...) of each of ``grids`` (*S, ...) where ``pick`` (*S) is True, whose indices are found once for all."""
     at = pick.flatten().nonzero()[:, 0]
     return tuple(grid.flatten(0, pick.ndim - 1).index_select(0, at) for grid in grids)

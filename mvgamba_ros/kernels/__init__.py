@@ -1,4 +1,5 @@
-"""Selective scan and Gaussian rasteriser: a readable reference, a native CPU kernel and a CUDA adapter each."""
+"""Selective scan, Gaussian rasteriser, epipolar sampling, plane sweeps: a readable reference and a native CPU kernel
+each, and adapters to CUDA packages."""
 
 from mvgamba_ros.kernels.conv import causal_conv1d
 from mvgamba_ros.kernels.norm import rms_norm

@@ -1,4 +1,4 @@
-"""What kernels say of their arguments: which of two backends these choose, and which shapes do not fit."""
+"""Checks of the kernels' arguments: which of two backends they choose, and which shapes do not fit."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 def is_native(backend: str | None, fits: bool = True, takes: str = "") -> bool:
     """Whether ``backend`` is the native one, ``"cpu"``, and not ``"reference"``; by default where the arguments fit it.
 
-    ``takes``: what it takes, for the ValueError where it is asked for and they do not fit, or the name is neither.
+    ``takes``: what it takes, for the ValueError where it is chosen and they do not fit, or the name is neither.
     """
     if backend not in (None, "cpu", "reference"):
         raise ValueError(f"unknown backend {backend!r}: choose 'cpu' or 'reference'")

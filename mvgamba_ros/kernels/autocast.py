@@ -1,4 +1,4 @@
-"""What mixed precision means to the kernels, and whether this processor gains from it."""
+"""Mixed precision in the kernels, and whether this processor gains from it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def has_bfloat16() -> bool:
 
 
 def halve_weights(network: nn.Module) -> None:
-    """From now on ``network`` runs inside `torch.autocast` to bfloat16 only, with the same answers to the last bit: the
+    """From now on ``network`` runs inside `torch.autocast` to bfloat16 only, with the same outputs to the last bit: the
     weights of its products are rounded once, here, and no longer at every call. Of kinds derived from torch's layers it
     leaves the weights: those run in float32."""
     for module in network.modules():

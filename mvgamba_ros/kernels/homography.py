@@ -1,7 +1,7 @@
 """Views compared through a plane: a plane sweep over its heights, and one view warped onto another by its homography.
 
-The support plane's texture looks the same from all views, the object on it does not (`segmentation.plane_matching`);
-these are the comparisons that this takes, over every pixel and every height hypothesis. On numpy arrays, all finite.
+The support plane's texture is consistent in all views, the object on it is not (`segmentation.plane_matching`); these
+are the comparisons that this takes, over every pixel and every height hypothesis. On numpy arrays, all finite.
 ``backend``: ``"cpu"`` (native, the default) or ``"reference"`` (OpenCV and numpy). Pictures are sampled bilinearly,
 pixels' centres at whole numbers; beyond the border as at it. ValueError for shapes that do not fit.
 """

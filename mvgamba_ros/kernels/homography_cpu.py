@@ -54,9 +54,9 @@ def warp_by_homography(
     depth_row, homography = (np.ascontiguousarray(x, np.float64) for x in (depth_row, homography))
     picture = np.ascontiguousarray(picture, np.float32)
     given = (x.ctypes.data for x in (depth_row, homography, picture))
-    answers = (x.ctypes.data for x in (columns, rows, seen, warped))
+    results = (x.ctypes.data for x in (columns, rows, seen, warped))
     sizes = picture.shape[1], picture.shape[0]
-    _library(instructions).mvgamba_warp_by_homography(width, height, *given, *sizes, *answers)
+    _library(instructions).mvgamba_warp_by_homography(width, height, *given, *sizes, *results)
     return columns, rows, seen, warped
 
 
@@ -76,6 +76,6 @@ def match_colors(
     places = np.array(offsets, np.int64)
     given = (x.ctypes.data for x in (lab, lower, upper))
     compared = tolerance, places.ctypes.data, len(places)
-    answers = (x.ctypes.data for x in (match, highest))
-    _library(instructions).mvgamba_match_colors(width, height, *given, *compared, *answers)
+    results = (x.ctypes.data for x in (match, highest))
+    _library(instructions).mvgamba_match_colors(width, height, *given, *compared, *results)
     return match, highest

@@ -1,6 +1,6 @@
 """Finds and loads the native CPU kernels (``native/*.cpp``), which are plain C functions called through ctypes.
 
-There is one library per instruction set; torch's own look at the processor chooses among them (set
+There is one library per instruction set; torch's own detection of the processor chooses among them (set
 ``ATEN_CPU_CAPABILITY=default`` or ``avx2`` to have torch and the kernels use less than the machine offers).
 ctypes releases the GIL during a call, so other Python threads run meanwhile.
 """
@@ -32,8 +32,8 @@ def instruction_set() -> str:
 def library(instructions: str | None = None) -> ctypes.CDLL:
     """The loaded kernel library, for this machine's best instruction set or a named one (tests compare them).
 
-    Looks in this package's folder, or in the folder that the environment variable ``MVGAMBA_KERNELS`` names (for a
-    sanitizer build). Raises `ImportError` that says how to build it where there is none.
+    Searched in this package's folder, or in the folder that the environment variable ``MVGAMBA_KERNELS`` names (for a
+    sanitizer build). Raises `ImportError` with the commands that build it where there is none.
     """
     folder = Path(os.environ.get("MVGAMBA_KERNELS", Path(__file__).parent))
     path = folder / f"libmvgamba_kernels_{instructions or instruction_set()}.so"

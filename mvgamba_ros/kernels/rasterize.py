@@ -103,7 +103,7 @@ def rasterize(
 
 
 def choose_backend(means: Tensor, backend: str | None) -> Backend:
-    """The backend that ``rasterize`` runs for these Gaussians; ValueError when the one asked for cannot take them."""
+    """The backend that ``rasterize`` runs for these Gaussians; ValueError when the given one cannot take them."""
     kind = means.device.type
     if backend is None:
         if kind == "cuda":

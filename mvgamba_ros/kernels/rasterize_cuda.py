@@ -1,8 +1,8 @@
 """Thin adapters to the CUDA rasterisers: gsplat where it is installed, else diff-gaussian-rasterization.
 
 Written for gsplat 1.5.3 (``pip install gsplat==1.5.3``) and diff-gaussian-rasterization at commit 59f5f77, both
-imported when first used. What they do not tell is NaN: the median depth is found only while gradients are off, by a
-second pass of gsplat's; diff-gaussian-rasterization cannot tell it.
+imported when first used. What they do not compute is NaN: the median depth is found only while gradients are off, by a
+second pass of gsplat's; diff-gaussian-rasterization has none.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The rasteriser in plain torch: every pixel against every Gaussian. Any device, float32 or float64, differentiable.
 
-It is what the fast backends are tested against, so it says what each step is and does nothing to be quick. The
+It is what the fast backends are tested against, so each step is written plainly and none is made quick. The
 conventions are in ``mvgamba_ros.kernels.rasterize``.
 """
 

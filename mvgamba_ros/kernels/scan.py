@@ -66,7 +66,7 @@ def selective_scan(
         u, delta, z: (batch, width, length). ``dt = softplus(delta + delta_bias)`` (without the softplus if
             ``delta_softplus`` is False).
         A: (width, states). B, C: (batch, states, length). D, delta_bias: (width,).
-        return_last_state: also answer h after the last token, (batch, width, states), without a gradient.
+        return_last_state: also return h after the last token, (batch, width, states), without a gradient.
         backend: ``"cpu"`` (native, float32), ``"cuda"`` (mamba-ssm) or ``"reference"`` (plain torch, slow). By default
             the device chooses, and tensors on the CPU that are not float32 go to the reference.
 

@@ -57,7 +57,7 @@ class SelectiveScan(torch.autograd.Function):
     """`apply(u, delta, A, B, C, D, z, delta_bias, delta_softplus, return_last_state, library)` -> output, last state.
 
     Shapes as `selective_scan`, all float32 on the CPU. ``library`` is a `native.library()`. The output is a
-    (batch, width, length) view of token-major memory. The last state carries no gradient; None where it is not asked.
+    (batch, width, length) view of token-major memory. The last state carries no gradient; None where it is not wanted.
     """
 
     @staticmethod

@@ -1,1 +1,1 @@
-"""How far pictures and shapes are from the truth."""
+"""Errors of pictures and shapes against the truth."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from torch.nn import Module
 
 LPIPS_BACKBONE = "vgg16-397923af.pth"
-"""torchvision's VGG-16, which LPIPS compares by; looked for in torch's cache, never fetched."""
+"""torchvision's VGG-16, which LPIPS compares by; searched in torch's cache, never fetched."""
 
 
 def psnr(found: F32, truth: F32) -> float:

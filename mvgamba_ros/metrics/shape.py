@@ -1,4 +1,4 @@
-"""How far a shape is from the true one, by points spread over both."""
+"""Errors of a shape against the true one, by points sampled on both: accuracy, completeness, chamfer, F-score."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ nothing else, and is then as strict as for `FORMAT`, which alone is written."""
 
 
 def save_checkpoint(path: Path, network: RayGamba, recipe: dict[str, Any]) -> None:
-    """``recipe``: what a reader should know of how these weights came to be; JSON-serialisable."""
+    """``recipe``: how these weights were trained; JSON-serialisable."""
     config = json.dumps(network.config.to_dict())
     write_weights(path, network, {"format": FORMAT, "config": config, "recipe": json.dumps(recipe)})
 

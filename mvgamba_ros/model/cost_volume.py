@@ -95,7 +95,7 @@ def plane_sweep_cost_volume(batch: CropBatch, rays: Intervals, bins: int) -> Ten
 
 def view_ranks(rays: Intervals) -> Tensor:
     """Each view's place in the sequence, (B, V): the view whose hull interval is tightest first, then each time the
-    nearest remaining view by direction, so that the answer does not depend on the order in which views arrive.
+    nearest remaining view by direction, so that the result does not depend on the order in which views arrive.
 
     The paper's ablation shows that a misleading first view hurts; the tightest one misleads least.
     """

@@ -1,4 +1,4 @@
-"""What real captures do to the views of a training example: pure functions of arrays and a generator.
+"""Augmentation of a training example's views, as real captures disturb them: pure functions of arrays and a generator.
 
 Pictures are float32 in [0, 1], (H, W, 3) on white, beside their alpha (H, W); poses are (4, 4) camera-to-world. Only
 inputs are treated so: what the result is compared with stays clean.

@@ -32,7 +32,7 @@ float loop(int64_t count, int64_t threads, Exp exp2_of) {
 
 }  // namespace
 
-// `count` floats' worth of exp2 on each thread's share, from and to registers; answers a sum, so that none is dropped.
+// `count` floats' worth of exp2 on each thread's share, from and to registers; returns a sum, so that none is dropped.
 // kind: 0 the kernels' own, arguments clamped as for an exp of unknown ones; 1 the same of arguments in range;
 // 2 clamped, by a polynomial alone.
 MVGAMBA_EXPORT float mvgamba_exp_loop(int64_t count, int64_t threads, int64_t kind) {

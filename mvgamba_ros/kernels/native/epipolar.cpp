@@ -1,5 +1,5 @@
 // The source views of a scene sampled along the rays of a reference view: three look-ups that gather from pictures at
-// projected points. Forward only, float32; ../epipolar.py says what they compute. Threads share out the rays.
+// projected points. Forward only, float32; ../epipolar.py defines what they compute. Threads share out the rays.
 #include "epipolar.h"
 #include <algorithm>
 #include "abi.h"

@@ -111,7 +111,7 @@ MVGAMBA_INLINE Vec within(Vec x, float low, float high) { return vmin(vmax(x, sp
 // tanh(x / 2)
 MVGAMBA_INLINE Vec tanh_of_half(Vec x) { return 1.0f - 2.0f / (1.0f + exp(x)); }
 
-// Mirrored by `ViewFeature` in ../ray_types.py, which says what they are.
+// Mirrored by `ViewFeature` in ../ray_types.py, which defines them.
 enum ViewFeature {
     COLOR_DIFFERENCE,
     GREY_DIFFERENCE,

@@ -1,5 +1,5 @@
 // Views compared through a plane: a plane sweep over its heights, and one view warped onto another by its homography.
-// Forward only, float32, positions in float64; ../homography.py says what they compute.
+// Forward only, float32, positions in float64; ../homography.py defines what they compute.
 #include <algorithm>
 #include <cmath>
 #include <vector>

@@ -1,5 +1,5 @@
 // Mean and maximum of features over views, joined with a position's own features: one pass instead of four.
-// Forward only, float32 or bfloat16; ../pool.py says what it computes.
+// Forward only, float32 or bfloat16; ../pool.py defines what it computes.
 #include "abi.h"
 #include "vecmath.h"
 

@@ -20,7 +20,7 @@ constexpr int TILE_PIXELS = TILE * STRIDE;
 constexpr int BLOCK = 8;         // rows of a block, the unit in which finished pixels are known
 constexpr int BLOCK_WIDTH = LANES > BLOCK ? LANES : BLOCK;
 constexpr size_t PREFETCH = 8;   // splats ahead: in depth order they lie anywhere in memory
-constexpr int PROBE_EVERY = 32;  // splats between two looks at which blocks are finished
+constexpr int PROBE_EVERY = 32;  // splats between two checks which blocks are finished
 static_assert(TILE % BLOCK == 0 && TILE % BLOCK_WIDTH == 0 && TILE / BLOCK_WIDTH <= 8);
 
 MVGAMBA_INLINE Vec lane_index() {
@@ -123,12 +123,12 @@ MVGAMBA_INLINE Blend blend(Vec e, float falloff, float peak, Vec before) {
 }
 
 // Which blocks of a tile still have unfinished pixels. On an opaque object most of what lies behind the visible surface
-// is dropped here, before its rows are looked at.
+// is dropped here, before its rows are read.
 struct Unfinished {
     uint8_t blocks[TILE / BLOCK];  // a bit per block along the row
     bool any;
 
-    void look(const float* transmittance) {
+    void update(const float* transmittance) {
         any = false;
         for (int row = 0; row < TILE / BLOCK; row++) {
             blocks[row] = 0;
@@ -177,7 +177,7 @@ inline void tile_forward(const Splat* splats, const uint32_t* list, size_t count
     const Vec iota = lane_index();
     for (size_t k = 0; k < count; k++) {
         if (k % PROBE_EVERY == 0) {
-            unfinished.look(transmittance);
+            unfinished.update(transmittance);
             if (!unfinished.any) break;
         }
         __builtin_prefetch(&splats[list[std::min(k + PREFETCH, count - 1)]]);
@@ -254,7 +254,7 @@ inline void tile_backward(const Splat* splats, const uint32_t* list, size_t coun
     Unfinished unfinished;
     const Vec iota = lane_index();
     for (size_t k = 0; k < count; k++) {
-        if (k % PROBE_EVERY == 0) unfinished.look(transmittance);
+        if (k % PROBE_EVERY == 0) unfinished.update(transmittance);
         float* out = moments + (size_t)slots[k] * MOMENTS;
         const size_t ahead = std::min(k + PREFETCH, count - 1);
         __builtin_prefetch(&splats[list[ahead]]);

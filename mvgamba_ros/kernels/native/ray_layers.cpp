@@ -1,5 +1,5 @@
 // Small networks along rays: dense layers and convolutions over the positions of a ray, a few channels wide, all of a
-// ray's layers while its numbers are in the first cache. Forward only, float32; ../ray_layers.py says what they compute.
+// ray's layers while its numbers are in the first cache. Forward only, float32; ../ray_layers.py defines what they compute.
 //
 // Lanes lie along a ray, so a convolution reads its neighbours by loads that are shifted by a lane, and the features
 // sampled in the source views go into the layers as they are. Threads share out the rays.

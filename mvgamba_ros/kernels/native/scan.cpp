@@ -127,7 +127,7 @@ struct Piece {
         else
             store(p, x);
     }
-    // Rows are often a page apart, which processors do not foresee: ask for a coming piece's. (always_inline: GCC drops
+    // Rows are often a page apart, which processors do not foresee: fetch a coming piece's. (always_inline: GCC drops
     // calls of a function that only prefetches.)
     __attribute__((always_inline)) void prefetch(const Tokens& x, int from = 0, int to = CHUNK) const {
         if (!FULL || !x.data) return;
@@ -167,7 +167,7 @@ MVGAMBA_INLINE void by_tokens(int tokens, const Each& each) {
     for (; t < tokens; t++) each(t, std::integral_constant<int, 1>{});
 }
 
-// Per token of a piece: u, the step size dt and dt * u. Answers whether every exponent dt * A of the piece is in the
+// Per token of a piece: u, the step size dt and dt * u. Returns whether every exponent dt * A of the piece is in the
 // range of exp2_in_range (NaN is not).
 struct Steps {
     Vec u[VECTORS][CHUNK], dt[VECTORS][CHUNK], dtu[VECTORS][CHUNK];
@@ -256,16 +256,16 @@ void forward_piece(const ScanArgs& s, const Piece<FULL>& piece, int64_t padded, 
     Steps steps;
     Vec y[VECTORS][CHUNK];
     const bool in_range = step_sizes(s, piece, largest, steps);
-    // a few rows with every group of states: asked for all at once they would wait for each other
+    // a few rows with every group of states: fetched all at once they would wait for each other
     const int64_t groups = VECTORS * padded / GROUP;
     const int rows = static_cast<int>(ceil_div(CHUNK, groups));
-    int asked = 0;
+    int fetched = 0;
     for (int v = 0; v < VECTORS; v++) {
         const Vec skip = piece.load_channels(s.D, v);
         for (int t = 0; t < piece.count(); t++) y[v][t] = skip * steps.u[v][t];
         for (int64_t n = 0; n < padded; n += GROUP) {
-            for (const Tokens& x : {s.u, s.delta, s.z}) piece.prefetch(x, asked, asked + rows);
-            asked += rows;
+            for (const Tokens& x : {s.u, s.delta, s.z}) piece.prefetch(x, fetched, fetched + rows);
+            fetched += rows;
             const int64_t at = (v * padded + n) * LANES;
             if (in_range)
                 advance<true>(piece.count(), padded, a + at, B + n, C + n, steps.dt[v], steps.dtu[v], h + at, y[v]);

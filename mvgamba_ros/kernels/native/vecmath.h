@@ -120,7 +120,7 @@ MVGAMBA_INLINE Four between(const float* pixel, int64_t right, int64_t below, fl
     return high + low_share * (low - high);
 }
 
-// Whether no lane is above `limit`; of a NaN it says no.
+// Whether no lane is above `limit`; false for a NaN.
 MVGAMBA_INLINE bool all_at_most(Vec x, float limit) {
 #if MVGAMBA_LANES == 16
     return _mm512_cmp_ps_mask((__m512)x, _mm512_set1_ps(limit), _CMP_LE_OQ) == 0xffff;
