@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import Field, dataclass, field, fields, is_dataclass
 from pathlib import Path
 
 import pytest
@@ -199,6 +199,35 @@ def test_every_setting_is_printed_with_its_text_and_read_back_the_same(file):
     config = ReconstructionConfig()
     assert load_config(ReconstructionConfig, file(settings_to_yaml(config))) == config
     assert not list(without_text(config))
+
+
+def test_a_range_that_a_settings_text_gives_is_checked():
+    found = 0
+    for name, item, text in settings_with_text(ReconstructionConfig):
+        given = set(re.findall(r"\[(-?\d+), (-?\d+)\]", text))
+        if len(given) == 1:
+            found += 1
+            assert (item.metadata.get("low"), item.metadata.get("high")) == tuple(map(float, given.pop())), name
+    assert found > 20
+
+
+def settings_with_text(cls: type, prefix: str = "") -> Iterator[tuple[str, Field, str]]:
+    """Dotted name, field and docstring of all settings in a tree."""
+    texts = field_docstrings(cls)
+    for item in fields(cls):
+        if is_dataclass(item.default_factory):
+            yield from settings_with_text(item.default_factory, f"{prefix}{item.name}.")
+        else:
+            yield prefix + item.name, item, texts.get(item.name, "")
+
+
+def test_a_share_above_one_is_refused_also_in_a_pair():
+    with pytest.raises(ReconstructionError, match=r"quality\.min_coverage 1\.5 must be a number, 0 to 1"):
+        load_config(ReconstructionConfig, None, ["quality.min_coverage=1.5"])
+    with pytest.raises(
+        ReconstructionError, match=r"segmentation\.plane\.match_rate \(0\.5, 2\.0\) must be a number, 0 to 1"
+    ):
+        load_config(ReconstructionConfig, None, ["segmentation.plane.match_rate=[0.5, 2]"])
 
 
 def without_text(settings, prefix: str = "") -> Iterator[str]:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import field, fields
-from typing import Any
+from typing import Any, TypeVar
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 
+T = TypeVar("T")
 
-def bounded(default: Any, low: float, high: float) -> Any:
-    """A dataclass field of that default whose values lie in [``low``, ``high``]; see `check_bounds`."""
-    return field(default=default, metadata={"low": low, "high": high})
+
+def bounded(default: T, low: float, high: float) -> T:
+    """A dataclass field whose number, or tuple of numbers, lies in [``low``, ``high``]; see `check_bounds`."""
+    made: Any = field(default=default, metadata={"low": low, "high": high})
+    result: T = made
+    return result
 
 
 def check_bounds(settings: Any, prefix: str = "") -> None:
@@ -34,13 +38,19 @@ def check_bounds(settings: Any, prefix: str = "") -> None:
                 continue
             low, high = 0, math.inf
         value, whole = getattr(settings, row.name), isinstance(row.default, int)
-        right = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
-        if not right or not low <= value <= high or math.isinf(value):  # a NaN is in no range
+        if not all(
+            _is_within(number, low, high, whole) for number in (value if isinstance(value, tuple) else (value,))
+        ):
             kind = "whole number" if whole else "number"
             raise ReconstructionError(
-                ErrorCode.BAD_OPTION,
-                f"{prefix}{row.name} {value!r} must be a {kind}, {range_text(low, high)}",
+                ErrorCode.BAD_OPTION, f"{prefix}{row.name} {value!r} must be a {kind}, {range_text(low, high)}"
             )
+
+
+def _is_within(value: Any, low: float, high: float, whole: bool) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
+        return False
+    return low <= value <= high and not math.isinf(value)  # a NaN is in no range
 
 
 def range_text(low: float, high: float) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mvgamba_ros.config.bounds import bounded
+
 
 @dataclass(frozen=True)
 class ColorConfig:
@@ -19,7 +21,7 @@ class ColorConfig:
     """Reach of the smoothing, cells. Set by hand."""
     floor: float = 3e-5
     """Density of a colour never seen: about an even share of a histogram cell."""
-    own_share: float = 0.5
+    own_share: float = bounded(0.5, 0, 1)
     """Share, [0, 1], of a window's own histogram in its colour model; the rest is that of all windows. Set by hand."""
     novel: float = 1e-4
     """Density that the object gives to colours never seen: what the background does not have is likely the object. Set
@@ -36,17 +38,17 @@ class ShadowConfig:
     weight: float = 0.3
     """Density of darker versions of the background's colours, against that of the background: the object's shadow,
     whether seen or not."""
-    darkest: float = 0.25
+    darkest: float = bounded(0.25, 0, 1)
     """Least lightness in shadow, as a share of what is lit, [0, 1]."""
     side_weight: float = 0.6
     """Density of darker versions of the object's own colours, against that of the object: its sides away from the
     light."""
-    darkest_side: float = 0.45
+    darkest_side: float = bounded(0.45, 0, 1)
     """Least lightness of such sides, as a share of what is lit, [0, 1]."""
     side_over_shadow: float = 4.0
     """Largest ratio of the density of dark sides to that of the shadow. Sides compete with the shadow only: a dark
     colour that the background itself shows, as a brown cloth behind a yellow stone, stays background."""
-    lightest: float = 0.96
+    lightest: float = bounded(0.96, 0, 1)
     """Lightness in shadow is sampled up to this share, [0, 1]. Set by hand."""
     step: float = 0.1
     """Step of these samples. Set by hand."""
@@ -54,7 +56,7 @@ class ShadowConfig:
     """Every so many-th pixel is darkened: more take longer and change next to nothing. Set by hand."""
     suspected: float = 0.06
     """A pixel is taken for shadow at first where the density of shadow colours is above this share of its peak."""
-    lit_share: float = 0.5
+    lit_share: float = bounded(0.5, 0, 1)
     """And only where more than this share, [0, 1], of the first guess has other colours. Set by hand."""
     suspected_log_odds: float = -2.0
     """Log-odds of such pixels at most, at first. Set by hand."""
@@ -101,5 +103,5 @@ class InitialGuessConfig:
     """Log-odds outside the region. Set by hand."""
     passes: int = 2
     """Evaluations of the plane's evidence, each with the occlusions that the one before implies. Set by hand."""
-    damping: float = 0.5
+    damping: float = bounded(0.5, 0, 1)
     """Share, [0, 1], of the new log-odds that goes into the next pass. Set by hand."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from mvgamba_ros.config.bounds import bounded
 from mvgamba_ros.config.cues_config import (
     ColorConfig,
     DepthCueConfig,
@@ -29,7 +30,7 @@ class WindowConfig:
     """A point prompt holds for the pixels this near to it, pixels of the full image. Set by hand."""
     min_depth: float = 1e-3
     """A point nearer to the camera's plane than this, or behind it, is not projected, metres. Set by hand."""
-    min_axis_spread: float = 1e-3
+    min_axis_spread: float = bounded(1e-3, 0, 1)
     """Smallest eigenvalue per view, [0, 1], of the normal matrix that intersects the optical axes; below it they are
     parallel (BAD_ROI). Set by hand."""
 
@@ -38,7 +39,7 @@ class WindowConfig:
 class SearchConfig:
     """The object's bounds without a region of interest (`segmentation.classical.object_search`)."""
 
-    min_background: float = 0.15
+    min_background: float = bounded(0.15, 0, 1)
     """A region that leaves a smaller share of the windows, [0, 1], as background is treated as if there were no region.
     Set by hand."""
     rim: float = 0.125
@@ -46,17 +47,17 @@ class SearchConfig:
     center_prior: float = 1.5
     """Log-odds that a pixel at the edge of the searched area loses against one at its centre; grows with the square of
     the distance. Set by hand."""
-    lying_share: float = 0.8
+    lying_share: float = bounded(0.8, 0, 1)
     """What was found lies flat on the support plane (a mat, a sheet) where this share of its pixels, [0, 1], is on the
     silhouettes of the other views through the plane. Set by hand."""
-    lying_views: float = 0.5
+    lying_views: float = bounded(0.5, 0, 1)
     """A pixel lies on the plane where more than this share of the views that see it, [0, 1], agree. Set by hand."""
-    standing_share: float = 0.4
+    standing_share: float = bounded(0.4, 0, 1)
     """What stands on such a mat is taken for the object where it has less than this share of the mat's pixels, [0, 1];
     the rest of a plate has more. Set by hand."""
     growth: float = 0.25
     """The region around what was found is larger than it by this share of its size on every side. Set by hand."""
-    min_vote: float = -0.3
+    min_vote: float = bounded(-0.3, -1, 1)
     """A grid cell is on the object where no view's vote, [-1, 1], is below this. Set by hand."""
 
 
@@ -90,10 +91,10 @@ class AgreementConfig:
     min_pixels: int = 12
     """A silhouette of fewer window pixels is empty (EMPTY_SILHOUETTE), and takes no part in the agreement. Set by
     hand."""
-    min_explained: float = 0.5
+    min_explained: float = bounded(0.5, 0, 1)
     """Silhouettes disagree (SILHOUETTES_DISAGREE) where their common hull covers less than this share, [0, 1], of any
     of them. Set by hand."""
-    hull_vote: float = -0.5
+    hull_vote: float = bounded(-0.5, -1, 1)
     """A grid cell is in that hull where no view's vote, [-1, 1], is below this. Set by hand."""
 
 
@@ -103,7 +104,7 @@ class GraphCutConfig:
 
     rounds: int = 4
     """Cuts of every window at most. Most objects settle after three; fine tips take longer."""
-    settled: float = 0.99
+    settled: float = bounded(0.99, 0, 1)
     """The rounds end where the labels before and after a cut have this IoU, [0, 1]. Set by hand."""
     smoothness: float = 1.6
     """Cost of a border through flat colour, log-odds per pixel of its length. Set by hand."""
@@ -133,7 +134,7 @@ class ComponentConfig:
     hole_log_odds: float = -2.2
     """A hole is filled as a print in the background's colours where its `hole_percentile` of log-odds is above this:
     through a true hole nothing but background is seen. Set by hand."""
-    hole_percentile: float = 90.0
+    hole_percentile: float = bounded(90.0, 0, 100)
     """Percentile of the log-odds in a hole, [0, 100]. Set by hand."""
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mvgamba_ros.config.bounds import bounded
+
 
 @dataclass(frozen=True)
 class PlaneMatchingConfig:
@@ -30,23 +32,23 @@ class PlaneMatchingConfig:
     with 100, a grey can on grey felt is lost."""
     min_pixels: int = 100
     """A pair of views that shows fewer common pixels of the plane gives no evidence. Set by hand."""
-    match_rate: tuple[float, float] = (0.05, 0.97)
+    match_rate: tuple[float, float] = bounded((0.05, 0.97), 0, 1)
     """Least and largest rate at which plane is taken to match plane, [0, 1]: never certain. Set by hand."""
-    chance_rate: tuple[float, float] = (0.03, 0.95)
+    chance_rate: tuple[float, float] = bounded((0.03, 0.95), 0, 1)
     """Least and largest rate of chance matches, [0, 1]: never certain. Set by hand."""
-    min_mismatch_rate: float = 0.03
+    min_mismatch_rate: float = bounded(0.03, 0, 1)
     """Least rate, [0, 1], at which plane is taken to match nothing. Set by hand."""
     weight: float = 0.8
     """Factor of the summed log-ratios: pairs of views are not independent. Set by hand."""
     max_log_odds: float = 4.0
     """They are clipped to this. Set by hand."""
-    min_off_plane: float = 0.02
+    min_off_plane: float = bounded(0.02, 0, 1)
     """Least share, [0, 1], of the background that is taken to be off the plane, where a mismatch does not mean the
     object. Set by hand."""
     occlusion_blur: float = 1.0
     """Standard deviation of the smoothing of labels where they hide the plane behind them, window pixels. Set by
     hand."""
-    min_agreeing: float = 0.5
+    min_agreeing: float = bounded(0.5, 0, 1)
     """A background pixel is on the plane where at least this share of the views, [0, 1], match it. Set by hand."""
 
 
@@ -78,7 +80,7 @@ class PlaneHeightConfig:
     """Two views that show fewer common points are not compared. Set by hand."""
     min_points: float = 225.0
     """Heights at which fewer points were compared, over all pairs, are not considered. Set by hand."""
-    min_points_share: float = 0.25
+    min_points_share: float = bounded(0.25, 0, 1)
     """Nor those of less than this share, [0, 1], of the most points compared at any height. Set by hand."""
     tolerance: float = 10.5
     """Colours agree by 1 less their distance over this, in weighted L*a*b*. Set by hand."""
@@ -87,9 +89,9 @@ class PlaneHeightConfig:
     peak_neighborhood: int = 8
     """A peak is measured against the median agreement of heights up to this many steps away; a range of fewer
     steps is not searched. Set by hand."""
-    min_clarity: float = 0.1
+    min_clarity: float = bounded(0.1, 0, 1)
     """A peak of less clarity, [0, 1], is not accepted. Set by hand."""
-    max_rival: float = 0.5
+    max_rival: float = bounded(0.5, 0, 1)
     """Nor one where a height elsewhere has more than this share, [0, 1], of its clarity. Set by hand."""
     excluded_center: float = 0.5
     """Where the object may be anywhere it is taken to be nearer to the centre than this, where 1 is the region's edge,
@@ -106,7 +108,7 @@ class SupportDepthConfig:
 
     bin: float = 0.004
     """Bin of the histogram of heights, metres. Set by hand."""
-    min_share: float = 0.3
+    min_share: float = bounded(0.3, 0, 1)
     """Share, [0, 1], of the readings that two neighbouring bins must hold to be a plane. Set by hand."""
     min_readings: int = 500
     """Fewer readings give no plane. Set by hand."""
