@@ -42,6 +42,7 @@ BUILT_IN: dict[Kind, dict[str, str]] = {
     "methods": {
         "hull": "mvgamba_ros.methods.hull_surface:HullMethod.from_options",
         "mvgamba": "mvgamba_ros.methods.mvgamba:MVGambaMethod.from_options",
+        "mvgamba-published": "mvgamba_ros.methods.published.method:MVGambaPublished.from_options",
     },
     "segmenters": {
         "classical": "mvgamba_ros.segmentation.classical.classical_segmenter:ClassicalSegmenter.from_options",

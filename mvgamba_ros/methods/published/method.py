@@ -48,6 +48,11 @@ class MVGambaPublished:
         self.device = choose_device(device)
         self.network = read_published(Path(checkpoint)).to(self.device)
 
+    @classmethod
+    def from_options(cls, options: Options) -> MVGambaPublished:
+        """The factory that is registered."""
+        return cls(options.checkpoint, options.device)
+
     def __call__(
         self, views: Sequence[View], hull: DistanceField, options: Options, progress: Progress, cancelled: Cancelled
     ) -> Shape:
