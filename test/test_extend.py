@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 import pytest
 import rendered
+import torch
 import yaml
 
 from mvgamba_ros.io.mesh_files import read_mesh
@@ -154,6 +155,23 @@ def test_the_launch_file_gives_arguments_that_there_are():
     given = arguments(FILES["my_robot.launch.py"])
     assert given and set(given) <= set(declared)
     assert ast.unparse(given["params_file"]).count("my_robot.yaml") == 1
+
+
+def test_the_recipe_goes_on_from_the_weights_that_ship(tmp_path):
+    from mvgamba_ros.model.checkpoint import SHIPPED, load_checkpoint
+    from mvgamba_ros.model.raygamba import RayGamba
+    from mvgamba_ros.training.recipe import load_plan
+    from mvgamba_ros.training.warm_start import warm_start
+
+    (tmp_path / "pipes.recipe.yaml").write_text(FILES["pipes.recipe.yaml"])
+    plan = load_plan(tmp_path / "pipes.recipe.yaml")
+    assert {data.source for data in plan.render.values()} == {"pipes=0.5,procedural=0.5", "pipes"}
+    (config,) = plan.configs
+    assert REPOSITORY / (config.start or "") == SHIPPED
+    network = RayGamba(config.model)
+    warm_start(network, SHIPPED)
+    shipped = load_checkpoint()[0].state_dict()
+    assert all(torch.equal(value, shipped[name]) for name, value in network.state_dict().items())
 
 
 def test_the_depth_carver_takes_depth_for_what_it_is(site, monkeypatch):
