@@ -14,13 +14,15 @@ class ColorConfig:
     cell: float = 5.0
     """Size of a histogram cell in each of L*, a*, b*. Set by hand."""
     max_chroma: float = 90.0
-    """a* and b* are clipped to plus and minus this. Few colours of sRGB are beyond."""
+    """a* and b* are clipped to plus and minus this. Few colours of sRGB are beyond. No effect on the sample of
+    docs/segmentation.md from half to twice this."""
     blur: float = 0.8
     """Standard deviation of the histogram's smoothing, cells. Set by hand."""
     blur_radius: int = 2
     """Reach of the smoothing, cells. Set by hand."""
     floor: float = 3e-5
-    """Density of a colour never seen: about an even share of a histogram cell."""
+    """Density of a colour never seen: about an even share of a histogram cell. No effect on the sample of
+    docs/segmentation.md from half to twice this."""
     own_share: float = bounded(0.5, 0, 1)
     """Share, [0, 1], of a window's own histogram in its colour model; the rest is that of all windows. Set by hand."""
     novel: float = 1e-4
@@ -53,7 +55,8 @@ class ShadowConfig:
     step: float = 0.1
     """Step of these samples. Set by hand."""
     stride: int = 7
-    """Every so many-th pixel is darkened: more take longer and change next to nothing. Set by hand."""
+    """Every so many-th pixel is darkened: more take longer and change next to nothing. Set by hand. No effect on the
+    sample of docs/segmentation.md from half to twice this."""
     suspected: float = 0.06
     """A pixel is taken for shadow at first where the density of shadow colours is above this share of its peak."""
     lit_share: float = bounded(0.5, 0, 1)
@@ -100,7 +103,8 @@ class InitialGuessConfig:
     max_log_odds: float = 2.0
     """Log-odds by colour are clipped to this. Set by hand."""
     off_log_odds: float = -4.0
-    """Log-odds outside the region. Set by hand."""
+    """Log-odds outside the region. Set by hand. No effect on the sample of docs/segmentation.md from half to twice
+    this."""
     passes: int = 2
     """Evaluations of the plane's evidence, each with the occlusions that the one before implies. Set by hand."""
     damping: float = bounded(0.5, 0, 1)

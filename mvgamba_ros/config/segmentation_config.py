@@ -32,7 +32,7 @@ class WindowConfig:
     """A point nearer to the camera's plane than this, or behind it, is not projected, metres. Set by hand."""
     min_axis_spread: float = bounded(1e-3, 0, 1)
     """Smallest eigenvalue per view, [0, 1], of the normal matrix that intersects the optical axes; below it they are
-    parallel (BAD_ROI). Set by hand."""
+    parallel (BAD_ROI). Set by hand. No effect on the sample of docs/segmentation.md from half to twice this."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class SearchConfig:
 
     min_background: float = bounded(0.15, 0, 1)
     """A region that leaves a smaller share of the windows, [0, 1], as background is treated as if there were no region.
-    Set by hand."""
+    Set by hand. No effect on the sample of docs/segmentation.md from half to twice this."""
     rim: float = 0.125
     """Background of a window that is searched: this share of its height and width at each border. Set by hand."""
     center_prior: float = 1.5
@@ -49,12 +49,15 @@ class SearchConfig:
     the distance. Set by hand."""
     lying_share: float = bounded(0.8, 0, 1)
     """What was found lies flat on the support plane (a mat, a sheet) where this share of its pixels, [0, 1], is on the
-    silhouettes of the other views through the plane. Set by hand."""
+    silhouettes of the other views through the plane. Set by hand. No effect on the sample of docs/segmentation.md from
+    half to twice this."""
     lying_views: float = bounded(0.5, 0, 1)
-    """A pixel lies on the plane where more than this share of the views that see it, [0, 1], agree. Set by hand."""
+    """A pixel lies on the plane where more than this share of the views that see it, [0, 1], agree. Set by hand. No
+    effect on the sample of docs/segmentation.md from half to twice this."""
     standing_share: float = bounded(0.4, 0, 1)
     """What stands on such a mat is taken for the object where it has less than this share of the mat's pixels, [0, 1];
-    the rest of a plate has more. Set by hand."""
+    the rest of a plate has more. Set by hand. No effect on the sample of docs/segmentation.md from half to twice
+    this."""
     growth: float = 0.25
     """The region around what was found is larger than it by this share of its size on every side. Set by hand."""
     min_vote: float = bounded(-0.3, -1, 1)
@@ -79,7 +82,8 @@ class AgreementConfig:
     blur: float = 1.5
     """Standard deviation of the smoothing of log-odds before they vote, window pixels. Set by hand."""
     min_log_odds: float = -4.0
-    """The other views' log-odds on a pixel are clipped from below to this. Set by hand."""
+    """The other views' log-odds on a pixel are clipped from below to this. Set by hand. No effect on the sample of
+    docs/segmentation.md from half to twice this."""
     max_log_odds: float = 1.0
     """And from above to this: that other views allow the object on a ray does not show that it is there. Set by
     hand."""
@@ -89,13 +93,14 @@ class AgreementConfig:
     """In a search cells may be higher than the object: they are left out lower than this many cells below the plane.
     Set by hand."""
     min_pixels: int = 12
-    """A silhouette of fewer window pixels is empty (EMPTY_SILHOUETTE), and takes no part in the agreement. Set by
-    hand."""
+    """A silhouette of fewer window pixels is empty (EMPTY_SILHOUETTE), and takes no part in the agreement. Set by hand.
+    No effect on the sample of docs/segmentation.md from half to twice this."""
     min_explained: float = bounded(0.5, 0, 1)
     """Silhouettes disagree (SILHOUETTES_DISAGREE) where their common hull covers less than this share, [0, 1], of any
     of them. Set by hand."""
     hull_vote: float = bounded(-0.5, -1, 1)
-    """A grid cell is in that hull where no view's vote, [-1, 1], is below this. Set by hand."""
+    """A grid cell is in that hull where no view's vote, [-1, 1], is below this. Set by hand. No effect on the sample of
+    docs/segmentation.md from half to twice this."""
 
 
 @dataclass(frozen=True)
@@ -122,15 +127,18 @@ class ComponentConfig:
 
     joined: float = 0.05
     """Components are one where the gap between them is smaller than this share of the window's longer side. Set by
-    hand."""
+    hand. No effect on the sample of docs/segmentation.md from half to twice this."""
     center_weight: float = 2.0
     """A pixel weighs exp(-(this * distance from the centre)^2) when the largest component is chosen, where the edge of
-    the region is at distance 1. Set by hand."""
+    the region is at distance 1. Set by hand. No effect on the sample of docs/segmentation.md from half to twice
+    this."""
     min_island: float = 0.03
-    """Islands smaller than this share of the largest component are removed. Set by hand."""
+    """Islands smaller than this share of the largest component are removed. Set by hand. No effect on the sample of
+    docs/segmentation.md from half to twice this."""
     min_hole: float = 0.01
     """Holes smaller than this share of the silhouette are filled whatever they show: one left open by mistake cuts a
-    tunnel through the object, one filled by mistake costs next to nothing. Set by hand."""
+    tunnel through the object, one filled by mistake costs next to nothing. Set by hand. No effect on the sample of
+    docs/segmentation.md from half to twice this."""
     hole_log_odds: float = -2.2
     """A hole is filled as a print in the background's colours where its `hole_percentile` of log-odds is above this:
     through a true hole nothing but background is seen. Set by hand."""
@@ -147,7 +155,8 @@ class BorderConfig:
     band: float = 1.5
     """Half the band's width, pixels of the coarse window. Set by hand."""
     beside: int = 8
-    """Colours are learned up to this far beside the band, pixels of the fine window. Set by hand."""
+    """Colours are learned up to this far beside the band, pixels of the fine window. Set by hand. No effect on the
+    sample of docs/segmentation.md from half to twice this."""
     blur: float = 0.8
     """Standard deviation of the smoothing of the coarse labels, pixels of the coarse window. Set by hand."""
     max_color_log_odds: float = 3.0
@@ -159,7 +168,8 @@ class BorderConfig:
     label_log_odds: float = 4.0
     """Log-odds between a coarse label of 0 and of 1. Set by hand."""
     smoothness: float = 1.6
-    """Cost of a border through flat colour, log-odds per pixel of its length. Set by hand."""
+    """Cost of a border through flat colour, log-odds per pixel of its length. Set by hand. No effect on the sample of
+    docs/segmentation.md from half to twice this."""
 
 
 @dataclass(frozen=True)

@@ -19,19 +19,21 @@ class PlaneMatchingConfig:
     blur: float = 0.7
     """Standard deviation of the smoothing before colours are compared, window pixels. Set by hand."""
     neighbors: int = 6
-    """Views with which each is compared at most: the nearest in direction. Set by hand: accuracy against time."""
+    """Views with which each is compared at most: the nearest in direction. Set by hand: accuracy against time. Has no
+    effect on fewer views than that."""
     chance_offsets: tuple[int, ...] = (6, 20)
     """Distances from a pixel's partner, window pixels, at which the rate of chance matches is measured."""
     chance_offsets_search: tuple[int, ...] = (4, 8, 20)
     """The same in a window that is searched, where the object may be small."""
     max_exposure_pixels: int = 4000
     """Pixels, at most, from which the difference of two cameras' exposures is measured; more take longer and change
-    nothing."""
+    nothing. No effect on the sample of docs/segmentation.md from half to twice this."""
     min_exposure_pixels: int = 200
     """Exposures of two views that show as many common pixels of the plane, or fewer, are taken as equal. Set by hand:
     with 100, a grey can on grey felt is lost."""
     min_pixels: int = 100
-    """A pair of views that shows fewer common pixels of the plane gives no evidence. Set by hand."""
+    """A pair of views that shows fewer common pixels of the plane gives no evidence. Set by hand. No effect on the
+    sample of docs/segmentation.md from half to twice this."""
     match_rate: tuple[float, float] = bounded((0.05, 0.97), 0, 1)
     """Least and largest rate at which plane is taken to match plane, [0, 1]: never certain. Set by hand."""
     chance_rate: tuple[float, float] = bounded((0.03, 0.95), 0, 1)
@@ -44,12 +46,13 @@ class PlaneMatchingConfig:
     """They are clipped to this. Set by hand."""
     min_off_plane: float = bounded(0.02, 0, 1)
     """Least share, [0, 1], of the background that is taken to be off the plane, where a mismatch does not mean the
-    object. Set by hand."""
+    object. Set by hand. No effect on the sample of docs/segmentation.md from half to twice this."""
     occlusion_blur: float = 1.0
     """Standard deviation of the smoothing of labels where they hide the plane behind them, window pixels. Set by
     hand."""
     min_agreeing: float = bounded(0.5, 0, 1)
-    """A background pixel is on the plane where at least this share of the views, [0, 1], match it. Set by hand."""
+    """A background pixel is on the plane where at least this share of the views, [0, 1], match it. Set by hand. No
+    effect on the sample of docs/segmentation.md from half to twice this."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,8 @@ class PlaneHeightConfig:
     views: int = 4
     """Views compared at most, outside of a segmenter; the work grows with the square. Set by hand."""
     heights: int = 64
-    """Heights tried over the region's own. Set by hand."""
+    """Heights tried over the region's own. Set by hand. No effect on the sample of docs/segmentation.md from half to
+    twice this."""
     finest_step: float = 0.0005
     """The height is refined to this, metres. Set by hand."""
     min_reach: float = 0.02
@@ -67,39 +71,47 @@ class PlaneHeightConfig:
     below: float = 1.25
     """The range begins this many times its half below the region's middle. Set by hand."""
     above: float = 0.25
-    """And ends this many times its half above it. Set by hand."""
+    """And ends this many times its half above it. Set by hand. No effect on the sample of docs/segmentation.md from
+    half to twice this."""
     camera_clearance: float = 0.02
-    """And this far below the lowest camera, metres. Set by hand."""
+    """And this far below the lowest camera, metres. Set by hand. No effect on the sample of docs/segmentation.md from
+    half to twice this."""
     min_downward: float = 0.1
-    """Cameras look down by at least this (cosine to the vertical), or nothing is searched. Set by hand."""
+    """Cameras look down by at least this (cosine to the vertical), or nothing is searched. Set by hand. No effect on
+    the sample of docs/segmentation.md from half to twice this."""
     grid: int = 48
     """Points of the plane that are compared, along a side of a square around the region. Set by hand."""
     grid_size: float = 0.75
     """Half that square's side, in diagonals of the region. Set by hand."""
     min_pair_points: int = 34
-    """Two views that show fewer common points are not compared. Set by hand."""
+    """Two views that show fewer common points are not compared. Set by hand. No effect on the sample of
+    docs/segmentation.md from half to twice this."""
     min_points: float = 225.0
     """Heights at which fewer points were compared, over all pairs, are not considered. Set by hand."""
     min_points_share: float = bounded(0.25, 0, 1)
     """Nor those of less than this share, [0, 1], of the most points compared at any height. Set by hand."""
     tolerance: float = 10.5
-    """Colours agree by 1 less their distance over this, in weighted L*a*b*. Set by hand."""
+    """Colours agree by 1 less their distance over this, in weighted L*a*b*. Set by hand. No effect on the sample of
+    docs/segmentation.md from half to twice this."""
     peak_width: int = 2
-    """Heights this many steps from a peak are part of it. Set by hand."""
+    """Heights this many steps from a peak are part of it. Set by hand. No effect on the sample of docs/segmentation.md
+    from half to twice this."""
     peak_neighborhood: int = 8
     """A peak is measured against the median agreement of heights up to this many steps away; a range of fewer
     steps is not searched. Set by hand."""
     min_clarity: float = bounded(0.1, 0, 1)
-    """A peak of less clarity, [0, 1], is not accepted. Set by hand."""
+    """A peak of less clarity, [0, 1], is not accepted. Set by hand. No effect on the sample of docs/segmentation.md
+    from half to twice this."""
     max_rival: float = bounded(0.5, 0, 1)
     """Nor one where a height elsewhere has more than this share, [0, 1], of its clarity. Set by hand."""
     excluded_center: float = 0.5
     """Where the object may be anywhere it is taken to be nearer to the centre than this, where 1 is the region's edge,
     and left out: its own flat top is a plane too. Set by hand."""
     refine_reach: float = 0.003
-    """A height found in a wider region is right within this, metres. Set by hand."""
+    """A height found in a wider region is right within this, metres. Set by hand. The height depends on it, masks do
+    not."""
     refine_step: float = 0.001
-    """Step of the heights tried around it, metres. Set by hand."""
+    """Step of the heights tried around it, metres. Set by hand. The height depends on it, masks do not."""
 
 
 @dataclass(frozen=True)
@@ -107,8 +119,11 @@ class SupportDepthConfig:
     """The support plane from measured depth (`segmentation.support_plane`)."""
 
     bin: float = 0.004
-    """Bin of the histogram of heights, metres. Set by hand."""
+    """Bin of the histogram of heights, metres. Set by hand. No effect on the sample of docs/segmentation.md from half
+    to twice this."""
     min_share: float = bounded(0.3, 0, 1)
-    """Share, [0, 1], of the readings that two neighbouring bins must hold to be a plane. Set by hand."""
+    """Share, [0, 1], of the readings that two neighbouring bins must hold to be a plane. Set by hand. No effect on the
+    sample of docs/segmentation.md from half to twice this."""
     min_readings: int = 500
-    """Fewer readings give no plane. Set by hand."""
+    """Fewer readings give no plane. Set by hand. No effect on the sample of docs/segmentation.md from half to twice
+    this."""
