@@ -20,6 +20,7 @@ DESCRIPTION = "Metric 3D shape of an unknown object from a handful of posed came
 
 
 def build_parser() -> argparse.ArgumentParser:
+    """The parser of ``mvgamba``: a subcommand for each module of this package."""
     parser = argparse.ArgumentParser(prog="mvgamba", description=DESCRIPTION)
     parser.add_argument("--version", action="version", version=__version__)
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)

@@ -19,10 +19,12 @@ EXAMPLES = """examples:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare this subcommand's arguments on ``parser``."""
     add_config(parser)
 
 
 def run(args: argparse.Namespace) -> int:
+    """Run this subcommand with parsed ``args`` and return the exit status."""
     from mvgamba_ros.config.printing import settings_to_yaml
 
     print(settings_to_yaml(config_from(args)), end="")

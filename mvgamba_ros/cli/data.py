@@ -28,6 +28,7 @@ EXAMPLES = """examples:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare this subcommand's arguments on ``parser``."""
     commands = parser.add_subparsers(dest="what", metavar="WHAT", required=True)
     render = commands.add_parser("render", help="render shards of training views")
     render.add_argument("out", metavar="OUT", type=Path, help="folder for the shards; made if missing")
@@ -64,6 +65,7 @@ def _positive(text: str) -> int:
 
 
 def run(args: argparse.Namespace) -> int:
+    """Run this subcommand with parsed ``args`` and return the exit status."""
     return {"render": _render, "scenes": _scenes, "sheet": _sheet}[args.what](args)
 
 

@@ -41,6 +41,7 @@ COLUMNS = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare this subcommand's arguments on ``parser``."""
     parser.add_argument("captures", metavar="CAPTURES", help="folder of captures, or one capture")
     parser.add_argument("-o", "--out", metavar="OUT", required=True, help="folder for scores.json and the pictures")
     parser.add_argument("--counts", metavar="N", type=int, nargs="+", default=[4], help="numbers of views to see (4)")
@@ -50,6 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    """Run this subcommand with parsed ``args`` and return the exit status."""
     from mvgamba_ros.process import prepare_process
 
     prepare_process()

@@ -28,6 +28,7 @@ Exit status: 0 done (also when the quality is low: see report.json), 1 failed (o
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare this subcommand's arguments on ``parser``."""
     parser.add_argument("capture", metavar="CAPTURE", help="folder with transforms.json and images")
     parser.add_argument("-o", "--out", metavar="OUT", required=True, help="folder for the results; made if missing")
     parser.add_argument("--views", metavar="FILE", default="", help="list of views (transforms.json)")
@@ -37,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    """Run this subcommand with parsed ``args`` and return the exit status."""
     from mvgamba_ros.process import prepare_process
 
     prepare_process()

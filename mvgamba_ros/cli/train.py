@@ -29,6 +29,7 @@ EXAMPLES = """examples:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare this subcommand's arguments on ``parser``."""
     parser.add_argument(
         "recipe", metavar="RECIPE", type=Path, nargs="?", help="YAML file, see config/raygamba-s.recipe.yaml"
     )
@@ -47,6 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    """Run this subcommand with parsed ``args`` and return the exit status."""
     from mvgamba_ros.errors import ErrorCode, ReconstructionError
 
     if args.export is None and args.recipe is None:

@@ -45,6 +45,7 @@ def selective_scan(
 
 
 def has_causal_conv1d() -> bool:
+    """Whether the causal-conv1d package is installed."""
     return find_spec("causal_conv1d") is not None
 
 

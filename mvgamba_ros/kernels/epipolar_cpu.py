@@ -65,6 +65,8 @@ def silhouette_interval(
     steps: int,
     instructions: str | None = None,
 ) -> tuple[Tensor, Tensor]:
+    """The kernel on the CPU; see `mvgamba_ros.kernels.epipolar.silhouette_interval`. ``instructions``: an instruction
+    set, None: the best here."""
     if not 2 <= steps <= MAX_STEPS:
         raise ValueError(f"steps must be 2 to {MAX_STEPS}, got {steps}")
     near, far = begins.new_empty(2, len(begins))
@@ -82,6 +84,8 @@ def photometric_cost(
     bins: int,
     instructions: str | None = None,
 ) -> Tensor:
+    """The kernel on the CPU; see `mvgamba_ros.kernels.epipolar.photometric_cost`. ``instructions``: an instruction set,
+    None: the best here."""
     out = near.new_empty(len(near), 2, bins)
     _call("photometric_cost", instructions, rays, colors.shape[1], bins, colors, near, far, reference_colors, out)
     return out
@@ -94,6 +98,8 @@ def sample_source_views(
     depths: Tensor,
     instructions: str | None = None,
 ) -> Tensor:
+    """The kernel on the CPU; see `mvgamba_ros.kernels.epipolar.sample_source_views`. ``instructions``: an instruction
+    set, None: the best here."""
     pictures, depth_maps = sources.pictures, sources.depth_maps
     out = depths.new_empty(len(pictures) - 1, *depths.shape, NUM_VIEW_FEATURES)
     given = pictures, depth_maps, depth_maps.shape[1], depths, reference_colors, sources.min_sigma, out

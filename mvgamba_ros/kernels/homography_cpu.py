@@ -33,6 +33,8 @@ def plane_sweep(
     min_compared: int,
     instructions: str | None = None,
 ) -> tuple[F64, F64]:
+    """The kernel on the CPU; see `mvgamba_ros.kernels.homography.plane_sweep`. ``instructions``: an instruction set,
+    None: the best here."""
     dense = [np.ascontiguousarray(picture, np.float32) for picture in pictures]
     at = np.array([picture.ctypes.data for picture in dense], np.uintp)
     tall, wide = np.array([picture.shape[:2] for picture in dense], np.int64).reshape(-1, 2).T.copy()

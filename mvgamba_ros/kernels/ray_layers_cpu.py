@@ -55,6 +55,8 @@ def _library(instructions: str | None) -> ctypes.CDLL:
 
 
 def along_rays(position_features: Tensor, ray_features: Tensor, mlp: RayMLP, instructions: str | None = None) -> Tensor:
+    """The kernel on the CPU; see `mvgamba_ros.kernels.ray_layers.along_rays`. ``instructions``: an instruction set,
+    None: the best here."""
     x, ray_features = (given.float().contiguous() for given in (position_features, ray_features))
     rays, _, positions = x.shape
     out = x.new_empty(rays, len(mlp.along[-1][0]), positions)
@@ -75,6 +77,8 @@ def aggregate_views(
     ray_features: Tensor,
     instructions: str | None = None,
 ) -> Tensor:
+    """The kernel on the CPU; see `mvgamba_ros.kernels.ray_layers.aggregate_views`. ``instructions``: an instruction
+    set, None: the best here."""
     given = sources.pictures, sources.depth_maps, depths, reference_colors, position_features, ray_features
     dense = [x.float().contiguous() for x in given]  # kept until the call is over
     R, H, others, N = position_features.shape

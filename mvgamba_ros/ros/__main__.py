@@ -8,6 +8,7 @@ from mvgamba_ros.process import prepare_process
 
 
 def main() -> int:
+    """Prepare the process, then run the node; returns the exit status."""
     prepare_process()  # before the node's imports bring torch
     from mvgamba_ros.ros import lifecycle
 

@@ -68,6 +68,7 @@ def sample_light(rng: Rng) -> Light:
 
 
 def unit(v: F32) -> F32:
+    """Vectors (N, 3) scaled to unit length."""
     return v / np.maximum(np.sqrt(np.einsum("nc,nc->n", v, v))[:, None], 1e-20)
 
 

@@ -248,10 +248,12 @@ class Mixture:
 
 
 def open_pybullet(seed: int, count: int) -> Source:
+    """The objects that come with PyBullet; ``count`` is not used, their number is given."""
     return PyBullet(seed)
 
 
 def open_robosuite(seed: int, count: int) -> Source:
+    """The objects that come with robosuite; ``count`` is not used, their number is given."""
     return Robosuite(seed)
 
 

@@ -71,6 +71,7 @@ class Sample:
 
 
 def collate(samples: list[Sample]) -> Sample:
+    """Samples stacked to one with a leading batch dimension (B, ...) in each field."""
     return Sample(*(torch.stack([getattr(s, f.name) for s in samples]) for f in fields(Sample)))
 
 

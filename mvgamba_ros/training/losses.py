@@ -124,5 +124,6 @@ def render_targets(g: Gaussians, sample: Sample, scene: int) -> Rendered:
 
 
 def total(losses: dict[str, Tensor], weights: LossWeights) -> Tensor:
+    """The weighted sum of ``losses``, a scalar."""
     terms = [getattr(weights, name) * value for name, value in losses.items()]
     return torch.stack(terms).sum()

@@ -44,6 +44,7 @@ def validate(
 
 
 def shape_scores(output: RayGambaOutput, sample: Sample) -> dict[str, float]:
+    """Chamfer distance in millimetres and F-score at 5 mm of the Gaussians' centres of scene 0."""
     half = float(sample.half[0])
     found = output.gaussians(0).means.double().numpy() * half
     truth = sample.points[0].double().numpy() * half
@@ -54,6 +55,7 @@ def shape_scores(output: RayGambaOutput, sample: Sample) -> dict[str, float]:
 
 
 def picture_scores(output: RayGambaOutput, sample: Sample) -> dict[str, float]:
+    """Mean PSNR in dB and SSIM of scene 0's Gaussians, rendered, against its target pictures."""
     pictures = render_targets(output.gaussians(0), sample, 0).color.clamp(0, 1)
     pairs = list(zip(pictures.numpy(), sample.target_rgb[0].numpy(), strict=True))
     return {

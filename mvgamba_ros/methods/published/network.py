@@ -146,6 +146,8 @@ def _drop_path(y: Tensor, rate: float, training: bool) -> Tensor:
 
 
 class MLP(nn.Module):
+    """Two linear layers, (..., width) -> (..., width), the hidden one four times as wide; SiLU after each."""
+
     def __init__(self, width: int) -> None:
         super().__init__()
         self.layers = nn.Sequential(nn.Linear(width, 4 * width), nn.SiLU(), nn.Linear(4 * width, width))

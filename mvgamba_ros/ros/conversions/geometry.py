@@ -42,11 +42,13 @@ def transform_to_matrix(transform: Transform, what: str = "transform") -> F64:
 
 
 def matrix_to_pose(T: F64) -> Pose:
+    """``T`` (4, 4), rigid, metres, as a Pose; quaternion xyzw."""
     x, y, z, qx, qy, qz, qw = _numbers(T)
     return Pose(position=Point(x=x, y=y, z=z), orientation=Quaternion(x=qx, y=qy, z=qz, w=qw))
 
 
 def matrix_to_transform(T: F64) -> Transform:
+    """``T`` (4, 4), rigid, metres, as a Transform; quaternion xyzw."""
     x, y, z, qx, qy, qz, qw = _numbers(T)
     return Transform(translation=Vector3(x=x, y=y, z=z), rotation=Quaternion(x=qx, y=qy, z=qz, w=qw))
 

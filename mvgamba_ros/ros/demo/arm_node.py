@@ -50,7 +50,7 @@ TICK_S = 0.02
 """Simulated time between two joint states and transforms."""
 SLACK_S = 0.25
 """How far the simulation may fall behind the clock before it lets the lost time go."""
-LOOK_AT_HEIGHT_M = 0.06
+TARGET_HEIGHT_M = 0.06
 """The view poses aim at the point this far above the table where the object was put."""
 MOVE_TIMEOUT_S = 60.0
 ARRIVED_M = 0.005
@@ -94,7 +94,7 @@ class SimulatedArmNode(Node):
         self._poses = self.create_publisher(PoseArray, "~/view_poses", latched)
 
         x, y = self._arm.scene.object_xy
-        target = np.array([x, y, LOOK_AT_HEIGHT_M])
+        target = np.array([x, y, TARGET_HEIGHT_M])
         poses = plan_views(self._arm.kinematics, target, count, self._arm.joint_positions)
         header = self._header(ROOT_FRAME)
         self._tf_static.publish(TFMessage(transforms=self._transforms(header, fixed=True)))
