@@ -1,1 +1,1 @@
-"""Metrics and evaluation runs. Never imported by the node."""
+"""Scores of captures and of new views. Never imported by the node."""

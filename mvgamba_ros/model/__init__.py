@@ -1,1 +1,1 @@
-"""The MVGamba network: tokeniser, Mamba blocks, Gaussian decoder, checkpoint."""
+"""RayGamba, the network after MVGamba: depth along rays; cost volume, Mamba blocks, heads, checkpoint."""
