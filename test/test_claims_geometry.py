@@ -42,12 +42,12 @@ def masked(rows: slice, columns: slice, eye: tuple[float, float, float] = (0.5, 
 def test_a_silhouettes_box_is_open_where_it_runs_into_the_border(
     rows: slice, columns: slice, box: tuple[float, ...]
 ) -> None:
-    assert Cone.of(masked(rows, columns), 0).box == box
+    assert Cone.of(masked(rows, columns), 0, NEAREST).box == box
 
 
 def test_the_half_spaces_of_a_silhouettes_box_hold_just_the_rays_of_its_pixels() -> None:
     view = masked(slice(60, 90), slice(100, 200))
-    A, b = Cone.of(view, 0).half_spaces()
+    A, b = Cone.of(view, 0, NEAREST).half_spaces()
     np.testing.assert_allclose(np.linalg.norm(A, axis=1), 1.0)
     origin, directions = rays(view.camera, view.T_world_camera)
     for distance in (0.1, 3.0):
@@ -72,10 +72,10 @@ def test_a_region_is_its_box_above_its_plane() -> None:
 
 def test_a_cone_measures_metres_to_its_outline_also_beyond_the_picture() -> None:
     view = masked(slice(60, 180), slice(80, 240))  # to 0.1333 m to either side and 0.1 m up and down, half a metre away
-    cone = Cone.of(view, 0)
+    cone = Cone.of(view, 0, NEAREST)
     side, up, forward = view.T_world_camera[:3, 0], view.T_world_camera[:3, 1], view.T_world_camera[:3, 2]
     points = np.array([0.1 * side, 0.12 * side, 0.16 * side, 0.02 * up, 0.5 * side, -0.495 * forward])
-    field = cone.field((cone.P[:, :3] @ points.T + cone.P[:, 3:]).astype(np.float32))
+    field = cone.distances((cone.P[:, :3] @ points.T + cone.P[:, 3:]).astype(np.float32))
     np.testing.assert_allclose(field[:4], [0.0333, 0.0133, -0.0267, 0.08], atol=5e-4)
     assert field[4] == pytest.approx(-79.5 / 300 * 0.5, abs=5e-4)  # as at the border, which goes on
     assert field[5] == pytest.approx(0.005 - NEAREST, abs=1e-6)  # 5 mm before the camera
@@ -117,7 +117,7 @@ def test_a_distorted_camera_is_refused_wherever_a_pinhole_is_needed() -> None:
         lambda: crop(lens, 0, 0, 10, 10, 10, 10),
         lambda: resample(view.image, lens, camera()),
         lambda: resample(view.image, camera(), lens),
-        lambda: Cone.of(view, 0),
+        lambda: Cone.of(view, 0, NEAREST),
     ):
         with pytest.raises(ReconstructionError, match="undistort") as caught:
             work()
@@ -131,7 +131,7 @@ def test_messages_call_a_camera_by_its_views_name() -> None:
         with pytest.raises(ReconstructionError, match=said):
             undistort(replace(view, name=name))
     with pytest.raises(ReconstructionError, match="view 3: no silhouette"):
-        Cone.of(replace(view, mask=None), 3)
+        Cone.of(replace(view, mask=None), 3, NEAREST)
 
 
 @pytest.mark.parametrize(

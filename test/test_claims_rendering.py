@@ -17,7 +17,7 @@ from mvgamba_ros.geometry.unit_cube import UnitCube
 from mvgamba_ros.io.ply import read_gaussians, write_gaussians
 from mvgamba_ros.rendering.crops import make_crops
 from mvgamba_ros.rendering.mesh_raycaster import Raycaster
-from mvgamba_ros.rendering.splats import gaussians_picture
+from mvgamba_ros.rendering.splats import render_view
 from mvgamba_ros.rendering.texture import paint, view_weights
 from mvgamba_ros.types import Camera, Gaussians, Mesh
 
@@ -130,7 +130,7 @@ def test_the_picture_of_a_gaussian_is_white_around_it_and_its_silhouette_where_i
     )  # fmt: skip
     lens = Camera(np.array([[200.0, 0, 40], [0, 200, 30], [0, 0, 1]]), 80, 60)
     T = look_at(np.array([0.5, 0.0, 0.0]), np.zeros(3))
-    picture, silhouette = gaussians_picture(one, lens, T)
+    picture, silhouette = render_view(one, lens, T)
     assert picture.shape == (60, 80, 3) and silhouette.dtype == bool
     (at,), _ = project(lens, T, np.array([[0.02, 0.0, 0.01]]))
     rows, columns = np.nonzero(silhouette)

@@ -27,7 +27,7 @@ from mvgamba_ros.methods.published.network import (
 )
 from mvgamba_ros.options import Options
 from mvgamba_ros.rendering.crops import make_crops
-from mvgamba_ros.surface.meshing import is_watertight
+from mvgamba_ros.surface.simplification import is_watertight
 from mvgamba_ros.types import Prompts
 
 TINY = PublishedConfig(size=56, views=4, patch=14, width=512, layers=2, drop_path=0.0)
