@@ -83,6 +83,15 @@ def test_a_network_that_knows_the_object_gives_its_closed_mesh_in_metres(checkpo
     np.testing.assert_allclose(shape.gaussians.means.numpy().mean(0), CENTER, atol=0.005)
 
 
+def test_settings_of_the_run_make_the_mesh(checkpoint: Path, hull: DistanceField) -> None:
+    method, config = MVGambaPublished(str(checkpoint), "cpu"), OPTIONS.config
+    few = replace(config, gaussian_meshing=replace(config.gaussian_meshing, virtual_views=0))
+    default, other = (
+        method(views(4), hull, replace(OPTIONS, config=c), lambda *_: None, lambda: False) for c in (config, few)
+    )
+    assert len(default.mesh.vertices) != len(other.mesh.vertices)
+
+
 def test_the_config_is_the_files_own(checkpoint: Path) -> None:
     network = MVGambaPublished(str(checkpoint), "cpu").network
     assert network.config == TINY

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from mvgamba_ros.config.gaussian_meshing_config import GaussianMeshingConfig
 from mvgamba_ros.config.hull_config import HullConfig
 from mvgamba_ros.config.quality_config import QualityConfig
 from mvgamba_ros.config.segmentation_config import SegmentationConfig
@@ -21,4 +22,5 @@ class ReconstructionConfig:
     surface: SurfaceConfig = field(default_factory=SurfaceConfig)
     splats: SplatConfig = field(default_factory=SplatConfig)
     texture: TextureConfig = field(default_factory=TextureConfig)
+    gaussian_meshing: GaussianMeshingConfig = field(default_factory=GaussianMeshingConfig)
     quality: QualityConfig = field(default_factory=QualityConfig)

@@ -70,7 +70,15 @@ class MVGambaPublished:
         gaussians = self._gaussians(chosen, fit(low, high, margin=1 / POSITION_BOUND))
         progress("network", 0.4)
         stop_if(cancelled)
-        mesh = gaussians_to_mesh(gaussians, views, hull, options.prompts.support_height, options.max_faces)
+        mesh = gaussians_to_mesh(
+            gaussians,
+            views,
+            hull,
+            options.prompts.support_height,
+            options.max_faces,
+            options.config.gaussian_meshing,
+            options.config.surface,
+        )
         progress("surface", 1.0)
         return Shape(mesh, gaussians)
 
