@@ -115,7 +115,18 @@ def test_sections_in_a_list_are_built_and_checked_too(file):
         ("fit.weight=-1", ["fit.weight -1.0", "0 to 10"]),
         ("fit.rate=-1", ["fit.rate -1.0", "0 or more"]),
         ("fit.rate=.inf", ["fit.rate inf", "0 or more"]),
-        ("name=${nowhere}", ["nowhere"]),
+        ("name=${nowhere}", ["name '${nowhere}'", "write the value itself"]),
+        ("name=${oc.env:HOME}", ["name '${oc.env:HOME}'", "not resolved"]),
+        ("name=${", ["--set name=${", "not YAML"]),
+        ("only=[a, '${fit.rate}']", ["only.1 '${fit.rate}'"]),
+        ("fit.rate=???", ["fit.rate '???'", "write the value itself"]),
+        ("fit.rate=" + 400 * "9", ["fit.rate", "a number"]),
+        ("fit.span=[1, " + 400 * "9" + "]", ["fit.span", "a list of 2, each a number"]),
+        ("fit.steps=" + 400 * "9", ["fit.steps", "1 to 100"]),
+        ("fit={null: 3}", ["fit={null: 3}"]),
+        ("stages={a: 1}", ["stages", "a list"]),
+        ("fit=" + 3000 * "[" + 3000 * "]", ["--set fit="]),
+        ("name=\udcff", ["--set name=", "not YAML"]),
     ],
 )
 def test_what_does_not_fit_is_named_with_what_would(change, words):
@@ -135,12 +146,19 @@ def test_what_does_not_fit_is_named_with_what_would(change, words):
         ("- name\n", ["run.yaml", "list"]),
         ("name: [\n", ["run.yaml", "not YAML"]),
         ("name: a\nname: b\n", ["run.yaml", "name"]),
+        ("3\n", ["run.yaml", "a mapping"]),
+        ("null: 3\n", ["run.yaml", "NoneType"]),
+        ("name: !!set {a}\n", ["run.yaml", "set"]),
+        ("name: ${unfinished\n", ["run.yaml", "${unfinished"]),
+        ("fit: ${oc.env:HOME}\n", ["run.yaml: fit '${oc.env:HOME}'", "write the value itself"]),
+        ("name: " + 3000 * "[" + 3000 * "]", ["run.yaml", "recursion"]),
+        ("# a\n" * 300_000, ["run.yaml", "larger than 1000000 bytes"]),
     ],
 )
 def test_a_wrong_file_is_named_with_key_and_value(file, text, words):
     with pytest.raises(ReconstructionError) as caught:
         load_config(Run, file(text))
-    assert caught.value.code is ErrorCode.BAD_OPTION
+    assert caught.value.code is ErrorCode.BAD_OPTION and "\n" not in caught.value.message
     for word in words:
         assert word in caught.value.message
 
@@ -149,6 +167,16 @@ def test_a_file_that_is_not_there_is_named(tmp_path):
     with pytest.raises(ReconstructionError, match=r"none\.yaml: No such file") as caught:
         load_config(Run, tmp_path / "none.yaml")
     assert caught.value.code is ErrorCode.BAD_OPTION
+
+
+def test_a_file_that_cannot_be_read_as_text_is_named(tmp_path):
+    (tmp_path / "latin.yaml").write_bytes("name: é".encode("latin-1"))
+    with pytest.raises(ReconstructionError, match=r"latin\.yaml is not text: save it as UTF-8"):
+        load_config(Run, tmp_path / "latin.yaml")
+    with pytest.raises(ReconstructionError, match=r"~no_such_user/run\.yaml: .*home"):
+        load_config(Run, "~no_such_user/run.yaml")
+    with pytest.raises(ReconstructionError, match="larger than"):
+        load_config(Run, "/dev/zero")
 
 
 def test_an_empty_file_changes_nothing(file):

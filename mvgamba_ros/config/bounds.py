@@ -50,7 +50,7 @@ def check_bounds(settings: Any, prefix: str = "") -> None:
 def _is_within(value: Any, low: float, high: float, whole: bool) -> bool:
     if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
         return False
-    return low <= value <= high and not math.isinf(value)  # a NaN is in no range
+    return low <= value <= high and abs(value) != math.inf  # a NaN is in no range
 
 
 def range_text(low: float, high: float) -> str:

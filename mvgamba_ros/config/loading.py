@@ -6,7 +6,9 @@ OmegaConf parses, merges and checks the types; it is imported on the first call.
 from __future__ import annotations
 
 import difflib
+import io
 import math
+import sys
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass, replace
@@ -19,6 +21,11 @@ from mvgamba_ros.config.bounds import check_bounds
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 
 T = TypeVar("T")
+
+LARGEST_BYTES = 1_000_000
+"""A file of settings is a few kB. One that is larger is another file, and would be parsed for minutes."""
+UNFIT = (OverflowError, TypeError, ValueError)
+"""What OmegaConf raises, beside its own errors, where a value does not fit: a huge number, a list for a section."""
 
 
 def load_config(cls: type[T], file: str | Path | None = None, changes: Sequence[str] = ()) -> T:
@@ -55,15 +62,18 @@ def merge_config(cls: type[T], layers: Sequence[tuple[str, Mapping[Any, Any]]]) 
 
     config = OmegaConf.structured(cls)
     for source, values in layers:
+        if not isinstance(values, Mapping):
+            raise _bad(f"{source}: {values!r} is not a mapping: write 'key: value' lines")
+        _check_text(source, values)
         try:
             config = OmegaConf.merge(config, values)
-        except OmegaConfBaseException:
+        except (OmegaConfBaseException, *UNFIT):
             _raise_for_leaf(cls, config, source, values)
     try:
         loaded = OmegaConf.to_object(config)
     except MissingMandatoryValue as error:
         raise _bad(f"{error.full_key} is not set: set it in the config file, or by --set KEY=VALUE") from error
-    except OmegaConfBaseException as error:  # an interpolation that leads nowhere
+    except OmegaConfBaseException as error:
         raise _bad(f"{error.full_key}: {str(error).splitlines()[0]}") from error
     return _finish(loaded, [values for _, values in layers], "")
 
@@ -75,31 +85,59 @@ def _bad(message: str) -> ReconstructionError:
 def read_yaml(file: Path) -> dict[Any, Any]:
     """The mapping in a YAML file. Raises BAD_OPTION where there is none."""
     from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
 
     try:
-        values = OmegaConf.to_container(OmegaConf.load(file.expanduser()))
-    except OSError as error:
-        raise _bad(f"config file {file}: {error.strerror}: give the path of a YAML file") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise _bad(f"config file {file} is not YAML: {error}") from error
+        with file.expanduser().open("rb") as opened:
+            content = opened.read(LARGEST_BYTES + 1)
+    except (OSError, RuntimeError, ValueError) as error:  # also a ~user that is not there, and a path with a 0 byte
+        raise _bad(f"config file {file}: {getattr(error, 'strerror', error)}: give the path of a YAML file") from error
+    if len(content) > LARGEST_BYTES:
+        raise _bad(f"config file {file} is larger than {LARGEST_BYTES} bytes: give a file of settings only")
+    try:
+        values = OmegaConf.to_container(OmegaConf.load(io.StringIO(content.decode("utf-8-sig"))))
+    except UnicodeDecodeError as error:
+        raise _bad(f"config file {file} is not text: save it as UTF-8 ({error})") from error
+    except (yaml.YAMLError, OmegaConfBaseException, RecursionError) as error:
+        raise _bad(f"config file {file} is not YAML: {_one_line(error)}") from error
+    except OSError:  # what OmegaConf raises for a number or a truth value
+        values = None
     if not isinstance(values, dict):
-        raise _bad(f"config file {file} holds a list: write a mapping, one 'key: value' a line")
+        raise _bad(f"config file {file} holds no settings: write a mapping (not a list), one 'key: value' a line")
     return values
 
 
 def parse_change(change: str) -> dict[Any, Any]:
     """ "section.key=value" as a mapping. Raises BAD_OPTION for what is not of that form."""
     from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
 
     key, equals, _ = change.partition("=")
     if not equals or not key.strip():
         raise _bad(f"--set {change}: write it as KEY=VALUE, sections by dots, e.g. surface.smoothing_sigma=2.0")
     try:
         values = OmegaConf.to_container(OmegaConf.from_dotlist([change]))
-    except yaml.YAMLError as error:
-        raise _bad(f"--set {change}: the value is not YAML; put quotes around it: {error}") from error
+    except (yaml.YAMLError, OmegaConfBaseException, RecursionError, UnicodeError) as error:
+        raise _bad(f"--set {change}: the value is not YAML; put quotes around it: {_one_line(error)}") from error
     assert isinstance(values, dict)
     return values
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
+def _check_text(source: str, value: Any, path: tuple[Any, ...] = ()) -> None:
+    """Refuses text that OmegaConf takes for more than text: a reference ${...}, which may read the environment, and
+    ???, its mark for a value that is still missing, which would leave the default in place without a word."""
+    if isinstance(value, str) and ("${" in value or value == "???"):
+        raise _bad(
+            f"{source}: {'.'.join(map(str, path))} {value!r} is not a value: write the value itself, references are "
+            "not resolved"
+        )
+    items = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list | tuple) else ()
+    for key, item in items:
+        _check_text(source, item, (*path, key))
 
 
 def _raise_for_leaf(cls: type, config: Any, source: str, values: Mapping[Any, Any]) -> typing.NoReturn:
@@ -113,7 +151,7 @@ def _raise_for_leaf(cls: type, config: Any, source: str, values: Mapping[Any, An
             layer = {key: layer}
         try:
             OmegaConf.merge(config, layer)
-        except OmegaConfBaseException as error:
+        except (OmegaConfBaseException, *UNFIT) as error:
             raise _bad(f"{source}: {_explain(cls, path, value)}") from error
     raise _bad(f"{source}: cannot be merged into {cls.__name__}")
 
@@ -173,7 +211,13 @@ def _section(hint: Any) -> type | None:
 
 def _kind(hint: Any) -> str:
     """What a value of a type is called in a message."""
-    words = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+    words: dict[Any, str] = {
+        Any: "any value",
+        int: "a whole number",
+        float: "a number",
+        bool: "true or false",
+        str: "text",
+    }
     if hint in words:
         return words[hint]
     section = _section(hint)
@@ -221,7 +265,7 @@ def _typed(value: Any, hint: Any, name: str) -> Any:
         if right:
             return origin(_typed(v, k, f"{name}[{i}]") for i, (v, k) in enumerate(zip(given, kinds, strict=True)))
     elif hint is float:
-        right = isinstance(value, (int, float)) and not isinstance(value, bool) and not math.isnan(value)
+        right = isinstance(value, (int, float)) and not isinstance(value, bool) and _is_float(value)
         if right:
             return float(value)
     else:
@@ -229,6 +273,10 @@ def _typed(value: Any, hint: Any, name: str) -> Any:
     if not right:
         raise _bad(f"{name} {value!r} is of a wrong type: give {_kind(hint)}")
     return value
+
+
+def _is_float(value: float) -> bool:
+    return abs(value) <= sys.float_info.max if isinstance(value, int) else not math.isnan(value)
 
 
 def _element(section: type, values: Mapping[Any, Any], name: str) -> Any:
@@ -242,6 +290,6 @@ def _element(section: type, values: Mapping[Any, Any], name: str) -> Any:
         raise _bad(f"{name}.{key}: {'unknown' if key in values else 'missing'}; there are {', '.join(sorted(known))}")
     try:
         loaded = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(section), dict(values)))
-    except OmegaConfBaseException as error:
+    except (OmegaConfBaseException, *UNFIT) as error:
         raise _bad(f"{name}: {str(error).splitlines()[0]}") from error
     return _finish(loaded, [values], f"{name}.")
