@@ -86,6 +86,9 @@ class ReconstructionError(Exception):
         super().__init__(message)
         self.code = code
 
+    def __reduce__(self) -> tuple[type, tuple[ErrorCode, str]]:
+        return type(self), (self.code, self.message)  # so that it comes home from another process
+
     @property
     def message(self) -> str:
         return str(self.args[0])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import doctest
 import inspect
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -93,3 +94,8 @@ def test_the_built_messages_still_join_the_package():
     from mvgamba_ros.msg import ReconstructedObject
 
     assert ReconstructedObject.__module__.startswith("mvgamba_ros.msg")
+
+
+def test_an_error_comes_home_from_another_process():
+    error = pickle.loads(pickle.dumps(mvgamba_ros.ReconstructionError(mvgamba_ros.ErrorCode.BUSY, "wait")))
+    assert (error.code, error.message) == (mvgamba_ros.ErrorCode.BUSY, "wait")
