@@ -8,7 +8,8 @@ from typing import Any
 
 from mvgamba_ros.config import ReconstructionConfig
 from mvgamba_ros.config.bounds import check_bounds
-from mvgamba_ros.config.rows import check_choices, option, rows
+from mvgamba_ros.config.rows import check_choices, check_types, option, rows
+from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.registry import BUILT_IN, available
 from mvgamba_ros.types import Prompts
 
@@ -71,6 +72,13 @@ class Options:
     config: ReconstructionConfig = field(default_factory=ReconstructionConfig)
 
     def __post_init__(self) -> None:
+        for name, kind in (("use_masks", bool), ("prompts", Prompts), ("config", ReconstructionConfig)):
+            if not isinstance(getattr(self, name), kind):
+                raise ReconstructionError(
+                    ErrorCode.BAD_OPTION,
+                    f"{name} {getattr(self, name)!r} must be a {kind.__name__}: leave it out for the default",
+                )
+        check_types(self)
         check_choices(self)
         check_bounds(self)
 

@@ -53,6 +53,33 @@ def test_a_new_row_is_a_field_with_its_range_and_choices():
         assert caught.value.code is ErrorCode.BAD_OPTION
 
 
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"refine": 1}, "refine 1 must be True or False"),
+        ({"convex_hull": "no"}, "convex_hull 'no' must be True or False"),
+        ({"use_masks": None}, "use_masks None must be a bool"),
+        ({"checkpoint": None}, "checkpoint None must be text"),
+        ({"device": 0}, "device 0 must be text"),
+        ({"method": ["hull"]}, r"method \['hull'\] must be text"),
+        ({"config": {}}, "config {} must be a ReconstructionConfig"),
+        ({"prompts": None}, "prompts None must be a Prompts"),
+        ({"max_faces": True}, "max_faces True must be a whole number"),
+        ({"max_faces": np.float64(900.0)}, "max_faces 900.0 must be a whole number"),
+    ],
+)
+def test_a_value_of_a_wrong_type_is_refused_before_any_work(change, words):
+    with pytest.raises(ReconstructionError, match=words) as caught:
+        Options(**change)
+    assert caught.value.code is ErrorCode.BAD_OPTION
+
+
+def test_numbers_of_numpy_and_paths_are_taken_and_can_be_reported():
+    options = Options(max_faces=np.int64(900), refine=np.bool_(False), checkpoint=Path("a") / "b")
+    assert options == Options(max_faces=900, refine=False, checkpoint="a/b")
+    assert json.loads(json.dumps(options.to_dict()))["options"]["max_faces"] == 900
+
+
 def test_a_new_row_is_a_flag():
     chosen, text = parse(More, "--contrast", "0.5", "--shape", "square")
     assert (chosen.contrast, chosen.shape) == (0.5, "square")

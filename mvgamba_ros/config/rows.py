@@ -3,9 +3,12 @@ the YAML file and in the README."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, TypeVar
+
+import numpy as np
 
 from mvgamba_ros.config.bounds import range_text
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
@@ -89,6 +92,21 @@ def rows(cls: Any) -> tuple[Row, ...]:
             default: Any = item.default if item.default_factory is MISSING else item.default_factory()
             found.append(Row(item.name, default, **item.metadata))
     return tuple(found)
+
+
+def check_types(settings: Any) -> None:
+    """Checks that flags are flags and texts are texts; a number of numpy and a path become Python's own, as everything
+    that is chosen is written to JSON in the end. Raises BAD_OPTION."""
+    for row in rows(settings):
+        value = getattr(settings, row.name)
+        if isinstance(value, np.generic):
+            value = value.item()
+        elif isinstance(value, os.PathLike):
+            value = os.fspath(value)
+        for kind, words in ((bool, "True or False"), (str, "text")):
+            if isinstance(row.default, kind) and not isinstance(value, kind):
+                raise ReconstructionError(ErrorCode.BAD_OPTION, f"{row.name} {value!r} must be {words}")
+        object.__setattr__(settings, row.name, value)
 
 
 def check_choices(settings: Any) -> None:
