@@ -12,7 +12,7 @@ import numpy as np
 from mvgamba_ros.checks import check_views, distinct_views
 from mvgamba_ros.config import ReconstructionConfig
 from mvgamba_ros.errors import ErrorCode, ReconstructionError, stop_if
-from mvgamba_ros.factories import load_method, load_segmenter
+from mvgamba_ros.factories import load_method, run_method, run_segmenter
 from mvgamba_ros.geometry.boxes import axis_parallel_box, oriented_box
 from mvgamba_ros.geometry.camera import undistort, undistort_pixels
 from mvgamba_ros.geometry.single_view import guess_box
@@ -98,9 +98,13 @@ def reconstruct(
             notes.append("one view: the object is taken to be as deep as it is wide")
         hull = carve(views, region, options.hull_resolution, prompts.support_height, config.hull)
     with stages.run("method") as part:
-        method = load_method(options)
+        load_method(options)
         stages.check()
-        shape = method(views, hull, replace(options, prompts=prompts), part, stages.cancelled)
+        shape = run_method(replace(options, prompts=prompts), views, hull, part, stages.cancelled)
+        if len(shape.mesh.faces) > options.max_faces:
+            notes.append(
+                f"method {options.method} made {len(shape.mesh.faces)} faces, max_faces is {options.max_faces}"
+            )
     with stages.run("surface"):
         mesh = convex_hull(shape.mesh) if options.convex_hull else shape.mesh
         caster = Raycaster(mesh)
@@ -125,7 +129,7 @@ def reconstruct(
         quality=quality,
         masks=tuple(masks),
         seconds=stages.seconds,
-        method=method.name,
+        method=options.method,
         gaussians=shape.gaussians,
         support_height=prompts.support_height,
         notes=tuple(notes),
@@ -187,7 +191,7 @@ def _segment(views: Sequence[View], options: Options, progress: Progress, cancel
     own = [view.mask if options.use_masks else None for view in views]
     if all(mask is not None for mask in own):
         return GivenMasks()(views, options.prompts, progress, cancelled)
-    found = load_segmenter(options)(views, options.prompts, progress, cancelled)
+    found = run_segmenter(options, views, progress, cancelled)
     masks = [seen if mask is None else mask for mask, seen in zip(own, found.masks, strict=True)]
     for index, mask in enumerate(masks):
         if not mask.any():

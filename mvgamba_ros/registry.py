@@ -23,9 +23,13 @@ no package metadata.
 
 from __future__ import annotations
 
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from importlib import import_module
 from operator import attrgetter
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
@@ -116,7 +120,7 @@ def load(kind: Kind, name: str) -> Any:
         raise ReconstructionError(
             ErrorCode.MISSING_PACKAGE, f"{what} of {_packages(brought)} cannot be imported: {error}"
         ) from error
-    except Exception as error:  # whatever its module raises when imported
+    except (Exception, SystemExit) as error:  # whatever its module raises when imported
         raise ReconstructionError(
             ErrorCode.BAD_OPTION,
             f"{what} of {_packages(brought)} cannot be loaded from {brought[0].value}: {type(error).__name__}: {error}",
@@ -127,6 +131,30 @@ def origin(kind: Kind, name: str) -> str:
     """Where ``name`` comes from, for messages: ``mvgamba_ros``, or the package that brings it and its version."""
     brought = [entry for entry in _installed(kind) if entry.name == name]
     return _packages(brought) if brought else "mvgamba_ros"
+
+
+def fault(kind: Kind, name: str, what: str) -> ReconstructionError:
+    """The error to raise where an extension breaks its contract: it names the extension and its package."""
+    return ReconstructionError(
+        ErrorCode.BAD_OPTION,
+        f"{_singular(kind)} '{name}' of {origin(kind, name)} {what}: a fault of that package, tell its makers; what is "
+        f"built in: {', '.join(BUILT_IN[kind])}",
+    )
+
+
+@contextmanager
+def blamed(kind: Kind, name: str) -> Iterator[None]:
+    """Around every call of an extension: what an installed one raises, but for a `ReconstructionError` with a code,
+    becomes its `fault`. What is built in raises what it raises."""
+    try:
+        yield
+    except (Exception, SystemExit) as error:  # sys.exit in a plug-in must not end the node's thread
+        proper = isinstance(error, ReconstructionError) and isinstance(error.code, ErrorCode) and error.code
+        if proper or name in BUILT_IN[kind]:
+            raise
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        text = " ".join(f"{type(error).__name__}: {error}".split())
+        raise fault(kind, name, f"raised {text} ({Path(last.filename).name}, line {last.lineno})") from error
 
 
 @lru_cache(maxsize=len(get_args(Kind)))

@@ -27,7 +27,7 @@ ROOMS: dict[str, set[str]] = {
     "surface": {"geometry", "kernels", "rendering"},
     "splats": {"geometry", "kernels", "rendering", "surface"},
     "methods": {"geometry", "io", "kernels", "model", "options", "rendering", "splats", "surface"},
-    "factories": {"methods", "options", "registry", "segmentation"},
+    "factories": {"geometry", "methods", "options", "registry", "segmentation"},
     "pipeline": {"checks", "factories", "geometry", "options", "rendering", "segmentation", "surface"},
     "preview": {"geometry", "rendering"},
     "warm_up": {"factories", "geometry", "options", "pipeline"},

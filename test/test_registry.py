@@ -119,11 +119,14 @@ def test_a_broken_reader_does_not_keep_others_from_reading_and_is_named_where_no
 
 
 GREEDY = """
-from pathlib import Path
+import numpy as np
+from mvgamba_ros.types import Camera, View
 class Greedy:
     layout = "anything"
     def recognises(self, path, views_file): return True
-    def read(self, path, views_file): return [f"read by Greedy from {path.name} {views_file}"]
+    def read(self, path, views_file): 
+        image = np.zeros((2, 2, 3), np.uint8)
+        return [View(image, Camera(np.eye(3), 2, 2), np.eye(4), name=f"read by Greedy from {path.name} {views_file}")]
 """
 
 
@@ -133,7 +136,8 @@ def test_a_capture_that_two_readers_recognise_is_read_by_the_one_that_is_named(s
     with pytest.raises(ReconstructionError, match=r"transforms_json of mvgamba_ros and greedy of package greedy 0\.3"):
         read_capture(site / "capture")
     assert len(read_capture(site / "capture", reader="transforms_json")) == 1
-    assert read_capture(site / "capture", "a.json", reader="greedy") == ["read by Greedy from capture a.json"]
+    (view,) = read_capture(site / "capture", "a.json", reader="greedy")
+    assert view.name == "read by Greedy from capture a.json"
 
 
 def test_a_factory_is_called_once_for_options_that_differ_only_in_the_request():

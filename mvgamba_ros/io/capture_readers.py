@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Protocol
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
-from mvgamba_ros.registry import available, load, origin
+from mvgamba_ros.registry import Kind, available, blamed, fault, load, origin
 from mvgamba_ros.types import View
+
+READERS: Kind = "capture_readers"
 
 
 class CaptureReader(Protocol):
@@ -58,15 +60,18 @@ def read_capture(path: str | Path, views_file: str = "", reader: str = "") -> li
     path = Path(path)
     if reader:
         return _read(reader, path, views_file)
-    names, found, known, broken = available("capture_readers"), [], [], []
+    names, found, known, broken = available(READERS), [], [], []
     for name in names:
         try:
-            candidate: CaptureReader = load("capture_readers", name)()
+            factory = load(READERS, name)
+            with blamed(READERS, name):
+                candidate: CaptureReader = factory()
+                layout, recognised = candidate.layout, candidate.recognises(path, views_file)
         except ReconstructionError as error:  # matters only where no other reader recognises the path
             broken.append(error.message)
             continue
-        known.append(f"{name} ({candidate.layout})")
-        if candidate.recognises(path, views_file):
+        known.append(f"{name} ({layout})")
+        if recognised:
             found.append(name)
     if len(found) == 1:
         return _read(found[0], path, views_file)
@@ -74,7 +79,7 @@ def read_capture(path: str | Path, views_file: str = "", reader: str = "") -> li
         raise ReconstructionError(
             ErrorCode.BAD_CAPTURE,
             f"{path}: recognised by the readers "
-            + " and ".join(f"{name} of {origin('capture_readers', name)}" for name in found)
+            + " and ".join(f"{name} of {origin(READERS, name)}" for name in found)
             + ": name the one to take",
         )
     what = f"{path / views_file}: not found, or no list of views" if views_file else f"{path}: not a capture"
@@ -84,5 +89,10 @@ def read_capture(path: str | Path, views_file: str = "", reader: str = "") -> li
 
 
 def _read(reader: str, path: Path, views_file: str) -> list[View]:
-    made: CaptureReader = load("capture_readers", reader)()
-    return made.read(path, views_file)
+    factory = load(READERS, reader)
+    with blamed(READERS, reader):
+        made: CaptureReader = factory()
+        views = made.read(path, views_file)
+    if not isinstance(views, list | tuple) or not all(isinstance(view, View) for view in views):
+        raise fault(READERS, reader, f"returned {type(views).__name__}, not a list of View, for {path}")
+    return list(views)

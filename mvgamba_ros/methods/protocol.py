@@ -56,6 +56,7 @@ class Method(Protocol):
 
         Raises:
             ReconstructionError: CANCELLED, EMPTY_SURFACE, TOO_MANY_VIEWS and whatever code names the cause. Any other
-                exception is reported as a bug.
+                exception, and a result that is not of this contract, is reported as a fault of the package that brings
+                the method.
         """
         ...

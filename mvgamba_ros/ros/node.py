@@ -20,7 +20,7 @@ from std_srvs.srv import Trigger
 
 from mvgamba_ros.action import ReconstructObject
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
-from mvgamba_ros.factories import load_segmenter
+from mvgamba_ros.factories import embed
 from mvgamba_ros.geometry.camera import undistort
 from mvgamba_ros.msg import ReconstructedObject
 from mvgamba_ros.options import Options
@@ -39,7 +39,6 @@ from mvgamba_ros.ros.transforms import transform_source
 from mvgamba_ros.ros.view_buffer import CapturedView, ViewBuffer, coverage
 from mvgamba_ros.ros.view_capture import Capture, poses_of
 from mvgamba_ros.ros.worker import Job, Worker
-from mvgamba_ros.segmentation.segmenter import EmbeddingSegmenter
 from mvgamba_ros.srv import CaptureView, Reconstruct, Save
 from mvgamba_ros.types import Progress, Reconstruction, View
 from mvgamba_ros.warm_up import warm_up
@@ -130,9 +129,7 @@ class Reconstructor(Node):
     def _embed(self, view: View, options: Options) -> None:
         """What a segmenter computes of a view alone, while the arm moves on, in the worker's thread."""
         try:
-            segmenter = load_segmenter(options)
-            if isinstance(segmenter, EmbeddingSegmenter):
-                segmenter.embed(undistort(view))
+            embed(options, undistort(view))
         except Exception as error:  # the reconstruction meets it again, and returns it
             self._failed(f"segmenter {options.segmenter}", error)
 

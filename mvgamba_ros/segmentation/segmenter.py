@@ -55,7 +55,8 @@ class Segmenter(Protocol):
 
         Raises:
             ReconstructionError: EMPTY_SILHOUETTE, SILHOUETTES_DISAGREE, BAD_ROI, ROI_NOT_VISIBLE, BAD_OPTION for
-                prompts that fit no view, CANCELLED. Any other exception is reported as a bug.
+                prompts that fit no view, CANCELLED. Any other exception, and a result that is not
+                of this contract, is reported as a fault of the package that brings the segmenter.
         """
         ...
 

@@ -16,9 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
-from mvgamba_ros.registry import available, load
+from mvgamba_ros.registry import available
 from mvgamba_ros.synthesis import textures as tex
 from mvgamba_ros.synthesis.draw import rotation
+from mvgamba_ros.synthesis.registered_source import registered
 from mvgamba_ros.synthesis.textured_mesh import Material, Part, TexturedMesh, assemble, box_uv
 from mvgamba_ros.types import U8
 
@@ -257,6 +258,13 @@ def open_robosuite(seed: int, count: int) -> Source:
     return Robosuite(seed)
 
 
+def _is_folder(name: str) -> bool:
+    try:
+        return Path(name).expanduser().is_dir()
+    except (RuntimeError, ValueError):  # ~user of nobody, a 0 byte
+        return False
+
+
 def open_source(spec: str, seed: int, count: int) -> Source:
     """A registered source (`mvgamba_ros.registry`) by name, or a folder of meshes; or several, with shares:
     ``procedural=0.8,pybullet=0.1,~/meshes=0.1``. Raises ``BAD_OPTION`` for what is none of these, and what loading a
@@ -267,13 +275,16 @@ def open_source(spec: str, seed: int, count: int) -> Source:
         name, _, share = item.strip().partition("=")
         try:
             shares.append(float(share or 1))
+            usable = 0 < shares[-1] < np.inf
         except ValueError:
+            usable = False
+        if not usable:
             raise ReconstructionError(
-                ErrorCode.BAD_OPTION, f"share {share!r} of source {name!r}: give a number, as in {name}=0.5"
-            ) from None
+                ErrorCode.BAD_OPTION, f"share {share!r} of source {name!r}: give a number above 0, as in {name}=0.5"
+            )
         if name in available("object_sources"):
-            sources.append(load("object_sources", name)(seed, count))
-        elif Path(name).expanduser().is_dir():
+            sources.append(registered(name, seed, count))
+        elif name and _is_folder(name):
             sources.append(Folder(Path(name).expanduser(), seed))
         else:
             raise ReconstructionError(
