@@ -159,9 +159,21 @@ def blamed(kind: Kind, name: str) -> Iterator[None]:
 
 @lru_cache(maxsize=len(get_args(Kind)))
 def _installed(kind: Kind) -> tuple[EntryPoint, ...]:
-    from importlib.metadata import entry_points  # only where a name is sought: it takes as long as all else here
+    from importlib.metadata import distributions, entry_points  # only here: they take as long as all else to import
 
-    return tuple(entry_points(group=GROUP + kind))
+    try:
+        return tuple(entry_points(group=GROUP + kind))
+    except Exception as error:  # one package's damaged metadata is enough
+        for found in distributions():
+            try:
+                list(found.entry_points)
+            except Exception as cause:
+                raise ReconstructionError(
+                    ErrorCode.MISSING_PACKAGE,
+                    f"the entry points of an installed package, in {getattr(found, '_path', found)}, cannot be read "
+                    f"({cause}): install that package anew, or remove it",
+                ) from error
+        raise
 
 
 def _packages(entries: list[EntryPoint]) -> str:

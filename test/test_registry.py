@@ -103,6 +103,19 @@ def test_a_broken_package_is_an_error_only_where_its_extension_is_wanted(site, m
     assert caught.value.code == code
 
 
+def test_a_package_whose_metadata_is_damaged_is_named(site):
+    installed(site, "damaged", "methods", "no equals sign here")
+    with pytest.raises(ReconstructionError, match=r"damaged-0\.3\.dist-info.*install that package anew") as caught:
+        available("methods")
+    assert caught.value.code == ErrorCode.MISSING_PACKAGE
+
+
+def test_a_module_that_ends_the_process_is_an_error_of_its_package(site):
+    installed(site, "quitter", "methods", "mine = quitter:Mine", "raise SystemExit(2)")
+    with pytest.raises(ReconstructionError, match=r"package quitter 0\.3 cannot be loaded .*SystemExit: 2"):
+        load("methods", "mine")
+
+
 def test_listing_imports_nothing(site):
     installed(site, "unlucky", "methods", "mine = unlucky:Mine", "raise SystemExit")
     assert "mine" in available("methods")

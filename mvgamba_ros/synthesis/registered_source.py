@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any
 
 from mvgamba_ros.registry import BUILT_IN, blamed, fault, load
 from mvgamba_ros.synthesis.textured_mesh import TexturedMesh
-
-if TYPE_CHECKING:
-    from mvgamba_ros.synthesis.sources import Source
 
 
 @dataclass(frozen=True)
 class Installed:
     """The source that an installed package registers as ``name``, held to its contract."""
 
-    source: Source
+    source: Any
     name: str
 
     def __len__(self) -> int:
@@ -32,12 +29,12 @@ class Installed:
         return mesh
 
 
-def registered(name: str, seed: int, count: int) -> Source:
-    """The source ``name`` (`mvgamba_ros.registry`). Raises what loading it raises, and BAD_OPTION where it
+def registered(name: str, seed: int, count: int) -> Any:
+    """The `Source` ``name`` (`mvgamba_ros.registry`). Raises what loading it raises, and BAD_OPTION where it
     is at fault."""
     factory = load("object_sources", name)
     with blamed("object_sources", name):
-        source: Source = factory(seed, count)
+        source = factory(seed, count)
     if name in BUILT_IN["object_sources"]:
         return source
     source = Installed(source, name)
