@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import pickle
+import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from mvgamba_ros.cli import main
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.synthesis.families import Procedural
 from mvgamba_ros.synthesis.pose_sampling import CameraRig
@@ -23,6 +27,52 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data") / "seven"
     write_shards(folder, SOURCE, RECIPE, log=lambda line: None)
     return folder
+
+
+def test_a_folder_that_cannot_be_filled_is_refused_by_name(tmp_path: Path):
+    (tmp_path / "file").write_text("")
+    for folder in (tmp_path / "file", Path("/proc/nothing")):
+        with pytest.raises(ReconstructionError, match=str(folder)) as caught:
+            write_shards(folder, SOURCE, RECIPE, log=lambda line: None)
+        assert caught.value.code is ErrorCode.CANNOT_WRITE
+    (tmp_path / "manifest.json").write_text("{")
+    with pytest.raises(ReconstructionError, match=r"manifest\.json cannot be read .*: delete it") as caught:
+        write_shards(tmp_path, SOURCE, RECIPE, log=lambda line: None)
+    assert caught.value.code is ErrorCode.BAD_OPTION
+
+
+def test_a_damaged_shard_is_named(tmp_path: Path):
+    (tmp_path / "shard_00000").mkdir()
+    with pytest.raises(ReconstructionError, match=r"shard_00000 is damaged .*: delete it and render") as caught:
+        Shards(tmp_path)
+    assert caught.value.code is ErrorCode.BAD_CAPTURE
+
+
+@pytest.mark.parametrize(
+    ("out", "more", "words"),
+    [
+        ("x.tga", [], "ends in .png or .jpg"),
+        ("x.png", ["--first", "5"], "--first 5: .* holds objects 0 to 4"),
+        ("/proc/nothing/x.png", [], "choose another output folder"),
+    ],
+)
+def test_a_sheet_that_cannot_be_drawn_is_one_line(
+    written: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], out: str, more: list[str], words: str
+):
+    assert main(["data", "sheet", str(written), "-o", str(tmp_path / out), *more]) == 1
+    assert re.fullmatch(f"mvgamba: [A-Z_]+: .*{words}.*\n", capsys.readouterr().err)
+
+
+def test_two_writers_of_one_folder_do_not_delete_each_others_work(written: Path, tmp_path: Path):
+    (tmp_path / ".shard_00000.1").mkdir()
+    hold = "import sys, time, pathlib\nfrom mvgamba_ros.io.lock import locked\n"
+    hold += "with locked(pathlib.Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", hold, str(tmp_path)], stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None and other.stdout.readline() == b"held\n"
+        with pytest.raises(ReconstructionError, match="another process is writing there") as caught:
+            write_shards(tmp_path, SOURCE, RECIPE, log=lambda line: None)
+        other.kill()
+    assert caught.value.code is ErrorCode.BUSY and (tmp_path / ".shard_00000.1").is_dir()
 
 
 def test_what_is_read_is_what_was_rendered(written: Path):

@@ -133,6 +133,17 @@ def test_the_recipes_of_the_package_and_of_the_docs_are_right(tmp_path: Path, mo
         ({"stages": [{"name": "a", "changes": {"learning_rat": 1}}]}, r"stage a: .*did you mean learning_rate"),
         ({"stages": [{"name": "a", "changes": {"data": ["nowhere"]}}]}, "nowhere: no such folder"),
         ({"render": {"x": {"sead": 1}}}, "render x: .*did you mean seed"),
+        ({"render": {"x": 3}}, "render x: 3 is not a mapping"),
+        ({"render": {"x": {"per_shard": 0}}}, "per_shard 0 must be a whole number, 1 or more"),
+        ({"render": {"x": {"rig": {"views": 0}}}}, r"rig\.views 0 must be a whole number, 1 or more"),
+        ({"name": "../x"}, "name '../x' is that of a file"),
+        ({"name": 101 * "x"}, "is that of a file"),
+        ({"stages": [{"name": "a", "until_step": 0}]}, "stage a: until_step 0 must be 1 or more"),
+        ({"stages": [{"name": "a", "changes": [1]}]}, "changes"),
+        ({"stages": [{"name": "a", "changes": {"accumulate": 0}}]}, "accumulate 0 must be a whole number, 1 or more"),
+        ({"stages": [{"name": "a", "changes": {"model": {"bins": 0}}}]}, r"model\.bins 0 must be a whole number"),
+        ({"stages": [{"name": "a", "changes": {"seed": 2**33}}]}, "seed 8589934592 must be a whole number, 0 to"),
+        ({"settings": []}, "settings .* a mapping"),
     ],
 )
 def test_what_is_wrong_in_a_recipe_is_named(data: Path, tmp_path: Path, change: dict[str, Any], words: str) -> None:

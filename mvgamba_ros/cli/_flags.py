@@ -72,6 +72,26 @@ def _add_flag(group: argparse._ArgumentGroup, row: Row) -> None:
         )
 
 
+def positive(text: str) -> int:
+    """For argparse: a whole number of 1 or more."""
+    return _at_least(1, text)
+
+
+def not_negative(text: str) -> int:
+    """For argparse: a whole number of 0 or more."""
+    return _at_least(0, text)
+
+
+def _at_least(least: int, text: str) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        value = least - 1
+    if value < least:
+        raise argparse.ArgumentTypeError(f"{text}: give a whole number, {least} or more")
+    return value
+
+
 def add_prompts(parser: argparse.ArgumentParser, without: str) -> None:
     """``--roi`` and ``--support-height``. ``without``: what holds where no region is given."""
     group = parser.add_argument_group("where the object is")

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from mvgamba_ros.cli._flags import not_negative, positive
 from mvgamba_ros.registry import available
 
 EXAMPLES = """examples:
@@ -37,31 +38,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="procedural",
         help=f"{', '.join(available('object_sources'))}, a folder of meshes, or several with shares (%(default)s)",
     )
-    render.add_argument("--count", type=_positive, default=12_000, help="objects (%(default)s)")
-    render.add_argument("--seed", type=int, default=1, help="(%(default)s)")
-    render.add_argument("--per-shard", type=_positive, default=128, help="objects in a shard (%(default)s)")
-    render.add_argument("--views", type=_positive, default=12, help="views of an object (%(default)s)")
-    render.add_argument("--size", type=_positive, default=96, help="side of a view in pixels (%(default)s)")
-    render.add_argument("--workers", type=_positive, default=1, help="processes, one core each (%(default)s)")
+    render.add_argument("--count", type=positive, default=12_000, help="objects (%(default)s)")
+    render.add_argument("--seed", type=not_negative, default=1, help="(%(default)s)")
+    render.add_argument("--per-shard", type=positive, default=128, help="objects in a shard (%(default)s)")
+    render.add_argument("--views", type=positive, default=12, help="views of an object (%(default)s)")
+    render.add_argument("--size", type=positive, default=96, help="side of a view in pixels (%(default)s)")
+    render.add_argument("--workers", type=positive, default=1, help="processes, one core each (%(default)s)")
     scenes = commands.add_parser("scenes", help="render scenes for the objectness network")
     scenes.add_argument("out", metavar="OUT", type=Path, help="folder for the shards; made if missing")
-    scenes.add_argument("--count", type=_positive, default=7_000, help="scenes (%(default)s)")
-    scenes.add_argument("--seed", type=int, default=1, help="(%(default)s)")
-    scenes.add_argument("--workers", type=_positive, default=1, help="processes, one core each (%(default)s)")
+    scenes.add_argument("--count", type=positive, default=7_000, help="scenes (%(default)s)")
+    scenes.add_argument("--seed", type=not_negative, default=1, help="(%(default)s)")
+    scenes.add_argument("--workers", type=positive, default=1, help="processes, one core each (%(default)s)")
     sheet = commands.add_parser("sheet", help="draw a contact sheet of a folder of shards")
     sheet.add_argument("folder", metavar="FOLDER", type=Path, help="written by render or scenes")
     sheet.add_argument("-o", "--out", metavar="PNG", type=Path, required=True)
-    sheet.add_argument("--objects", type=_positive, default=32, help="or scenes (%(default)s)")
-    sheet.add_argument("--first", type=int, default=0, help="index of the first object (%(default)s)")
-    sheet.add_argument("--views", type=_positive, default=4, help="views of each (%(default)s)")
+    sheet.add_argument("--objects", type=positive, default=32, help="or scenes (%(default)s)")
+    sheet.add_argument("--first", type=not_negative, default=0, help="index of the first object (%(default)s)")
+    sheet.add_argument("--views", type=positive, default=4, help="views of each (%(default)s)")
     sheet.add_argument("--depth", action="store_true", help="thickness (back less front depth) beside the views")
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{value}: give 1 or more")
-    return value
 
 
 def run(args: argparse.Namespace) -> int:
@@ -93,15 +87,23 @@ def _sheet(args: argparse.Namespace) -> int:
     import cv2
 
     from mvgamba_ros.errors import ErrorCode, ReconstructionError
+    from mvgamba_ros.io.results import check_writable
     from mvgamba_ros.synthesis.shards import Shards
     from mvgamba_ros.synthesis.sheet import contact_sheet
     from mvgamba_ros.training.objectness_scenes import holds_scenes, scene_sheet
 
+    if args.out.suffix.lower() not in (".png", ".jpg", ".jpeg"):
+        raise ReconstructionError(ErrorCode.CANNOT_WRITE, f"{args.out}: give a file that ends in .png or .jpg")
+    check_writable(args.out.parent)
     if holds_scenes(args.folder):
         picture = scene_sheet(args.folder, args.objects)
     else:
-        picture = contact_sheet(Shards(args.folder), args.first, args.objects, args.views, args.depth)
-    args.out.parent.mkdir(parents=True, exist_ok=True)
+        shards = Shards(args.folder)
+        if args.first >= len(shards):
+            raise ReconstructionError(
+                ErrorCode.BAD_OPTION, f"--first {args.first}: {args.folder} holds objects 0 to {len(shards) - 1}"
+            )
+        picture = contact_sheet(shards, args.first, args.objects, args.views, args.depth)
     if not cv2.imwrite(str(args.out), picture[..., ::-1]):
         raise ReconstructionError(ErrorCode.CANNOT_WRITE, f"{args.out} cannot be written: give a .png in a folder")
     print(f"{args.out}: {picture.shape[1]} x {picture.shape[0]} pixels")

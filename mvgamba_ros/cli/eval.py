@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 
-from mvgamba_ros.cli._flags import add_config, add_options, add_prompts, options_from
+from mvgamba_ros.cli._flags import add_config, add_options, add_prompts, options_from, positive
 
 EXAMPLES = """examples:
   mvgamba eval captures -o out
@@ -44,7 +44,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare this subcommand's arguments on ``parser``."""
     parser.add_argument("captures", metavar="CAPTURES", help="folder of captures, or one capture")
     parser.add_argument("-o", "--out", metavar="OUT", required=True, help="folder for scores.json and the pictures")
-    parser.add_argument("--counts", metavar="N", type=int, nargs="+", default=[4], help="numbers of views to see (4)")
+    parser.add_argument(
+        "--counts", metavar="N", type=positive, nargs="+", default=[4], help="numbers of views to see (4)"
+    )
     add_prompts(parser, "default: around the truth")
     add_options(parser)
     add_config(parser)

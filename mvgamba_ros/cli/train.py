@@ -12,6 +12,8 @@ import argparse
 import signal
 from pathlib import Path
 
+from mvgamba_ros.cli._flags import positive
+
 EXAMPLES = """examples:
   mvgamba train config/raygamba-s.recipe.yaml -o runs/raygamba-s --dry-run
       what would be rendered and trained, and how far it is
@@ -41,8 +43,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="change a setting of all stages, sections by dots; STAGE.KEY=VALUE of one stage",
     )
-    parser.add_argument("--workers", metavar="N", type=int, default=2, help="processes that render (%(default)s)")
-    parser.add_argument("--until-step", metavar="N", type=int, help="end the stage at hand after step N, and the run")
+    parser.add_argument("--workers", metavar="N", type=positive, default=2, help="processes that render (%(default)s)")
+    parser.add_argument(
+        "--until-step", metavar="N", type=positive, help="end the stage at hand after step N, and the run"
+    )
     parser.add_argument("--dry-run", action="store_true", help="print the plan and do nothing")
     parser.add_argument("--export", metavar="FILE", type=Path, help="write the run's weights to FILE and do no more")
 

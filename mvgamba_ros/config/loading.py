@@ -291,5 +291,5 @@ def _element(section: type, values: Mapping[Any, Any], name: str) -> Any:
     try:
         loaded = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(section), dict(values)))
     except (OmegaConfBaseException, *UNFIT) as error:
-        raise _bad(f"{name}: {str(error).splitlines()[0]}") from error
+        raise _bad(f"{name} {dict(values)!r}: {str(error).splitlines()[0]}") from error
     return _finish(loaded, [values], f"{name}.")

@@ -18,14 +18,15 @@ from mvgamba_ros.types import U8, Reconstruction
 
 def check_writable(folder: str | Path) -> Path:
     """Makes ``folder`` and tries it with a file, so that a job need not find out at its end. Raises CANNOT_WRITE."""
-    folder = Path(folder).expanduser()
     try:
+        folder = Path(folder).expanduser()
+        str(folder).encode()  # Open3D ends the process where a name is not UTF-8
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
-    except OSError as error:
+    except (OSError, RuntimeError, ValueError) as error:  # also ~user of nobody, a name that is no text
         raise ReconstructionError(
-            ErrorCode.CANNOT_WRITE, f"{folder}: {error.strerror}; choose another output folder"
+            ErrorCode.CANNOT_WRITE, f"{folder}: {getattr(error, 'strerror', error)}; choose another output folder"
         ) from error
     return folder
 

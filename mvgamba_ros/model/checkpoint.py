@@ -46,14 +46,19 @@ def load_checkpoint(path: Path = SHIPPED) -> tuple[RayGamba, dict[str, Any]]:
         )
     prefixes, keys = RENAMED[header["format"]]
     tensors = {_renamed(name, prefixes): value for name, value in tensors.items()}
-    values: dict[str, Any] = json.loads(header["config"])
-    values = {keys.get(k, k): tuple(v) if isinstance(v, list) else v for k, v in values.items()}
     try:
+        values, recipe = json.loads(header["config"]), json.loads(header["recipe"])
+        values = {keys.get(k, k): tuple(v) if isinstance(v, list) else v for k, v in values.items()}
         network = RayGamba(RayGambaConfig(**values))
         network.load_state_dict(tensors, strict=True)
-    except (TypeError, RuntimeError) as error:
-        raise ReconstructionError(ErrorCode.BAD_CHECKPOINT, f"checkpoint {path}: {error}") from error
-    return network.eval(), json.loads(header["recipe"])
+    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise ReconstructionError(ErrorCode.BAD_CHECKPOINT, f"checkpoint {path}: {_one_line(error)}") from error
+    return network.eval(), recipe
+
+
+def _one_line(error: Exception) -> str:
+    missing = "its header lacks " if isinstance(error, KeyError) else ""
+    return missing + " ".join(str(error).split())
 
 
 def _renamed(name: str, prefixes: dict[str, str]) -> str:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
+
+from mvgamba_ros.config.bounds import bounded
 
 ORDERS = ("rows", "rows_reversed", "across", "across_reversed", "columns", "columns_reversed")
 """Scan orders over the kept tokens: view by view along rows or columns, or patch by patch across the views."""
@@ -14,19 +17,19 @@ class RayGambaConfig:
     """What the network is built from; stored with its weights. The switches at the end take a choice back, to measure
     what it brings (docs/ablation.md)."""
 
-    size: int = 96
+    size: int = bounded(96, 1, math.inf)
     """Side of the input crops, pixels; a multiple of ``patch``. No weight depends on it."""
-    patch: int = 8
+    patch: int = bounded(8, 1, math.inf)
     """Side of a token, pixels; a multiple of ``2 * stride``."""
-    stride: int = 2
+    stride: int = bounded(2, 1, math.inf)
     """Pixels between neighbouring rays of the Gaussians' grid."""
-    width: int = 192
+    width: int = bounded(192, 1, math.inf)
     """Channels of tokens and of the residual stream; by ablation."""
-    d_state: int = 16
+    d_state: int = bounded(16, 1, math.inf)
     """States per channel of the selective scan: Mamba's default."""
-    skip: int = 32
+    skip: int = bounded(32, 1, math.inf)
     """Channels of the skip connection from stem to decoder."""
-    bins: int = 16
+    bins: int = bounded(16, 3, math.inf)
     """Depth bins of a ray, between the hull's near and far depth; by ablation."""
     orders: tuple[str, ...] = (*ORDERS[:4], *ORDERS[4:], *ORDERS[2:4])
     """Scan order of each block, of `ORDERS`; their number is the depth."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
+from mvgamba_ros.config.bounds import bounded
 from mvgamba_ros.synthesis.data_format import INPUT_VIEWS
 from mvgamba_ros.synthesis.draw import rotation
 from mvgamba_ros.types import F64
@@ -18,11 +20,11 @@ class CameraRig:
     """The cameras around an object and how it stands before them. Input views come first, from 10 to 80 degrees of
     elevation; the others, from -30 to 85 degrees, only supervise."""
 
-    views: int = 12
+    views: int = bounded(12, 1, math.inf)
     """Views of an object: eight inputs, and four that show it from elsewhere."""
-    inputs: int = INPUT_VIEWS
+    inputs: int = bounded(INPUT_VIEWS, 1, math.inf)
     """The first so many views are inputs."""
-    size: int = 96
+    size: int = bounded(96, 1, math.inf)
     """Side of a stored view, pixels: not less than the network's crops, or it learns from enlarged pictures."""
     standing: float = 0.8
     """Share of objects that stand on the support plane; the others float, in any orientation."""

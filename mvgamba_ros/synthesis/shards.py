@@ -8,6 +8,7 @@ where it was.
 from __future__ import annotations
 
 import json
+import math
 import multiprocessing
 import os
 import shutil
@@ -21,7 +22,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mvgamba_ros.config.bounds import bounded
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
+from mvgamba_ros.io.lock import locked
+from mvgamba_ros.io.results import check_writable
 from mvgamba_ros.synthesis.data_format import ARRAYS, DEPTH_UNIT, SURFACE_POINTS
 from mvgamba_ros.synthesis.pose_sampling import CameraRig
 from mvgamba_ros.synthesis.render import render
@@ -39,11 +43,11 @@ class DataRecipe:
     """Where the objects come from: names of object sources or folders of meshes, with shares (`open_source`)."""
     seed: int = 1
     """Of the objects and of everything sampled around them."""
-    count: int = 12_000
+    count: int = bounded(12_000, 1, math.inf)
     """Objects in the folder. 6,000 to 12,000 are learned from for some 30,000 samples before they repeat."""
-    per_shard: int = 128
+    per_shard: int = bounded(128, 1, math.inf)
     """Objects in a shard, the unit that is written whole: less than a minute's work on one core."""
-    points: int = SURFACE_POINTS
+    points: int = bounded(SURFACE_POINTS, 1, math.inf)
     """Points of the true surface stored with each object."""
     rig: CameraRig = field(default_factory=CameraRig)
     """The cameras, and how the object stands before them."""
@@ -93,7 +97,13 @@ def missing_shards(folder: Path, recipe: DataRecipe) -> list[int]:
     Raises BAD_OPTION when the folder was begun with another recipe.
     """
     path = folder / "manifest.json"
-    if path.exists() and json.loads(path.read_text()) != json.loads(_manifest(recipe)):
+    try:
+        begun = json.loads(path.read_text()) if path.exists() else None
+    except (OSError, ValueError) as error:
+        raise ReconstructionError(
+            ErrorCode.BAD_OPTION, f"{path} cannot be read ({error}): delete it, or give another folder"
+        ) from error
+    if begun is not None and begun != json.loads(_manifest(recipe)):
         raise ReconstructionError(
             ErrorCode.BAD_OPTION,
             f"{path} was written with another recipe: give the same options, or another folder",
@@ -112,8 +122,14 @@ def write_shards(
 
     Raises BAD_OPTION when the folder was begun with another recipe.
     """
+    missing_shards(folder, recipe)  # refuses before anything is written
+    folder = check_writable(folder)
+    with locked(folder):
+        _fill(folder, source, recipe, workers, log)
+
+
+def _fill(folder: Path, source: Source, recipe: DataRecipe, workers: int, log: Callable[[str], None]) -> None:
     todo = missing_shards(folder, recipe)
-    folder.mkdir(parents=True, exist_ok=True)
     (folder / "manifest.json").write_text(_manifest(recipe))
     for left in folder.glob(".shard_*"):
         shutil.rmtree(left)
@@ -128,6 +144,15 @@ def write_shards(
             rate = done * recipe.per_shard / spent
             left_s = spent / done * (len(todo) - done)
             log(f"{folder}: {done}/{len(todo)} shards, {rate:.2f} objects/s, {left_s / 60:.0f} min to go")
+
+
+def _objects_in(shard: Path) -> int:
+    try:
+        return len(np.load(shard / "support_height.npy", mmap_mode="r"))
+    except (OSError, ValueError, EOFError) as error:
+        raise ReconstructionError(
+            ErrorCode.BAD_CAPTURE, f"{shard} is damaged ({error}): delete it and render the folder again"
+        ) from error
 
 
 class Shards:
@@ -154,8 +179,7 @@ class Shards:
         """Take in the shards that were written since."""
         paths = [path for folder in self.folders for path in sorted(folder.glob("shard_[0-9]*"))]
         self._paths = paths[self.rank :: self.world]
-        sizes = [len(np.load(p / "support_height.npy", mmap_mode="r")) for p in self._paths]
-        self._ends = np.cumsum(sizes)
+        self._ends = np.cumsum([_objects_in(path) for path in self._paths])
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_open": {}}

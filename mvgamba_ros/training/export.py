@@ -8,11 +8,10 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.model.checkpoint import save_checkpoint
 from mvgamba_ros.model.raygamba import RayGamba
+from mvgamba_ros.training.state import load_state
 from mvgamba_ros.training.train_config import from_dict
 
 
@@ -26,7 +25,7 @@ def export(run: Path, out: Path) -> dict[str, Any]:
     file = run / "state.pt"
     if not file.is_file():
         raise ReconstructionError(ErrorCode.BAD_CHECKPOINT, f"{file}: no such file; train first: mvgamba train RECIPE")
-    state = torch.load(file, weights_only=True)
+    state = load_state(file)
     config = from_dict(state["config"])
     network = RayGamba(config.model)
     network.load_state_dict(state["ema"])

@@ -31,7 +31,8 @@ from mvgamba_ros.training.batch import Sample, collate, make_sample
 from mvgamba_ros.training.losses import depth_losses, render_losses, total
 from mvgamba_ros.training.optimizers import make_optimizers
 from mvgamba_ros.training.perceptual import resolve_kind
-from mvgamba_ros.training.train_config import TrainConfig, from_dict
+from mvgamba_ros.training.state import load_state
+from mvgamba_ros.training.train_config import TrainConfig, check_train_config, from_dict
 from mvgamba_ros.training.validate import validate
 from mvgamba_ros.training.warm_start import freeze_except, warm_start
 
@@ -109,6 +110,7 @@ class Trainer:
     network_type = RayGamba
 
     def __init__(self, config: TrainConfig, folder: Path, log: Callable[[str], None] = print) -> None:
+        check_train_config(config)
         self.config, self.folder, self.log = replace(config, perceptual=resolve_kind(config.perceptual)), folder, log
         AcceleratorState._reset_state()  # else the precision of a process's first run is that of all its runs
         self.accelerator = Accelerator(
@@ -267,7 +269,7 @@ class Trainer:
         part.replace(self.state_file)
 
     def _resume(self) -> None:
-        state = torch.load(self.state_file, weights_only=True)
+        state = load_state(self.state_file)
         saved = from_dict(state["config"])
         for (key, before), now in zip(
             _fixed_settings(saved).items(), _fixed_settings(self.config).values(), strict=True

@@ -14,6 +14,7 @@ import numpy as np
 
 from mvgamba_ros.errors import ReconstructionError
 from mvgamba_ros.geometry.camera import resample
+from mvgamba_ros.io.results import check_writable
 from mvgamba_ros.segmentation import plane_matching
 from mvgamba_ros.segmentation.classical import objectness
 from mvgamba_ros.segmentation.support_plane import support_height
@@ -110,7 +111,7 @@ def _ignore_interrupts() -> None:
 def write_scenes(folder: Path, recipe: SceneRecipe, workers: int = 1, log: Callable[[str], None] = print) -> None:
     """Write every shard of a recipe that the folder lacks: windows x (N, CHANNELS, SIDE, SIDE) and silhouettes y
     (N, SIDE, SIDE), uint8. Shards of another seed may lie beside them."""
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = check_writable(folder)
     todo = missing_scenes(folder, recipe)
     jobs = [(folder, recipe.seed, first, min(first + recipe.per_shard, recipe.count)) for first in todo]
     shards = -(-recipe.count // recipe.per_shard)

@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.kernels.autocast import has_bfloat16
 from mvgamba_ros.segmentation.classical import objectness
+from mvgamba_ros.training.state import load_state
 
 EMPTY = 0.03
 """Share of windows that are one colour instead, without an object: an even picture has no silhouette."""
@@ -142,7 +143,7 @@ class ObjectnessTrainer:
         part.replace(self.state_file)
 
     def _resume(self) -> None:
-        state = torch.load(self.state_file, weights_only=True)
+        state = load_state(self.state_file)
         for key, before in state["config"].items():
             if key not in ("save_minutes", "start") and before != getattr(self.config, key):
                 raise ReconstructionError(
@@ -169,7 +170,7 @@ def export_objectness(run: Path, out: Path) -> dict[str, Any]:
     file = run / "state.pt"
     if not file.is_file():
         raise ReconstructionError(ErrorCode.BAD_CHECKPOINT, f"{file}: no such file; train first: mvgamba train RECIPE")
-    state = torch.load(file, weights_only=True)
+    state = load_state(file)
     config = ObjectnessConfig(**state["config"])
     network, first = objectness.Objectness(), None
     average = torch.optim.swa_utils.AveragedModel(network, avg_fn=_mean_of_last)

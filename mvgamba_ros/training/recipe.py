@@ -18,6 +18,8 @@ from mvgamba_ros.training.objectness_scenes import SceneRecipe, missing_scenes, 
 from mvgamba_ros.training.objectness_trainer import ObjectnessConfig, ObjectnessTrainer, export_objectness
 from mvgamba_ros.training.train_config import TrainConfig
 
+NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}"
+"""Of a checkpoint or a stage: it becomes the name of a file."""
 Log = Callable[[str], None]
 
 
@@ -137,9 +139,13 @@ def load_plan(file: Path, changes: Sequence[str] = ()) -> Plan:
     if recipe.kind not in KINDS:
         raise _bad(f"{file}: kind '{recipe.kind}' is not one of {', '.join(KINDS)}")
     kind = KINDS[recipe.kind]
+    if not re.fullmatch(NAME, recipe.name):
+        raise _bad(
+            f"{file}: name {recipe.name!r} is that of a file: write at most 100 letters, digits, dashes and dots"
+        )
     _check_stages(file, recipe, kind)
     render: dict[Path, Any] = {
-        Path(folder): merge_config(kind.data, [(f"{file}: render {folder}", values or {})])
+        Path(folder): merge_config(kind.data, [(f"{file}: render {folder}", {} if values is None else values)])
         for folder, values in recipe.render.items()
     }
     configs = _stage_configs(file, recipe, kind, changes)
@@ -175,10 +181,12 @@ def _check_stages(file: Path, recipe: Recipe, kind: Kind) -> None:
         raise _bad(f"{file} has no stages: write at least one, e.g. 'stages: [{{name: all}}]'")
     seen: set[str] = set()
     for index, stage in enumerate(recipe.stages):
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", stage.name) or stage.name in seen:
-            raise _bad(f"{file}: stage name '{stage.name}' is used before, or not of letters, digits and dashes")
+        if not re.fullmatch(NAME, stage.name) or "." in stage.name or stage.name in seen:
+            raise _bad(f"{file}: stage name {stage.name!r} is used before, or not of letters, digits and dashes")
         if stage.name in {row.name for row in fields(kind.settings)}:
             raise _bad(f"{file}: stage name '{stage.name}' is that of a setting; choose another")
+        if stage.until_step is not None and stage.until_step < 1:
+            raise _bad(f"{file}: stage {stage.name}: until_step {stage.until_step} must be 1 or more")
         if stage.continues and (index == 0 or not kind.can_continue):
             why = "is the first" if index == 0 else f"is of kind {recipe.kind}"
             raise _bad(f"{file}: stage {stage.name} {why} and cannot continue another")

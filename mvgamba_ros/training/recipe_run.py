@@ -10,6 +10,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,10 @@ from typing import Any
 import torch
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
+from mvgamba_ros.io.lock import locked
+from mvgamba_ros.io.results import check_writable
 from mvgamba_ros.training.recipe import KINDS, Log, Plan, Stage, StageTrainer
+from mvgamba_ros.training.state import load_state
 
 NEUTRAL = ("save_minutes", "validate_minutes", "start")
 """Settings that may differ from a finished stage's: they change nothing of it, or, the start, follow from the run."""
@@ -70,6 +74,11 @@ class RecipeRun:
 
         Raises BAD_OPTION where the folder holds data or stages of other settings.
         """
+        check_writable(self.folder)
+        with locked(self.folder) if self.main else nullcontext():
+            return self._run(until_step)
+
+    def _run(self, until_step: int | None) -> bool:
         kind = self.plan.kind
         for folder, data in self.plan.render.items():
             if self.main and kind.missing(folder, data):
@@ -156,15 +165,15 @@ def _check_settings(one: StageRun) -> None:
     """A finished stage has the settings of the recipe, or the run would not be what the recipe describes."""
     if not one.state.exists():
         return
-    saved = torch.load(one.state, weights_only=True)["config"]
+    saved = load_state(one.state)["config"]
     for key, value in asdict(one.config).items():
         if key in NEUTRAL or (key == "perceptual" and value == "auto"):
             continue
-        if saved[key] != value:
+        if key not in saved or saved[key] != value:
             raise ReconstructionError(
                 ErrorCode.BAD_OPTION,
-                f"{one.folder} was trained with another {key}: {saved[key]}, not {value}; choose another folder for "
-                "this run, or go on with that setting",
+                f"{one.folder} was trained with another {key}: {saved.get(key)}, not {value}; choose another folder "
+                "for this run, or go on with that setting",
             )
 
 
@@ -183,7 +192,7 @@ def export_latest(run: Path, out: Path) -> dict[str, Any]:
         raise ReconstructionError(
             ErrorCode.BAD_CHECKPOINT, f"{file}: no such file; train first: mvgamba train RECIPE -o {run}"
         )
-    kind = "network" if "model" in torch.load(file, weights_only=True)["config"] else "objectness"
+    kind = "network" if "model" in load_state(file)["config"] else "objectness"
     return KINDS[kind].export(file.parent, out)
 
 

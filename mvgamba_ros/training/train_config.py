@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from mvgamba_ros.config.bounds import bounded
 from mvgamba_ros.config.loading import merge_config
+from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.model.raygamba import RayGambaConfig
+from mvgamba_ros.synthesis.data_format import INPUT_VIEWS
 from mvgamba_ros.training.batch import Sampling
 from mvgamba_ros.training.losses import LossWeights
 
@@ -32,13 +36,13 @@ class TrainConfig:
     weights."""
     train_only: tuple[str, ...] = ()
     """The network's parts that learn ("decoder", "cascade_head", ...), the others are frozen; empty: all learn."""
-    seed: int = 0
+    seed: int = bounded(0, 0, 2**32 - 1)
     """Of the weights and, with the step's number, of every draw of a step."""
     samples: int = 60_000
     """Objects to train on in all. Before the cool-down nothing depends on it: it may be changed until then."""
-    views_per_step: int = 32
+    views_per_step: int = bounded(32, 1, math.inf)
     """Input views of a step: 32 are 8 objects of 4 views or 4 of 8. A step then takes as long whatever is drawn."""
-    accumulate: int = 1
+    accumulate: int = bounded(1, 1, math.inf)
     """Steps whose gradients are summed before the weights move: larger batches than the memory holds."""
     target_views: int = 3
     """Views that each object is rendered into for the rendering losses."""
@@ -52,11 +56,11 @@ class TrainConfig:
     """Of matrices and filters; vectors do not decay. MVGamba's."""
     warmup: int = 1_000
     """Objects over which the learning rate rises linearly."""
-    cooldown: float = 0.3
+    cooldown: float = bounded(0.3, 0, 1)
     """Last share of ``samples`` over which it falls to zero."""
     clip: float = 1.0
     """Largest norm of a step's gradient. MVGamba's."""
-    ema: float = 0.999
+    ema: float = bounded(0.999, 0, 1)
     """Decay per step of the averaged weights, which are validated and exported."""
     render_from: int = 0
     """Step at which the rendering losses join: depth alone is several times cheaper and right for the beginning."""
@@ -77,3 +81,20 @@ class TrainConfig:
 def from_dict(values: dict[str, Any]) -> TrainConfig:
     """The inverse of `TrainConfig.to_dict`. Raises BAD_OPTION for an unknown key or a value of a wrong type."""
     return merge_config(TrainConfig, [("training config", values)])
+
+
+def check_train_config(config: TrainConfig) -> None:
+    """Checks what no single number shows. Raises BAD_OPTION."""
+    counts, model = config.view_counts, config.model
+    right = all(1 <= count <= INPUT_VIEWS and 0 <= chance < math.inf for count, chance in counts.items())
+    if not right or not sum(counts.values()) > 0:
+        raise ReconstructionError(
+            ErrorCode.BAD_OPTION,
+            f"view_counts {counts}: give numbers of views, 1 to {INPUT_VIEWS}, with chances of 0 or more, one above",
+        )
+    if model.patch % (2 * model.stride) or model.size % model.patch:
+        raise ReconstructionError(
+            ErrorCode.BAD_OPTION,
+            f"model: size {model.size} must be a multiple of patch {model.patch}, and that of twice the stride "
+            f"{model.stride}",
+        )
