@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import field, fields
+from dataclasses import field, fields, is_dataclass
 from typing import Any, TypeVar
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
@@ -11,15 +11,25 @@ from mvgamba_ros.errors import ErrorCode, ReconstructionError
 T = TypeVar("T")
 
 
-def bounded(default: T, low: float, high: float) -> T:
-    """A dataclass field whose number, or tuple of numbers, lies in [``low``, ``high``]; see `check_bounds`."""
-    made: Any = field(default=default, metadata={"low": low, "high": high})
+def bounded(default: T, low: float, high: float, length: tuple[int, int] | None = None) -> T:
+    """A dataclass field whose number, or tuple of numbers, lies in [``low``, ``high``]; see `check_bounds`.
+
+    Args:
+        default: A number, or a tuple of numbers.
+        low: Least value.
+        high: Greatest value.
+        length: Least and greatest length of a tuple; without it, the default's.
+    """
+    if isinstance(default, tuple) and length is None:
+        length = len(default), len(default)
+    made: Any = field(default=default, metadata={"low": low, "high": high, "length": length})
     result: T = made
     return result
 
 
 def check_bounds(settings: Any, prefix: str = "") -> None:
-    """Checks the numbers of a dataclass instance against their ranges; whole where the default is whole.
+    """Checks the numbers of a dataclass instance, and of the sections in it, against their ranges; whole where the
+    default is whole.
 
     A field that declares no range and has a positive default must be 0 or more and finite: a width, a weight or a count
     means nothing below zero. One whose default is 0 or negative takes any number.
@@ -32,19 +42,35 @@ def check_bounds(settings: Any, prefix: str = "") -> None:
         ReconstructionError: BAD_OPTION, which names field, value and range.
     """
     for row in fields(settings):
+        value, name = getattr(settings, row.name), f"{prefix}{row.name}"
+        if isinstance(row.default_factory, type) and is_dataclass(row.default_factory):
+            if not isinstance(value, row.default_factory):
+                raise _bad(f"{name} {value!r} must be a {row.default_factory.__name__}")
+            check_bounds(value, f"{name}.")
+            continue
         low, high = row.metadata.get("low"), row.metadata.get("high")
         if low is None or high is None:
             if not isinstance(row.default, (int, float)) or isinstance(row.default, bool) or not row.default > 0:
                 continue
             low, high = 0, math.inf
-        value, whole = getattr(settings, row.name), isinstance(row.default, int)
-        if not all(
-            _is_within(number, low, high, whole) for number in (value if isinstance(value, tuple) else (value,))
+        default: Any = row.default
+        several = isinstance(default, tuple)
+        least, most = row.metadata.get("length") or (1, 1)
+        numbers = value if several else (value,)
+        whole = all(isinstance(number, int) for number in (default if several else (default,)))
+        if (
+            not isinstance(numbers, tuple)
+            or not least <= len(numbers) <= most
+            or not all(_is_within(number, low, high, whole) for number in numbers)
         ):
             kind = "whole number" if whole else "number"
-            raise ReconstructionError(
-                ErrorCode.BAD_OPTION, f"{prefix}{row.name} {value!r} must be a {kind}, {range_text(low, high)}"
-            )
+            count = f"{least}" if least == most else f"{least} to {most}"
+            what = f"{count} {kind}s, each" if several else f"a {kind},"
+            raise _bad(f"{name} {value!r} must be {what} {range_text(low, high)}")
+
+
+def _bad(message: str) -> ReconstructionError:
+    return ReconstructionError(ErrorCode.BAD_OPTION, message)
 
 
 def _is_within(value: Any, low: float, high: float, whole: bool) -> bool:

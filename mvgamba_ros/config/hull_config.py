@@ -11,7 +11,7 @@ from mvgamba_ros.config.bounds import bounded
 class HullConfig:
     """How the visual hull is carved. Its voxels along the longest side are an option, `hull_resolution`."""
 
-    min_camera_distance: float = 0.02
+    min_camera_distance: float = bounded(0.02, 1e-4, 10)
     """Nothing is reconstructed nearer than this to a camera, metres. Set by hand."""
     max_refinement: float = bounded(2.0, 1.0, 8.0)
     """A long or flat object gets up to this many times as many voxels along its longest side. Set by hand."""
@@ -20,14 +20,14 @@ class HullConfig:
     coarse_resolution: int = bounded(32, 16, 128)
     """Voxels along the longest side of the grids that tighten the bounds, and of the hull around which the support
     plane is searched. Set by hand."""
-    tightening_rounds: int = 2
+    tightening_rounds: int = bounded(2, 0, 10)
     """Coarse carvings that tighten the bounding box, which the silhouettes' boxes leave too wide. Set by hand."""
-    coarse_reach: float = 1.8
+    coarse_reach: float = bounded(1.8, 0.9, 10)
     """The surface may pass within this of a coarse voxel's centre, voxels: its diagonal and a little. Set by hand."""
     block: int = bounded(4, 1, 8)
     """The fine grid is filled in blocks of this many voxels a side, and only where the surface may pass. Set by
     hand."""
-    block_slack: float = 1.5
+    block_slack: float = bounded(1.5, 1.0, 10.0)
     """How much faster than a distance the field may change, since distances to a cone are measured across the view
     instead of to its side. Set by hand."""
 
@@ -37,14 +37,14 @@ class HullConfig:
     hand."""
     front_quantile: float = bounded(0.02, 0.0, 1.0)
     """Quantile of the depths along the view that is taken for the object's front, [0, 1]. Set by hand."""
-    single_view_reach: float = 4.0
+    single_view_reach: float = bounded(4.0, 0.1, 100)
     """Extent of that box across the view, in distances to the camera: the silhouette bounds it there. Set by hand."""
 
     # Carving again around what the network found (methods/mvgamba.py)
     recarve_ratio: float = bounded(1.25, 1.0, 100.0)
     """The hull is carved again where it is longer than the found object by more than this factor along any axis. Set by
     hand."""
-    recarve_margin: float = 0.1
+    recarve_margin: float = bounded(0.1, 0, 10)
     """How far beyond the found object the new hull may reach, of the object's longest side. Set by hand."""
     max_passes: int = bounded(4, 1, 100)
     """Forward passes of the network at most, with a new hull before each but the first. Set by hand."""

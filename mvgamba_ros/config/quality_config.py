@@ -11,7 +11,7 @@ from mvgamba_ros.config.bounds import bounded
 class QualityConfig:
     """When a reconstruction is called low."""
 
-    min_places: int = 3
+    min_places: int = bounded(3, 1, 64)
     """Views from fewer different places make it low: the far side and the depth are guesses. Set by hand."""
     min_silhouette_iou: float = bounded(0.85, 0.0, 1.0)
     """A lower mean IoU of masks and the re-rendered mesh makes it low, [0, 1]. Set by hand."""

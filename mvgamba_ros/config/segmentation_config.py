@@ -19,16 +19,16 @@ from mvgamba_ros.config.support_plane_config import PlaneHeightConfig, PlaneMatc
 class WindowConfig:
     """The part of each image that is worked on (`segmentation.windows`)."""
 
-    side: int = 224
+    side: int = bounded(224, 16, 4096)
     """Longer side of a window with a region of interest, pixels. Set by hand: accuracy against time."""
-    search_side: int = 160
+    search_side: int = bounded(160, 16, 4096)
     """Longer side of a window while the object is searched for without a region, pixels. Set by hand."""
-    margin: float = 0.35
+    margin: float = bounded(0.35, 0, 10)
     """A window reaches beyond the region's outline by this share of its shorter visible side, to learn the background
     from. Set by hand."""
-    point_radius: float = 3.0
+    point_radius: float = bounded(3.0, 0, 1000)
     """A point prompt holds for the pixels this near to it, pixels of the full image. Set by hand."""
-    min_depth: float = 1e-3
+    min_depth: float = bounded(1e-3, 1e-6, 1)
     """A point nearer to the camera's plane than this, or behind it, is not projected, metres. Set by hand."""
     min_axis_spread: float = bounded(1e-3, 0, 1)
     """Smallest eigenvalue per view, [0, 1], of the normal matrix that intersects the optical axes; below it they are
@@ -42,9 +42,9 @@ class SearchConfig:
     min_background: float = bounded(0.15, 0, 1)
     """A region that leaves a smaller share of the windows, [0, 1], as background is treated as if there were no region.
     Set by hand. No effect on the sample of docs/segmentation.md from half to twice this."""
-    rim: float = 0.125
+    rim: float = bounded(0.125, 0.01, 0.5)
     """Background of a window that is searched: this share of its height and width at each border. Set by hand."""
-    center_prior: float = 1.5
+    center_prior: float = bounded(1.5, 0, 100)
     """Log-odds that a pixel at the edge of the searched area loses against one at its centre; grows with the square of
     the distance. Set by hand."""
     lying_share: float = bounded(0.8, 0, 1)
@@ -58,7 +58,7 @@ class SearchConfig:
     """What stands on such a mat is taken for the object where it has less than this share of the mat's pixels, [0, 1];
     the rest of a plate has more. Set by hand. No effect on the sample of docs/segmentation.md from half to twice
     this."""
-    growth: float = 0.25
+    growth: float = bounded(0.25, 0, 10)
     """The region around what was found is larger than it by this share of its size on every side. Set by hand."""
     min_vote: float = bounded(-0.3, -1, 1)
     """A grid cell is on the object where no view's vote, [-1, 1], is below this. Set by hand."""
@@ -68,31 +68,31 @@ class SearchConfig:
 class AgreementConfig:
     """Silhouette consistency between views on a grid over the region (`segmentation.silhouette_agreement`)."""
 
-    cells: int = 44
+    cells: int = bounded(44, 4, 256)
     """Grid cells along the region's longest side. Set by hand: accuracy against time."""
-    cell_pixels: float = 1.2
+    cell_pixels: float = bounded(1.2, 0.5, 10)
     """Votes are gathered from windows shrunk to pixels of this many projected cells, so that neighbouring cells leave
     no gaps. Set by hand."""
-    out_of_sight_log_odds: float = -1.0
+    out_of_sight_log_odds: float = bounded(-1.0, -100, 0)
     """Log-odds that a view gives to cells outside its window: mostly all views show the object whole. Set by hand."""
-    max_belief: float = 4.0
+    max_belief: float = bounded(4.0, 0.1, 100)
     """A view's own log-odds are clipped to this before they vote. Set by hand."""
-    label_belief: float = 3.0
+    label_belief: float = bounded(3.0, 0, 100)
     """Log-odds of the vote of a label; its share grows from none in the first round to all in the last. Set by hand."""
-    blur: float = 1.5
+    blur: float = bounded(1.5, 0.1, 100)
     """Standard deviation of the smoothing of log-odds before they vote, window pixels. Set by hand."""
-    min_log_odds: float = -4.0
+    min_log_odds: float = bounded(-4.0, -100, 0)
     """The other views' log-odds on a pixel are clipped from below to this. Set by hand. No effect on the sample of
     docs/segmentation.md from half to twice this."""
-    max_log_odds: float = 1.0
+    max_log_odds: float = bounded(1.0, 0, 100)
     """And from above to this: that other views allow the object on a ray does not show that it is there. Set by
     hand."""
-    floor_margin: float = 0.01
+    floor_margin: float = bounded(0.01, 0, 1)
     """Cells lower above the support plane than this share of the region's shortest side are left out. Set by hand."""
-    search_floor: float = 0.5
+    search_floor: float = bounded(0.5, 0, 100)
     """In a search cells may be higher than the object: they are left out lower than this many cells below the plane.
     Set by hand."""
-    min_pixels: int = 12
+    min_pixels: int = bounded(12, 1, 10000000)
     """A silhouette of fewer window pixels is empty (EMPTY_SILHOUETTE), and takes no part in the agreement. Set by hand.
     No effect on the sample of docs/segmentation.md from half to twice this."""
     min_explained: float = bounded(0.5, 0, 1)
@@ -107,18 +107,18 @@ class AgreementConfig:
 class GraphCutConfig:
     """Alternation of minimum cut and learning (`segmentation.classical.window_segmentation`, `graph_cut`)."""
 
-    rounds: int = 4
+    rounds: int = bounded(4, 1, 100)
     """Cuts of every window at most. Most objects settle after three; fine tips take longer."""
     settled: float = bounded(0.99, 0, 1)
     """The rounds end where the labels before and after a cut have this IoU, [0, 1]. Set by hand."""
-    smoothness: float = 1.6
+    smoothness: float = bounded(1.6, 0.01, 100)
     """Cost of a border through flat colour, log-odds per pixel of its length. Set by hand."""
-    max_evidence: float = 6.0
+    max_evidence: float = bounded(6.0, 0.1, 100)
     """Evidence is clipped to this, log-odds; it is stored in 8 bits. Set by hand."""
-    off_log_odds: float = -6.0
+    off_log_odds: float = bounded(-6.0, -100, 0)
     """Log-odds outside the region, once colours are learned. Set by hand. No effect on the sample of
     docs/segmentation.md from half to twice this."""
-    object_margin: int = 2
+    object_margin: int = bounded(2, 0, 100)
     """Background colours are learned no nearer to the labels than this, window pixels. Set by hand. No effect on the
     sample of docs/segmentation.md from half to twice this."""
 
@@ -127,21 +127,21 @@ class GraphCutConfig:
 class ComponentConfig:
     """Connected components and holes of the labels (`segmentation.classical.components`)."""
 
-    joined: float = 0.05
+    joined: float = bounded(0.05, 0, 1)
     """Components are one where the gap between them is smaller than this share of the window's longer side. Set by
     hand. No effect on the sample of docs/segmentation.md from half to twice this."""
-    center_weight: float = 2.0
+    center_weight: float = bounded(2.0, 0, 100)
     """A pixel weighs exp(-(this * distance from the centre)^2) when the largest component is chosen, where the edge of
     the region is at distance 1. Set by hand. No effect on the sample of docs/segmentation.md from half to twice
     this."""
-    min_island: float = 0.03
+    min_island: float = bounded(0.03, 0, 1)
     """Islands smaller than this share of the largest component are removed. Set by hand. No effect on the sample of
     docs/segmentation.md from half to twice this."""
-    min_hole: float = 0.01
+    min_hole: float = bounded(0.01, 0, 1)
     """Holes smaller than this share of the silhouette are filled whatever they show: one left open by mistake cuts a
     tunnel through the object, one filled by mistake costs next to nothing. Set by hand. No effect on the sample of
     docs/segmentation.md from half to twice this."""
-    hole_log_odds: float = -2.2
+    hole_log_odds: float = bounded(-2.2, -100, 100)
     """A hole is filled as a print in the background's colours where its `hole_percentile` of log-odds is above this:
     through a true hole nothing but background is seen. Set by hand."""
     hole_percentile: float = bounded(90.0, 0, 100)
@@ -152,24 +152,24 @@ class ComponentConfig:
 class BorderConfig:
     """The last cut, in a narrow band at a higher resolution (`segmentation.classical.border`)."""
 
-    side: int = 640
+    side: int = bounded(640, 16, 4096)
     """Longer side of a window while its border is refined, pixels. Set by hand: accuracy against time."""
-    band: float = 1.5
+    band: float = bounded(1.5, 0.5, 100)
     """Half the band's width, pixels of the coarse window. Set by hand."""
-    beside: int = 8
+    beside: int = bounded(8, 1, 1000)
     """Colours are learned up to this far beside the band, pixels of the fine window. Set by hand. No effect on the
     sample of docs/segmentation.md from half to twice this."""
-    blur: float = 0.8
+    blur: float = bounded(0.8, 0.1, 100)
     """Standard deviation of the smoothing of the coarse labels, pixels of the coarse window. Set by hand."""
-    max_color_log_odds: float = 3.0
+    max_color_log_odds: float = bounded(3.0, 0, 100)
     """The log-ratio of the two sides' colours is clipped to this. Set by hand."""
-    color_weight: float = 0.6
+    color_weight: float = bounded(0.6, 0, 100)
     """Weight of that log-ratio. Set by hand."""
-    coarse_weight: float = 0.3
+    coarse_weight: float = bounded(0.3, 0, 100)
     """Weight of the coarse window's log-odds. Set by hand."""
-    label_log_odds: float = 4.0
+    label_log_odds: float = bounded(4.0, 0, 100)
     """Log-odds between a coarse label of 0 and of 1. Set by hand."""
-    smoothness: float = 1.6
+    smoothness: float = bounded(1.6, 0.01, 100)
     """Cost of a border through flat colour, log-odds per pixel of its length. Set by hand. No effect on the sample of
     docs/segmentation.md from half to twice this."""
 
@@ -178,7 +178,7 @@ class BorderConfig:
 class SamConfig:
     """Segment Anything (`segmentation.sam`)."""
 
-    kept_embeddings: int = 16
+    kept_embeddings: int = bounded(16, 1, 10000)
     """Image embeddings kept, the newest; one is 4 MiB. Set by hand."""
 
 

@@ -22,19 +22,19 @@ class SplatConfig:
     """Opacity of each, [0, 1]. Set by hand."""
 
     # Fitting (splats/fit.py)
-    steps: int = 12
+    steps: int = bounded(12, 0, 100000)
     """Steps of gradient descent. Set by hand."""
     crop_size: int = bounded(160, 16, 4096)
     """Side of the crops that are compared, pixels. Set by hand."""
-    means_rate: float = 1.5e-3
+    means_rate: float = bounded(1.5e-3, 0, 1)
     """Adam's learning rate for the centres. Chosen on held-out objects."""
-    scales_rate: float = 2.5e-2
+    scales_rate: float = bounded(2.5e-2, 0, 1)
     """Adam's learning rate for the logarithms of the standard deviations. Chosen on held-out objects."""
-    color_weight: float = 1.0
+    color_weight: float = bounded(1.0, 0, 1000000)
     """Weight of the absolute colour difference on white, per pixel of the object. Set by hand."""
-    mask_weight: float = 1.0
+    mask_weight: float = bounded(1.0, 0, 1000000)
     """Weight of the squared difference of opacity and silhouette, per pixel of the object. Set by hand."""
-    anchor_weight: float = 20.0
+    anchor_weight: float = bounded(20.0, 0, 1000000)
     """Weight of the squared drift of the centres from where they were laid. Set by hand."""
-    hull_weight: float = 50.0
+    hull_weight: float = bounded(50.0, 0, 1000000)
     """Weight of the squared distance of the centres out of the visual hull. Set by hand."""

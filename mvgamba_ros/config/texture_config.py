@@ -17,7 +17,7 @@ class TextureConfig:
     outline_margin: float = bounded(1.5, 0.001, 1000.0)
     """Nearer than this to a silhouette's outline a colour is the background's too and does not count, pixels; from
     twice that on it counts in full. Set by hand."""
-    cosine_exponent: float = 4.0
+    cosine_exponent: float = bounded(4.0, 0, 100)
     """A view's colour is weighted by its cosine to this power: sharply, since the mean of misaligned views is a blur.
     Set by hand."""
     occlusion_tolerance: float = bounded(2e-3, 0.0, 1.0)
