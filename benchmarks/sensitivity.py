@@ -5,6 +5,7 @@ usage: python -m benchmarks.sensitivity CAPTURES [--scenes SCENES] [--section se
 
 Every number in a section of `mvgamba_ros.config.ReconstructionConfig`, alone or in a tuple, is multiplied by each
 factor while all others keep their defaults; whole numbers are rounded and change by 1 at least, and a 0 is left out.
+A value outside the range that the field declares is not measured, since no user can set it: it is listed at the end.
 CAPTURES and SCENES are folders with captures anywhere below them: transforms.json with posed images and true masks,
 beside a truth.ply. The segmentation section is measured by the mean IoU of the default segmenter's masks, 0 where it
 refuses; any other section by chamfer distance and F@5mm of the mesh reconstructed with the true masks.
@@ -36,6 +37,7 @@ import numpy as np
 import trimesh
 
 from mvgamba_ros.config import ReconstructionConfig
+from mvgamba_ros.config.bounds import check_bounds
 from mvgamba_ros.errors import ReconstructionError
 from mvgamba_ros.io.transforms_json import read_capture
 from mvgamba_ros.metrics.shape import shape_errors, surface_points
@@ -87,8 +89,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=Path("sensitivity.jsonl"), help="(%(default)s)")
     args = parser.parse_args(argv)
 
-    varied = list(variations(args.section, args.factors, args.only))
-    if not varied:
+    varied, impossible = variations(args.section, args.factors, args.only)
+    if not varied and not impossible:
         parser.error(f"section {args.section} has no numeric field called {' or '.join(args.only or ['anything'])}")
     sets = {"captures": args.captures, **({"scenes": args.scenes} if args.scenes else {})}
     cases = {name: read_cases(folder, args.sample, args.depth) for name, folder in sets.items()}
@@ -98,6 +100,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     prepare_process()
     results = run([Variation(args.section), *varied], cases, args.prompt, args.depth, args.out)
     print(report(results, list(cases), args.least, args.rows))
+    if impossible:
+        print(f"Out of range, not measured: {', '.join(_value_text(variation) for variation in impossible)}")
 
 
 def numbers(config: Any, prefix: str = "") -> Iterator[tuple[str, Value]]:
@@ -130,14 +134,31 @@ def changed(config: Any, path: str, value: Value) -> Any:
     return replace(config, **{name: changed(getattr(config, name), rest, value) if rest else value})
 
 
-def variations(section: str, factors: Sequence[float], only: Sequence[str] | None) -> Iterator[Variation]:
-    """Of every field of the section whose path has a part, or a run of parts, in ``only``; of all where it is None."""
-    for path, value in numbers(getattr(ReconstructionConfig(), section)):
+def variations(
+    section: str, factors: Sequence[float], only: Sequence[str] | None
+) -> tuple[list[Variation], list[Variation]]:
+    """Of every field of the section whose path has a part, or a run of parts, in ``only``; of all where it is None.
+
+    Returns:
+        Those within their field's range, and those outside.
+    """
+    defaults = getattr(ReconstructionConfig(), section)
+    possible: list[Variation] = []
+    impossible: list[Variation] = []
+    for path, value in numbers(defaults):
         if only is not None and not any(f".{name}." in f".{path}." for name in only):
             continue
         for factor in factors:
-            if scaled(value, factor) != value:
-                yield Variation(section, path, factor, scaled(value, factor))
+            new = scaled(value, factor)
+            if new == value:
+                continue
+            try:
+                check_bounds(changed(defaults, path, new))
+            except ReconstructionError:
+                impossible.append(Variation(section, path, factor, new))
+            else:
+                possible.append(Variation(section, path, factor, new))
+    return possible, impossible
 
 
 def read_cases(folder: Path, sample: int | None, depth: bool) -> list[Case]:
@@ -204,7 +225,7 @@ def measure(variation: Variation, cases: Mapping[str, Sequence[Case]], prompt: s
     score = mask_scores if variation.section == "segmentation" else mesh_scores
     try:
         return {"scores": {name: {case.name: score(case, config, prompt) for case in of} for name, of in cases.items()}}
-    except Exception as error:  # whatever a number outside its range leads to
+    except Exception as error:  # a number within its range must lead to none: the table names it
         return {"error": f"{type(error).__name__}: {error}"[:200]}
 
 
@@ -259,8 +280,7 @@ def report(
                 change = _means(record["scores"][name])[score] - means[name][score]
                 cells.append(f"{change:+.4f}")
                 most = max(most, abs(change) if np.isfinite(change) else float("inf"))
-        value = f"`{variation.field}` | {_text(variation.value)} (x{variation.factor:g})"
-        rows.append((most, variation.field, f"| {value} | {' | '.join(cells)} |"))
+        rows.append((most, variation.field, f"| {_value_text(variation, ' | ')} | {' | '.join(cells)} |"))
     rows.sort(key=lambda row: -row[0])
     most_of: dict[str, float] = {}
     for most, field, _ in rows:
@@ -283,6 +303,10 @@ def _means(scores: Mapping[str, Scores]) -> Scores:
         for name, score in of.items():
             columns.setdefault(name, []).extend([] if np.isnan(score) else [score])
     return {name: float(np.mean(column)) if column else float("nan") for name, column in columns.items()}
+
+
+def _value_text(variation: Variation, between: str = " = ") -> str:
+    return f"`{variation.field}`{between}{_text(variation.value)} (x{variation.factor:g})"
 
 
 def _text(value: Value) -> str:

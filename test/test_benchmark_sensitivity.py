@@ -66,15 +66,15 @@ def test_the_segmenters_fields_are_varied_resumed_and_reported(
     captures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "found.jsonl"
-    command = [str(captures), "--scenes", str(captures), "--factors", "0", "--out", str(out)]
-    command += ["--only", "agreement.min_pixels", "border.smoothness", "color.cell"]
+    command = [str(captures), "--scenes", str(captures), "--factors", "2", "--out", str(out)]
+    command += ["--only", "agreement.min_pixels", "border.smoothness", "color.cell", "hole_percentile"]
     sensitivity.main(command)
     table, progress = capsys.readouterr()
     assert "4/4" in progress
     rows = {line.split("`")[1]: line for line in table.splitlines() if line.startswith("| `")}
     assert set(rows) == {"agreement.min_pixels", "border.smoothness", "color.cell"}
-    assert "raises ZeroDivisionError" in rows["color.cell"]
-    assert "`agreement.min_pixels`" in table.splitlines()[-1]  # no silhouette is nearly as small
+    assert "`agreement.min_pixels`" in table.splitlines()[-2]  # no silhouette is nearly as small
+    assert table.splitlines()[-1] == "Out of range, not measured: `components.hole_percentile` = 180 (x2)"
     defaults = next(line for line in table.splitlines() if line.startswith("| defaults"))
     assert float(defaults.split("|")[3]) > 0.9
     assert len(out.read_text().splitlines()) == 4
@@ -82,6 +82,20 @@ def test_the_segmenters_fields_are_varied_resumed_and_reported(
     monkeypatch.setattr(sensitivity, "measure", lambda *_: pytest.fail("measured again"))
     sensitivity.main(command)
     assert capsys.readouterr().out == table
+
+
+def test_an_error_that_is_no_refusal_is_named_first() -> None:
+    kept = {"scores": {"captures": {"can": {"IoU": 0.9}}}}
+    cell, side = (sensitivity.Variation("segmentation", field, 2.0, 4) for field in ("color.cell", "windows.side"))
+    results = [(sensitivity.Variation("segmentation"), kept), (side, kept), (cell, {"error": "ValueError: no cells"})]
+    table = sensitivity.report(results, ["captures"], 0.0005, None).splitlines()
+    assert table[3] == "| `color.cell` | 4 (x2) | raises ValueError: no cells |"
+
+
+def test_a_value_that_no_user_can_set_is_not_measured() -> None:
+    possible, impossible = sensitivity.variations("hull", [0.5, 8.0], ["flat_share", "block"])
+    assert [(v.field, v.value) for v in possible] == [("flat_share", 0.125), ("block", 2)]
+    assert [(v.field, v.value) for v in impossible] == [("flat_share", 2.0), ("block", 32)]
 
 
 def test_a_refusal_counts_as_no_mask_at_all(captures: Path) -> None:

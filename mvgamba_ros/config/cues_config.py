@@ -13,7 +13,7 @@ class ColorConfig:
 
     cell: float = bounded(5.0, 1, 50)
     """Size of a histogram cell in each of L*, a*, b*. Set by hand."""
-    max_chroma: float = bounded(90.0, 10, 128)
+    max_chroma: float = bounded(90.0, 10, 200)
     """a* and b* are clipped to plus and minus this. Few colours of sRGB are beyond. No effect on the sample of
     docs/segmentation.md from half to twice this."""
     blur: float = bounded(0.8, 0.1, 10)
