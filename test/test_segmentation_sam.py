@@ -14,6 +14,8 @@ import pytest
 from rendered import CENTER, SIZE, views
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
+from mvgamba_ros.options import Options
+from mvgamba_ros.segmentation import sam
 from mvgamba_ros.segmentation.sam import SamSegmenter, predict_arguments
 from mvgamba_ros.types import Box, Prompts
 
@@ -61,3 +63,22 @@ def test_a_missing_package_or_a_wrong_file_is_an_error(tmp_path: Path) -> None:
     installed = importlib.util.find_spec("segment_anything") is not None
     assert caught.value.code == (ErrorCode.BAD_CHECKPOINT if installed else ErrorCode.MISSING_PACKAGE)
     assert installed or "pip install segment-anything" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("chosen", "there", "used"), [("cpu", True, "cpu"), ("auto", True, "cuda"), ("auto", False, "cpu")]
+)
+def test_it_runs_on_the_device_of_the_options(
+    monkeypatch: pytest.MonkeyPatch, chosen: str, there: bool, used: str
+) -> None:
+    calls: list[tuple[str, str]] = []
+    monkeypatch.setattr(sam, "_load", lambda checkpoint, device: calls.append((checkpoint, device)))
+    monkeypatch.setattr("torch.cuda.is_available", lambda: there)
+    SamSegmenter.from_options(Options(sam_checkpoint="b.pth", device=chosen))
+    assert calls == [("b.pth", used)]
+
+
+def test_a_device_that_torch_cannot_use_is_named() -> None:
+    with pytest.raises(ReconstructionError, match="device cuda:99") as caught:
+        SamSegmenter.from_options(Options(device="cuda:99"))
+    assert caught.value.code == ErrorCode.BAD_OPTION

@@ -31,7 +31,8 @@ KINDS = {768: "vit_b", 1024: "vit_l", 1280: "vit_h"}
 
 class SamSegmenter:
     """``checkpoint``: path of a published ViT-B, ViT-L or ViT-H file. ``device``: where to run, by default CUDA where
-    there is any. Raises MISSING_PACKAGE and BAD_CHECKPOINT, which say how to get what is missing."""
+    there is any. Raises BAD_OPTION for a device that torch cannot use, and MISSING_PACKAGE and BAD_CHECKPOINT, which
+    say how to get what is missing."""
 
     name = "sam"
 
@@ -45,7 +46,8 @@ class SamSegmenter:
     @classmethod
     def from_options(cls, options: Options) -> SamSegmenter:
         """The factory that is registered."""
-        return cls(options.sam_checkpoint, config=options.config.segmentation)
+        device = None if options.device == "auto" else options.device
+        return cls(options.sam_checkpoint, device, options.config.segmentation)
 
     def embed(self, view: View) -> None:
         """Computes the image's embedding, or takes the one computed before: called when a view is captured, it
@@ -119,6 +121,12 @@ def _load(checkpoint: str, device: str) -> Any:
         "download sam_vit_b_01ec64.pth, sam_vit_l_0b3195.pth or sam_vit_h_4b8939.pth from the model checkpoints "
         "section of github.com/facebookresearch/segment-anything and set sam_checkpoint to its path"
     )
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:  # AssertionError: of a torch built without CUDA
+        raise ReconstructionError(
+            ErrorCode.BAD_OPTION, f"device {device}: torch cannot use it ({error}); choose auto, cpu, cuda or cuda:N"
+        ) from error
     if not checkpoint:
         raise ReconstructionError(ErrorCode.BAD_CHECKPOINT, f"the sam segmenter needs a checkpoint: {where}")
     if not Path(checkpoint).is_file():
