@@ -16,7 +16,7 @@ from mvgamba_ros.geometry.boxes import oriented_box
 from mvgamba_ros.sim.objects import OBJECTS
 from mvgamba_ros.sim.robot_arm import SimulatedArm
 from mvgamba_ros.sim.scene import Scene
-from mvgamba_ros.sim.truth import compare
+from mvgamba_ros.sim.truth import object_errors
 from mvgamba_ros.sim.wrist_camera import WristCamera
 from mvgamba_ros.types import Mesh
 
@@ -140,12 +140,12 @@ def test_a_file_that_is_no_mesh_is_refused(tmp_path: Path):
 def test_the_comparison_with_the_truth_is_zero_for_the_truth_and_grows_by_the_known_shift():
     box = trimesh.creation.box((0.1, 0.1, 0.1))
     truth = Mesh(np.array(box.vertices), np.array(box.faces, np.int32), np.zeros((8, 3), np.uint8))
-    same = compare(truth, oriented_box(truth), truth)
-    assert same.chamfer < 5e-4  # the distance between two samplings of one surface
+    same = object_errors(truth, oriented_box(truth), truth)
+    assert same.chamfer_mm < 0.5  # the distance between two samplings of one surface
     assert (same.f_score, same.size_error) == (1.0, 0.0)
     larger = Mesh(truth.vertices * 1.2, truth.faces, truth.colors)
-    off = compare(larger, oriented_box(larger), truth)
+    off = object_errors(larger, oriented_box(larger), truth)
     assert off.size_error == pytest.approx(0.02, abs=1e-6)
     assert off.center_error == pytest.approx(0.0, abs=1e-6)
-    assert off.chamfer == pytest.approx(0.0105, abs=0.0015)  # faces 10 mm apart, corners 17 mm
+    assert off.chamfer_mm == pytest.approx(10.5, abs=1.5)  # faces 10 mm apart, corners 17 mm
     assert off.f_score == 0.0

@@ -22,7 +22,7 @@ from typing import Any
 from mvgamba_ros.options import Options
 from mvgamba_ros.registry import available
 from mvgamba_ros.ros.demo.client import Answer, Client, DemoError
-from mvgamba_ros.sim.truth import compare
+from mvgamba_ros.sim.truth import object_errors
 from mvgamba_ros.types import F64, Mesh
 
 START_S, MOVE_S, CAPTURE_S, RECONSTRUCT_S, STOP_S = 120.0, 90.0, 20.0, 300.0, 10.0
@@ -145,7 +145,7 @@ def _region(truth: Mesh) -> tuple[F64, F64]:
 
 def _table(answer: Answer, truth: Mesh, seconds: dict[str, float]) -> list[str]:
     """What came out, and how far it is from the truth."""
-    difference = compare(answer.mesh, answer.box, truth)
+    difference = object_errors(answer.mesh, answer.box, truth)
     quality = "low: " + "; ".join(answer.reasons) if answer.low else "good"
     sides = " x ".join(f"{1e3 * side:.0f}" for side in answer.box.size)
     center = ", ".join(f"{1e3 * x:.0f}" for x in answer.box.T_world_box[:3, 3])
@@ -157,7 +157,7 @@ def _table(answer: Answer, truth: Mesh, seconds: dict[str, float]) -> list[str]:
         ("box", f"{sides} mm at ({center}) mm in base_link"),
         (
             "against the truth",
-            f"chamfer {1e3 * difference.chamfer:.2f} mm, F@5mm {difference.f_score:.3f}, box off by "
+            f"chamfer {difference.chamfer_mm:.2f} mm, F@5mm {difference.f_score:.3f}, box off by "
             f"{1e3 * difference.center_error:.1f} mm in place, {1e3 * difference.size_error:.1f} mm in size",
         ),
         ("seconds", ", ".join(f"{name} {s:.1f}" for name, s in seconds.items())),
