@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from mvgamba_ros.errors import ReconstructionError
-from mvgamba_ros.geometry.boxes import axis_parallel_box
+from mvgamba_ros.geometry.boxes import scaled_box
 from mvgamba_ros.io.mesh_files import read_mesh
 from mvgamba_ros.io.results import write_results
 from mvgamba_ros.io.transforms_json import read_capture
@@ -83,9 +83,7 @@ def region(folder: Path, scale: float | None) -> Box | None:
     if scale is None or not truth.exists():
         return None
     vertices = read_mesh(truth).vertices
-    low, high = vertices.min(axis=0), vertices.max(axis=0)
-    middle, half = (low + high) / 2.0, (high - low) / 2.0
-    return axis_parallel_box(middle - scale * half, middle + scale * half)
+    return scaled_box(vertices.min(axis=0), vertices.max(axis=0), scale)
 
 
 def iou(mask: Bool, truth: Bool) -> float:

@@ -19,10 +19,11 @@ import numpy as np
 import trimesh
 
 from mvgamba_ros.errors import ReconstructionError
+from mvgamba_ros.geometry.boxes import scaled_box
 from mvgamba_ros.io.transforms_json import read_capture
 from mvgamba_ros.segmentation.classical.classical_segmenter import ClassicalSegmenter
 from mvgamba_ros.segmentation.support_plane import estimate_support_height
-from mvgamba_ros.types import Box, Prompts, View
+from mvgamba_ros.types import Prompts, View
 
 
 def measure(segmenter: ClassicalSegmenter, views: list[View], prompts: Prompts) -> tuple[list[float], float]:
@@ -50,9 +51,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     for truth in sorted(arguments.captures.glob("*/truth.ply")):
         views = read_capture(truth.parent, arguments.views)
         low, high = trimesh.load(truth).bounds
-        T = np.eye(4)
-        T[:3, 3] = (low + high) / 2
-        roi = Box(T, 1.4 * (high - low))
+        roi = scaled_box(low, high)
         row: list[float] = []
         for prompts in (Prompts(roi=roi), Prompts()):
             ious, seconds = measure(segmenter, views, prompts)

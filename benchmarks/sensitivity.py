@@ -39,17 +39,16 @@ import trimesh
 from mvgamba_ros.config import ReconstructionConfig
 from mvgamba_ros.config.bounds import check_bounds
 from mvgamba_ros.errors import ReconstructionError
+from mvgamba_ros.geometry.boxes import scaled_box
 from mvgamba_ros.io.transforms_json import read_capture
 from mvgamba_ros.metrics.shape import shape_errors, surface_points
 from mvgamba_ros.options import Options
 from mvgamba_ros.pipeline import reconstruct
 from mvgamba_ros.process import prepare_process
 from mvgamba_ros.segmentation.classical.classical_segmenter import ClassicalSegmenter
-from mvgamba_ros.types import Box, Mesh, Prompts, View
+from mvgamba_ros.types import Mesh, Prompts, View
 
 SECTIONS = tuple(section.name for section in fields(ReconstructionConfig))
-REGION = 1.4
-"""Size of the region of interest, in sizes of the object's bounds."""
 Number = int | float
 Value = Number | tuple[Number, ...]
 Scores = dict[str, float]
@@ -230,13 +229,10 @@ def measure(variation: Variation, cases: Mapping[str, Sequence[Case]], prompt: s
 
 
 def prompts_of(case: Case, prompt: str) -> Prompts:
-    """A region of interest `REGION` times as large as the object, or nothing."""
+    """A region of interest `ROI_SCALE` times as large as the object, or nothing."""
     if prompt == "none":
         return Prompts()
-    low, high = case.truth.vertices.min(axis=0), case.truth.vertices.max(axis=0)
-    T = np.eye(4)
-    T[:3, 3] = (low + high) / 2
-    return Prompts(roi=Box(T, REGION * (high - low)))
+    return Prompts(roi=scaled_box(case.truth.vertices.min(axis=0), case.truth.vertices.max(axis=0)))
 
 
 def mask_scores(case: Case, config: ReconstructionConfig, prompt: str) -> Scores:

@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from mvgamba_ros.factories import load_segmenter
-from mvgamba_ros.geometry.boxes import axis_parallel_box
+from mvgamba_ros.geometry.boxes import scaled_box
 from mvgamba_ros.geometry.rays import rays
 from mvgamba_ros.geometry.se3 import look_at
 from mvgamba_ros.options import Options
@@ -34,7 +34,7 @@ def warm_up(options: Options, cancelled: Cancelled | None = None) -> None:
     segmented = options.segmenter == "classical"
     if not segmented:
         load_segmenter(options)
-    roi = axis_parallel_box(CENTER - 1.4 * RADIUS, CENTER + 1.4 * RADIUS)
+    roi = scaled_box(CENTER - RADIUS, CENTER + RADIUS)
     chosen = replace(options, prompts=Prompts(roi=roi), use_masks=not segmented, refine=True, min_views=1)
     reconstruct(ball_views(), chosen, cancelled=cancelled)
 

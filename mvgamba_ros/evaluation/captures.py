@@ -12,7 +12,7 @@ import numpy as np
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.evaluation.novel_view import Target, cut_target, picture_scores, show_gaussians, show_mesh
 from mvgamba_ros.factories import load_segmenter
-from mvgamba_ros.geometry.boxes import axis_parallel_box
+from mvgamba_ros.geometry.boxes import scaled_box
 from mvgamba_ros.geometry.camera import undistort
 from mvgamba_ros.io.mesh_files import read_mesh
 from mvgamba_ros.io.transforms_json import read_capture
@@ -22,8 +22,6 @@ from mvgamba_ros.pipeline import reconstruct
 from mvgamba_ros.rendering.mesh_raycaster import Raycaster
 from mvgamba_ros.types import Mesh, Reconstruction, View
 
-ROI_MARGIN = 1.4
-"""A region of interest drawn around a scanned object: sides over those of the object's box."""
 HULL_FACES = 200_000
 """The coloured hull that pictures are compared with keeps all its faces, so that its colours are as fine as can be."""
 
@@ -69,9 +67,8 @@ def read_case(folder: Path, options: Options, roi_from_truth: bool) -> Case:
     many = "transforms_8.json" if (folder / "transforms_8.json").is_file() else "transforms.json"
     truth = read_mesh(folder / "truth.ply") if (folder / "truth.ply").is_file() else None
     if truth is not None and roi_from_truth:
-        low, high = truth.vertices.min(0), truth.vertices.max(0)
-        grow = (ROI_MARGIN - 1) / 2 * (high - low)
-        options = replace(options, prompts=replace(options.prompts, roi=axis_parallel_box(low - grow, high + grow)))
+        roi = scaled_box(truth.vertices.min(0), truth.vertices.max(0))
+        options = replace(options, prompts=replace(options.prompts, roi=roi))
     left_out = [undistort(view) for view in read_capture(folder, "transforms_test.json")]
     if any(view.mask is None for view in left_out):
         segmenter = load_segmenter(replace(options, segmenter="classical"))

@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+from transforms3d.axangles import axangle2mat
 
+from mvgamba_ros.geometry.se3 import rigid
 from mvgamba_ros.types import F64, Box, Mesh
+
+ROI_SCALE = 1.4
+"""Sides of a region of interest around a known object over those of the object's bounds: about what a detector
+gives."""
 
 
 def axis_parallel_box(low: F64, high: F64) -> Box:
     """The box from corner ``low`` (3,) to ``high`` (3,), metres, its axes the world's."""
-    T = np.eye(4)
-    T[:3, 3] = (low + high) / 2.0
-    return Box(T_world_box=T, size=high - low)
+    return scaled_box(low, high, 1.0)
+
+
+def scaled_box(low: F64, high: F64, scale: float = ROI_SCALE) -> Box:
+    """The axis-parallel box whose sides are ``scale`` times those from corner ``low`` (3,) to ``high`` (3,), metres,
+    about the same centre."""
+    return Box(T_world_box=rigid(np.eye(3), (low + high) / 2.0), size=scale * (high - low))
 
 
 def oriented_box(mesh: Mesh) -> Box:
@@ -28,7 +38,5 @@ def oriented_box(mesh: Mesh) -> Box:
         width, depth = depth, width
     angle = np.deg2rad(degrees - 90.0 * quarter_turns)
     low, high = points[:, 2].min(), points[:, 2].max()
-    T = np.eye(4)
-    T[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
-    T[:3, 3] = points[0, 0] + cx / 1e3, points[0, 1] + cy / 1e3, (low + high) / 2.0
-    return Box(T, np.array([width / 1e3, depth / 1e3, high - low]))
+    center = np.array([points[0, 0] + cx / 1e3, points[0, 1] + cy / 1e3, (low + high) / 2.0])
+    return Box(rigid(axangle2mat([0, 0, 1], angle), center), np.array([width / 1e3, depth / 1e3, high - low]))

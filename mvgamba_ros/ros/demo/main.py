@@ -19,6 +19,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from mvgamba_ros.geometry.boxes import scaled_box
 from mvgamba_ros.options import Options
 from mvgamba_ros.registry import available
 from mvgamba_ros.ros.demo.client import Answer, Client, DemoError
@@ -29,8 +32,6 @@ START_S, MOVE_S, CAPTURE_S, RECONSTRUCT_S, STOP_S = 120.0, 90.0, 20.0, 300.0, 10
 """Seconds after which a stage has failed."""
 PATIENCE = {"max_image_age_s": 5.0, "tf_timeout_s": 5.0}
 """The simulated camera renders in software: on a busy machine its images arrive late. Their stamps are right."""
-ROI_MARGIN = 1.4
-"""The request's region of interest is the object's box made larger by this, about what a detector would give."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -136,11 +137,9 @@ def run(options: argparse.Namespace, output: Path, stack: ExitStack) -> None:
 
 def _region(truth: Mesh) -> tuple[F64, F64]:
     """Centre and sides, metres, of the region of interest; it stands on the table, as the object does."""
-    low, high = truth.vertices.min(axis=0), truth.vertices.max(axis=0)
-    sides = ROI_MARGIN * (high - low)
-    center = (low + high) / 2.0
-    center[2] = sides[2] / 2.0
-    return center, sides
+    box = scaled_box(truth.vertices.min(axis=0), truth.vertices.max(axis=0))
+    x, y, _ = box.T_world_box[:3, 3]
+    return np.array([x, y, box.size[2] / 2.0]), box.size
 
 
 def _table(answer: Answer, truth: Mesh, seconds: dict[str, float]) -> list[str]:
