@@ -21,11 +21,12 @@ from mvgamba_ros.geometry.boxes import scaled_box
 from mvgamba_ros.io.mesh_files import read_mesh
 from mvgamba_ros.io.results import write_results
 from mvgamba_ros.io.transforms_json import read_capture
+from mvgamba_ros.metrics.image import mask_iou
 from mvgamba_ros.options import Options
 from mvgamba_ros.pipeline import reconstruct
 from mvgamba_ros.preview import preview
 from mvgamba_ros.registry import available
-from mvgamba_ros.types import Bool, Box, Prompts
+from mvgamba_ros.types import Box, Prompts
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -66,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         seconds = time.perf_counter() - began
         write_results(args.out / folder.name, result, preview(views, result))
         truths = [view.mask for view in views]
-        ious = [iou(mask, truth) for mask, truth in zip(result.masks, truths, strict=True) if truth is not None]
+        ious = [mask_iou(mask, truth) for mask, truth in zip(result.masks, truths, strict=True) if truth is not None]
         masks = f"{np.mean(ious):.3f} ({min(ious):.3f})" if ious else "no true masks"
         height = "none" if result.support_height is None else f"{1e3 * result.support_height:.2f} mm"
         quality = result.quality
@@ -84,10 +85,6 @@ def region(folder: Path, scale: float | None) -> Box | None:
         return None
     vertices = read_mesh(truth).vertices
     return scaled_box(vertices.min(axis=0), vertices.max(axis=0), scale)
-
-
-def iou(mask: Bool, truth: Bool) -> float:
-    return float((mask & truth).sum() / max(int((mask | truth).sum()), 1))
 
 
 if __name__ == "__main__":

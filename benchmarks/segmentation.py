@@ -21,6 +21,7 @@ import trimesh
 from mvgamba_ros.errors import ReconstructionError
 from mvgamba_ros.geometry.boxes import scaled_box
 from mvgamba_ros.io.transforms_json import read_capture
+from mvgamba_ros.metrics.image import mask_iou
 from mvgamba_ros.segmentation.classical.classical_segmenter import ClassicalSegmenter
 from mvgamba_ros.segmentation.support_plane import estimate_support_height
 from mvgamba_ros.types import Prompts, View
@@ -36,7 +37,7 @@ def measure(segmenter: ClassicalSegmenter, views: list[View], prompts: Prompts) 
         print(f"refused: {error.message}", file=sys.stderr)
         masks = [np.zeros(view.image.shape[:2], bool) for view in views]
     seconds = time.process_time() - began
-    return [float((m & v.mask).sum() / (m | v.mask).sum()) for m, v in zip(masks, views, strict=True)], seconds
+    return [mask_iou(mask, view.mask) for mask, view in zip(masks, views, strict=True)], seconds
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -41,6 +41,7 @@ from mvgamba_ros.config.bounds import check_bounds
 from mvgamba_ros.errors import ReconstructionError
 from mvgamba_ros.geometry.boxes import scaled_box
 from mvgamba_ros.io.transforms_json import read_capture
+from mvgamba_ros.metrics.image import mask_iou
 from mvgamba_ros.metrics.shape import shape_errors, surface_points
 from mvgamba_ros.options import Options
 from mvgamba_ros.pipeline import reconstruct
@@ -242,7 +243,7 @@ def mask_scores(case: Case, config: ReconstructionConfig, prompt: str) -> Scores
         masks = segmenter([replace(view, mask=None) for view in case.views], prompts_of(case, prompt)).masks
     except ReconstructionError:
         return {"IoU": 0.0}
-    ious = [(m & view.mask).sum() / (m | view.mask).sum() for m, view in zip(masks, case.views, strict=True)]
+    ious = [mask_iou(mask, view.mask) for mask, view in zip(masks, case.views, strict=True)]
     return {"IoU": float(np.mean(ious))}
 
 

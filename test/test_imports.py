@@ -23,18 +23,18 @@ ROOMS: dict[str, set[str]] = {
     "options": {"registry"},
     "model": {"geometry", "io", "kernels", "rendering"},
     "checks": {"geometry", "options"},
-    "segmentation": {"checks", "geometry", "io", "kernels", "options", "rendering"},
-    "surface": {"geometry", "kernels", "rendering"},
-    "splats": {"geometry", "kernels", "rendering", "surface"},
+    "segmentation": {"checks", "geometry", "io", "kernels", "options"},
+    "surface": {"geometry", "metrics", "rendering"},
+    "splats": {"geometry", "kernels", "metrics", "rendering", "surface"},
     "methods": {"geometry", "io", "kernels", "model", "options", "rendering", "splats", "surface"},
     "factories": {"geometry", "methods", "options", "registry", "segmentation"},
     "pipeline": {"checks", "factories", "geometry", "options", "rendering", "segmentation", "surface"},
     "preview": {"geometry", "rendering"},
     "warm_up": {"factories", "geometry", "options", "pipeline"},
     "evaluation": {"factories", "geometry", "io", "metrics", "options", "pipeline", "rendering"},
-    "synthesis": {"geometry", "io", "kernels", "registry", "rendering"},
-    "training": {"geometry", "io", "kernels", "metrics", "model", "rendering", "segmentation", "synthesis"},
-    "sim": {"geometry", "io", "metrics"},
+    "synthesis": {"geometry", "registry"},
+    "training": {"geometry", "kernels", "metrics", "model", "rendering", "segmentation", "synthesis"},
+    "sim": {"geometry", "metrics"},
 }
 """What each room may import, beside `BASE` and itself."""
 ROOMS["ros"] = set(ROOMS) - {"training", "evaluation", "synthesis"}
@@ -73,6 +73,15 @@ def test_a_module_imports_only_what_lies_below_it(path):
             assert part == "ros", f"{path} imports messages, only ros/ may"
         elif target != "__version__":
             assert target in ALLOWED[part], f"{path}: {part} may not import {target}"
+
+
+def test_every_allowance_of_a_room_is_used():
+    used: dict[str, set[str]] = {room: set() for room in ALLOWED}
+    for path in FILES:
+        targets = {name.split(".")[1] for name in imports(path) if name.startswith("mvgamba_ros.")}
+        used[path.relative_to(ROOT).parts[0].removesuffix(".py")] |= targets
+    unused = {room: sorted(others - used[room]) for room, others in ROOMS.items() if room not in ("ros", "cli")}
+    assert not {room: others for room, others in unused.items() if others}
 
 
 def test_every_room_has_a_rule_and_every_rule_a_room():

@@ -9,7 +9,7 @@ import numpy as np
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.camera import crop, resample
-from mvgamba_ros.metrics.image import lpips, psnr, ssim
+from mvgamba_ros.metrics.image import lpips, mask_iou, psnr, ssim
 from mvgamba_ros.rendering.mesh_raycaster import Raycaster
 from mvgamba_ros.rendering.splats import render_view
 from mvgamba_ros.types import F32, Bool, Gaussians, View
@@ -61,7 +61,7 @@ def picture_scores(picture: F32, silhouette: Bool, target: Target) -> dict[str, 
     scores = {
         "psnr_db": psnr(picture, target.picture),
         "ssim": ssim(picture, target.picture),
-        "iou": float((silhouette & truth).sum() / max(int((silhouette | truth).sum()), 1)),
+        "iou": mask_iou(silhouette, truth),
     }
     with suppress(ReconstructionError):
         scores["lpips"] = lpips(picture, target.picture)

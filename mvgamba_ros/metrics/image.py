@@ -1,4 +1,4 @@
-"""Scores of a picture against the true one: PSNR, SSIM, and LPIPS where its weights are on this machine."""
+"""Scores of a picture against the true one: PSNR, SSIM, LPIPS where its weights are on this machine; IoU of masks."""
 
 from __future__ import annotations
 
@@ -10,13 +10,25 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
-from mvgamba_ros.types import F32
+from mvgamba_ros.types import F32, Bool
 
 if TYPE_CHECKING:
+    from torch import Tensor
     from torch.nn import Module
 
 LPIPS_BACKBONE = "vgg16-397923af.pth"
 """torchvision's VGG-16, which LPIPS compares by; searched in torch's cache, never fetched."""
+
+
+def mask_iou(found: Bool, truth: Bool) -> float:
+    """Intersection over union of two masks (H, W), [0, 1]; 0 where both are empty."""
+    return int(np.count_nonzero(found & truth)) / max(int(np.count_nonzero(found | truth)), 1)
+
+
+def mean_mask_iou(found: Tensor, truth: Tensor) -> float:
+    """Mean over a batch of the intersection over union of masks (N, H, W), torch bool; 0 for a pair of empty ones."""
+    both, either = (found & truth).sum((1, 2)), (found | truth).sum((1, 2))
+    return float((both / either.clamp(min=1)).mean())
 
 
 def psnr(found: F32, truth: F32) -> float:

@@ -22,6 +22,7 @@ from mvgamba_ros.errors import stop_if
 from mvgamba_ros.geometry.distance_field import DistanceField
 from mvgamba_ros.geometry.unit_cube import UnitCube, fit
 from mvgamba_ros.kernels.rasterize import Rendered
+from mvgamba_ros.metrics.image import mean_mask_iou
 from mvgamba_ros.rendering.crops import CropBatch, make_crops
 from mvgamba_ros.rendering.splats import render_gaussians
 from mvgamba_ros.splats.from_mesh import gaussians_on_mesh
@@ -91,9 +92,7 @@ def render_crops(gaussians: Gaussians, crops: CropBatch) -> Rendered:
 
 def mean_iou(rendered: Rendered, crops: CropBatch) -> float:
     """Mean over the crops of the IoU between silhouettes and opacity above a half."""
-    found, truth = rendered.alpha > 0.5, crops.alpha[0] > 0.5
-    both, either = (found & truth).flatten(1).sum(1), (found | truth).flatten(1).sum(1)
-    return float((both / either.clamp(min=1)).mean())
+    return mean_mask_iou(rendered.alpha > 0.5, crops.alpha[0] > 0.5)
 
 
 def _loss(

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from mvgamba_ros.config.quality_config import QualityConfig
+from mvgamba_ros.metrics.image import mask_iou
 from mvgamba_ros.rendering.mesh_raycaster import Raycaster
 from mvgamba_ros.types import F32, F64, Quality, View, view_name
 
@@ -25,8 +26,8 @@ def measure_quality(
     for view in views:
         assert view.mask is not None  # the pipeline's segment stage
         rendered = caster.render(view.camera, view.T_world_camera)
+        ious.append(mask_iou(rendered.mask, view.mask))
         both = np.flatnonzero(rendered.mask & view.mask)
-        ious.append(len(both) / max(int(np.count_nonzero(rendered.mask | view.mask)), 1))
         if len(both):
             difference = cv2.absdiff(view.image, rendered.color).reshape(-1, 3).take(both, axis=0)
             errors.append(float(difference.mean()) / 255.0)

@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.kernels.autocast import has_bfloat16
+from mvgamba_ros.metrics.image import mean_mask_iou
 from mvgamba_ros.segmentation.classical import objectness
 from mvgamba_ros.training.state import load_state
 
@@ -225,8 +226,7 @@ def mean_iou(network: objectness.Objectness, shard: Path) -> float:
     with np.load(shard) as data:
         x, truth = torch.from_numpy(data["x"]), torch.from_numpy(data["y"]) > 127
     odds = torch.cat([network(part.float()) for part in x.split(32)])
-    on = (odds > 0) & (x[:, 3] > 127)
-    return float(((on & truth).sum((1, 2)) / (on | truth).sum((1, 2)).clamp(min=1)).mean())
+    return mean_mask_iou((odds > 0) & (x[:, 3] > 127), truth)
 
 
 def disturbed(x: Tensor, y: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
