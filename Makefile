@@ -13,7 +13,7 @@ VENV := .venv
 STAMPS := $(VENV)/stamps
 BUILD := build/venv
 RUN := . $(VENV)/bin/activate &&
-INTERFACES := $(wildcard msg/*.msg srv/*.srv action/*.action) CMakeLists.txt package.xml \
+INTERFACES := $(wildcard msg/*.msg srv/*.srv action/*.action) CMakeLists.txt package.xml mvgamba_ros/__init__.py \
 	$(wildcard tools/tf2_msgs/*.* tools/tf2_msgs/msg/*.msg) tools/build_interfaces.sh
 KERNELS := $(shell find mvgamba_ros/kernels/native -type f 2>/dev/null)
 

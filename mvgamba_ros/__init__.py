@@ -9,6 +9,7 @@ Importing the package loads nothing: each public name is imported from its modul
 """
 
 from importlib import import_module
+from pathlib import Path
 from pkgutil import extend_path
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,10 @@ if TYPE_CHECKING:
     from mvgamba_ros.pipeline import reconstruct
     from mvgamba_ros.types import Box, Camera, Gaussians, Mesh, PointCloud, Prompts, Quality, Reconstruction, View
 
-__path__ = extend_path(__path__, __name__)  # the built msg/, srv/ and action/ modules join this package
+# The built msg/, srv/ and action/ modules join this package. Any other folder of its name on the import path stays out:
+# beside a clone that is the clone itself, whose config/ and msg/ hold no modules.
+_own, *_others = extend_path(__path__, __name__)
+__path__ = [_own, *(folder for folder in _others if Path(folder, "msg", "__init__.py").is_file())]
 __version__ = "0.1.0"
 
 __all__ = [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import doctest
 import inspect
+import os
 import pickle
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import rendered
+from patience import run_python
 
 import mvgamba_ros
 from mvgamba_ros.io.transforms_json import write_capture
@@ -94,6 +96,15 @@ def test_the_built_messages_still_join_the_package():
     from mvgamba_ros.msg import ReconstructedObject
 
     assert ReconstructedObject.__module__.startswith("mvgamba_ros.msg")
+
+
+def test_it_imports_beside_a_clone_of_the_repository(tmp_path):
+    """A clone is a folder of the package's name, with a config/ and a msg/ that hold no modules."""
+    for folder in ("config", "msg"):
+        (tmp_path / "mvgamba_ros" / folder).mkdir(parents=True)
+    code = "import mvgamba_ros; from mvgamba_ros import Options; print(Options().config.quality is not None)"
+    done = run_python("-c", code, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(tmp_path)})
+    assert done.stdout.strip() == "True"
 
 
 def test_an_error_comes_home_from_another_process():
