@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import ast
+import importlib
+from collections.abc import Iterator
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import rendered
+from settings_read import Reader
 
 from mvgamba_ros.config import ReconstructionConfig
-from mvgamba_ros.config.gaussian_meshing_config import GaussianMeshingConfig
 from mvgamba_ros.config.hull_config import HullConfig
+from mvgamba_ros.config.printing import field_docstrings
 from mvgamba_ros.config.quality_config import QualityConfig
 from mvgamba_ros.config.splats_config import SplatConfig
 from mvgamba_ros.config.surface_config import SurfaceConfig
@@ -22,7 +26,14 @@ from mvgamba_ros.pipeline import reconstruct
 from mvgamba_ros.types import Reconstruction
 
 ROOT = Path(__file__).parents[1] / "mvgamba_ros"
-SECTIONS = [HullConfig, SurfaceConfig, SplatConfig, TextureConfig, QualityConfig, GaussianMeshingConfig]
+MODULES = [importlib.import_module(f"mvgamba_ros.config.{path.stem}") for path in ROOT.glob("config/*_config.py")]
+SECTIONS: dict[str, type] = {
+    name: kind
+    for module in MODULES
+    for name, kind in vars(module).items()
+    if is_dataclass(kind) and isinstance(kind, type) and kind.__module__ == module.__name__
+}
+"""Every class of settings, by its name."""
 SMALL = Options(method="hull", segmenter="masks", hull_resolution=64, cloud_points=4000, max_faces=2000)
 
 
@@ -37,19 +48,46 @@ def test_every_field_has_a_docstring(path: Path) -> None:
                 assert explained, f"{section.name}.{ast.unparse(field.target)} has no docstring"
 
 
+def test_every_class_of_settings_is_part_of_a_reconstructions() -> None:
+    assert set(SECTIONS) == {kind.__name__ for kind in reachable(ReconstructionConfig)}
+
+
+def reachable(section: Any) -> Iterator[type]:
+    """A class of settings, and those below it."""
+    yield section
+    for field in fields(section):
+        if is_dataclass(field.default_factory):
+            yield from reachable(field.default_factory)
+
+
 def test_every_field_is_read() -> None:
-    read = set()
-    for path in ROOT.rglob("*.py"):
-        if path.parent.name != "config":
-            tree = ast.parse(path.read_text(encoding="utf-8"))
-            read |= {
-                (ast.unparse(node.value).split(".")[-1], node.attr)
-                for node in ast.walk(tree)
-                if isinstance(node, ast.Attribute)
-            }
-    for section in SECTIONS:
-        for field in fields(section):
-            assert ("config", field.name) in read or ("hull", field.name) in read, f"nothing reads {field.name}"
+    sources = [path for path in ROOT.rglob("*.py") if path.parent.name != "config"]
+    read = Reader(SECTIONS).read(ast.parse(path.read_text(encoding="utf-8")) for path in sources)
+    declared = {(name, field.name) for name, section in SECTIONS.items() for field in fields(section)}
+    assert not declared - read, "nothing reads these"
+
+
+def test_a_field_of_the_same_name_in_another_section_does_not_count_as_read() -> None:
+    source = """
+class Grid:
+    def __init__(self, config: AgreementConfig): self.config = config
+def blurred(options: Options, config: SegmentationConfig | None = None):
+    border, other = config.border, 3
+    return border.blur, Grid(config.agreement)
+def cells(grid: Grid): return grid.config.cells
+"""
+    read = Reader(SECTIONS).read([ast.parse(source)])
+    assert {("BorderConfig", "blur"), ("AgreementConfig", "cells")} <= read
+    assert not {("AgreementConfig", "blur"), ("ColorConfig", "blur"), ("BorderConfig", "side")} & read
+
+
+@pytest.mark.parametrize("name", SECTIONS)
+def test_the_text_of_a_field_can_be_read_alone(name: str) -> None:
+    for field, text in field_docstrings(SECTIONS[name]).items():
+        assert text[0].isupper(), f"{name}.{field}: {text}"
+        assert text.split()[0] not in {"And", "But", "It", "Its", "Nor", "Of", "Or", "That", "These", "They", "This"}, (
+            field
+        )
 
 
 def test_a_configuration_is_a_hashable_value() -> None:

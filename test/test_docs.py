@@ -64,6 +64,15 @@ def test_a_file_that_a_page_names_in_backticks_exists(page):
         assert anywhere or any((REPOSITORY / root / name).exists() for root in ROOTS), f"{page.name} names {name}"
 
 
+def test_a_module_that_the_source_names_by_its_path_exists():
+    named = 0
+    for path in (REPOSITORY / "mvgamba_ros").rglob("*.py"):
+        for name in re.findall(r"(?<![\w./-])(?:\w+/)+\w+\.py\b", path.read_text(encoding="utf-8")):
+            named += 1
+            assert any((REPOSITORY / root / name).exists() for root in ("", "mvgamba_ros")), f"{path} names {name}"
+    assert named > 5
+
+
 def test_a_link_to_a_function_that_is_not_there_is_found(tmp_path):
     module = tmp_path / "module.py"
     module.write_text("LIMIT = 3\n\nclass Camera:\n    K: int\n    def project(self): ...\n")

@@ -1,9 +1,9 @@
-"""The segmenters' settings: every number is a field, every field is described and read, and what is set is used."""
+"""The segmenters' settings: every number is a field, every field is described, and what is set is used."""
 
 from __future__ import annotations
 
 import ast
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,18 +26,6 @@ FIXED = {"SIDE", "CHANNELS", "KINDS", "UNSEEN", "_MEAN", "_CUT"}
 """Not settings: shapes that networks were trained for, a mark, and how `cv2.grabCut` is made to cut."""
 
 
-def leaves(config: Any) -> list[tuple[str, str]]:
-    """Group and name of every field that is no group."""
-    found = []
-    for field in fields(config):
-        value = getattr(config, field.name)
-        found += leaves(value) if is_dataclass(value) else [(type(config).__name__, field.name)]
-    return found
-
-
-LEAVES = leaves(SegmentationConfig())
-
-
 def test_settings_are_equal_where_their_numbers_are_and_can_be_keys() -> None:
     other = replace(SegmentationConfig(), graph_cut=replace(SegmentationConfig().graph_cut, rounds=3))
     assert SegmentationConfig() == SegmentationConfig() != other
@@ -52,13 +40,6 @@ def test_every_field_is_described_below_it(module: Any) -> None:
                 if isinstance(field, ast.AnnAssign):
                     described = isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant)
                     assert described, f"{of.name}.{ast.unparse(field.target)}"
-
-
-@pytest.mark.parametrize(("group", "name"), LEAVES)
-def test_every_field_is_read(group: str, name: str) -> None:
-    sources = [*SOURCES, ast.parse((ROOT.parent / "pipeline.py").read_text(encoding="utf-8"))]
-    read = {node.attr for tree in sources for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
-    assert name in read, f"{group}.{name} is read nowhere"
 
 
 def test_no_module_of_the_segmenters_holds_a_number_of_its_own() -> None:

@@ -14,8 +14,8 @@ class ColorConfig:
     cell: float = bounded(5.0, 1, 50)
     """Size of a histogram cell in each of L*, a*, b*. Set by hand."""
     max_chroma: float = bounded(90.0, 10, 200)
-    """a* and b* are clipped to plus and minus this. Few colours of sRGB are beyond. No effect on the sample of
-    docs/segmentation.md from half to twice this."""
+    """The channels a* and b* are clipped to plus and minus this. Few colours of sRGB are beyond. No effect on the
+    sample of docs/segmentation.md from half to twice this."""
     blur: float = bounded(0.8, 0.1, 10)
     """Standard deviation of the histogram's smoothing, cells. Set by hand."""
     blur_radius: int = bounded(2, 1, 20)
@@ -46,25 +46,26 @@ class ShadowConfig:
     """Density of darker versions of the object's own colours, against that of the object: its sides away from the
     light."""
     darkest_side: float = bounded(0.45, 0, 1)
-    """Least lightness of such sides, as a share of what is lit, [0, 1]."""
+    """Least lightness of sides away from the light, as a share of what is lit, [0, 1]."""
     side_over_shadow: float = bounded(4.0, 0, 1000)
     """Largest ratio of the density of dark sides to that of the shadow. Sides compete with the shadow only: a dark
     colour that the background itself shows, as a brown cloth behind a yellow stone, stays background."""
     lightest: float = bounded(0.96, 0, 1)
     """Lightness in shadow is sampled up to this share, [0, 1]. Set by hand."""
     step: float = bounded(0.1, 0.01, 1)
-    """Step of these samples. Set by hand."""
+    """Step of the samples of lightness in shadow. Set by hand."""
     stride: int = bounded(7, 1, 1000)
     """Every so many-th pixel is darkened: more take longer and change next to nothing. Set by hand. No effect on the
     sample of docs/segmentation.md from half to twice this."""
     suspected: float = bounded(0.06, 0, 1)
     """A pixel is taken for shadow at first where the density of shadow colours is above this share of its peak."""
     lit_share: float = bounded(0.5, 0, 1)
-    """And only where more than this share, [0, 1], of the first guess has other colours. Set by hand."""
+    """Pixels are taken for shadow at first only where more than this share, [0, 1], of the first guess has other
+    colours. Set by hand."""
     suspected_log_odds: float = bounded(-2.0, -100, 0)
-    """Log-odds of such pixels at most, at first. Set by hand."""
+    """Log-odds at most, at first, of pixels that are taken for shadow. Set by hand."""
     suspected_weight: float = bounded(0.02, 0, 1)
-    """Weight of such pixels when the object's colours are learned."""
+    """Weight of pixels that are taken for shadow at first when the object's colours are learned."""
 
 
 @dataclass(frozen=True)
@@ -83,10 +84,10 @@ class ObjectnessConfig:
     """The objectness network's log-odds (`segmentation.classical.objectness`)."""
 
     weight: float = bounded(0.35, 0, 100)
-    """Factor of its log-odds: it sees coarsely and has not seen everything. Chosen so that the captures of
+    """Factor of the network's log-odds: it sees coarsely and has not seen everything. Chosen so that the captures of
     docs/segmentation.md stay as they are without it."""
     max_log_odds: float = bounded(4.0, 0, 100)
-    """Its log-odds are clipped to this before."""
+    """The network's log-odds are clipped to this before they are weighted."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ class InitialGuessConfig:
     gain: float = bounded(2.0, 0, 100)
     """Factor of the log-ratio between the colours of the region and of the background. Set by hand."""
     bias: float = bounded(-1.0, -100, 100)
-    """Log-odds added to it. Set by hand."""
+    """Log-odds added to the log-ratio between the colours of the region and of the background. Set by hand."""
     max_log_odds: float = bounded(2.0, 0, 100)
     """Log-odds by colour are clipped to this. Set by hand."""
     off_log_odds: float = bounded(-4.0, -100, 0)

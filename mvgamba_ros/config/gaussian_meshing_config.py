@@ -23,7 +23,8 @@ class GaussianMeshingConfig:
     """Standard deviation of a Gaussian for depth, over the distance to its fourth neighbour: enough to close the gaps.
     Set by hand."""
     min_spacing: float = bounded(0.1, 0.001, 10)
-    """Lower bound of that distance, in its median over all: several Gaussians may share one point. Set by hand."""
+    """Lower bound of a Gaussian's distance to its fourth neighbour, in the median of that distance over all: several
+    Gaussians may share one point. Set by hand."""
     min_map_size: int = bounded(32, 8, 4096)
     """Least side of a rendered depth map, pixels. Set by hand."""
     max_map_size: int = bounded(192, 8, 4096)

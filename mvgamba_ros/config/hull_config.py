@@ -16,7 +16,8 @@ class HullConfig:
     max_refinement: float = bounded(2.0, 1.0, 8.0)
     """A long or flat object gets up to this many times as many voxels along its longest side. Set by hand."""
     flat_share: float = bounded(0.25, 0.0, 1.0)
-    """... as long as its box then has no more than this share of the voxels of a cube's, [0, 1]. Set by hand."""
+    """A long or flat object gets more voxels along its longest side as long as its bounding box has no more than this
+    share of the voxels of a cube's, [0, 1]. Set by hand."""
     coarse_resolution: int = bounded(32, 16, 128)
     """Voxels along the longest side of the grids that tighten the bounds, and of the hull around which the support
     plane is searched. Set by hand."""
@@ -38,7 +39,8 @@ class HullConfig:
     front_quantile: float = bounded(0.02, 0.0, 1.0)
     """Quantile of the depths along the view that is taken for the object's front, [0, 1]. Set by hand."""
     single_view_reach: float = bounded(4.0, 0.1, 100)
-    """Extent of that box across the view, in distances to the camera: the silhouette bounds it there. Set by hand."""
+    """Extent across the view of the box around the object of a single view, in distances to the camera: the silhouette
+    bounds it there. Set by hand."""
 
     # Carving again around what the network found (methods/mvgamba.py)
     recarve_ratio: float = bounded(1.25, 1.0, 100.0)

@@ -55,9 +55,9 @@ class SearchConfig:
     """A pixel lies on the plane where more than this share of the views that see it, [0, 1], agree. Set by hand. No
     effect on the sample of docs/segmentation.md from half to twice this."""
     standing_share: float = bounded(0.4, 0, 1)
-    """What stands on such a mat is taken for the object where it has less than this share of the mat's pixels, [0, 1];
-    the rest of a plate has more. Set by hand. No effect on the sample of docs/segmentation.md from half to twice
-    this."""
+    """What stands on a mat or a sheet that was found is taken for the object where it has less than this share of the
+    mat's pixels, [0, 1]; the rest of a plate has more. Set by hand. No effect on the sample of docs/segmentation.md
+    from half to twice this."""
     growth: float = bounded(0.25, 0, 10)
     """The region around what was found is larger than it by this share of its size on every side. Set by hand."""
     min_vote: float = bounded(-0.3, -1, 1)
@@ -85,8 +85,8 @@ class AgreementConfig:
     """The other views' log-odds on a pixel are clipped from below to this. Set by hand. No effect on the sample of
     docs/segmentation.md from half to twice this."""
     max_log_odds: float = bounded(1.0, 0, 100)
-    """And from above to this: that other views allow the object on a ray does not show that it is there. Set by
-    hand."""
+    """The other views' log-odds on a pixel are clipped from above to this: that other views allow the object on a ray
+    does not show that it is there. Set by hand."""
     floor_margin: float = bounded(0.01, 0, 1)
     """Cells lower above the support plane than this share of the region's shortest side are left out. Set by hand."""
     search_floor: float = bounded(0.5, 0, 100)
@@ -99,8 +99,8 @@ class AgreementConfig:
     """Silhouettes disagree (SILHOUETTES_DISAGREE) where their common hull covers less than this share, [0, 1], of any
     of them. Set by hand."""
     hull_vote: float = bounded(-0.5, -1, 1)
-    """A grid cell is in that hull where no view's vote, [-1, 1], is below this. Set by hand. No effect on the sample of
-    docs/segmentation.md from half to twice this."""
+    """A grid cell is in the silhouettes' common hull where no view's vote, [-1, 1], is below this. Set by hand. No
+    effect on the sample of docs/segmentation.md from half to twice this."""
 
 
 @dataclass(frozen=True)
@@ -165,7 +165,7 @@ class BorderConfig:
     max_color_log_odds: float = bounded(3.0, 0, 100)
     """The log-ratio of the two sides' colours is clipped to this. Set by hand."""
     color_weight: float = bounded(0.6, 0, 100)
-    """Weight of that log-ratio. Set by hand."""
+    """Weight of the log-ratio of the two sides' colours. Set by hand."""
     coarse_weight: float = bounded(0.3, 0, 100)
     """Weight of the coarse window's log-odds. Set by hand."""
     label_log_odds: float = bounded(4.0, 0, 100)

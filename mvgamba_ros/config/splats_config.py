@@ -12,7 +12,7 @@ class SplatConfig:
     """How Gaussians are laid on a mesh and fitted. Losses and rates are those of the unit cube around the hull."""
 
     # From a mesh (splats/from_mesh.py)
-    count: int = bounded(16_000, 1, 10000000)
+    count: int = bounded(16_000, 1, 1000000)
     """Gaussians laid on the mesh. Set by hand."""
     sigma_along: float = bounded(0.7, 0.001, 100.0)
     """Standard deviation along the surface, in the mean distance between neighbours. Set by hand."""
@@ -22,7 +22,7 @@ class SplatConfig:
     """Opacity of each, [0, 1]. Set by hand."""
 
     # Fitting (splats/fit.py)
-    steps: int = bounded(12, 0, 100000)
+    steps: int = bounded(12, 0, 10000)
     """Steps of gradient descent. Set by hand."""
     crop_size: int = bounded(160, 16, 4096)
     """Side of the crops that are compared, pixels. Set by hand."""

@@ -14,8 +14,8 @@ class PlaneMatchingConfig:
     tolerance: float = bounded(7.0, 0.1, 1000)
     """Two colours match within this distance in weighted L*a*b*, after a shift of up to a pixel. Set by hand."""
     channel_weights: tuple[float, float, float] = bounded((0.7, 1.0, 1.0), 0.01, 100)
-    """Weights of L*, a*, b* in that distance. Lightness counts less than hue, since exposure differs between views. Set
-    by hand."""
+    """Weights of L*, a*, b* in the distance between two colours. Lightness counts less than hue, since exposure differs
+    between views. Set by hand."""
     blur: float = bounded(0.7, 0.1, 100)
     """Standard deviation of the smoothing before colours are compared, window pixels. Set by hand."""
     neighbors: int = bounded(6, 1, 64)
@@ -24,7 +24,8 @@ class PlaneMatchingConfig:
     chance_offsets: tuple[int, ...] = bounded((6, 20), 1, 1000, length=(1, 16))
     """Distances from a pixel's partner, window pixels, at which the rate of chance matches is measured."""
     chance_offsets_search: tuple[int, ...] = bounded((4, 8, 20), 1, 1000, length=(1, 16))
-    """The same in a window that is searched, where the object may be small."""
+    """Distances from a pixel's partner, window pixels, at which the rate of chance matches is measured in a window that
+    is searched, where the object may be small."""
     max_exposure_pixels: int = bounded(4000, 1, 10000000)
     """Pixels, at most, from which the difference of two cameras' exposures is measured; more take longer and change
     nothing. No effect on the sample of docs/segmentation.md from half to twice this."""
@@ -34,17 +35,17 @@ class PlaneMatchingConfig:
     min_pixels: int = bounded(100, 1, 10000000)
     """A pair of views that shows fewer common pixels of the plane gives no evidence. Set by hand. No effect on the
     sample of docs/segmentation.md from half to twice this."""
-    match_rate: tuple[float, float] = bounded((0.05, 0.97), 0, 1)
+    match_rate: tuple[float, float] = bounded((0.05, 0.97), 0.001, 0.999)
     """Least and largest rate at which plane is taken to match plane, [0, 1]: never certain. Set by hand."""
-    chance_rate: tuple[float, float] = bounded((0.03, 0.95), 0, 1)
+    chance_rate: tuple[float, float] = bounded((0.03, 0.95), 0.001, 0.999)
     """Least and largest rate of chance matches, [0, 1]: never certain. Set by hand."""
-    min_mismatch_rate: float = bounded(0.03, 0, 1)
+    min_mismatch_rate: float = bounded(0.03, 0.001, 0.999)
     """Least rate, [0, 1], at which plane is taken to match nothing. Set by hand."""
     weight: float = bounded(0.8, 0, 100)
     """Factor of the summed log-ratios: pairs of views are not independent. Set by hand."""
     max_log_odds: float = bounded(4.0, 0, 100)
-    """They are clipped to this. Set by hand."""
-    min_off_plane: float = bounded(0.02, 0, 1)
+    """The log-odds by the plane are clipped to this. Set by hand."""
+    min_off_plane: float = bounded(0.02, 0.001, 1)
     """Least share, [0, 1], of the background that is taken to be off the plane, where a mismatch does not mean the
     object. Set by hand. No effect on the sample of docs/segmentation.md from half to twice this."""
     occlusion_blur: float = bounded(1.0, 0.1, 100)
@@ -69,27 +70,28 @@ class PlaneHeightConfig:
     min_reach: float = bounded(0.02, 0.001, 10)
     """Half the range of heights at least, metres, however thin the region. Set by hand."""
     below: float = bounded(1.25, 0, 100)
-    """The range begins this many times its half below the region's middle. Set by hand."""
+    """The range of heights begins this many times its half below the region's middle. Set by hand."""
     above: float = bounded(0.25, 0, 100)
-    """And ends this many times its half above it. Set by hand. No effect on the sample of docs/segmentation.md from
-    half to twice this."""
+    """The range of heights ends this many times its half above the region's middle. Set by hand. No effect on the
+    sample of docs/segmentation.md from half to twice this."""
     camera_clearance: float = bounded(0.02, 0, 10)
-    """And this far below the lowest camera, metres. Set by hand. No effect on the sample of docs/segmentation.md from
-    half to twice this."""
+    """The range of heights ends at least this far below the lowest camera, metres. Set by hand. No effect on the sample
+    of docs/segmentation.md from half to twice this."""
     min_downward: float = bounded(0.1, 0.01, 1)
     """Cameras look down by at least this (cosine to the vertical), or nothing is searched. Set by hand. No effect on
     the sample of docs/segmentation.md from half to twice this."""
     grid: int = bounded(48, 4, 1024)
     """Points of the plane that are compared, along a side of a square around the region. Set by hand."""
     grid_size: float = bounded(0.75, 0.1, 10)
-    """Half that square's side, in diagonals of the region. Set by hand."""
+    """Half the side of the square whose points are compared, in diagonals of the region. Set by hand."""
     min_pair_points: int = bounded(34, 1, 10000000)
     """Two views that show fewer common points are not compared. Set by hand. No effect on the sample of
     docs/segmentation.md from half to twice this."""
     min_points: float = bounded(225.0, 1, 10000000)
     """Heights at which fewer points were compared, over all pairs, are not considered. Set by hand."""
     min_points_share: float = bounded(0.25, 0, 1)
-    """Nor those of less than this share, [0, 1], of the most points compared at any height. Set by hand."""
+    """Heights at which less than this share, [0, 1], of the most points compared at any height was compared are not
+    considered. Set by hand."""
     tolerance: float = bounded(10.5, 0.1, 1000)
     """Colours agree by 1 less their distance over this, in weighted L*a*b*. Set by hand. No effect on the sample of
     docs/segmentation.md from half to twice this."""
@@ -103,7 +105,7 @@ class PlaneHeightConfig:
     """A peak of less clarity, [0, 1], is not accepted. Set by hand. No effect on the sample of docs/segmentation.md
     from half to twice this."""
     max_rival: float = bounded(0.5, 0, 1)
-    """Nor one where a height elsewhere has more than this share, [0, 1], of its clarity. Set by hand."""
+    """A peak is not accepted where a height elsewhere has more than this share, [0, 1], of its clarity. Set by hand."""
     excluded_center: float = bounded(0.5, 0, 10)
     """Where the object may be anywhere it is taken to be nearer to the centre than this, where 1 is the region's edge,
     and left out: its own flat top is a plane too. Set by hand."""
@@ -111,7 +113,8 @@ class PlaneHeightConfig:
     """A height found in a wider region is right within this, metres. Set by hand. The height depends on it, masks do
     not."""
     refine_step: float = bounded(0.001, 1e-5, 0.1)
-    """Step of the heights tried around it, metres. Set by hand. The height depends on it, masks do not."""
+    """Step of the heights tried around one found in a wider region, metres. Set by hand. The height depends on it,
+    masks do not."""
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ class SurfaceConfig:
     sigma_reach: float = bounded(3.0, 0.1, 100)
     """A first hit is integrated up to this many of its sigmas behind it, a last exit as far before it. Set by hand."""
     max_reach: float = bounded(30.0, 1.0, 1000.0)
-    """Upper bound of that reach, truncations. Set by hand."""
+    """Upper bound of the reach of an integrated hit, `sigma_reach` sigmas, in truncations. Set by hand."""
     min_cosine: float = bounded(0.15, 0.01, 1.0)
     """Surfaces seen at a smaller cosine between ray and normal are weighted, and their distances corrected, as if at
     this one. Set by hand."""
@@ -65,10 +65,10 @@ class SurfaceConfig:
     held-out procedural objects: chamfer distances grow by 0.1 %, a mesh takes less than half the time; of thinner ones,
     tools and pans, edges would suffer."""
     coarse_max_loss: float = bounded(0.4, 0, 10)
-    """... and only if no voxel lies further inside than this, voxels, where every second one gives outside: a wire
-    would be lost. Set by hand."""
+    """Marching cubes takes every second voxel only if no voxel lies further inside than this, voxels, where every
+    second one gives outside: a wire would be lost. Set by hand."""
 
-    # Decimation (surface/decimation.py)
+    # Decimation (surface/simplification.py)
     negligible: float = bounded(0.25, 0.01, 100)
     """Displacement of the surface that decimation takes for nothing before it counts faces, voxels. Set by hand."""
     tolerance_growth: float = bounded(1.5, 1.01, 10.0)
@@ -82,10 +82,10 @@ class SurfaceConfig:
     uneven_quantile: float = bounded(0.99, 0.0, 1.0)
     """Quantile of the edges' lengths that is taken for its long edges, [0, 1]. Set by hand."""
     first_length: float = bounded(1.9, 0.01, 100.0)
-    """Length of edges that dividing tries first, relative to equilateral faces of that number. Set by hand."""
+    """Length of edges that dividing tries first, relative to equilateral faces of the number allowed. Set by hand."""
     shortest_length: float = bounded(0.5, 0.01, 100.0)
-    """Lower bound of the lengths that dividing tries, in the same unit: far below it lie millions of faces. Set by
-    hand."""
+    """Lower bound of the lengths that dividing tries, in the unit of `first_length`: far below it lie millions of
+    faces. Set by hand."""
     length_exponent: float = bounded(0.8, 0.1, 10)
     """Step of the search: the length changes by the ratio of faces to this power. Set by hand: the number of faces
     grows about so fast as edges get shorter."""

@@ -37,7 +37,7 @@ class TrainConfig:
     train_only: tuple[str, ...] = ()
     """The network's parts that learn ("decoder", "cascade_head", ...), the others are frozen; empty: all learn."""
     seed: int = bounded(0, 0, 2**32 - 1)
-    """Of the weights and, with the step's number, of every draw of a step."""
+    """Seed of the weights and, with the step's number, of every draw of a step."""
     samples: int = 60_000
     """Objects to train on in all. Before the cool-down nothing depends on it: it may be changed until then."""
     views_per_step: int = bounded(32, 1, math.inf)
@@ -49,15 +49,15 @@ class TrainConfig:
     view_counts: dict[int, float] = field(default_factory=lambda: {1: 0.05, 2: 0.15, 3: 0.15, 4: 0.4, 6: 0.1, 8: 0.15})
     """Number of input views -> how often it is drawn, in any unit. Four are what the package is used with most."""
     optimizer: str = "adamw"
-    """"adamw", or "muon" for the matrices of blocks and decoder (`training.optimizers`)."""
+    """Either "adamw", or "muon" for the matrices of blocks and decoder (`training.optimizers`)."""
     learning_rate: float = 6e-4
-    """Of the level part of the schedule."""
+    """Learning rate of the level part of the schedule."""
     weight_decay: float = 0.05
-    """Of matrices and filters; vectors do not decay. MVGamba's."""
+    """Weight decay of matrices and filters; vectors do not decay. MVGamba's."""
     warmup: int = 1_000
     """Objects over which the learning rate rises linearly."""
     cooldown: float = bounded(0.3, 0, 1)
-    """Last share of ``samples`` over which it falls to zero."""
+    """Last share of ``samples`` over which the learning rate falls to zero."""
     clip: float = 1.0
     """Largest norm of a step's gradient. MVGamba's."""
     ema: float = bounded(0.999, 0, 1)
@@ -65,10 +65,10 @@ class TrainConfig:
     render_from: int = 0
     """Step at which the rendering losses join: depth alone is several times cheaper and right for the beginning."""
     perceptual: str = "auto"
-    """"lpips", "ssim", or "auto": the first where its weights are on the machine, else the second. A run keeps the one
-    it began with."""
+    """Perceptual loss, "lpips", "ssim", or "auto": the first where its weights are on the machine, else the second. A
+    run keeps the one it began with."""
     precision: str = "fp32"
-    """"bf16": products in bfloat16, worth it where the processor or GPU has them; "fp32": float32 throughout."""
+    """Either "bf16": products in bfloat16, worth it where the processor or GPU has them; "fp32": float32 throughout."""
     save_minutes: float = 3.0
     """Minutes between saved states: what a killed run loses at most."""
     validate_minutes: float = 10.0
