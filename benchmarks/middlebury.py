@@ -16,7 +16,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from mvgamba_ros.geometry.se3 import inverse
+from mvgamba_ros.geometry.se3 import inverse, rigid
 from mvgamba_ros.io.transforms_json import write_capture
 from mvgamba_ros.types import Camera, View
 
@@ -41,8 +41,7 @@ def read_photos(folder: Path) -> list[View]:
     for line in path.read_text().splitlines()[1:]:
         name, *values = line.split()
         numbers = np.array(values, np.float64)
-        K, T = numbers[:9].reshape(3, 3), np.eye(4)
-        T[:3, :3], T[:3, 3] = numbers[9:18].reshape(3, 3), numbers[18:21]
+        K, T = numbers[:9].reshape(3, 3), rigid(numbers[9:18].reshape(3, 3), numbers[18:21])
         photo = cv2.imread(str(folder / name))
         if photo is None:
             raise SystemExit(f"{folder / name}: no photo that can be read; {path.name} names it")

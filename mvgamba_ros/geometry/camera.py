@@ -26,7 +26,8 @@ DISTORTION_LENGTHS: dict[str, tuple[int, ...]] = {
 
 Raster = TypeVar("Raster", U8, Bool, F32)
 
-_HALF = np.array([[0.0, 0.0, 0.5], [0.0, 0.0, 0.5], [0.0, 0.0, 0.0]])
+HALF_PIXEL = np.array([[0.0, 0.0, 0.5], [0.0, 0.0, 0.5], [0.0, 0.0, 0.0]])
+"""``K - HALF_PIXEL`` gives OpenCV's pixels, whose centres lie at integers."""
 
 
 def check_camera(camera: Camera, what: str = "camera") -> None:
@@ -71,7 +72,7 @@ def undistort(view: View) -> View:
         return replace(view, camera=replace(camera, distortion_model="none", distortion=()))
 
     size = (camera.width, camera.height)
-    K_cv = camera.K - _HALF
+    K_cv = camera.K - HALF_PIXEL
     coefficients = np.array(camera.distortion)
     if camera.distortion_model == "equidistant":
         new_K = cv2.fisheye.estimateNewCameraMatrixForUndistortRectify(K_cv, coefficients, size, np.eye(3), balance=0.0)
@@ -86,7 +87,7 @@ def undistort(view: View) -> View:
     return replace(
         view,
         image=warp(view.image, cv2.INTER_LINEAR),
-        camera=Camera(K=np.asarray(new_K, dtype=np.float64) + _HALF, width=size[0], height=size[1]),
+        camera=Camera(K=np.asarray(new_K, dtype=np.float64) + HALF_PIXEL, width=size[0], height=size[1]),
         mask=None if view.mask is None else warp(view.mask.astype(np.uint8), cv2.INTER_NEAREST).astype(bool),
         depth=None if view.depth is None else warp(view.depth, cv2.INTER_NEAREST),
     )
@@ -97,7 +98,7 @@ def undistort_pixels(camera_from: Camera, camera_to: Camera, pixels: F64) -> F64
     if camera_from.distortion_model == "none":
         return np.asarray(pixels, dtype=np.float64)
     points: Any = np.asarray(pixels, dtype=np.float64).reshape(-1, 1, 2) - 0.5
-    K_cv, coefficients = camera_from.K - _HALF, np.array(camera_from.distortion)
+    K_cv, coefficients = camera_from.K - HALF_PIXEL, np.array(camera_from.distortion)
     to_rays = cv2.fisheye.undistortPoints if camera_from.distortion_model == "equidistant" else cv2.undistortPoints
     on_plane = to_rays(points, K_cv, coefficients).reshape(-1, 2)
     return on_plane * [camera_to.K[0, 0], camera_to.K[1, 1]] + camera_to.K[:2, 2]
@@ -128,7 +129,7 @@ def resample(raster: Raster, camera_from: Camera, camera_to: Camera) -> Raster:
     """
     if any(camera_from.distortion) or any(camera_to.distortion):
         raise ReconstructionError(ErrorCode.BAD_CAMERA_INFO, "undistort a camera before resampling it")
-    affine = ((camera_from.K - _HALF) @ np.linalg.inv(camera_to.K - _HALF))[:2]  # from new pixels to old ones
+    affine = ((camera_from.K - HALF_PIXEL) @ np.linalg.inv(camera_to.K - HALF_PIXEL))[:2]  # from new pixels to old ones
     size = (camera_to.width, camera_to.height)
     source: Any = raster
     if raster.dtype == np.float32:

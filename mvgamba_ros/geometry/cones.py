@@ -12,6 +12,7 @@ from scipy.optimize import linprog
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.boxes import axis_parallel_box
+from mvgamba_ros.geometry.camera import HALF_PIXEL
 from mvgamba_ros.geometry.raster import depth_inside, part_around
 from mvgamba_ros.geometry.se3 import inverse, transform
 from mvgamba_ros.types import F32, F64, Box, View, view_name
@@ -94,7 +95,7 @@ class Cone:
         )
         K = view.camera.K
         T_camera_world = inverse(view.T_world_camera)
-        P = (K - [[0.0, 0.0, 0.5], [0.0, 0.0, 0.5], [0.0, 0.0, 0.0]]) @ T_camera_world[:3]
+        P = (K - HALF_PIXEL) @ T_camera_world[:3]
         focal = float(np.sqrt(K[0, 0] * K[1, 1]))
         return cls(pixels, P, focal, view.T_world_camera, K, box, name, nearest)
 

@@ -10,6 +10,14 @@ from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.types import F64, Camera
 
 
+def pixel_rays(camera: Camera, part: tuple[slice, slice] = np.s_[:, :]) -> F64:
+    """Directions (h, w, 3) through the centres of the pixels in ``part`` (rows, columns), in the camera frame, with a
+    z component of 1: a ray's parameter is the z-depth. ``camera`` undistorted."""
+    x = ((np.arange(camera.width) + 0.5 - camera.K[0, 2]) / camera.K[0, 0])[part[1]]
+    y = ((np.arange(camera.height) + 0.5 - camera.K[1, 2]) / camera.K[1, 1])[part[0]]
+    return np.stack(np.broadcast_arrays(x[None, :], y[:, None], 1.0), axis=-1)
+
+
 def rays(camera: Camera, T_world_camera: F64) -> tuple[F64, F64]:
     """Origin (3,) and unit directions (H, W, 3) through every pixel's centre, in the world frame.
 
@@ -17,10 +25,7 @@ def rays(camera: Camera, T_world_camera: F64) -> tuple[F64, F64]:
     """
     if any(camera.distortion):
         raise ReconstructionError(ErrorCode.BAD_CAMERA_INFO, "undistort a camera before casting its rays")
-    x = (np.arange(camera.width) + 0.5 - camera.K[0, 2]) / camera.K[0, 0]
-    y = (np.arange(camera.height) + 0.5 - camera.K[1, 2]) / camera.K[1, 1]
-    in_camera = np.stack(np.broadcast_arrays(x[None, :], y[:, None], 1.0), axis=-1)
-    directions = in_camera @ T_world_camera[:3, :3].T
+    directions = pixel_rays(camera) @ T_world_camera[:3, :3].T
     return T_world_camera[:3, 3].copy(), directions / np.linalg.norm(directions, axis=-1, keepdims=True)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from mvgamba_ros.geometry.camera import project
+from mvgamba_ros.geometry.rays import pixel_rays
 from mvgamba_ros.types import F32, F64, U8, Bool, Camera, Mesh
 
 
@@ -44,10 +45,8 @@ class Raycaster:
         """Depth, normals and colours, interpolated between vertices, without shading; ``camera`` undistorted."""
         height, width = camera.height, camera.width
         part = self._window(camera, T_world_camera)
-        x = ((np.arange(width) + 0.5 - camera.K[0, 2]) / camera.K[0, 0])[part[1]]
-        y = ((np.arange(height) + 0.5 - camera.K[1, 2]) / camera.K[1, 1])[part[0]]
-        in_camera = np.stack(np.broadcast_arrays(x[None, :], y[:, None], 1.0), axis=-1)
-        rays = np.empty((len(y), len(x), 6), np.float32)
+        in_camera = pixel_rays(camera, part)
+        rays = np.empty((*in_camera.shape[:2], 6), np.float32)
         rays[..., :3] = T_world_camera[:3, 3]
         rays[..., 3:] = in_camera @ T_world_camera[:3, :3].T  # z component 1 in the camera: t_hit is the z-depth
         cast = {name: x.numpy() for name, x in self._scene.cast_rays(self._tensor(rays)).items()}
@@ -59,10 +58,10 @@ class Raycaster:
 
         def placed(values: np.ndarray) -> Any:
             """``values`` (N, ...) at the rays that met, zero elsewhere, as an image."""
-            window = np.zeros((len(y) * len(x), *values.shape[1:]), values.dtype)
+            window = np.zeros((cast["t_hit"].size, *values.shape[1:]), values.dtype)
             window[met] = values
             image = np.zeros((height, width, *values.shape[1:]), values.dtype)
-            image[part] = window.reshape(len(y), len(x), *values.shape[1:])
+            image[part] = window.reshape(*cast["t_hit"].shape, *values.shape[1:])
             return image
 
         normals = cast["primitive_normals"].reshape(-1, 3).take(met, axis=0)

@@ -11,6 +11,7 @@ import numpy as np
 
 from mvgamba_ros.config.rows import rows
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
+from mvgamba_ros.geometry.se3 import rigid
 from mvgamba_ros.options import Options
 from mvgamba_ros.ros.conversions.geometry import pose_to_matrix
 from mvgamba_ros.ros.conversions.stamps import stamp_of
@@ -144,9 +145,7 @@ def _roi(task: Task) -> Box | None:
     roi = np.array(task.parameters.roi_m)
     if not roi.size:
         return None
-    T_captured_box = np.eye(4)
-    T_captured_box[:3, 3] = roi[:3]
-    return Box(task.T_frame_captured @ T_captured_box, roi[3:])
+    return Box(task.T_frame_captured @ rigid(np.eye(3), roi[:3]), roi[3:])
 
 
 def _default_support(task: Task) -> float | None:

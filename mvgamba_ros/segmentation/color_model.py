@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 
 from mvgamba_ros.config.cues_config import ColorConfig
 from mvgamba_ros.geometry.gaussian_filter import gaussian_filter
-from mvgamba_ros.types import F32
+from mvgamba_ros.types import F32, U8
+
+
+def to_lab(rgb: U8) -> F32:
+    """CIE L*a*b* (H, W, 3) of an image (H, W, 3): L* in [0, 100], white point D65."""
+    lab: Any = cv2.cvtColor(rgb.astype(np.float32) / 255.0, cv2.COLOR_RGB2LAB)
+    return lab
 
 
 def shape(config: ColorConfig) -> tuple[int, int, int]:

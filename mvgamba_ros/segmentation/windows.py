@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
@@ -13,7 +12,8 @@ from mvgamba_ros.config.segmentation_config import WindowConfig
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.camera import crop, project, resample
 from mvgamba_ros.geometry.rays import axes_intersection
-from mvgamba_ros.geometry.se3 import inverse, transform
+from mvgamba_ros.geometry.se3 import inverse, rigid, transform
+from mvgamba_ros.segmentation.color_model import to_lab
 from mvgamba_ros.types import F32, F64, Bool, Box, Camera, Prompts, View, view_name
 
 
@@ -89,9 +89,7 @@ def common_region(views: Sequence[View], prompts: Prompts, config: WindowConfig 
                 f"{view_name(view, index)} does not show. Give a region of interest or drop that view",
             )
         radius = min(radius, distance)
-    T = np.eye(4)
-    T[:3, 3] = center
-    return Box(T, np.full(3, 2.0 * radius))
+    return Box(rigid(np.eye(3), center), np.full(3, 2.0 * radius))
 
 
 def _aim(view: View, index: int, prompts: Prompts) -> F64:
@@ -114,8 +112,7 @@ def _slab_behind(view: View, pixel_box: tuple[float, float, float, float]) -> Bo
     corners = np.array(pixel_box).reshape(2, 2)
     K = view.camera.K
     low, high = (corners - K[:2, 2]) / [K[0, 0], K[1, 1]]
-    T = np.eye(4)
-    T[:2, 3], T[2, 3] = (low + high) / 2, 1.0
+    T = rigid(np.eye(3), np.array([*(low + high) / 2, 1.0]))
     return Box(view.T_world_camera @ T, np.array([*(high - low), 0.01]))
 
 
@@ -206,13 +203,12 @@ def _window(
         u, v = np.floor((np.array([x, y]) - rect[:2]) * to_small).astype(int)
         cv2.circle(marks[int(label)], (int(u), int(v)), radius, 1, -1)
     off, on = marks[0] > 0, marks[1] > 0
-    lab: Any = cv2.cvtColor(rgb.astype(np.float32) / 255.0, cv2.COLOR_RGB2LAB)
     return Window(
         camera=small,
         T_world_camera=view.T_world_camera,
         rect=rect,
         rgb=rgb,
-        lab=lab,
+        lab=to_lab(rgb),
         allowed=((allowed > 0) | on) & ~off,
         on=on & ~off,
         off=off,

@@ -126,8 +126,8 @@ class SimulatedArm:
             yield above, frame_name(name), inverse(self._pose(parent)) @ self._pose(body), not self._has_joint(body)
         hand = int(self.model.cam_bodyid[self._camera])
         T_hand_optical = inverse(self._pose(hand)) @ self.T_base_camera
-        T_camera_optical = np.eye(4)
-        T_camera_optical[:3, :3] = [[0, 0, 1], [-1, 0, 0], [0, -1, 0]]  # REP-103: x forward, y left, z up
+        R = np.array([[0, 0, 1], [-1, 0, 0], [0, -1, 0]])  # REP-103: x forward, y left, z up
+        T_camera_optical = rigid(R, np.zeros(3))
         yield frame_name(self.model.body(hand).name), CAMERA_FRAME, T_hand_optical @ inverse(T_camera_optical), True
         yield CAMERA_FRAME, OPTICAL_FRAME, T_camera_optical, True
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mvgamba_ros.config.bounds import bounded
+from mvgamba_ros.geometry.se3 import rigid
 from mvgamba_ros.synthesis.data_format import INPUT_VIEWS
 from mvgamba_ros.synthesis.draw import rotation
 from mvgamba_ros.types import F64
@@ -93,16 +94,14 @@ def sample_object_pose(vertices: F64, upright: bool, rig: CameraRig, rng: Rng) -
     return vertices, z0 if standing else float("nan")
 
 
-def look_at(eye: F64, target: F64, roll: float) -> F64:
+def aimed_pose(eye: F64, target: F64, roll: float) -> F64:
     """Camera-to-world pose (4, 4), OpenCV axes; ``roll`` 0 keeps the image's right side horizontal."""
     z = (target - eye) / np.linalg.norm(target - eye)
     level = np.hypot(z[0], z[1])
     x = np.array([z[1], -z[0], 0.0]) / level if level > 1e-9 else np.array([1.0, 0.0, 0.0])
     y = np.array([-z[2] * x[1], z[2] * x[0], z[0] * x[1] - z[1] * x[0]])  # z cross x
-    T = np.eye(4)
-    T[:3, 0], T[:3, 1], T[:3, 2] = np.cos(roll) * x + np.sin(roll) * y, np.cos(roll) * y - np.sin(roll) * x, z
-    T[:3, 3] = eye
-    return T
+    axes = [np.cos(roll) * x + np.sin(roll) * y, np.cos(roll) * y - np.sin(roll) * x, z]
+    return rigid(np.stack(axes, axis=1), eye)
 
 
 def project_sphere(centre: F64, radius: float, f: float) -> F64:
@@ -139,8 +138,8 @@ def sample_cameras(centre: F64, radius: float, rig: CameraRig, rng: Rng) -> tupl
         # aim beside the object, as far as leaves its sphere inside the image
         room = max(rig.height / 2 / f * distance - 1.05 * radius, 0) * rng.uniform(0, 0.8)
         side = rng.uniform(0, 2 * np.pi)
-        level = look_at(eye, centre, 0.0)
-        T[v] = look_at(eye, centre + room * (np.cos(side) * level[:3, 0] + np.sin(side) * level[:3, 1]), roll)
+        level = aimed_pose(eye, centre, 0.0)
+        T[v] = aimed_pose(eye, centre + room * (np.cos(side) * level[:3, 0] + np.sin(side) * level[:3, 1]), roll)
         box = project_sphere(T[v, :3, :3].T @ (centre - eye), radius, f)
         margin = rng.uniform(*rig.margin)
         tight = np.ptp(box, axis=0).max()

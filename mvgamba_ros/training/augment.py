@@ -13,7 +13,9 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
 
+from mvgamba_ros.geometry.se3 import rigid
 from mvgamba_ros.types import F32, F64
 
 Rng = np.random.Generator
@@ -97,14 +99,10 @@ def grid_distortion(rgb: F32, alpha: F32, rng: Rng, strength: float) -> Picture:
     return warped[..., :3], warped[..., 3]
 
 
-def _small_turn(vector: F64) -> F64:
-    return np.asarray(cv2.Rodrigues(np.asarray(vector, np.float64).reshape(3, 1))[0], np.float64)
-
-
 def camera_jitter(T_world_camera: F64, centre: F64, rng: Rng, strength: float) -> F64:
     """The camera carried around the object's centre and to or from it, while its picture stays: a wrong pose that
     still points at the object."""
-    R = _small_turn(rng.normal(0, strength, 3))
+    R = Rotation.from_rotvec(rng.normal(0, strength, 3)).as_matrix()
     out = T_world_camera.copy()
     out[:3, :3] = R @ T_world_camera[:3, :3]
     out[:3, 3] = centre + R @ (T_world_camera[:3, 3] - centre) * (1 + rng.normal(0, strength))
@@ -116,10 +114,8 @@ def pose_noise(T_world_camera: F64, rng: Rng, rotation: float, translation: floa
     frame, and joint and timing errors of each. Standard deviations in radians and metres."""
 
     def error(scale: float) -> F64:
-        E = np.eye(4)
-        E[:3, :3] = _small_turn(rng.normal(0, rotation * scale, 3))
-        E[:3, 3] = rng.normal(0, translation * scale, 3)
-        return E
+        R = Rotation.from_rotvec(rng.normal(0, rotation * scale, 3)).as_matrix()
+        return rigid(R, rng.normal(0, translation * scale, 3))
 
     hand_eye = error(1.0)
     return np.stack([T @ hand_eye @ error(0.7) for T in T_world_camera])
@@ -197,12 +193,6 @@ def sensor_noise(rgb: F32, alpha: F32, rng: Rng) -> Picture:
     sigma = rng.uniform(0.003, 0.03)
     grain = rng.standard_normal(rgb.shape, np.float32) * np.float32(sigma)
     return np.clip(rgb + grain * alpha[..., None], 0, 1), alpha
-
-
-def drop_views(count: int, rng: Rng, least: int = 1) -> NDArray[np.int64]:
-    """Indices, in order, of between ``least`` and ``count`` views that were captured after all."""
-    kept = int(rng.integers(least, count + 1))
-    return np.sort(rng.permutation(count)[:kept])
 
 
 def augment(views: Mapping[str, NDArray[Any]], centre: F64, rng: Rng, how: Augmentation) -> dict[str, NDArray[Any]]:

@@ -14,6 +14,7 @@ import numpy as np
 
 from mvgamba_ros.errors import ReconstructionError
 from mvgamba_ros.geometry.camera import resample
+from mvgamba_ros.geometry.se3 import rigid
 from mvgamba_ros.io.results import check_writable
 from mvgamba_ros.segmentation import plane_matching
 from mvgamba_ros.segmentation.classical import objectness
@@ -69,15 +70,15 @@ def example(seed: int, index: int) -> tuple[U8, U8] | None:
 
 def _region(bounds: np.ndarray, rng: Rng) -> tuple[Box, bool]:
     """A region of interest as a person gives it, or the wide one in which an object is searched."""
-    size, T = np.ptp(bounds, axis=0), np.eye(4)
+    size, center = np.ptp(bounds, axis=0), bounds.mean(0)
     searching = bool(rng.random() < 0.4)
     if searching:
         size = np.full(3, size.max() * rng.uniform(1.5, 4.5))
-        T[:3, 3] = bounds.mean(0) + rng.uniform(-0.15, 0.15, 3) * size
+        center = center + rng.uniform(-0.15, 0.15, 3) * size
     else:
         size = np.maximum(size * rng.uniform(1.05, 2.0), 0.02)
-        T[:3, 3] = bounds.mean(0) + rng.uniform(-0.4, 0.4, 3) * (size - np.ptp(bounds, axis=0))
-    return Box(T, size), searching
+        center = center + rng.uniform(-0.4, 0.4, 3) * (size - np.ptp(bounds, axis=0))
+    return Box(rigid(np.eye(3), center), size), searching
 
 
 def _shard(job: tuple[Path, int, int, int]) -> int:

@@ -10,7 +10,7 @@ from sensor_msgs.msg import CameraInfo
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.camera import check_camera
-from mvgamba_ros.geometry.se3 import check_rigid, matrix_to_quat, quat_to_matrix, rigid, wxyz_to_xyzw
+from mvgamba_ros.geometry.se3 import check_rigid, matrix_to_quat, quat_to_matrix, rigid, wxyz_to_xyzw, xyzw_to_wxyz
 from mvgamba_ros.types import F64, Camera, DistortionModel
 
 UNIT_QUATERNION_TOLERANCE = 0.01
@@ -19,16 +19,16 @@ UNIT_QUATERNION_TOLERANCE = 0.01
 
 def matrix_from(position: Point | Vector3, orientation: Quaternion, what: str) -> F64:
     """``T`` (4, 4). Raises BAD_POSE on NaN, infinity or a quaternion that is not of unit length."""
-    q = np.array([orientation.w, orientation.x, orientation.y, orientation.z])
+    xyzw = np.array([orientation.x, orientation.y, orientation.z, orientation.w])
     t = np.array([position.x, position.y, position.z])
-    length = float(np.linalg.norm(q))
+    length = float(np.linalg.norm(xyzw))
     if not np.isfinite(t).all() or not abs(length - 1.0) <= UNIT_QUATERNION_TOLERANCE:
         raise ReconstructionError(
             ErrorCode.BAD_POSE,
-            f"{what}: position {t.tolist()}, quaternion xyzw {np.roll(q, -1).tolist()} of length {length:g}: "
+            f"{what}: position {t.tolist()}, quaternion xyzw {xyzw.tolist()} of length {length:g}: "
             "must be finite and of length 1",
         )
-    return check_rigid(rigid(quat_to_matrix(q), t), what)
+    return check_rigid(rigid(quat_to_matrix(xyzw_to_wxyz(xyzw)), t), what)
 
 
 def pose_to_matrix(pose: Pose, what: str = "pose") -> F64:

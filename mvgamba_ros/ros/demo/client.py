@@ -19,6 +19,7 @@ from rclpy.signals import SignalHandlerOptions
 from visualization_msgs.msg import Marker
 
 from mvgamba_ros.errors import ErrorCode
+from mvgamba_ros.geometry.se3 import rigid
 from mvgamba_ros.ros.conversions.geometry import matrix_to_pose, pose_to_matrix
 from mvgamba_ros.ros.conversions.shapes import mesh_from_message
 from mvgamba_ros.srv import CaptureView, MoveCamera, Reconstruct, Save
@@ -120,9 +121,7 @@ class Client:
     def reconstruct(self, center: F64, sides: F64, limit_s: float) -> Answer:
         """The object that stands on the table, z = 0, inside the box around ``center`` (3,), metres."""
         request = Reconstruct.Request(object_id="demo", target_frame="base_link", use_roi=True, use_support_height=True)
-        region = np.eye(4)
-        region[:3, 3] = center
-        request.roi_pose = matrix_to_pose(region)
+        request.roi_pose = matrix_to_pose(rigid(np.eye(3), center))
         request.roi_size = Vector3(x=sides[0], y=sides[1], z=sides[2])
         response = self._call("reconstructor/reconstruct", request, limit_s)
         if response.error_code != ErrorCode.SUCCESS:

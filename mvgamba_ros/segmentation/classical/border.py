@@ -10,7 +10,7 @@ from mvgamba_ros.geometry.camera import crop, resample
 from mvgamba_ros.geometry.raster import part_around
 from mvgamba_ros.segmentation.classical.components import fill_small_holes
 from mvgamba_ros.segmentation.classical.graph_cut import border_channels, minimum_cut
-from mvgamba_ros.segmentation.color_model import cells, histogram
+from mvgamba_ros.segmentation.color_model import cells, histogram, to_lab
 from mvgamba_ros.segmentation.windows import Window
 from mvgamba_ros.types import F32, U8, Bool, View
 
@@ -42,13 +42,13 @@ def refine_border(view: View, window: Window, labels: Bool, odds: F32, config: S
 def _cut(rgb: U8, soft: F32, odds: F32, finer: float, config: SegmentationConfig) -> Bool:
     """New labels of a picture (h, w, 3) from the old ones, made ``soft``, and their log-odds, both (h, w)."""
     border, color_config = config.border, config.color
-    lab = cv2.cvtColor(rgb.astype(np.float32) / 255.0, cv2.COLOR_RGB2LAB)
+    lab = to_lab(rgb)
     on_side, off_side = (soft > 0.5).astype(np.uint8), (soft <= 0.5).astype(np.uint8)
     surely_on = cv2.distanceTransform(on_side, cv2.DIST_L2, 3) > border.band * finer
     surely_off = cv2.distanceTransform(off_side, cv2.DIST_L2, 3) > border.band * finer
     band = (~surely_on & ~surely_off).astype(np.uint8)
     beside = cv2.dilate(band, np.ones((2 * border.beside + 1, 2 * border.beside + 1), np.uint8)) > 0
-    flat = cells(lab, color_config)  # type: ignore[arg-type]
+    flat = cells(lab, color_config)
     on = histogram(flat, (surely_on & beside).astype(np.float32), color_config)
     off = histogram(flat, (surely_off & beside).astype(np.float32), color_config)
     ratio = np.log((on[flat] + color_config.floor) / (off[flat] + color_config.floor))
@@ -56,4 +56,4 @@ def _cut(rgb: U8, soft: F32, odds: F32, finer: float, config: SegmentationConfig
     total = border.color_weight * color + border.coarse_weight * odds + border.label_log_odds * (soft - 0.5)
     evidence = total.astype(np.float32)
     limit = config.graph_cut.max_evidence
-    return minimum_cut(evidence, border_channels(lab), ~surely_off, surely_on, border.smoothness, limit)  # type: ignore[arg-type]
+    return minimum_cut(evidence, border_channels(lab), ~surely_off, surely_on, border.smoothness, limit)
