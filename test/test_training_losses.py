@@ -19,7 +19,7 @@ from mvgamba_ros.synthesis.shards import Shards
 from mvgamba_ros.training.batch import collate, make_sample
 from mvgamba_ros.training.losses import LossWeights, depth_losses, render_losses, total
 from mvgamba_ros.training.perceptual import perceptual_loss, resolve_kind
-from mvgamba_ros.training.validate import picture_scores
+from mvgamba_ros.training.validate import output_scores
 
 
 def perfect(sample_output: RayGambaOutput, front: torch.Tensor, back: torch.Tensor) -> RayGambaOutput:
@@ -101,7 +101,7 @@ def test_one_object_is_learned_by_heart(data: Path) -> None:
         optimizer.step()
         optimizer.zero_grad()
     with torch.no_grad():
-        learned = picture_scores(network(sample.inputs(), rays), sample)
+        learned = output_scores(network(sample.inputs(), rays), sample)
     assert learned["psnr"] > 30.0
 
 

@@ -19,7 +19,7 @@ from mvgamba_ros.errors import ReconstructionError
 from mvgamba_ros.segmentation.classical import objectness
 from mvgamba_ros.training.objectness_scenes import SceneRecipe, example, scene_sheet, write_scenes
 from mvgamba_ros.training.objectness_trainer import (
-    ObjectnessConfig,
+    ObjectnessTrainConfig,
     ObjectnessTrainer,
     disturbed,
     export_objectness,
@@ -34,7 +34,7 @@ def quiet(line: str) -> None:
 def train(folder: Path, out: Path, **settings: Any) -> None:
     """One whole run, in a folder beside ``out``."""
     run = out.with_suffix("")
-    assert ObjectnessTrainer(ObjectnessConfig("tiny", (str(folder),), **settings), run, quiet).run()
+    assert ObjectnessTrainer(ObjectnessTrainConfig("tiny", (str(folder),), **settings), run, quiet).run()
     export_objectness(run, out)
 
 
@@ -150,7 +150,7 @@ def test_pictures_of_nothing_are_among_what_is_learned() -> None:
 
 
 def test_a_stopped_run_is_resumed_to_the_weights_of_one_that_never_stopped(data: Path, tmp_path: Path) -> None:
-    settings = ObjectnessConfig("tiny", (str(data),), steps=6, batch=2, seed=4)
+    settings = ObjectnessTrainConfig("tiny", (str(data),), steps=6, batch=2, seed=4)
     assert ObjectnessTrainer(settings, tmp_path / "whole", quiet).run()
     ObjectnessTrainer(settings, tmp_path / "parts", quiet).run(until_step=2)
     stopped = ObjectnessTrainer(settings, tmp_path / "parts", quiet)

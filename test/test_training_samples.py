@@ -14,7 +14,7 @@ from tiny_training import EXACT
 from mvgamba_ros.geometry.torch_rays import pixel_rays
 from mvgamba_ros.geometry.unit_cube import UnitCube
 from mvgamba_ros.model.cost_volume import hull_intervals
-from mvgamba_ros.rendering.crops import MARGIN, CropWindow, crop, crop_intrinsics, make_crops, silhouette_window
+from mvgamba_ros.rendering.crops import MARGIN, CropWindow, crop_image, crop_intrinsics, make_crops, silhouette_window
 from mvgamba_ros.synthesis.shards import Shards
 from mvgamba_ros.training.batch import collate, crop_depth, make_sample
 from mvgamba_ros.types import Camera, View
@@ -61,7 +61,7 @@ def test_cropping_moves_a_point_as_it_moves_the_picture() -> None:
     alpha[20:24, 30:34] = 255  # centred at (32, 22)
     window = silhouette_window(alpha > 127, 3.0)
     K = np.array([[50.0, 0, 32], [0, 50, 32], [0, 0, 1]])
-    cropped = crop(np.full((64, 64, 3), 255, np.uint8), alpha, window, 48, on_white=True)
+    cropped = crop_image(np.full((64, 64, 3), 255, np.uint8), alpha, window, 48, on_white=True)
     u, v, _ = crop_intrinsics(K, window, 48) @ [0.0, (22 - 32) / 50, 1.0]
     ys, xs = np.nonzero(cropped[3] > 0.5)
     assert xs.mean() + 0.5 == pytest.approx(u, abs=0.5)
@@ -92,7 +92,7 @@ def test_training_and_inference_crop_the_same_pixels(data: Path, size: int) -> N
 def test_a_crop_beyond_the_image_is_white_and_empty() -> None:
     black = np.zeros((20, 20, 3), np.uint8)
     window = silhouette_window(np.ones((20, 20), bool), 2.0)
-    cropped = crop(black, np.ones((20, 20), bool), window, 40)
+    cropped = crop_image(black, np.ones((20, 20), bool), window, 40)
     assert (window.x0, window.y0, window.side) == (-10, -10, 40)
     assert (cropped[:3, 10:30, 10:30] == 0).all()
     assert (cropped[3, 10:30, 10:30] == 1).all()

@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
 
     from mvgamba_ros.errors import ReconstructionError
     from mvgamba_ros.evaluation.captures import evaluate, find_captures, mean_scores, read_case
-    from mvgamba_ros.evaluation.picture import contact_sheet
+    from mvgamba_ros.evaluation.picture import comparison_picture
     from mvgamba_ros.io.results import check_writable
     from mvgamba_ros.options import Options
 
@@ -87,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
             scores[str(count)][case.name] = outcome.scores
             print(_row(case.name, count, *_cells(outcome.scores)), flush=True)
             sheet = out / f"{case.name}_{count}.png"
-            cv2.imwrite(str(sheet), contact_sheet(case, outcome)[..., ::-1])
+            cv2.imwrite(str(sheet), comparison_picture(case, outcome)[..., ::-1])
     means = {count: mean_scores(list(by_name.values())) for count, by_name in scores.items() if by_name}
     for count, mean in means.items():
         print(_row("MEAN", count, *_cells(mean)))

@@ -17,7 +17,7 @@ ELEVATION, AZIMUTHS = 25.0, (40.0, 220.0)
 """Degrees: from where the two meshes are rendered."""
 
 
-def contact_sheet(case: Case, outcome: Outcome) -> U8:
+def comparison_picture(case: Case, outcome: Outcome) -> U8:
     """(H, 1024, 3) RGB. Rows: up to four inputs; truth, Gaussians, mesh and coloured hull from a left-out side; mesh
     and truth, shaded, from two sides."""
     inputs = [_tile(view.image, view.name) for view in outcome.inputs[:COLUMNS]]

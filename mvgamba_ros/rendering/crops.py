@@ -38,7 +38,7 @@ def make_crops(views: Sequence[View], cube: UnitCube, size: int, support_height:
                 ErrorCode.EMPTY_SILHOUETTE, f"{view_name(view, index)}: no silhouette; leave this view out"
             )
         window = silhouette_window(view.mask, MARGIN)
-        crops.append(crop(view.image, view.mask, window, size))
+        crops.append(crop_image(view.image, view.mask, window, size))
         intrinsics.append(crop_intrinsics(view.camera.K, window, size))
         poses.append(cube.to_unit(view).T_world_camera)
     stacked = torch.from_numpy(np.stack(crops))
@@ -76,7 +76,7 @@ def silhouette_window(mask: Bool, margin: float) -> CropWindow:
     return CropWindow((x0 + x1 - side) // 2, (y0 + y1 - side) // 2, side)
 
 
-def crop(image: U8, alpha: Bool | U8, window: CropWindow, size: int, on_white: bool = False) -> F32:
+def crop_image(image: U8, alpha: Bool | U8, window: CropWindow, size: int, on_white: bool = False) -> F32:
     """(4, size, size): RGB on white and the soft silhouette of ``window``, in [0, 1]; white and 0 beyond the image.
 
     ``image`` (H, W, 3), ``alpha`` (H, W) a mask, or a soft one to 255. ``on_white``: the image's background is white

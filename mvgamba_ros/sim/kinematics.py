@@ -35,11 +35,6 @@ class Kinematics:
         root = model.body("base").id
         self._of_robot = np.array([model.body_rootid[b] == root for b in model.geom_bodyid])
 
-    def camera_pose(self, q: F64) -> F64:
-        """``T_world_camera`` (4, 4), OpenCV optical, with the arm at ``q`` (7,) radians."""
-        self._place(q)
-        return optical_pose(self._data, self._camera)
-
     def inverse(self, T_world_camera: F64, start: F64, tries: int = 12) -> F64 | None:
         """Joints (7,) within their limits that put the camera at ``T_world_camera``, hitting nothing; None where
         there are none. Searched from ``start`` and from home, of which the nearer answer to ``start`` is taken; if

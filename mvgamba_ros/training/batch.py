@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from mvgamba_ros.rendering.crops import CropBatch, CropWindow, crop, crop_intrinsics, silhouette_window
+from mvgamba_ros.rendering.crops import CropBatch, CropWindow, crop_image, crop_intrinsics, silhouette_window
 from mvgamba_ros.synthesis.data_format import DEPTH_UNIT, INPUT_VIEWS
 from mvgamba_ros.training.augment import Augmentation, augment, mirror, recolor
 
@@ -124,7 +124,7 @@ def make_sample(
     margins = rng.uniform(*sampling.margin, views)
     windows = [silhouette_window(alpha > 127, m) for alpha, m in zip(seen["alpha"], margins, strict=True)]
     pictures = zip(seen["rgb"], seen["alpha"], windows, strict=True)
-    crops = torch.from_numpy(np.stack([crop(*picture, size, on_white=True) for picture in pictures]))
+    crops = torch.from_numpy(np.stack([crop_image(*picture, size, on_white=True) for picture in pictures]))
     K = np.stack([crop_intrinsics(k, w, size) for k, w in zip(item["K"][chosen], windows, strict=True)])
     front, back = (crop_depth(depth(name, chosen), windows, grid) for name in ("depth_front", "depth_back"))
     target_rgb, target_alpha = picture(item["rgb"][supervising], item["alpha"][supervising])

@@ -28,7 +28,7 @@ EMPTY = 0.03
 
 
 @dataclass(frozen=True)
-class ObjectnessConfig:
+class ObjectnessTrainConfig:
     """One run of the objectness network. The shipped values are those of config/objectness.recipe.yaml."""
 
     name: str
@@ -56,7 +56,7 @@ class ObjectnessTrainer:
     """A run in a folder, resumed where it has a state. Raises BAD_OPTION for data of fewer than two shards and for a
     state of other settings."""
 
-    def __init__(self, config: ObjectnessConfig, folder: Path, log: Callable[[str], None] = print) -> None:
+    def __init__(self, config: ObjectnessTrainConfig, folder: Path, log: Callable[[str], None] = print) -> None:
         self.config, self.folder, self.log = config, folder, log
         self.held, files = _shards(config)
         self.windows, self.truth = (torch.cat([torch.from_numpy(np.load(f)[name]) for f in files]) for name in "xy")
@@ -172,7 +172,7 @@ def export_objectness(run: Path, out: Path) -> dict[str, Any]:
     if not file.is_file():
         raise ReconstructionError(ErrorCode.BAD_CHECKPOINT, f"{file}: no such file; train first: mvgamba train RECIPE")
     state = load_state(file)
-    config = ObjectnessConfig(**state["config"])
+    config = ObjectnessTrainConfig(**state["config"])
     network, first = objectness.Objectness(), None
     average = torch.optim.swa_utils.AveragedModel(network, avg_fn=_mean_of_last)
     average.load_state_dict(state["average"])
@@ -204,7 +204,7 @@ def _mixed(trained: nn.Module, first: nn.Module | None, keep: float) -> objectne
     return network.eval()
 
 
-def _shards(config: ObjectnessConfig) -> tuple[Path, list[Path]]:
+def _shards(config: ObjectnessTrainConfig) -> tuple[Path, list[Path]]:
     """The shard that is held out and those to learn from."""
     files = [file for folder in config.data for file in sorted(Path(folder).glob("[0-9]*.npz"))]
     if len(files) < 2:

@@ -15,7 +15,7 @@ from mvgamba_ros.synthesis.sources import open_source
 from mvgamba_ros.training.export import export
 from mvgamba_ros.training.loop import Trainer
 from mvgamba_ros.training.objectness_scenes import SceneRecipe, missing_scenes, write_scenes
-from mvgamba_ros.training.objectness_trainer import ObjectnessConfig, ObjectnessTrainer, export_objectness
+from mvgamba_ros.training.objectness_trainer import ObjectnessTrainConfig, ObjectnessTrainer, export_objectness
 from mvgamba_ros.training.train_config import TrainConfig
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}"
@@ -46,7 +46,7 @@ class Recipe:
     """Of the checkpoint: RUN/NAME.safetensors."""
     kind: str = "network"
     """What is trained: "network", the reconstructor's (`TrainConfig`), or "objectness", the segmenter's
-    (`ObjectnessConfig`)."""
+    (`ObjectnessTrainConfig`)."""
     render: dict[str, Any] = field(default_factory=dict)
     """Data folder -> what it holds, a `DataRecipe` or a `SceneRecipe`. Folders that stages read and this does not name
     must be there."""
@@ -106,7 +106,7 @@ KINDS: dict[str, Kind] = {
         can_continue=True,
     ),
     "objectness": Kind(
-        settings=ObjectnessConfig,
+        settings=ObjectnessTrainConfig,
         data=SceneRecipe,
         missing=missing_scenes,
         render=write_scenes,

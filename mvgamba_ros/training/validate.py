@@ -37,7 +37,7 @@ def validate(
                     "front_mm": float(losses["front"] * sample.half[0] * 1e3),
                     "back_mm": float(losses["back"] * sample.half[0] * 1e3),
                     **shape_scores(output, sample),
-                    **picture_scores(output, sample),
+                    **output_scores(output, sample),
                 }
             )
     return {key: float(np.mean([row[key] for row in rows])) for key in rows[0]}
@@ -54,7 +54,7 @@ def shape_scores(output: RayGambaOutput, sample: Sample) -> dict[str, float]:
     return {"chamfer_mm": errors["chamfer_mm"], "f5": errors["F@5mm"]}
 
 
-def picture_scores(output: RayGambaOutput, sample: Sample) -> dict[str, float]:
+def output_scores(output: RayGambaOutput, sample: Sample) -> dict[str, float]:
     """Mean PSNR in dB and SSIM of scene 0's Gaussians, rendered, against its target pictures."""
     pictures = render_targets(output.gaussians(0), sample, 0).color.clamp(0, 1)
     pairs = list(zip(pictures.numpy(), sample.target_rgb[0].numpy(), strict=True))
