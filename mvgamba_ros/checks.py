@@ -8,17 +8,12 @@ from dataclasses import replace
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from mvgamba_ros.config.views_config import ViewsConfig
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.camera import check_camera
 from mvgamba_ros.geometry.se3 import check_rigid, inverse, transform
 from mvgamba_ros.options import Options
 from mvgamba_ros.types import Box, Prompts, View, view_name
-
-SAME_PLACE = 1e-3
-SAME_DEGREES = 0.2
-"""Two views closer than this in metres and degrees are one view twice."""
-SAME_PICTURE = 8.0
-"""Two pictures from one place differ by less than this, in mean grey levels; lights flicker and sensors are noisy."""
 
 
 def check_views(views: Sequence[View], options: Options) -> tuple[list[View], list[str]]:
@@ -28,8 +23,9 @@ def check_views(views: Sequence[View], options: Options) -> tuple[list[View], li
     ROI_NOT_VISIBLE, BAD_OPTION (prompts that fit no view).
     """
     checked = [_check_view(view, view_name(view, index)) for index, view in enumerate(views)]
-    notes = _check_places(checked)
-    count = distinct_views(checked)
+    config = options.config.views
+    notes = _check_places(checked, config)
+    count = distinct_views(checked, config)
     if count < options.min_views:
         same = f" from different places, of {len(views)}" if count < len(views) else ""
         raise ReconstructionError(
@@ -89,12 +85,12 @@ def check_prompts(views: Sequence[View], prompts: Prompts) -> None:
             )
 
 
-def distinct_views(views: Sequence[View]) -> int:
-    """How many places the views are from."""
+def distinct_views(views: Sequence[View], config: ViewsConfig = ViewsConfig()) -> int:
+    """How many places the views are from: camera centres at least ``config.min_distance`` apart."""
     places: list[np.ndarray] = []
     for view in views:
         eye = view.T_world_camera[:3, 3]
-        if all(np.linalg.norm(eye - place) >= SAME_PLACE for place in places):
+        if all(np.linalg.norm(eye - place) >= config.min_distance for place in places):
             places.append(eye)
     return len(places)
 
@@ -124,18 +120,19 @@ def _check_view(view: View, name: str) -> View:
     return replace(view, T_world_camera=check_rigid(view.T_world_camera, name))
 
 
-def _check_places(views: Sequence[View]) -> list[str]:
+def _check_places(views: Sequence[View], config: ViewsConfig) -> list[str]:
     """Pairs from the same place, as notes; a pair whose pictures differ has a wrong pose."""
     notes = []
     for j, b in enumerate(views):
         for i, a in enumerate(views[:j]):
             apart = float(np.linalg.norm(a.T_world_camera[:3, 3] - b.T_world_camera[:3, 3]))
             turned = Rotation.from_matrix(a.T_world_camera[:3, :3].T @ b.T_world_camera[:3, :3]).magnitude()
-            if apart >= SAME_PLACE or np.degrees(turned) >= SAME_DEGREES or a.image.shape != b.image.shape:
+            same = apart < config.min_distance and np.degrees(turned) < config.min_angle
+            if not same or a.image.shape != b.image.shape:
                 continue
             pair = f"{view_name(a, i)} and {view_name(b, j)} are from the same place"
             difference = float(np.abs(a.image.astype(np.int16) - b.image).mean())
-            if difference > SAME_PICTURE:
+            if difference > config.max_difference:
                 raise ReconstructionError(
                     ErrorCode.DUPLICATE_VIEW,
                     f"{pair} by their poses, but their pictures differ by {difference:.0f} grey levels; one of the "

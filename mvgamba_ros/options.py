@@ -49,17 +49,19 @@ class Options:
     use_masks: bool = False
     prompts: Prompts = field(default_factory=Prompts)
     refine: bool = option(
-        True, "Lay Gaussians on the mesh and fit them to the views: new views 3.6 dB better, the mesh unchanged"
+        True, "Lay Gaussians on the mesh and fit them to the views: better pictures of new views, the mesh unchanged"
     )
     max_faces: int = option(
         5000, "Faces of the mesh at most; planners slow down far above 5000", low=16, high=1_000_000
     )
     convex_hull: bool = option(False, "Replace the mesh by its convex hull")
-    min_views: int = option(1, "Fewest views a reconstruction is made from; below 3 its quality is low", low=1, high=64)
+    min_views: int = option(
+        1, "Fewest views a reconstruction is made from; below quality.min_places its quality is low", low=1, high=64
+    )
     cloud_points: int = option(20_000, "Points of the cloud", low=100, high=5_000_000)
     hull_resolution: int = option(
         128,
-        "Voxels along the object's longest side, up to twice as many where it is long or flat",
+        "Voxels along the object's longest side; up to hull.max_refinement times as many where it is long or flat",
         low=16,
         high=512,
     )

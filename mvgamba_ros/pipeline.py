@@ -121,7 +121,7 @@ def reconstruct(
     with stages.run("box"):
         box = oriented_box(mesh)
     with stages.run("quality"):
-        quality = measure_quality(caster, views, weights, distinct_views(views), config.quality)
+        quality = measure_quality(caster, views, weights, distinct_views(views, config.views), config.quality)
     return Reconstruction(
         mesh=mesh,
         cloud=cloud,

@@ -15,6 +15,8 @@ from shapes import FOUR_SIDES, cuboid, see
 
 from mvgamba_ros import pipeline
 from mvgamba_ros.checks import check_views, distinct_views
+from mvgamba_ros.config import ReconstructionConfig
+from mvgamba_ros.config.views_config import ViewsConfig
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.boxes import axis_parallel_box
 from mvgamba_ros.geometry.camera import project, undistort, undistort_pixels
@@ -74,11 +76,23 @@ def test_pictures_from_one_place_may_differ_by_noise_and_no_more() -> None:
     refused(ErrorCode.DUPLICATE_VIEW, [first, beside(first, grey=int(SAME_PICTURE) + 4)], words="differ by 12 grey")
 
 
+def test_what_counts_as_one_place_and_one_picture_can_be_set() -> None:
+    def options(config: ViewsConfig) -> Options:
+        return replace(SMALL, config=ReconstructionConfig(views=config))
+
+    first = VIEWS[0]
+    moved, brighter = beside(first, 1.1 * SAME_PLACE, 1.1 * SAME_DEGREES), beside(first, grey=int(SAME_PICTURE) + 4)
+    assert check_views([first, moved], options(ViewsConfig(min_distance=0.01)))[1] == []
+    assert len(check_views([first, moved], options(ViewsConfig(min_distance=0.01, min_angle=1.0)))[1]) == 1
+    assert len(check_views([first, brighter], options(ViewsConfig(max_difference=20.0)))[1]) == 1
+
+
 def test_views_from_one_place_count_once_towards_the_fewest() -> None:
     assert distinct_views(VIEWS) == len(VIEWS)
     again = [VIEWS[0], beside(VIEWS[0], 0.9 * SAME_PLACE), VIEWS[1]]
     assert distinct_views(again) == 2
     assert distinct_views([VIEWS[0], beside(VIEWS[0], 1.1 * SAME_PLACE)]) == 2
+    assert distinct_views(again, ViewsConfig(min_distance=0.5 * SAME_PLACE)) == 3
     three = replace(SMALL, min_views=3)
     refused(ErrorCode.TOO_FEW_VIEWS, again, three, "2 view(s) from different places, of 3: at least 3")
     refused(ErrorCode.TOO_FEW_VIEWS, VIEWS[:2], three, "2 view(s): at least 3")

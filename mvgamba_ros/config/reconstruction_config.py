@@ -11,6 +11,7 @@ from mvgamba_ros.config.segmentation_config import SegmentationConfig
 from mvgamba_ros.config.splats_config import SplatConfig
 from mvgamba_ros.config.surface_config import SurfaceConfig
 from mvgamba_ros.config.texture_config import TextureConfig
+from mvgamba_ros.config.views_config import ViewsConfig
 
 
 @dataclass(frozen=True)
@@ -24,3 +25,4 @@ class ReconstructionConfig:
     texture: TextureConfig = field(default_factory=TextureConfig)
     gaussian_meshing: GaussianMeshingConfig = field(default_factory=GaussianMeshingConfig)
     quality: QualityConfig = field(default_factory=QualityConfig)
+    views: ViewsConfig = field(default_factory=ViewsConfig)

@@ -33,6 +33,12 @@ class WindowConfig:
     min_axis_spread: float = bounded(1e-3, 0, 1)
     """Smallest eigenvalue per view, [0, 1], of the normal matrix that intersects the optical axes; below it they are
     parallel (BAD_ROI). Set by hand. No effect on the sample of docs/segmentation.md from half to twice this."""
+    outline_reach: float = bounded(4.0, 1.0, 1000.0)
+    """The outline of a region that passes close to a camera is clipped at this distance from the image's origin, longer
+    sides of the image. Set by hand."""
+    outline_steps: int = bounded(12, 2, 100)
+    """Points along each side of the grid that stands for a region partly behind a camera: those in front of it give
+    the outline. Set by hand."""
 
 
 @dataclass(frozen=True)

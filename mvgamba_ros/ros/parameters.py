@@ -61,7 +61,11 @@ class Parameters:
         0.1, "A camera that turns faster is not still", low=0, high=10, unit="rad/s"
     )
     min_view_distance_m: float = option(
-        0.01, "Views closer together than this are the same view", low=0, high=1, unit="m"
+        0.01,
+        "A view closer than this to one that is held is refused; a reconstruction's own limit is views.min_distance",
+        low=0,
+        high=1,
+        unit="m",
     )
     max_views: int = option(16, "Most views kept or taken in a request", low=1, high=64)
     # where the object is, for requests without a region or a height

@@ -121,11 +121,11 @@ def outline(view: View, box: Box, config: WindowConfig) -> F64 | None:
     points = _corners(box)
     pixels, z = project(view.camera, view.T_world_camera, points)
     if (z <= config.min_depth).any():  # partly behind: its densely sampled front part
-        pixels, z = project(view.camera, view.T_world_camera, _corners(box, 12))
+        pixels, z = project(view.camera, view.T_world_camera, _corners(box, config.outline_steps))
     front = z > config.min_depth
     if not front.any():
         return None
-    reach = 4.0 * max(view.camera.width, view.camera.height)
+    reach = config.outline_reach * max(view.camera.width, view.camera.height)
     return cv2.convexHull(np.clip(pixels[front], -reach, reach).astype(np.float32))[:, 0].astype(np.float64)
 
 

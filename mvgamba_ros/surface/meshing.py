@@ -17,6 +17,11 @@ from mvgamba_ros.types import F64, I32, Mesh
 
 GREY = 160
 """Of vertices before a mesh is painted."""
+MIN_FACES = 12
+"""Faces of a box, the simplest solid of the shapes that are reconstructed; a definition, not a setting."""
+ZERO_GUARD = 1e-3
+"""Least distance of a voxel from the surface, voxels: a vertex exactly on a voxel makes faces without area. A numerical
+guard, far below what a mesh shows."""
 
 
 def field_to_mesh(
@@ -49,8 +54,8 @@ def solid_to_mesh(
 
     Raises BAD_OPTION where ``max_faces`` is too few for any solid.
     """
-    if max_faces < 12:
-        raise ReconstructionError(ErrorCode.BAD_OPTION, f"max_faces {max_faces}: a solid takes at least 12")
+    if max_faces < MIN_FACES:
+        raise ReconstructionError(ErrorCode.BAD_OPTION, f"max_faces {max_faces}: a solid takes at least {MIN_FACES}")
     negligible = config.negligible * clean.voxel
     vertices, faces = _marching_cubes(_coarsened(clean, config) if denoised else clean)
     if denoised:
@@ -80,8 +85,7 @@ def solid(
         height = field.origin[2] + voxel * np.arange(values.shape[2]) - support_height
         values = np.minimum(values, height.astype(np.float32))
     values = np.pad(values, 1, constant_values=-voxel).astype(np.float32)
-    # a vertex exactly on a voxel makes faces without area
-    values = np.where(np.abs(values) < 1e-3 * voxel, np.float32(-1e-3 * voxel), values)
+    values = np.where(np.abs(values) < ZERO_GUARD * voxel, np.float32(-ZERO_GUARD * voxel), values)
     labels, count = ndimage.label(values > 0)
     if count == 0:
         raise ReconstructionError(

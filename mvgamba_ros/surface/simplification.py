@@ -85,7 +85,8 @@ def divide(vertices: F64, faces: I32, max_faces: int, config: SurfaceConfig = Su
     divides faces one by one, which opens the mesh.)
     """
     body = finest = to_manifold(vertices, faces)
-    # if all faces were equilateral, their edges would be about as long as this
+    # if all faces were equilateral, their edges would be about as long as this: the area is sqrt(3) / 4 of the square
+    # of an edge, and 4 / sqrt(3) is about 2.3
     alike = (2.3 * body.surface_area() / max_faces) ** 0.5
     low, high = config.shortest_length * alike, float(_lengths(vertices, faces).max())
     length = min(config.first_length * alike, high)
