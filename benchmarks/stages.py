@@ -147,7 +147,7 @@ def measure(
     run_pipeline(views, replace(options, refine=True))
     peaks.append(f"peak memory {peak_bytes() / 1e9:.2f} GB with refinement")  # before anything is recorded
     with torch.no_grad():
-        rays = hull_intervals(crops, next(iter(networks.values())).grid)
+        rays = hull_intervals(crops, next(iter(networks.values())).config)
         calls: dict[str, tuple[str, Callable[[], object]]] = {}
         for precision, network in networks.items():
             with in_precision(precision):

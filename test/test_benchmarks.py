@@ -60,7 +60,7 @@ def test_the_products_are_those_of_all_layers_and_only_those(run: tuple[stages.S
     _, crops = run
     network = RayGamba(SMALL).eval()
     with torch.no_grad():
-        calls = matrix_products.recorded(network, crops, hull_intervals(crops, network.grid))
+        calls = matrix_products.recorded(network, crops, hull_intervals(crops, network.config))
     used = {args[1].data_ptr() for _, args, _ in calls}
     layers = {
         name: module.weight

@@ -32,7 +32,7 @@ def test_a_crop_is_centred_on_its_silhouette_and_its_intrinsics_are_those_of_its
 ) -> None:
     """Of a silhouette at the image's border too, beyond which a crop is white and clear."""
     views = see(CUBE, FOUR_SIDES[:2], target)
-    crops = make_crops(views, UNIT, size)
+    crops = make_crops(views, UNIT, size, 1.15)
     assert crops.rgb.shape == (1, 2, 3, size, size) and crops.alpha.shape == (1, 2, size, size)
     for v, view in enumerate(views):
         alpha, rgb = crops.alpha[0, v].numpy(), crops.rgb[0, v].numpy()
@@ -56,7 +56,7 @@ def test_a_shrunk_crop_averages_its_pixels() -> None:
     (view,) = see(CUBE, FOUR_SIDES[:1], [0.0, 0.0, 0.0], camera(1280, 960, 3000.0))
     stripes = np.zeros_like(view.image)
     stripes[:, ::2] = 255
-    rgb = make_crops([replace(view, image=stripes)], UNIT, 64).rgb[0, 0]
+    rgb = make_crops([replace(view, image=stripes)], UNIT, 64, 1.15).rgb[0, 0]
     middle = rgb[:, 24:40, 24:40]
     assert abs(float(middle.mean()) - 0.5) < 0.05
     assert float(middle.std()) < 0.06
@@ -64,16 +64,16 @@ def test_a_shrunk_crop_averages_its_pixels() -> None:
 
 def test_the_floor_of_a_crop_is_the_support_plane_in_the_unit_cube() -> None:
     views = see(CUBE, FOUR_SIDES[:1], [0.0, 0.0, 0.0])
-    assert float(make_crops(views, UNIT, 16).floor) == -np.inf
-    assert float(make_crops(views, UNIT, 16, -0.05).floor) == pytest.approx((-0.05 - 0.01) / 0.1)
-    assert float(make_crops(views, UNIT, 16, 0.0).floor) == pytest.approx(-0.1)
+    assert float(make_crops(views, UNIT, 16, 1.15).floor) == -np.inf
+    assert float(make_crops(views, UNIT, 16, 1.15, -0.05).floor) == pytest.approx((-0.05 - 0.01) / 0.1)
+    assert float(make_crops(views, UNIT, 16, 1.15, 0.0).floor) == pytest.approx(-0.1)
 
 
 def test_a_view_without_a_silhouette_is_named() -> None:
     views = [replace(view, name="") for view in see(CUBE, FOUR_SIDES[:2], [0.0, 0.0, 0.0])]
     for mask in (None, np.zeros((240, 320), bool)):
         with pytest.raises(ReconstructionError, match="view 1: no silhouette") as caught:
-            make_crops([views[0], replace(views[1], mask=mask)], UNIT, 16)
+            make_crops([views[0], replace(views[1], mask=mask)], UNIT, 16, 1.15)
         assert caught.value.code is ErrorCode.EMPTY_SILHOUETTE
 
 

@@ -17,7 +17,7 @@ from mvgamba_ros.geometry.distance_field import DistanceField
 from mvgamba_ros.geometry.unit_cube import fit
 from mvgamba_ros.geometry.visual_hull import carve
 from mvgamba_ros.kernels.autocast import halve_weights
-from mvgamba_ros.methods.mvgamba import MAX_VIEWS, MVGambaMethod, choose_device, recarve_around
+from mvgamba_ros.methods.mvgamba import MVGambaMethod, choose_device, recarve_around
 from mvgamba_ros.methods.protocol import Shape
 from mvgamba_ros.model.checkpoint import SHIPPED, load_checkpoint, save_checkpoint
 from mvgamba_ros.model.raygamba import RayGamba
@@ -55,7 +55,13 @@ def moved(view: View, scale: float, shift: np.ndarray) -> View:
 
 def test_weights_halved_once_answer_as_those_that_autocast_halves() -> None:
     network = load_checkpoint(SHIPPED)[0]
-    batch = make_crops(views(3), fit(*carve(views(3), None, RESOLUTION, 0.0).bounds()), network.config.size, 0.0)
+    batch = make_crops(
+        views(3),
+        fit(*carve(views(3), None, RESOLUTION, 0.0).bounds()),
+        network.config.size,
+        network.config.crop_margin,
+        0.0,
+    )
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
         expected = network(batch)
         halve_weights(network)
@@ -135,7 +141,7 @@ def test_more_views_than_the_network_takes_are_refused_by_number(method: MVGamba
     with pytest.raises(ReconstructionError, match=r"20 views.*at most 16") as caught:
         method(seen * 5, carve(seen, None, RESOLUTION), Options(), lambda s, f: None, lambda: False)
     assert caught.value.code is ErrorCode.TOO_MANY_VIEWS
-    assert MAX_VIEWS == 16
+    assert method.network.config.max_views == 16
 
 
 def test_cancelling_stops_before_the_network_runs(method: MVGambaMethod, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -75,7 +75,7 @@ def network() -> RayGamba:
 
 def test_the_hull_interval_of_a_sphere_holds_the_sphere_and_little_more() -> None:
     batch = sphere_seen_from(8)
-    rays = hull_intervals(batch, 24)
+    rays = hull_intervals(batch, SMALL)
     truth = sphere_depth(batch, 24)
     slack = (truth - rays.near)[rays.valid]
     assert rays.valid.float().mean() > 0.3
@@ -91,8 +91,8 @@ def test_a_rays_mean_is_that_of_its_pixels(side: int) -> None:
 
 def test_a_known_floor_cuts_the_hull_interval() -> None:
     batch = sphere_seen_from(4)
-    free = hull_intervals(batch, 24)
-    cut = hull_intervals(replace(batch, floor=torch.tensor([-0.5])), 24)
+    free = hull_intervals(batch, SMALL)
+    cut = hull_intervals(replace(batch, floor=torch.tensor([-0.5])), SMALL)
     far = (cut.origins[:, :, None, None] + cut.far[..., None] * cut.directions)[cut.valid]
     assert far[:, 2].min() > -0.52
     assert free.far[free.valid].mean() > cut.far[cut.valid].mean()
@@ -100,7 +100,7 @@ def test_a_known_floor_cuts_the_hull_interval() -> None:
 
 def test_colours_agree_best_at_the_true_depth() -> None:
     batch = sphere_seen_from(8)
-    rays = hull_intervals(batch, 24)
+    rays = hull_intervals(batch, SMALL)
     bins = 12
     least = plane_sweep_cost_volume(batch, rays, bins)[:, :, bins:]
     best = least.argmin(2)
@@ -138,11 +138,11 @@ def test_a_cascade_head_that_has_learned_nothing_changes_no_depth() -> None:
 def test_multi_view_features_tell_a_point_on_the_surface_from_those_beside_it() -> None:
     """With the sphere's true depth maps: at its surface colours agree and the point lies on their first hits; in front
     of it it lies in front of them, and behind it behind."""
-    batch = sphere_seen_from(6, size=64)
-    rays = hull_intervals(batch, 32)
+    batch, config = sphere_seen_from(6, size=64), replace(SMALL, size=64)
+    rays = hull_intervals(batch, config)
     truth = torch.where(rays.valid, sphere_depth(batch, 32), 0)
     sigma = torch.full((*truth.shape, 2), 0.02)
-    multi_view = MultiViewFeatures.of(batch, rays, torch.stack([truth, truth + 0.5], -1), sigma)
+    multi_view = MultiViewFeatures.of(batch, rays, torch.stack([truth, truth + 0.5], -1), sigma, config)
     pick = rays.valid[0, 0] & (truth[0, 0] < truth[0, 0][rays.valid[0, 0]].median())  # the middle, others see it too
     colors = multi_view.reference_colors[0, 0][pick]
 

@@ -46,7 +46,7 @@ def checkpoint(hull: DistanceField, tmp_path_factory: pytest.TempPathFactory) ->
     torch.manual_seed(0)
     network = PublishedNetwork(TINY).eval()
     cube = fit(*hull.bounds(), margin=1 / POSITION_BOUND)
-    crops = make_crops(views(4), cube, TINY.size)
+    crops = make_crops(views(4), cube, TINY.size, TINY.crop_margin)
     z = 1 - 2 * (np.arange(TINY.tokens) + 0.5) / TINY.tokens
     angle = np.arange(TINY.tokens) * np.pi * (3 - np.sqrt(5))
     sphere = np.stack([np.sqrt(1 - z**2) * np.cos(angle), np.sqrt(1 - z**2) * np.sin(angle), z], 1)
@@ -111,7 +111,9 @@ def test_of_more_views_those_furthest_apart_are_taken_and_fewer_are_refused(
     poses = np.stack([view.T_world_camera for view in six])
     low, high = hull.bounds()
     chosen = spread_views(poses, (low + high) / 2, 4)
-    crops = make_crops([six[i] for i in chosen], fit(*hull.bounds(), margin=1 / POSITION_BOUND), TINY.size)
+    crops = make_crops(
+        [six[i] for i in chosen], fit(*hull.bounds(), margin=1 / POSITION_BOUND), TINY.size, TINY.crop_margin
+    )
     assert torch.equal(seen[0], condition(crops.rgb, crops.K, crops.T_cube_camera))
     with pytest.raises(ReconstructionError, match="3 views: this checkpoint of mvgamba-published takes 4") as error:
         reconstruct(method, 3, hull)

@@ -150,7 +150,7 @@ def test_cancelling_stops_at_the_next_step():
 def test_its_optimiser_is_torchs():
     ours = torch.tensor([1.0, -2.0, 3.0], requires_grad=True)
     theirs = ours.detach().clone().requires_grad_()
-    adam, torchs = _Adam(ours, 0.1), torch.optim.Adam([theirs], lr=0.1, eps=_Adam.EPSILON)
+    adam, torchs = _Adam(ours, 0.1, (0.9, 0.999)), torch.optim.Adam([theirs], lr=0.1, eps=_Adam.EPSILON)
     for _ in range(20):
         for x in (ours, theirs):
             (x**4 + x).sum().backward()
@@ -166,7 +166,7 @@ import sys, torch
 from mvgamba_ros.splats.fit import _Adam
 leaf = torch.ones(3, requires_grad=True)
 leaf.sum().backward()
-_Adam(leaf, 0.1).step()
+_Adam(leaf, 0.1, (0.9, 0.999)).step()
 assert "torch._dynamo" not in sys.modules
 """
     run_python("-c", script)

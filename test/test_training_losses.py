@@ -91,7 +91,7 @@ def test_one_object_is_learned_by_heart(data: Path) -> None:
     sample = collate([make_sample(Shards(data)[0], 4, 2, 96, 48, exact, np.random.default_rng(1))])
     torch.manual_seed(0)
     network = RayGamba(RayGambaConfig(width=64, orders=("rows", "across_reversed")))
-    rays = hull_intervals(sample.inputs(), network.grid)
+    rays = hull_intervals(sample.inputs(), network.config)
     optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3, betas=(0.9, 0.95), weight_decay=0.0)
     weights = LossWeights(color=50.0, mask=5.0)
     for _ in range(250):

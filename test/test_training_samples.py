@@ -14,7 +14,8 @@ from tiny_training import EXACT
 from mvgamba_ros.geometry.torch_rays import pixel_rays
 from mvgamba_ros.geometry.unit_cube import UnitCube
 from mvgamba_ros.model.cost_volume import hull_intervals
-from mvgamba_ros.rendering.crops import MARGIN, CropWindow, crop_image, crop_intrinsics, make_crops, silhouette_window
+from mvgamba_ros.model.raygamba_config import RayGambaConfig
+from mvgamba_ros.rendering.crops import CropWindow, crop_image, crop_intrinsics, make_crops, silhouette_window
 from mvgamba_ros.synthesis.shards import Shards
 from mvgamba_ros.training.batch import collate, crop_depth, make_sample
 from mvgamba_ros.types import Camera, View
@@ -49,7 +50,7 @@ def test_crops_need_not_be_as_large_as_the_stored_pictures(data: Path) -> None:
 
 def test_the_hull_interval_holds_the_true_depths(data: Path) -> None:
     batch = collate([make_sample(Shards(data)[0], 6, 1, 96, 48, EXACT, np.random.default_rng(1))])
-    rays = hull_intervals(batch.inputs(), 48)
+    rays = hull_intervals(batch.inputs(), RayGambaConfig(size=96))
     known = rays.valid & torch.isfinite(batch.front)
     assert ((batch.front - rays.near)[known] > -0.04).float().mean() > 0.98
     known = rays.valid & torch.isfinite(batch.back)
@@ -74,14 +75,15 @@ def test_training_and_inference_crop_the_same_pixels(data: Path, size: int) -> N
     item = Shards(data)[0]
     item = {**item, "alpha": np.where(item["alpha"] > 127, 255, 0).astype(np.uint8)}  # a captured view's mask is hard
     item["rgb"] = np.where(item["alpha"][..., None] > 0, item["rgb"], 255).astype(np.uint8)
-    sampling = replace(EXACT, margin=(MARGIN, MARGIN), tilt=0.0)
+    margin = RayGambaConfig().crop_margin
+    sampling = replace(EXACT, margin=(margin, margin), tilt=0.0)
     sample = make_sample(item, 8, 1, size, size // 2, sampling, np.random.default_rng(0))
     side = item["alpha"].shape[-1]
     views = [
         View(item["rgb"][v], Camera(item["K"][v].astype(float), side, side), np.eye(4), mask=item["alpha"][v] > 0)
         for v in range(8)
     ]
-    crops = make_crops(views, UnitCube(np.zeros(3), 1.0), size)
+    crops = make_crops(views, UnitCube(np.zeros(3), 1.0), size, margin)
     for captured in range(8):  # the sample has them in an order of its own
         same = [v for v in range(8) if torch.equal(sample.alpha[v], crops.alpha[0, captured])]
         assert same

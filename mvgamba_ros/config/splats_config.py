@@ -38,3 +38,10 @@ class SplatConfig:
     """Weight of the squared drift of the centres from where they were laid. Set by hand."""
     hull_weight: float = bounded(50.0, 0, 1000000)
     """Weight of the squared distance of the centres out of the visual hull. Set by hand."""
+    silhouette_threshold: float = bounded(0.5, 0.0, 1.0)
+    """A pixel of a rendered picture is on the silhouette where its opacity is above this, and one of a crop where its
+    coverage is, [0, 1]. Set by hand."""
+    adam_betas: tuple[float, float] = bounded((0.9, 0.999), 0.0, 0.9999)
+    """Adam's decay rates of the gradients' mean and of their squares' mean, [0, 1). Those of Kingma and Ba, 2015."""
+    crop_margin: float = bounded(1.15, 1.0, 10.0)
+    """Side of a crop over the longer side of its silhouette's bounding box. Set by hand: the shipped network's."""

@@ -30,9 +30,6 @@ from mvgamba_ros.surface.silhouette_consistency import enforce_silhouettes
 from mvgamba_ros.surface.tsdf import integrate_depth_maps, smooth
 from mvgamba_ros.types import F64, Box, Cancelled, Progress, View
 
-MAX_VIEWS = 16
-"""The network was trained on no more."""
-
 
 class MVGambaMethod:
     """Loads its weights when made (BAD_CHECKPOINT where that fails) on a device of `choose_device`.
@@ -58,9 +55,10 @@ class MVGambaMethod:
     def __call__(
         self, views: Sequence[View], hull: DistanceField, options: Options, progress: Progress, cancelled: Cancelled
     ) -> Shape:
-        if len(views) > MAX_VIEWS:
+        max_views = self.network.config.max_views
+        if len(views) > max_views:
             raise ReconstructionError(
-                ErrorCode.TOO_MANY_VIEWS, f"{len(views)} views: mvgamba takes at most {MAX_VIEWS}; leave some out"
+                ErrorCode.TOO_MANY_VIEWS, f"{len(views)} views: mvgamba takes at most {max_views}; leave some out"
             )
         config, supported = options.config, options.prompts.support_height is not None
         max_passes = config.hull.max_passes
@@ -97,9 +95,9 @@ class MVGambaMethod:
         """The network on crops of ``views`` in ``cube``, on the CPU. Raises SILHOUETTES_DISAGREE."""
         config = self.network.config
         with torch.no_grad():
-            crops = make_crops(views, cube, config.size, options.prompts.support_height)
+            crops = make_crops(views, cube, config.size, config.crop_margin, options.prompts.support_height)
             batch = to_device(crops, self.device)
-            rays = hull_intervals(batch, self.network.grid, not config.bins_in_hull)
+            rays = hull_intervals(batch, config)
             if not rays.valid.any():
                 raise ReconstructionError(
                     ErrorCode.SILHOUETTES_DISAGREE,

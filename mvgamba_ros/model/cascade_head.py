@@ -19,17 +19,9 @@ from mvgamba_ros.kernels.ray_layers import aggregate_views
 from mvgamba_ros.kernels.ray_types import NUM_VIEW_FEATURES, EpipolarRays, RayMLP, SourceViews
 from mvgamba_ros.model.cost_volume import Intervals
 from mvgamba_ros.model.ray_modules import RayLinear, ray_mlp, soft_argmax
+from mvgamba_ros.model.raygamba_config import RayGambaConfig
 from mvgamba_ros.rendering.crops import CropBatch, projector
 
-RANGE_SIGMAS = 2.0
-"""Half range of the hypotheses, in standard deviations of the initial depth."""
-MIN_HALF_RANGE = 0.02
-"""Least half range, in the cube's unit: of an object of 0.2 m about 2 mm."""
-MIN_SIGMA = 0.02
-"""Added to the standard deviations of the source views' depth maps, in the cube's unit."""
-NORMALISATION_WINDOW, NORMALISATION_EPS = 7, 0.03
-"""Side in pixels of the neighbourhood whose mean and contrast are taken out of a picture's grey, and the contrast that
-is added so that noise is not amplified."""
 POSITION_FEATURES = 6
 """Features of a hypothesis: its place among them, the initial depth's sigma, its place in the hull's interval, the
 interval's length, its height above the floor, and the half range over sigma."""
@@ -53,7 +45,8 @@ class MultiViewFeatures:
     ``pictures`` (B, V, S, S, 5): red, green, blue, locally normalised grey (less its neighbourhood's mean over the
     contrast there), silhouette; ``reference_colors`` (B, V, G, G, 4): the first four at the rays. ``depth_maps``
     (B, V, G, G, 5): initial depths of the first hit and the last exit, the standard deviations of both, and whether the
-    ray is valid. ``M`` (B, V, 3, 3), ``o`` (B, V, 3) as `projector` gives them.
+    ray is valid. ``M`` (B, V, 3, 3), ``o`` (B, V, 3) as `projector` gives them. ``min_sigma``: added
+    to the standard deviations, in the cube's unit.
     """
 
     pictures: Tensor
@@ -61,33 +54,38 @@ class MultiViewFeatures:
     depth_maps: Tensor
     M: Tensor
     o: Tensor
+    min_sigma: float
 
     @classmethod
-    def of(cls, batch: CropBatch, rays: Intervals, depth: Tensor, sigma: Tensor) -> MultiViewFeatures:
+    def of(
+        cls, batch: CropBatch, rays: Intervals, depth: Tensor, sigma: Tensor, config: RayGambaConfig
+    ) -> MultiViewFeatures:
         """``depth`` and ``sigma`` (B, V, G, G, 2): of the depth head."""
         views = batch.alpha.shape[:2]
         rgb = batch.rgb.flatten(0, 1)
         grey = rgb.mean(1, keepdim=True)
-        local = grey - _neighbourhood(grey)
-        local = local / (_neighbourhood(local.square()).sqrt() + NORMALISATION_EPS)
+        window = config.normalisation_window
+        local = grey - _neighbourhood(grey, window)
+        local = local / (_neighbourhood(local.square(), window).sqrt() + config.normalisation_eps)
         pictures = torch.cat([rgb, local, batch.alpha.flatten(0, 1)[:, None]], 1)
         colors = means(pictures[:, :4], rays.near.shape[-1])
         pictures, colors = (x.permute(0, 2, 3, 1).contiguous().unflatten(0, views) for x in (pictures, colors))
         depth_maps = torch.cat([depth, sigma, rays.valid[..., None].float()], -1)
-        return cls(pictures, colors, depth_maps, *projector(batch))
+        return cls(pictures, colors, depth_maps, *projector(batch), config.min_sigma)
 
     def of_view(self, scene: int, view: int, origin: Tensor, directions: Tensor) -> tuple[EpipolarRays, SourceViews]:
         """The rays of reference view ``view`` of ``scene``, from ``origin`` (3,) in ``directions`` (R, 3), and the
         scene's views, as `kernels.epipolar.sample_source_views` takes them."""
         rays = EpipolarRays(view, self.M[scene], self.o[scene], origin, directions)
-        return rays, SourceViews(self.pictures[scene], self.depth_maps[scene], MIN_SIGMA)
+        return rays, SourceViews(self.pictures[scene], self.depth_maps[scene], self.min_sigma)
 
 
-def _neighbourhood(x: Tensor) -> Tensor:
-    """(..., S, S), the mean of each pixel's `NORMALISATION_WINDOW` x `NORMALISATION_WINDOW` neighbours in the picture.
+def _neighbourhood(x: Tensor, window: int) -> Tensor:
+    """(..., S, S), the mean of each pixel's ``window`` x ``window`` neighbours in the picture.
+
     By products with a band matrix, of columns and of rows: torch's pooling takes ten times as long."""
     at = torch.arange(x.shape[-1], device=x.device)
-    band = ((at[:, None] - at).abs() <= NORMALISATION_WINDOW // 2).to(x.dtype)
+    band = ((at[:, None] - at).abs() <= window // 2).to(x.dtype)
     band /= band.sum(1, keepdim=True)
     return band @ x @ band.T
 
@@ -95,9 +93,9 @@ def _neighbourhood(x: Tensor) -> Tensor:
 class CascadeHead(nn.Module):
     """Rays and their initial depths -> `RefinedDepth`. Before any training it returns the initial depths."""
 
-    def __init__(self, features: int, positions: int, width: int = 16) -> None:
+    def __init__(self, features: int, config: RayGambaConfig, width: int = 16) -> None:
         super().__init__()
-        self.positions, self.width = positions, width
+        self.config, self.positions, self.width = config, config.cascade_positions, width
         self.view = nn.Sequential(RayLinear(NUM_VIEW_FEATURES, width), nn.ReLU(), RayLinear(width, width), nn.ReLU())
         self.ray = nn.Linear(features, 2 * width)
         self.position = RayLinear(2 * width + POSITION_FEATURES, width)
@@ -120,7 +118,7 @@ class CascadeHead(nn.Module):
         depth head. No gradient flows into the last two."""
         places = ((torch.arange(self.positions, device=depth.device) + 0.5) / self.positions) * 2 - 1
         with torch.no_grad(), torch.autocast(features.device.type, enabled=False):
-            multi_view = MultiViewFeatures.of(batch, rays, depth, sigma)
+            multi_view = MultiViewFeatures.of(batch, rays, depth, sigma, self.config)
             above = (rays.origins[..., 2] - batch.floor[:, None])[..., None, None].expand(rays.valid.shape)
             depth_maps, colors, directions, near, far, above = rows_where(
                 rays.valid,
@@ -133,7 +131,7 @@ class CascadeHead(nn.Module):
             )
             initial, sigma = depth_maps[:, :2], depth_maps[:, 2:4]
             near, far, above = (x[:, None, None] for x in (near, far, above))
-            half_range = (RANGE_SIGMAS * sigma).clamp(min=MIN_HALF_RANGE)
+            half_range = (self.config.range_sigmas * sigma).clamp(min=self.config.min_half_range)
             z = initial[..., None] + half_range[..., None] * places  # (R, 2, N)
             position = torch.stack(
                 [

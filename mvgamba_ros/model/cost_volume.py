@@ -20,12 +20,8 @@ from torch.nn import functional as F
 from mvgamba_ros.geometry.torch_rays import means, pixel_rays, rows_where
 from mvgamba_ros.kernels.epipolar import photometric_cost, silhouette_interval
 from mvgamba_ros.kernels.ray_types import EpipolarRays
+from mvgamba_ros.model.raygamba_config import RayGambaConfig
 from mvgamba_ros.rendering.crops import CropBatch, projector
-
-STEPS = 40
-"""Samples of each ray across the cube, for its hull interval."""
-FLOOR_SOFTNESS = 0.02
-"""Width of the ramp from below the floor to above it, so that its crossing is interpolated like a silhouette's."""
 
 
 @dataclass(frozen=True)
@@ -41,14 +37,16 @@ class Intervals:
     directions: Tensor
 
 
-def hull_intervals(batch: CropBatch, grid: int, whole_cube: bool = False) -> Intervals:
-    """The visual hull along every object ray: it is sampled through the cube, and kept where all silhouettes agree.
+def hull_intervals(batch: CropBatch, config: RayGambaConfig) -> Intervals:
+    """The visual hull along every object ray of ``config.grid``: it is sampled at ``config.hull_steps`` depths through
+    the cube, and kept where all silhouettes agree.
 
-    ``whole_cube``: rays that meet the hull get the cube's near and far instead, for ablations. The
-    crossing is interpolated between steps from the soft silhouettes, so it is finer than the step (5 % of the
-    cube's side). A ray inside its own silhouette that no other view confirms is not valid.
+    The crossing is interpolated between steps from the soft silhouettes, so it is finer than the step. Without
+    ``config.bins_in_hull`` rays that meet the hull get the cube's near and far instead, for ablations. A ray inside its
+    own silhouette that no other view confirms is not valid.
     """
     _, V, S = batch.alpha.shape[:3]
+    grid = config.grid
     origins, directions = pixel_rays(batch.K, batch.T_cube_camera, grid, S)
     own = means(batch.alpha, grid)
     M, o = projector(batch)
@@ -61,8 +59,10 @@ def hull_intervals(batch: CropBatch, grid: int, whole_cube: bool = False) -> Int
             begins = slab.amin(0).amax(-1).clamp(min=1e-3)
             ends = torch.maximum(slab.amax(0).amin(-1), begins)
             rays = EpipolarRays(v, M[b], o[b], origin, d)
-            enters, leaves = silhouette_interval(rays, batch.alpha[b], floor, FLOOR_SOFTNESS, begins, ends, STEPS)
-            if whole_cube:
+            enters, leaves = silhouette_interval(
+                rays, batch.alpha[b], floor, config.floor_softness, begins, ends, config.hull_steps
+            )
+            if not config.bins_in_hull:
                 hit = leaves > enters
                 enters, leaves = torch.where(hit, begins, 0), torch.where(hit, ends, 0)
             near[b, v][pick], far[b, v][pick] = enters, leaves

@@ -14,7 +14,7 @@ rotations mix 32 canonical quaternions (RotNet). What it changes, and why:
 Glossary: the letters in shapes, and what the papers call the same (Mamba: Gu and Dao, 2023; 3DGS: Kerbl et al., 2023):
 
     B        scenes of a batch                                                     Mamba: B
-    V        views of a scene, 1 to 16                                             MVGamba: always 4
+    V        views of a scene, 1 to `RayGambaConfig.max_views`                     MVGamba: always 4
     S        side of a crop in pixels, `RayGambaConfig.size`                       MVGamba: 448
     T        tokens along a side of a crop, S / patch                              MVGamba: 32
     L        tokens kept of a scene: the length of the sequence                    Mamba, MVGamba: L
@@ -103,7 +103,7 @@ class RayGamba(nn.Module):
             nn.ReLU(inplace=True),
         )
         self.depth_head = DepthBinHead(3 * s, c.bins)
-        self.cascade_head = CascadeHead(3 * s, c.cascade_positions) if c.cascade_positions else None
+        self.cascade_head = CascadeHead(3 * s, c) if c.cascade_positions else None
         self.rotation_head = nn.Linear(3 * s, 2 * 32)
         self.rotation = RotNet()
         self.attribute_head = nn.Linear(3 * s, 2 * (3 + 1 + 3))
@@ -120,7 +120,7 @@ class RayGamba(nn.Module):
         Products run in bfloat16 inside `torch.autocast`; geometry, the residual stream and all outputs stay float32.
         """
         with torch.autocast(batch.rgb.device.type, enabled=False):
-            rays = hull_intervals(batch, self.grid, not self.config.bins_in_hull) if rays is None else rays
+            rays = hull_intervals(batch, self.config) if rays is None else rays
             at_grid = self._grid_inputs(batch, rays, cost_volume)
             crops = self._crop_inputs(batch, rays)
         B, V = batch.alpha.shape[:2]

@@ -14,8 +14,10 @@ ORDERS = ("rows", "rows_reversed", "across", "across_reversed", "columns", "colu
 
 @dataclass(frozen=True)
 class RayGambaConfig:
-    """What the network is built from; stored with its weights. The switches at the end take a choice back, to measure
-    what it brings (docs/ablation.md)."""
+    """What the network is built from; stored with its weights. The switches (``use_*``, ``bins_in_hull``,
+    ``rank_views``) take a choice back, to measure what it brings (docs/ablation.md).
+
+    The numbers after them define the network's inputs: weights trained with some values are wrong with others."""
 
     size: int = bounded(96, 1, math.inf)
     """Side of the input crops, pixels; a multiple of ``patch``. No weight depends on it."""
@@ -43,6 +45,33 @@ class RayGambaConfig:
     """Bins lie between the hull's near and far depth; else across the whole cube."""
     rank_views: bool = True
     """The sequence begins with the view whose hull interval is tightest; else as the views came."""
+
+    # Crops and views (rendering/crops.py, methods/mvgamba.py)
+    crop_margin: float = 1.15
+    """Side of a crop over the longer side of its silhouette's box at inference; training draws it from
+    `Sampling.margin`, in which it lies. Set by hand."""
+    max_views: int = 16
+    """Most views of a scene. Set by hand: training draws no more."""
+
+    # Hull intervals (model/cost_volume.py)
+    hull_steps: int = 40
+    """Samples of each ray across the cube, for its hull interval. Set by hand: the crossing is interpolated between
+    them, so it is finer than their distance."""
+    floor_softness: float = 0.02
+    """Width of the ramp from below the floor to above it, in the cube's unit, so that its crossing is interpolated like
+    a silhouette's. Set by hand."""
+
+    # Inputs of the cascade head (model/cascade_head.py)
+    range_sigmas: float = 2.0
+    """Half range of the hypotheses, in standard deviations of the initial depth. Set by hand."""
+    min_half_range: float = 0.02
+    """Least half range, in the cube's unit: of an object of 0.2 m about 2 mm. Set by hand."""
+    min_sigma: float = 0.02
+    """Added to the standard deviations of the source views' depth maps, in the cube's unit. Set by hand."""
+    normalisation_window: int = 7
+    """Side of the neighbourhood whose mean and contrast are taken out of a picture's grey, pixels; odd. Set by hand."""
+    normalisation_eps: float = 0.03
+    """Contrast that is added there so that noise is not amplified, grey in [0, 1]. Set by hand."""
 
     @property
     def grid(self) -> int:

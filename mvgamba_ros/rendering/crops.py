@@ -19,17 +19,19 @@ from mvgamba_ros.geometry.raster import part_around
 from mvgamba_ros.geometry.unit_cube import UnitCube
 from mvgamba_ros.types import F32, F64, U8, Bool, View, view_name
 
-MARGIN = 1.15
-"""Side of a crop over the longer side of its silhouette's box; training draws from 1.02 to 1.4."""
 MIN_SIDE = 8
-"""Least side of a crop's window, pixels."""
+"""Least side of a crop's window, pixels: a guard for silhouettes of a few pixels, which no size of crop makes clearer;
+not a setting."""
 
 
-def make_crops(views: Sequence[View], cube: UnitCube, size: int, support_height: float | None = None) -> CropBatch:
+def make_crops(
+    views: Sequence[View], cube: UnitCube, size: int, margin: float, support_height: float | None = None
+) -> CropBatch:
     """One scene as the network takes it: B = 1, V = len(views).
 
-    ``views``: undistorted, each with a mask. ``size``: side of the crops in pixels. ``support_height``: world z of the
-    plane the object stands on, metres. Raises EMPTY_SILHOUETTE naming the view.
+    ``views``: undistorted, each with a mask. ``size``: side of the crops in pixels. ``margin``: side of a crop over the
+    longer side of its silhouette's box. ``support_height``: world z of the plane the object stands on, metres. Raises
+    EMPTY_SILHOUETTE naming the view.
     """
     crops, intrinsics, poses = [], [], []
     for index, view in enumerate(views):
@@ -37,7 +39,7 @@ def make_crops(views: Sequence[View], cube: UnitCube, size: int, support_height:
             raise ReconstructionError(
                 ErrorCode.EMPTY_SILHOUETTE, f"{view_name(view, index)}: no silhouette; leave this view out"
             )
-        window = silhouette_window(view.mask, MARGIN)
+        window = silhouette_window(view.mask, margin)
         crops.append(crop_image(view.image, view.mask, window, size))
         intrinsics.append(crop_intrinsics(view.camera.K, window, size))
         poses.append(cube.to_unit(view).T_world_camera)

@@ -47,13 +47,17 @@ def fit_gaussians(
     EMPTY_SILHOUETTE for a view without one.
     """
     cube = fit(*hull.bounds())
-    crops = make_crops(views, cube, config.crop_size)
+    crops = make_crops(views, cube, config.crop_size, config.crop_margin)
     initial = cube.to_unit(gaussians_on_mesh(mesh, views, config, texture))
     hull_distance = _HullDistance(hull, cube)
     means, scales = initial.means.clone().requires_grad_(), initial.scales.log().requires_grad_()
-    optimisers = _Adam(means, config.means_rate), _Adam(scales, config.scales_rate)
+    optimisers = (
+        _Adam(means, config.means_rate, config.adam_betas),
+        _Adam(scales, config.scales_rate, config.adam_betas),
+    )
+    threshold = config.silhouette_threshold
     with torch.no_grad():
-        min_iou = mean_iou(render_crops(cube.to_unit(gaussians), crops), crops)
+        min_iou = mean_iou(render_crops(cube.to_unit(gaussians), crops), crops, threshold)
     best, best_loss = gaussians, float("inf")
     for step in range(config.steps + 1):
         if cancelled is not None:
@@ -61,7 +65,7 @@ def fit_gaussians(
         state = replace(initial, means=means, scales=scales.exp())
         rendered = render_crops(state, crops)
         loss = _loss(state, initial, rendered, crops, hull_distance, config)
-        if loss.item() < best_loss and mean_iou(rendered, crops) >= min_iou:
+        if loss.item() < best_loss and mean_iou(rendered, crops, threshold) >= min_iou:
             kept = replace(state, means=means.detach().clone(), scales=state.scales.detach())
             best, best_loss = cube.from_unit(kept), loss.item()
         if step == config.steps:
@@ -79,9 +83,9 @@ def silhouette_iou(
 ) -> float:
     """Mean over ``views`` of the IoU between their masks and where ``gaussians`` (world, metres) are opaque."""
     cube = fit(*hull.bounds())
-    crops = make_crops(views, cube, config.crop_size)
+    crops = make_crops(views, cube, config.crop_size, config.crop_margin)
     with torch.no_grad():
-        return mean_iou(render_crops(cube.to_unit(gaussians), crops), crops)
+        return mean_iou(render_crops(cube.to_unit(gaussians), crops), crops, config.silhouette_threshold)
 
 
 def render_crops(gaussians: Gaussians, crops: CropBatch) -> Rendered:
@@ -90,9 +94,9 @@ def render_crops(gaussians: Gaussians, crops: CropBatch) -> Rendered:
     return render_gaussians(gaussians, torch.linalg.inv(crops.T_cube_camera[0]), crops.K[0], size, size)
 
 
-def mean_iou(rendered: Rendered, crops: CropBatch) -> float:
-    """Mean over the crops of the IoU between silhouettes and opacity above a half."""
-    return mean_mask_iou(rendered.alpha > 0.5, crops.alpha[0] > 0.5)
+def mean_iou(rendered: Rendered, crops: CropBatch, threshold: float) -> float:
+    """Mean over the crops of the IoU between silhouettes and opacity, each above ``threshold``."""
+    return mean_mask_iou(rendered.alpha > threshold, crops.alpha[0] > threshold)
 
 
 def _loss(
@@ -121,10 +125,10 @@ def _loss(
 class _Adam:
     """Kingma and Ba, 2015, for one leaf. torch's own imports its compiler at the first step, which takes a second."""
 
-    BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-12
+    EPSILON = 1e-12
 
-    def __init__(self, leaf: Tensor, rate: float) -> None:
-        self.leaf, self.rate, self.steps = leaf, rate, 0
+    def __init__(self, leaf: Tensor, rate: float, betas: tuple[float, float]) -> None:
+        self.leaf, self.rate, self.betas, self.steps = leaf, rate, betas, 0
         self.first, self.second = torch.zeros_like(leaf), torch.zeros_like(leaf)
 
     def step(self) -> None:
@@ -132,10 +136,11 @@ class _Adam:
         gradient, self.leaf.grad = self.leaf.grad, None
         assert gradient is not None
         self.steps += 1
-        self.first.lerp_(gradient, 1 - self.BETA_1)
-        self.second.lerp_(gradient.square(), 1 - self.BETA_2)
-        mean = self.first / (1 - self.BETA_1**self.steps)
-        deviation = (self.second / (1 - self.BETA_2**self.steps)).sqrt()
+        beta_1, beta_2 = self.betas
+        self.first.lerp_(gradient, 1 - beta_1)
+        self.second.lerp_(gradient.square(), 1 - beta_2)
+        mean = self.first / (1 - beta_1**self.steps)
+        deviation = (self.second / (1 - beta_2**self.steps)).sqrt()
         with torch.no_grad():
             self.leaf -= self.rate * mean / (deviation + self.EPSILON)
 

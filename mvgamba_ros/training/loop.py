@@ -69,14 +69,13 @@ class Steps(Dataset[Batch]):
         c = self.config
         views = self.views(step)
         objects = range(max(c.views_per_step // views, 1))
-        grid = c.model.grid
         samples = []
         for k in objects[self.rank :: self.world]:
             rng = np.random.default_rng((c.seed, step, k))
             item = self.shards[int(rng.integers(len(self.shards)))]
-            samples.append(make_sample(item, views, c.target_views, c.model.size, grid, c.sampling, rng))
+            samples.append(make_sample(item, views, c.target_views, c.model.size, c.model.grid, c.sampling, rng))
         sample = collate(samples)
-        rays = hull_intervals(sample.inputs(), grid, not c.model.bins_in_hull)
+        rays = hull_intervals(sample.inputs(), c.model)
         wanted = c.model.use_consistency
         agreement = plane_sweep_cost_volume(sample.inputs(), rays, c.model.bins) if wanted else None
         return Batch(sample, rays, agreement)

@@ -84,7 +84,8 @@ class MVGambaPublished:
 
     def _gaussians(self, views: Sequence[View], cube: UnitCube) -> Gaussians:
         """Of one forward pass, in the world frame, metres."""
-        crops = to_device(make_crops(views, cube, self.network.config.size), self.device)
+        config = self.network.config
+        crops = to_device(make_crops(views, cube, config.size, config.crop_margin), self.device)
         with torch.no_grad():
             batch = to_device(self.network(condition(crops.rgb, crops.K, crops.T_cube_camera)), torch.device("cpu"))
         return cube.from_unit(
