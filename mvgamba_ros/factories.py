@@ -1,5 +1,8 @@
-"""Reconstructors and segmenters made from options, and kept, so that weights load once; and called, so that one that
-an installed package brings is held to its contract: what it raises or returns wrongly is reported as its fault."""
+"""Makes the chosen method and segmenter, keeps them, calls them.
+
+Weights load once: what is made is kept for the next call with the same options. One that an installed package brings is
+held to its contract: what it raises or returns wrongly is reported as its fault.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a caller may choose about a reconstruction, checked as soon as it is chosen."""
+"""Options of one reconstruction, checked when they are set."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What a process does once, when it starts, so that its kernels run as fast as they can."""
+"""Memory and thread settings of a process, set once at its start.
+
+The kernels run as fast as they can only with these.
+"""
 
 from __future__ import annotations
 
