@@ -1,6 +1,6 @@
 """TSDF integration of depth maps, of exact ones and of Gaussians rendered: spheres come out as spheres."""
 
-from dataclasses import replace
+from dataclasses import Field, fields, replace
 
 import numpy as np
 import open3d as o3d
@@ -100,6 +100,21 @@ def test_random_gaussians_give_a_closed_outward_mesh(seed: int, count: int):
     assert is_watertight(mesh.faces)
     assert len(mesh.faces) <= 1000
     assert trimesh.Trimesh(mesh.vertices, mesh.faces, process=False).volume > 0
+
+
+@pytest.mark.parametrize("end", ["low", "high"])
+@pytest.mark.parametrize("setting", fields(GaussianMeshingConfig), ids=lambda setting: setting.name)
+def test_a_setting_at_an_end_of_its_range_gives_a_mesh_or_an_error_of_the_package(setting: Field, end: str):
+    if end == "high" and setting.name in {"virtual_views", "min_map_size", "max_map_size"}:
+        pytest.skip("meant to take minutes")
+    value = type(setting.default)(setting.metadata[end])
+    config = replace(GaussianMeshingConfig(virtual_views=4), **{setting.name: value})
+    try:
+        mesh = gaussians_to_mesh(sphere_gaussians(), [], cube_hull(n=32), max_faces=1000, config=config)
+    except ReconstructionError as error:
+        assert error.code == ErrorCode.EMPTY_SURFACE
+    else:
+        assert 0 < len(mesh.faces) <= 1000
 
 
 def test_no_opaque_gaussian_is_an_empty_surface():

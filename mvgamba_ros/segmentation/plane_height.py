@@ -53,7 +53,7 @@ def estimate_height(
             excess[k] = (share[k] - usual) / max(1.0 - usual, 1e-3)
     best = int(excess.argmax())
     clarity, height = float(np.clip(excess[best], 0.0, 1.0)), float(heights[best])
-    rival = float(excess[np.abs(np.arange(len(heights)) - best) > config.peak_width + 1].max())
+    rival = float(excess[np.abs(np.arange(len(heights)) - best) > config.peak_width + 1].max(initial=0.0))
     if clarity < config.min_clarity or rival > config.max_rival * clarity:
         return None, clarity
     return _finest(planes, height, float(share[best]), step, config.finest_step), clarity
