@@ -186,7 +186,7 @@ def step_seconds(configs: dict[str, TrainConfig]) -> dict[str, float]:
     def step(network: RayGamba, batch: Batch, config: TrainConfig) -> None:
         with torch.autocast("cpu", torch.bfloat16, enabled=config.precision == "bf16"):
             output = network(batch.sample.inputs(), batch.rays, batch.agreement)
-        losses = depth_losses(output, batch.sample)
+        losses = depth_losses(output, batch.sample, config.losses)
         if config.render_from < NEVER:
             losses |= render_losses(output, batch.sample, "ssim")
         total(losses, config.losses).backward()

@@ -13,7 +13,7 @@ import rendered
 import trimesh
 from shapes import FOUR_SIDES, cuboid, see
 
-from mvgamba_ros import pipeline
+from mvgamba_ros import factories
 from mvgamba_ros.checks import check_views, distinct_views
 from mvgamba_ros.config import ReconstructionConfig
 from mvgamba_ros.config.views_config import ViewsConfig
@@ -130,7 +130,7 @@ def test_pixel_prompts_move_with_the_undistorted_image(monkeypatch: pytest.Monke
         given["views"], given["prompts"] = views, prompts
         return Silhouettes([view.mask for view in views], None)
 
-    monkeypatch.setattr(pipeline, "load_segmenter", lambda *_, **__: segment)
+    monkeypatch.setattr(factories, "load_segmenter", lambda *_, **__: segment)
     points, box = np.array([[30.0, 20.0, 1.0], [300.0, 220.0, 0.0]]), (20.0, 10.0, 310.0, 230.0)
     prompts = Prompts(points={0: points, 1: points}, pixel_boxes={0: box, 1: box}, support_height=0.0)
     reconstruct(curved, replace(SMALL, segmenter="classical", prompts=prompts))

@@ -32,8 +32,8 @@ ROOMS: dict[str, set[str]] = {
     "preview": {"geometry", "rendering"},
     "warm_up": {"factories", "geometry", "options", "pipeline"},
     "evaluation": {"factories", "geometry", "io", "metrics", "options", "pipeline", "rendering"},
-    "synthesis": {"geometry", "registry"},
-    "training": {"geometry", "kernels", "metrics", "model", "rendering", "segmentation", "synthesis"},
+    "synthesis": {"geometry", "io", "registry"},
+    "training": {"geometry", "io", "kernels", "metrics", "model", "rendering", "segmentation", "synthesis"},
     "sim": {"geometry", "metrics"},
 }
 """What each room may import, beside `BASE` and itself."""

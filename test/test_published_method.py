@@ -85,7 +85,7 @@ def test_a_network_that_knows_the_object_gives_its_closed_mesh_in_metres(checkpo
 
 def test_settings_of_the_run_make_the_mesh(checkpoint: Path, hull: DistanceField) -> None:
     method, config = MVGambaPublished(str(checkpoint), "cpu"), OPTIONS.config
-    few = replace(config, gaussian_meshing=replace(config.gaussian_meshing, virtual_views=0))
+    few = replace(config, gaussian_meshing=replace(config.gaussian_meshing, virtual_views=1))
     default, other = (
         method(views(4), hull, replace(OPTIONS, config=c), lambda *_: None, lambda: False) for c in (config, few)
     )

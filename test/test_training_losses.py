@@ -30,9 +30,9 @@ def test_depth_losses_are_zero_at_the_truth_and_measure_the_error_elsewhere(data
     batch = collate([make_sample(Shards(data)[0], 4, 1, 96, 48, EXACT, np.random.default_rng(2))])
     with torch.no_grad():
         output = RayGamba(TINY)(batch.inputs())
-    exact = depth_losses(perfect(output, batch.front, batch.back), batch)
+    exact = depth_losses(perfect(output, batch.front, batch.back), batch, LossWeights())
     assert float(exact["front"]) == float(exact["back"]) == 0.0
-    off = depth_losses(perfect(output, batch.front + 0.1, batch.back - 0.05), batch)
+    off = depth_losses(perfect(output, batch.front + 0.1, batch.back - 0.05), batch, LossWeights())
     assert float(off["front"]) == pytest.approx(0.1, rel=1e-4)
     assert float(off["back"]) == pytest.approx(0.05, rel=1e-4)
 
@@ -50,12 +50,26 @@ def test_the_cascade_heads_losses_are_least_at_the_truth(data: Path) -> None:
 
     def losses(at: float, output: RayGambaOutput = missed) -> dict[str, torch.Tensor]:
         sure = -((positions * 0.12 - at) / 0.03).square().expand(*truth.shape, 8)
-        return depth_losses(replace(output, cascade_logits=sure), batch)
+        return depth_losses(replace(output, cascade_logits=sure), batch, LossWeights())
 
     assert float(losses(0.04)["cascade"]) < float(losses(0.0)["cascade"])
     assert float(losses(0.04)["cascade"]) < float(losses(0.08)["cascade"])
     assert float(losses(0.0)["initial_depth"]) == pytest.approx(0.04, rel=1e-3)
     assert float(losses(0.04, replace(missed, initial_depth=truth - 0.3))["cascade"]) == 0.0
+
+
+def test_a_narrow_range_of_the_cascade_counts_less(data: Path) -> None:
+    """Right in a wide range and wrong in a narrow one: the narrow one costs less where ranges are weighed."""
+    batch = collate([make_sample(Shards(data)[0], 4, 1, 96, 48, EXACT, np.random.default_rng(2))])
+    with torch.no_grad():
+        output = RayGamba(CASCADED)(batch.inputs())
+    truth = torch.stack([batch.front, batch.back], -1).nan_to_num(0)
+    half_range = torch.tensor([0.12, 0.012]).expand_as(truth)
+    positions = (torch.arange(8) + 0.5) / 8 * 2 - 1
+    logits = -((positions - torch.tensor([[0.0], [0.8]])) / 0.2).square().expand(*truth.shape, 8)
+    sure = replace(output, initial_depth=truth, cascade_half_range=half_range, cascade_logits=logits)
+    weighed, alike = (float(depth_losses(sure, batch, LossWeights(cascade_range=x))["cascade"]) for x in (3.0, 1e3))
+    assert weighed < 0.5 * alike
 
 
 def test_rendering_losses_pull_colours_and_silhouette_towards_the_truth(data: Path) -> None:
@@ -96,7 +110,7 @@ def test_one_object_is_learned_by_heart(data: Path) -> None:
     weights = LossWeights(color=50.0, mask=5.0)
     for _ in range(250):
         output = network(sample.inputs(), rays)
-        total(depth_losses(output, sample) | render_losses(output, sample, "ssim"), weights).backward()
+        total(depth_losses(output, sample, weights) | render_losses(output, sample, "ssim"), weights).backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad()
@@ -110,7 +124,7 @@ def test_a_scene_whose_silhouettes_share_nothing_costs_no_nan(data: Path) -> Non
     batch = replace(batch, alpha=torch.zeros_like(batch.alpha))
     with torch.no_grad():
         output = RayGamba(CASCADED)(batch.inputs())
-        losses = depth_losses(output, batch) | render_losses(output, batch, "ssim")
+        losses = depth_losses(output, batch, LossWeights()) | render_losses(output, batch, "ssim")
     assert not output.rays.valid.any()
     assert all(torch.isfinite(value) for value in losses.values()), losses
 

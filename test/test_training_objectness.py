@@ -17,11 +17,11 @@ from safetensors import safe_open
 from mvgamba_ros.cli import main
 from mvgamba_ros.errors import ReconstructionError
 from mvgamba_ros.segmentation.classical import objectness
+from mvgamba_ros.training.objectness_augment import WindowAugmentation, disturbed
 from mvgamba_ros.training.objectness_scenes import SceneRecipe, example, scene_sheet, write_scenes
 from mvgamba_ros.training.objectness_trainer import (
     ObjectnessTrainConfig,
     ObjectnessTrainer,
-    disturbed,
     export_objectness,
     mean_iou,
 )
@@ -46,7 +46,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_scenes_are_the_same_for_the_same_seed() -> None:
-    first, again, other = (example(3, index) for index in (0, 0, 1))
+    first, again, other = (example(SceneRecipe(seed=3), index) for index in (0, 0, 1))
     assert first is not None and again is not None and other is not None
     assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
     assert not np.array_equal(first[0], other[0])
@@ -89,7 +89,7 @@ def test_a_mirrored_window_is_mirrored_with_its_silhouette() -> None:
     x[:, :3, 20:40, 10:30] = 200.0
     y = torch.zeros(64, objectness.SIDE, objectness.SIDE)
     y[:, 20:40, 10:30] = 1.0
-    pictures, truth = disturbed(x, y, torch.Generator().manual_seed(0))
+    pictures, truth = disturbed(x, y, torch.Generator().manual_seed(0), WindowAugmentation())
     flipped = truth[:, 30, 80] > 0.5
     assert 10 < flipped.sum() < 54
     bright = pictures[:, :3].mean(1) > 60
@@ -143,7 +143,7 @@ def test_pictures_of_nothing_are_among_what_is_learned() -> None:
     x[:, :3, 40:80, 40:80] = 100.0
     y = torch.zeros(400, objectness.SIDE, objectness.SIDE)
     y[:, 40:80, 40:80] = 1.0
-    pictures, truth = disturbed(x, y, torch.Generator().manual_seed(1))
+    pictures, truth = disturbed(x, y, torch.Generator().manual_seed(1), WindowAugmentation())
     empty = ~truth.any(2).any(1)
     assert 4 < empty.sum() < 40
     assert (pictures[empty, :3].flatten(2).std(2) < 12).all()

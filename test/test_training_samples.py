@@ -106,7 +106,7 @@ def test_a_crop_beyond_the_image_is_white_and_empty() -> None:
 def test_no_depth_is_invented_between_two_surfaces() -> None:
     depth = torch.full((1, 16, 16), 1.0)
     depth[:, :, 8:] = 2.0
-    grid = crop_depth(depth, [CropWindow(0, 0, 16)], 8)
+    grid = crop_depth(depth, [CropWindow(0, 0, 16)], 8, EXACT.tear)
     known = grid[torch.isfinite(grid)]
     assert len(known) >= 32
     assert set(known.tolist()) == {1.0, 2.0}

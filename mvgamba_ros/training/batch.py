@@ -38,6 +38,9 @@ class Sampling:
     augmentation: Augmentation = field(default_factory=lambda: Augmentation(distort=0, jitter=0, silhouette=0.25))
     """Without the paper's grid distortion and camera jitter: those stand for the disagreement of generated views,
     and an arm's views do agree."""
+    tear: float = 0.06
+    """A true depth whose neighbours differ by more than this is on a depth edge and not learned from, cube units. Set
+    by hand."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +129,9 @@ def make_sample(
     pictures = zip(seen["rgb"], seen["alpha"], windows, strict=True)
     crops = torch.from_numpy(np.stack([crop_image(*picture, size, on_white=True) for picture in pictures]))
     K = np.stack([crop_intrinsics(k, w, size) for k, w in zip(item["K"][chosen], windows, strict=True)])
-    front, back = (crop_depth(depth(name, chosen), windows, grid) for name in ("depth_front", "depth_back"))
+    front, back = (
+        crop_depth(depth(name, chosen), windows, grid, sampling.tear) for name in ("depth_front", "depth_back")
+    )
     target_rgb, target_alpha = picture(item["rgb"][supervising], item["alpha"][supervising])
     return Sample(
         rgb=crops[:, :3],
@@ -146,7 +151,7 @@ def make_sample(
     )
 
 
-def crop_depth(depth: Tensor, windows: Sequence[CropWindow], out: int, tear: float = 0.06) -> Tensor:
+def crop_depth(depth: Tensor, windows: Sequence[CropWindow], out: int, tear: float) -> Tensor:
     """Depth (V, S, S), NaN off the object, at the centres of an out x out grid over each view's window.
 
     Interpolated where the four neighbours belong to one surface (within ``tear`` of each other), NaN elsewhere:

@@ -208,7 +208,7 @@ class Trainer:
                 for group in optimizer.param_groups:
                     group["lr"] = rate
             output = self.network(batch.sample.inputs(), batch.rays, batch.agreement)
-            losses = depth_losses(output, batch.sample)
+            losses = depth_losses(output, batch.sample, c.losses)
             if self.step >= c.render_from:
                 losses |= render_losses(output, batch.sample, c.perceptual)
             acc.backward(total(losses, c.losses))

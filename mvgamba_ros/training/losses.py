@@ -46,17 +46,18 @@ class LossWeights:
     """Absolute error of the depth head's depths, where a cascade head refines them."""
     cascade: float = 0.5
     """Cross-entropy of the cascade head's hypotheses."""
+    cascade_range: float = 3.0
+    """No term of its own: that cross-entropy counts in proportion to the half range of the hypotheses, cube units,
+    times this, at most fully: a narrow range leaves little to decide."""
 
 
-CASCADE_RANGE_WEIGHT = 3.0
-"""Cross-entropy of the cascade head counts in proportion to its half range times this, at most fully: a narrow range
-leaves little to decide."""
-
-
-def depth_losses(output: RayGambaOutput, sample: Sample) -> dict[str, Tensor]:
+def depth_losses(output: RayGambaOutput, sample: Sample, weights: LossWeights) -> dict[str, Tensor]:
     """``bins``: cross-entropy of the depth head's bins; ``front``, ``back``: absolute error of the depths in cube
     units. With a cascade head also ``initial_depth``, the absolute error of the depth head's depths, and ``cascade``,
-    cross-entropy of the cascade's hypotheses, over rays whose truth lies within them. Over rays of known truth."""
+    cross-entropy of the cascade's hypotheses, over rays whose truth lies within them. Over rays of known truth.
+
+    Of ``weights`` only ``cascade_range`` is applied here; `total` applies the factors.
+    """
     rays = output.rays
     truth = torch.stack([sample.front, sample.back], -1)
     known = rays.valid[..., None] & torch.isfinite(truth)
@@ -72,7 +73,7 @@ def depth_losses(output: RayGambaOutput, sample: Sample) -> dict[str, Tensor]:
         half_range = output.cascade_half_range.clamp(min=1e-6)
         low = output.initial_depth.detach() - half_range
         entropy, within = _two_hot(output.cascade_logits, (truth - low) / (2 * half_range))
-        losses["cascade"] = _mean(entropy, (known & within) * (CASCADE_RANGE_WEIGHT * half_range).clamp(max=1))
+        losses["cascade"] = _mean(entropy, (known & within) * (weights.cascade_range * half_range).clamp(max=1))
     return losses
 
 

@@ -25,11 +25,6 @@ from mvgamba_ros.synthesis.families import Procedural
 from mvgamba_ros.synthesis.shading import Rng
 from mvgamba_ros.types import U8, Box, Prompts
 
-WINDOW = 160
-"""Longer side of the windows before the network's own, as the segmenter's are larger than that."""
-LEAST_PIXELS = 60
-"""Pixels of the object that each view must show; a scene with a view of fewer is left out."""
-
 
 @dataclass(frozen=True)
 class SceneRecipe:
@@ -41,19 +36,24 @@ class SceneRecipe:
     """Scenes of four windows; the few whose object hides in a view are left out."""
     per_shard: int = 100
     """Scenes in a file, the unit that is written whole."""
+    window: int = 160
+    """Longer side of the windows before they are shrunk to the network's own, pixels, as the segmenter's are larger
+    than that. The segmenter's own while it searches."""
+    min_pixels: int = 60
+    """Pixels of the object that each view must show; a scene with a view of fewer is left out. Set by hand."""
 
 
-def example(seed: int, index: int) -> tuple[U8, U8] | None:
-    """Four windows of one scene, as the network takes them, and their silhouettes (V, SIDE, SIDE); None where a view
-    does not show the object."""
-    rng = np.random.default_rng([seed, index, 7])
-    views, bounds = render_scene(Procedural(seed, index + 1)[index], rng)
-    if min(int(view.mask.sum()) for view in views if view.mask is not None) < LEAST_PIXELS:
+def example(recipe: SceneRecipe, index: int) -> tuple[U8, U8] | None:
+    """Four windows of the ``index``-th scene of a recipe, as the network takes them, and their silhouettes
+    (V, SIDE, SIDE); None where a view does not show the object."""
+    rng = np.random.default_rng([recipe.seed, index, 7])
+    views, bounds = render_scene(Procedural(recipe.seed, index + 1)[index], rng)
+    if min(int(view.mask.sum()) for view in views if view.mask is not None) < recipe.min_pixels:
         return None
     region, searching = _region(bounds, rng)
     prompts = Prompts(roi=region)
     try:
-        windows = make_windows(views, region, prompts, WINDOW)
+        windows = make_windows(views, region, prompts, recipe.window)
     except ReconstructionError:  # the region reaches behind a camera
         return None
     height = support_height(windows, region, anywhere=searching)[0] if rng.random() < 0.8 else None
@@ -81,11 +81,11 @@ def _region(bounds: np.ndarray, rng: Rng) -> tuple[Box, bool]:
     return Box(rigid(np.eye(3), center), size), searching
 
 
-def _shard(job: tuple[Path, int, int, int]) -> int:
-    folder, seed, first, last = job
-    made = [example(seed, i) for i in range(first, last)]
+def _shard(job: tuple[Path, SceneRecipe, int, int]) -> int:
+    folder, recipe, first, last = job
+    made = [example(recipe, i) for i in range(first, last)]
     kept = [pair for pair in made if pair is not None]
-    path = _path(folder, seed, first)
+    path = _path(folder, recipe.seed, first)
     partial = path.with_name(f".{path.name}")
     side = objectness.SIDE
     x = [np.zeros((0, objectness.CHANNELS, side, side), np.uint8)] + [x for x, _ in kept]
@@ -114,7 +114,7 @@ def write_scenes(folder: Path, recipe: SceneRecipe, workers: int = 1, log: Calla
     (N, SIDE, SIDE), uint8. Shards of another seed may lie beside them."""
     folder = check_writable(folder)
     todo = missing_scenes(folder, recipe)
-    jobs = [(folder, recipe.seed, first, min(first + recipe.per_shard, recipe.count)) for first in todo]
+    jobs = [(folder, recipe, first, min(first + recipe.per_shard, recipe.count)) for first in todo]
     shards = -(-recipe.count // recipe.per_shard)
     log(f"{folder}: {shards - len(jobs)} of {shards} shards are there, writing {len(jobs)}")
     if not jobs:

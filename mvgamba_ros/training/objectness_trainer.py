@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +17,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mvgamba_ros.config.loading import merge_config
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.kernels.autocast import has_bfloat16
 from mvgamba_ros.metrics.image import mean_mask_iou
 from mvgamba_ros.segmentation.classical import objectness
+from mvgamba_ros.training.objectness_augment import WindowAugmentation, disturbed
 from mvgamba_ros.training.state import load_state
-
-EMPTY = 0.03
-"""Share of windows that are one colour instead, without an object: an even picture has no silhouette."""
 
 
 @dataclass(frozen=True)
@@ -44,12 +43,18 @@ class ObjectnessTrainConfig:
     batch: int = 32
     """Windows of a step."""
     learning_rate: float = 2e-3
-    """Its highest, a twentieth of the steps after the start."""
+    """Its highest, after ``warmup``."""
     keep: float = 0.0
     """Share of the weights at the start that is mixed into those written: scenes that are no longer trained on are not
     forgotten (Wortsman et al., "Robust fine-tuning of zero-shot models", 2022)."""
     save_minutes: float = 3.0
     """Minutes between saved states: what a killed run loses at most."""
+    weight_decay: float = 0.01
+    """Of all weights: AdamW's default."""
+    warmup: float = 0.05
+    """First share of the steps, over which the learning rate rises. Set by hand."""
+    augmentation: WindowAugmentation = field(default_factory=WindowAugmentation)
+    """How windows are disturbed."""
 
 
 class ObjectnessTrainer:
@@ -71,8 +76,10 @@ class ObjectnessTrainer:
             network.load_state_dict(self.first.state_dict())
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         rate, steps = config.learning_rate, config.steps
-        self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=rate, weight_decay=0.01)
-        self.schedule = torch.optim.lr_scheduler.OneCycleLR(self.optimizer, rate, total_steps=steps, pct_start=0.05)
+        self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=rate, weight_decay=config.weight_decay)
+        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
+            self.optimizer, rate, total_steps=steps, pct_start=config.warmup
+        )
         self.average = torch.optim.swa_utils.AveragedModel(self.network, avg_fn=_mean_of_last)
         self.step, self.loss = 0, 0.0
         self.stopping = False
@@ -113,7 +120,9 @@ class ObjectnessTrainer:
 
     def _update(self) -> None:
         pick = torch.randint(len(self.windows), (self.config.batch,), generator=self.generator)
-        pictures, truth = disturbed(self.windows[pick].float(), self.truth[pick].float() / 255, self.generator)
+        pictures, truth = disturbed(
+            self.windows[pick].float(), self.truth[pick].float() / 255, self.generator, self.config.augmentation
+        )
         with torch.autocast("cpu", torch.bfloat16, enabled=has_bfloat16()):
             odds = self.network(pictures.contiguous(memory_format=torch.channels_last)).float()
         loss = F.binary_cross_entropy_with_logits(odds, truth, weight=pictures[:, 4] / 255)
@@ -145,11 +154,12 @@ class ObjectnessTrainer:
 
     def _resume(self) -> None:
         state = load_state(self.state_file)
-        for key, before in state["config"].items():
-            if key not in ("save_minutes", "start") and before != getattr(self.config, key):
+        wanted = asdict(self.config)
+        for key, before in asdict(_from_state(state)).items():
+            if key not in ("save_minutes", "start") and before != wanted[key]:
                 raise ReconstructionError(
                     ErrorCode.BAD_OPTION,
-                    f"{self.state_file} is of a run with another {key}: {before}, not {getattr(self.config, key)}; "
+                    f"{self.state_file} is of a run with another {key}: {before}, not {wanted[key]}; "
                     "choose another folder for this one, or go on with that setting",
                 )
         if state["first"] is not None:
@@ -172,7 +182,7 @@ def export_objectness(run: Path, out: Path) -> dict[str, Any]:
     if not file.is_file():
         raise ReconstructionError(ErrorCode.BAD_CHECKPOINT, f"{file}: no such file; train first: mvgamba train RECIPE")
     state = load_state(file)
-    config = ObjectnessTrainConfig(**state["config"])
+    config = _from_state(state)
     network, first = objectness.Objectness(), None
     average = torch.optim.swa_utils.AveragedModel(network, avg_fn=_mean_of_last)
     average.load_state_dict(state["average"])
@@ -192,6 +202,11 @@ def export_objectness(run: Path, out: Path) -> dict[str, Any]:
     objectness.save(part, _mixed(average.module, first, config.keep), recipe)
     part.replace(out)
     return recipe
+
+
+def _from_state(state: dict[str, Any]) -> ObjectnessTrainConfig:
+    """The settings of a saved run; what it does not name has its default."""
+    return merge_config(ObjectnessTrainConfig, [("training state", state["config"])])
 
 
 def _mixed(trained: nn.Module, first: nn.Module | None, keep: float) -> objectness.Objectness:
@@ -227,34 +242,3 @@ def mean_iou(network: objectness.Objectness, shard: Path) -> float:
         x, truth = torch.from_numpy(data["x"]), torch.from_numpy(data["y"]) > 127
     odds = torch.cat([network(part.float()) for part in x.split(32)])
     return mean_mask_iou((odds > 0) & (x[:, 3] > 127), truth)
-
-
-def disturbed(x: Tensor, y: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Mirrored, brighter or darker, of other hue, noisier; now and then without the plane's channels, or empty."""
-
-    def draw(*shape: int) -> Tensor:
-        return torch.rand(shape, generator=rng)
-
-    n = len(x)
-    flip = draw(n) < 0.5
-    inside = x[:, 4] > 0
-    # mirrored within the picture, whose right end is where its zeros begin
-    width = inside.any(1).sum(1)
-    columns = torch.arange(x.shape[-1]).expand(n, -1)
-    mirrored = torch.where(columns < width[:, None], width[:, None] - 1 - columns, columns)
-    columns = torch.where(flip[:, None], mirrored, columns)
-    x = x.gather(3, columns[:, None, None].expand_as(x))
-    y = y.gather(2, columns[:, None].expand_as(y))
-    rgb = x[:, :3] / 255
-    gain = torch.exp(0.25 * (2 * draw(n, 1, 1, 1) - 1) + 0.1 * (2 * draw(n, 3, 1, 1) - 1))
-    gamma = torch.exp(0.35 * (2 * draw(n, 1, 1, 1) - 1))
-    swap = draw(n, 1, 1, 1) < 0.3
-    rgb = torch.where(swap, rgb[:, torch.randperm(3, generator=rng)], rgb)
-    grey = draw(n, 1, 1, 1) * (draw(n, 1, 1, 1) < 0.35)
-    rgb = rgb + grey * (rgb.mean(1, keepdim=True) - rgb)
-    rgb = (rgb.clamp(min=1e-4) ** gamma * gain).clamp(0, 1)
-    empty = draw(n, 1, 1, 1) < EMPTY
-    rgb = torch.where(empty, rgb[:, :, :1, :1], rgb)
-    rgb = rgb + 0.015 * draw(n, 1, 1, 1) * torch.randn(rgb.shape, generator=rng)
-    plane = x[:, 5:] * (draw(n, 1, 1, 1) > 0.15)
-    return torch.cat([255 * rgb * inside[:, None], x[:, 3:5], plane], 1), y * ~empty[:, 0]

@@ -31,7 +31,7 @@ def validate(
         )
         with torch.no_grad():
             output = network(sample.inputs())
-            losses = depth_losses(output, sample)
+            losses = depth_losses(output, sample, config.losses)
             rows.append(
                 {
                     "front_mm": float(losses["front"] * sample.half[0] * 1e3),
