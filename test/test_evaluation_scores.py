@@ -7,6 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 import trimesh
 from skimage.metrics import structural_similarity
 
@@ -15,7 +16,7 @@ from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.evaluation.captures import find_captures, mean_scores
 from mvgamba_ros.evaluation.novel_view import cut_target, picture_scores, show_mesh
 from mvgamba_ros.geometry.se3 import look_at
-from mvgamba_ros.metrics.image import lpips, lpips_network, psnr, ssim
+from mvgamba_ros.metrics.image import lpips, lpips_network, mask_iou, mean_mask_iou, psnr, ssim
 from mvgamba_ros.metrics.shape import shape_errors, surface_points
 from mvgamba_ros.rendering.mesh_raycaster import Raycaster
 from mvgamba_ros.types import Camera, Mesh, View
@@ -24,6 +25,15 @@ from mvgamba_ros.types import Camera, Mesh, View
 def sphere_mesh(radius: float = 0.05) -> Mesh:
     ball = trimesh.creation.icosphere(subdivisions=4, radius=radius)
     return Mesh(np.asarray(ball.vertices), ball.faces.astype(np.int32), np.full((len(ball.vertices), 3), 90, np.uint8))
+
+
+def test_the_iou_of_masks_is_the_share_of_their_union_that_both_hold_and_0_for_empty_ones():
+    found, truth, empty = np.zeros((3, 4, 6), bool)
+    found[:, :4], truth[:, 2:] = True, True
+    assert mask_iou(found, truth) == pytest.approx(1 / 3)
+    assert (mask_iou(truth, truth), mask_iou(empty, empty)) == (1.0, 0.0)
+    batch = [torch.from_numpy(np.stack(masks)) for masks in ((found, truth, empty), (truth, truth, empty))]
+    assert mean_mask_iou(*batch) == pytest.approx((1 / 3 + 1.0 + 0.0) / 3)
 
 
 def test_psnr_of_a_tenth_off_everywhere_is_20_db():
