@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from mvgamba_ros import Box, Options, Prompts, View, reconstruct
+from mvgamba_ros import Options, Prompts, View, reconstruct
+from mvgamba_ros.geometry.boxes import scaled_box
 from mvgamba_ros.geometry.rays import rays
-from mvgamba_ros.geometry.se3 import rigid
 from mvgamba_ros.warm_up import CENTER, RADIUS, ball_views
 
 
@@ -24,8 +24,7 @@ def with_depth(view: View) -> View:
 
 def main() -> None:
     """Prints how far the cloud lies from the true ball, for each piece of knowledge."""
-    views = ball_views()
-    region = Box(T_world_box=rigid(np.eye(3), CENTER), size=np.full(3, 2.8 * RADIUS))
+    views, region = ball_views(), scaled_box(CENTER - RADIUS, CENTER + RADIUS)
     for name, given, options in (
         ("colour only", views, Options()),
         ("a region of interest", views, Options(prompts=Prompts(roi=region))),
@@ -38,5 +37,4 @@ def main() -> None:
         print(f"{name:25s} {1e3 * away:.2f} mm in {sum(result.seconds.values()):.2f} s")
 
 
-if __name__ == "__main__":
-    main()
+main()

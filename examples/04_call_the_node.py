@@ -1,9 +1,6 @@
 """Call the node from a planner: send posed images with the request, take the object, refuse it when it is low.
 
-usage: python examples/04_call_the_node.py
-
-The node is started here; leave that out where yours runs. Instead of sending views, a planner may call
-`/reconstructor/capture_view` at each pose of the arm and leave `views` empty.
+usage: python examples/04_call_the_node.py    (it starts the node too; leave that out where yours runs)
 """
 
 import subprocess
@@ -18,22 +15,17 @@ from mvgamba_ros.srv import Reconstruct
 from mvgamba_ros.warm_up import ball_views
 
 
-def request() -> Reconstruct.Request:
-    """Four views of a ball that stands on the table, z = 0 of `base_link`."""
-    message = Reconstruct.Request(object_id="ball", use_support_height=True, support_height=0.0)
-    for view in ball_views():
-        image, info = array_to_image(view.image, "rgb8"), camera_to_camera_info(view.camera)
-        message.views.append(View(image=image, camera_info=info, pose=matrix_to_pose(view.T_world_camera)))
-    return message
-
-
 def main() -> None:
-    """Prints where the object is, and whether a planner may grasp it."""
+    """Prints where the object is, and whether a planner may grasp it: a ball on the table, z = 0 of `base_link`."""
+    request = Reconstruct.Request(object_id="ball", use_support_height=True, support_height=0.0)
+    for view in ball_views():  # or leave `views` empty and call `/reconstructor/capture_view` at each pose of the arm
+        image, info = array_to_image(view.image, "rgb8"), camera_to_camera_info(view.camera)
+        request.views.append(View(image=image, camera_info=info, pose=matrix_to_pose(view.T_world_camera)))
     with subprocess.Popen([sys.executable, "-m", "mvgamba_ros.ros"]) as node, rclpy.init():
         planner = rclpy.create_node("planner")
         client = planner.create_client(Reconstruct, "/reconstructor/reconstruct")
         client.wait_for_service()
-        future = client.call_async(request())
+        future = client.call_async(request)
         rclpy.spin_until_future_complete(planner, future)
         answer = future.result()
         node.terminate()
@@ -44,5 +36,4 @@ def main() -> None:
     print("refuse it: " + "; ".join(found.quality.reasons) if found.quality.low else "good enough to grasp")
 
 
-if __name__ == "__main__":
-    main()
+main()
