@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -86,6 +87,18 @@ def test_the_shipped_checkpoint_written_anew_is_the_same_network(tmp_path: Path)
     assert kept == recipe
     assert anew.config == shipped.config
     assert all(torch.equal(value, anew.state_dict()[name]) for name, value in shipped.state_dict().items())
+
+
+def test_a_checkpoint_keeps_the_numbers_of_its_inputs_and_takes_defaults_where_it_has_none(tmp_path: Path) -> None:
+    path, config = tmp_path / "own.safetensors", replace(SMALL, crop_margin=1.3, max_views=4, hull_steps=20)
+    save_checkpoint(path, RayGamba(config), {})
+    assert load_checkpoint(path)[0].config == config
+    tensors, header = read_weights(path)
+    bare = {
+        k: v for k, v in json.loads(header["config"]).items() if k not in ("crop_margin", "max_views", "hull_steps")
+    }
+    save_file(tensors, path, metadata={**header, "config": json.dumps(bare)})
+    assert load_checkpoint(path)[0].config == SMALL
 
 
 @pytest.mark.parametrize(("names", "keys"), [(EARLIER[0], {}), ({}, EARLIER[1]), ({"blocks.0.norm": "blocks.0.n"}, {})])
