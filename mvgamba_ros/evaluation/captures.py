@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
+from mvgamba_ros.evaluation.evaluation_protocol import HULL_FACES
 from mvgamba_ros.evaluation.novel_view import Target, cut_target, picture_scores, show_gaussians, show_mesh
 from mvgamba_ros.factories import load_segmenter
 from mvgamba_ros.geometry.boxes import scaled_box
@@ -21,9 +22,6 @@ from mvgamba_ros.options import Options
 from mvgamba_ros.pipeline import reconstruct
 from mvgamba_ros.rendering.mesh_raycaster import Raycaster
 from mvgamba_ros.types import Mesh, Reconstruction, View
-
-HULL_FACES = 200_000
-"""The coloured hull that pictures are compared with keeps all its faces, so that its colours are as fine as can be."""
 
 
 @dataclass(frozen=True)
@@ -61,8 +59,8 @@ def find_captures(root: Path) -> list[Path]:
 def read_case(folder: Path, options: Options, roi_from_truth: bool) -> Case:
     """The capture with every view it has for input (transforms_8.json before transforms.json).
 
-    ``roi_from_truth``: where the truth is there, the region of interest is its box, 40 % larger. Left-out views
-    without a mask get one from the segmenter, since pictures are compared on the object.
+    ``roi_from_truth``: where the truth is there, the region of interest is its box, `ROI_SCALE` times as large.
+    Left-out views without a mask get one from the segmenter, since pictures are compared on the object.
     """
     many = "transforms_8.json" if (folder / "transforms_8.json").is_file() else "transforms.json"
     truth = read_mesh(folder / "truth.ply") if (folder / "truth.ply").is_file() else None

@@ -8,16 +8,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
+from mvgamba_ros.evaluation.evaluation_protocol import PICTURE_MARGIN, PICTURE_SIDE
 from mvgamba_ros.geometry.camera import crop, resample
 from mvgamba_ros.metrics.image import lpips, mask_iou, psnr, ssim
 from mvgamba_ros.rendering.mesh_raycaster import Raycaster
 from mvgamba_ros.rendering.splats import render_view
 from mvgamba_ros.types import F32, Bool, Gaussians, View
-
-SIDE = 192
-"""Pixels of the square around the object."""
-MARGIN = 1.2
-"""Side of the square over the longer side of the object's silhouette."""
 
 
 @dataclass(frozen=True)
@@ -34,9 +30,9 @@ def cut_target(view: View) -> Target:
         raise ReconstructionError(ErrorCode.EMPTY_SILHOUETTE, f"{view.name}: no object in this left-out view")
     ys, xs = np.nonzero(view.mask)
     middle = np.array([xs.min() + xs.max() + 1, ys.min() + ys.max() + 1]) / 2
-    half = MARGIN * max(np.ptp(xs), np.ptp(ys)) / 2 + 1
+    half = PICTURE_MARGIN * max(np.ptp(xs), np.ptp(ys)) / 2 + 1
     (x0, y0), (x1, y1) = middle - half, middle + half
-    camera = crop(view.camera, x0, y0, x1, y1, SIDE, SIDE)
+    camera = crop(view.camera, x0, y0, x1, y1, PICTURE_SIDE, PICTURE_SIDE)
     mask = resample(view.mask, view.camera, camera)
     image = resample(view.image, view.camera, camera)
     picture = np.where(mask[..., None], image.astype(np.float32) / 255, np.float32(1))

@@ -1,0 +1,14 @@
+"""The evaluation protocol: numbers that define the reported figures.
+
+They are not settings: figures that were made with other values cannot be compared with those in README, MODEL_CARD and
+docs. The region of interest is `geometry.boxes.ROI_SCALE` times the object; the F-scores' distances and the points sampled on surfaces are those of `mvgamba_ros.metrics.shape`.
+"""
+
+from __future__ import annotations
+
+HULL_FACES = 200_000
+"""The coloured hull that pictures are compared with keeps all its faces, so that its colours are as fine as can be."""
+PICTURE_SIDE = 192
+"""Pixels of the square around the object in which pictures are compared."""
+PICTURE_MARGIN = 1.2
+"""Side of that square over the longer side of the object's silhouette."""
