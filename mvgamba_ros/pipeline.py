@@ -9,10 +9,11 @@ from dataclasses import replace
 
 import numpy as np
 
+from mvgamba_ros import __version__
 from mvgamba_ros.checks import check_views, distinct_views
 from mvgamba_ros.config import ReconstructionConfig
 from mvgamba_ros.errors import ErrorCode, ReconstructionError, stop_if
-from mvgamba_ros.factories import load_method, run_method, run_segmenter
+from mvgamba_ros.factories import load_method, load_segmenter, run_method, run_segmenter
 from mvgamba_ros.geometry.boxes import axis_parallel_box, oriented_box
 from mvgamba_ros.geometry.camera import undistort, undistort_pixels
 from mvgamba_ros.geometry.single_view import guess_box
@@ -84,8 +85,9 @@ def reconstruct(
         views, notes = check_views(views, options)
     with stages.run("undistort"):
         views, prompts = _undistort(views, options.prompts, stages)
+    masks_given = [view.mask is not None and _takes_masks(options) for view in views]
     with stages.run("segment") as part:
-        silhouettes = _segment(views, replace(options, prompts=prompts), part, stages.cancelled)
+        silhouettes, provenance = _segment(views, replace(options, prompts=prompts), part, stages.cancelled)
         masks = silhouettes.masks
         views = [replace(view, mask=mask) for view, mask in zip(views, masks, strict=True)]
     with stages.run("support"):
@@ -98,7 +100,7 @@ def reconstruct(
             notes.append("one view: the object is taken to be as deep as it is wide")
         hull = carve(views, region, options.hull_resolution, prompts.support_height, config.hull)
     with stages.run("method") as part:
-        load_method(options)
+        method = load_method(options)
         stages.check()
         shape = run_method(replace(options, prompts=prompts), views, hull, part, stages.cancelled)
         if len(shape.mesh.faces) > options.max_faces:
@@ -133,7 +135,12 @@ def reconstruct(
         gaussians=shape.gaussians,
         support_height=prompts.support_height,
         notes=tuple(notes),
-        settings=options.to_dict(),
+        settings={
+            "version": __version__,
+            **options.to_dict(),
+            "provenance": {"method": _provenance(method), "segmenter": provenance},
+            "masks": ["given" if given else "found" for given in masks_given],
+        },
     )
 
 
@@ -186,11 +193,22 @@ def _undistort(views: Sequence[View], prompts: Prompts, stages: _Stages) -> tupl
     return result, replace(prompts, points=points, pixel_boxes=boxes)
 
 
-def _segment(views: Sequence[View], options: Options, progress: Progress, cancelled: Cancelled) -> Silhouettes:
-    """A silhouette for each view: its own with ``use_masks``, else the segmenter's."""
+def _takes_masks(options: Options) -> bool:
+    """Whether views that bring a mask keep it."""
+    return options.use_masks or options.segmenter == GivenMasks.name
+
+
+def _provenance(made: object) -> dict[str, str]:
+    return dict(getattr(made, "provenance", {}))
+
+
+def _segment(
+    views: Sequence[View], options: Options, progress: Progress, cancelled: Cancelled
+) -> tuple[Silhouettes, dict[str, str]]:
+    """A silhouette for each view: its own with ``use_masks``, else the segmenter's; and the segmenter's provenance."""
     own = [view.mask if options.use_masks else None for view in views]
     if all(mask is not None for mask in own):
-        return GivenMasks()(views, options.prompts, progress, cancelled)
+        return GivenMasks()(views, options.prompts, progress, cancelled), {}
     found = run_segmenter(options, views, progress, cancelled)
     masks = [seen if mask is None else mask for mask, seen in zip(own, found.masks, strict=True)]
     for index, mask in enumerate(masks):
@@ -200,7 +218,7 @@ def _segment(views: Sequence[View], options: Options, progress: Progress, cancel
                 f"{view_name(views[index], index)}: the object was not found in it; check that it is in the picture "
                 "and inside the region of interest, or leave this view out",
             )
-    return replace(found, masks=masks)
+    return replace(found, masks=masks), _provenance(load_segmenter(options))
 
 
 def _find_support(

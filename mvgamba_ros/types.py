@@ -255,7 +255,9 @@ class Reconstruction:
         gaussians: The Gaussians of a method that makes them.
         support_height: World z of the support plane that was used, given or estimated; None where none was.
         notes: What was assumed or estimated on the way, in words.
-        settings: The ``options`` and the ``config`` that were used, as plain JSON values.
+        settings: What it was made with, as plain JSON values: the package's ``version``, ``options``, ``config``,
+            ``provenance`` (which weights of the ``method`` and the ``segmenter`` ran, and where, as far as these tell)
+            and ``masks`` ("given" or "found", of each view).
 
     Example:
         >>> from mvgamba_ros import Options, read_capture, reconstruct

@@ -48,6 +48,7 @@ def test_a_capture_becomes_mesh_cloud_report_and_preview(capture, tmp_path, caps
     assert "mm at" in printed.out and "preview.png" in printed.out
     assert "method" in printed.err  # progress
     assert report["options"]["max_faces"] == 1500 and report["options"]["segmenter"] == "masks"
+    assert report["version"] == __version__ and report["masks"] == ["given"] * 4
     assert set(report["config"]) == {item.name for item in fields(ReconstructionConfig)}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -39,6 +40,14 @@ def method(tmp_path_factory: pytest.TempPathFactory) -> MVGambaMethod:
     network = RayGamba(RayGambaConfig(width=32, skip=16, bins=8, orders=ORDERS))
     save_checkpoint(path, network, {})
     return MVGambaMethod(str(path))
+
+
+def test_its_provenance_is_the_device_and_the_file(method: MVGambaMethod) -> None:
+    shipped = MVGambaMethod(device="cpu").provenance
+    assert shipped["device"] == "cpu" and shipped["checkpoint"] == SHIPPED.name
+    assert shipped["checkpoint_sha256"] == hashlib.sha256(SHIPPED.read_bytes()).hexdigest()
+    assert method.provenance["checkpoint"] == "random.safetensors"
+    assert method.provenance["checkpoint_sha256"] != shipped["checkpoint_sha256"]
 
 
 def run(method: MVGambaMethod, seen: Sequence[View], support: float | None = 0.0) -> Shape:

@@ -11,11 +11,14 @@ import rendered
 from scipy.spatial import cKDTree
 from shapes import FOUR_SIDES, camera, cuboid, see
 
+from mvgamba_ros import __version__, pipeline
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.boxes import axis_parallel_box, oriented_box
 from mvgamba_ros.geometry.se3 import quat_to_matrix
+from mvgamba_ros.methods.hull_surface import HullMethod
 from mvgamba_ros.pipeline import STAGES, Options, reconstruct
 from mvgamba_ros.preview import preview
+from mvgamba_ros.segmentation.segmenter import Silhouettes
 from mvgamba_ros.splats.from_mesh import gaussians_on_mesh
 from mvgamba_ros.surface.sample import sample_cloud
 from mvgamba_ros.types import Prompts, Quality
@@ -74,6 +77,26 @@ def test_a_good_result_is_trusted(result):
     assert result.quality.coverage > 0.7
     assert set(result.seconds) == set(STAGES) and all(s >= 0 for s in result.seconds.values())
     assert result.method == "hull"
+
+
+def test_the_settings_name_the_version_the_weights_and_whose_masks(views, result, monkeypatch):
+    assert result.settings["version"] == __version__
+    assert result.settings["masks"] == ["given"] * 6
+    assert result.settings["provenance"] == {"method": {}, "segmenter": {}}
+
+    def segment(views, prompts, progress, cancelled):
+        return Silhouettes([view.mask if view.mask is not None else found for view in views])
+
+    segment.provenance = {"device": "cpu"}
+    monkeypatch.setattr(pipeline, "load_segmenter", lambda options: segment)
+    monkeypatch.setattr(HullMethod, "provenance", {"checkpoint": "hull.pth"}, raising=False)
+    found = views[1].mask
+    mixed = [views[0], replace(views[1], mask=None), *views[2:]]
+    settings = reconstruct(mixed, replace(SMALL, segmenter="classical", use_masks=True)).settings
+    assert settings["masks"] == ["given", "found", *["given"] * 4]
+    assert settings["provenance"] == {"method": {"checkpoint": "hull.pth"}, "segmenter": {"device": "cpu"}}
+    settings = reconstruct(views, replace(SMALL, segmenter="classical")).settings
+    assert settings["masks"] == ["found"] * 6
 
 
 def test_colours_come_from_the_views_that_see_the_point():

@@ -69,13 +69,16 @@ def test_a_missing_package_or_a_wrong_file_is_an_error(tmp_path: Path) -> None:
     ("chosen", "there", "used"), [("cpu", True, "cpu"), ("auto", True, "cuda"), ("auto", False, "cpu")]
 )
 def test_it_runs_on_the_device_of_the_options(
-    monkeypatch: pytest.MonkeyPatch, chosen: str, there: bool, used: str
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, chosen: str, there: bool, used: str
 ) -> None:
+    checkpoint = tmp_path / "b.pth"
+    checkpoint.write_bytes(b"weights")
     calls: list[tuple[str, str]] = []
     monkeypatch.setattr(sam, "_load", lambda checkpoint, device: calls.append((checkpoint, device)))
     monkeypatch.setattr("torch.cuda.is_available", lambda: there)
-    SamSegmenter.from_options(Options(sam_checkpoint="b.pth", device=chosen))
-    assert calls == [("b.pth", used)]
+    segmenter = SamSegmenter.from_options(Options(sam_checkpoint=str(checkpoint), device=chosen))
+    assert calls == [(str(checkpoint), used)]
+    assert segmenter.provenance["device"] == used and segmenter.provenance["checkpoint"] == "b.pth"
 
 
 def test_a_device_that_torch_cannot_use_is_named() -> None:

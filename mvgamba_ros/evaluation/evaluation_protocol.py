@@ -1,7 +1,8 @@
 """The evaluation protocol: numbers that define the reported figures.
 
 They are not settings: figures that were made with other values cannot be compared with those in README, MODEL_CARD and
-docs. The region of interest is `geometry.boxes.ROI_SCALE` times the object; the F-scores' distances and the points sampled on surfaces are those of `mvgamba_ros.metrics.shape`.
+docs. The region of interest is `geometry.boxes.ROI_SCALE` times the object; the F-scores' distances and the points
+sampled on surfaces are those of `mvgamba_ros.metrics.shape`.
 """
 
 from __future__ import annotations

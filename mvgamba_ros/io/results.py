@@ -52,8 +52,8 @@ def write_results(folder: str | Path, result: Reconstruction, preview: U8 | None
 
 
 def report(result: Reconstruction) -> dict[str, Any]:
-    """Everything but the geometry itself, as plain JSON values; metres, seconds, quaternions wxyz. With the ``options``
-    and the ``config`` that it was made with."""
+    """Everything but the geometry itself, as plain JSON values; metres, seconds, quaternions wxyz. With all of
+    ``result.settings``."""
     import trimesh
 
     quality, box = result.quality, result.box

@@ -1,7 +1,8 @@
-"""Any network's weights as one safetensors file."""
+"""Any network's weights as one safetensors file, and which file it was."""
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -27,3 +28,12 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             return {name: f.get_tensor(name) for name in f.keys()}, f.metadata() or {}  # noqa: SIM118  (not a dict)
     except (SafetensorError, OSError) as error:
         raise ReconstructionError(ErrorCode.BAD_CHECKPOINT, f"checkpoint {path}: not safetensors ({error})") from error
+
+
+def identify_checkpoint(path: Path) -> dict[str, str]:
+    """Entries of a method's ``provenance``: the file's name and the SHA-256 of its content. Raises OSError."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return {"checkpoint": path.name, "checkpoint_sha256": digest.hexdigest()}

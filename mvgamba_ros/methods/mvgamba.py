@@ -16,6 +16,7 @@ from mvgamba_ros.geometry.se3 import inverse, transform
 from mvgamba_ros.geometry.torch_rays import to_device
 from mvgamba_ros.geometry.unit_cube import UnitCube, fit
 from mvgamba_ros.geometry.visual_hull import carve
+from mvgamba_ros.io.weights import identify_checkpoint
 from mvgamba_ros.kernels.autocast import halve_weights, has_bfloat16
 from mvgamba_ros.methods.protocol import Shape
 from mvgamba_ros.model.checkpoint import SHIPPED, load_checkpoint
@@ -41,7 +42,9 @@ class MVGambaMethod:
 
     def __init__(self, checkpoint: str = "", device: str = "auto") -> None:
         self.device = choose_device(device)
-        network, self.recipe = load_checkpoint(Path(checkpoint) if checkpoint else SHIPPED)
+        path = Path(checkpoint) if checkpoint else SHIPPED
+        network, self.recipe = load_checkpoint(path)
+        self.provenance = {"device": str(self.device), **identify_checkpoint(path)}
         self.network = network.to(self.device)
         self.half = self.device.type == "cpu" and has_bfloat16()
         if self.half:

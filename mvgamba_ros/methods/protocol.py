@@ -5,6 +5,10 @@ function ``factory(options: Options) -> Method``. The factory may read ``method`
 ``config`` of the options, everything else there is at its default; it loads weights, and raises BAD_CHECKPOINT,
 MISSING_PACKAGE or BAD_OPTION where it cannot. What it makes is kept and called once a reconstruction
 (`mvgamba_ros.factories.load_method`), always from one thread at a time.
+
+It may have an attribute ``provenance``, a mapping of str to str: which weights it runs, and where. The pipeline puts it
+into ``Reconstruction.settings`` and so into report.json; `mvgamba_ros.io.weights.identify_checkpoint` makes the entries
+of a file.
 """
 
 from __future__ import annotations

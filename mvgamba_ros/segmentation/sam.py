@@ -19,6 +19,7 @@ from mvgamba_ros.checks import check_prompts
 from mvgamba_ros.config.segmentation_config import SegmentationConfig, WindowConfig
 from mvgamba_ros.errors import ErrorCode, ReconstructionError, stop_if
 from mvgamba_ros.geometry.camera import project, resample
+from mvgamba_ros.io.weights import identify_checkpoint
 from mvgamba_ros.options import Options
 from mvgamba_ros.segmentation.segmenter import Silhouettes
 from mvgamba_ros.segmentation.silhouette_agreement import OccupancyGrid, check_silhouettes
@@ -40,7 +41,9 @@ class SamSegmenter:
         self, checkpoint: str, device: str | None = None, config: SegmentationConfig = SegmentationConfig()
     ) -> None:
         self.config = config
-        self._predictor = _load(checkpoint, device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        self._predictor = _load(checkpoint, device)
+        self.provenance = {"device": device, **identify_checkpoint(Path(checkpoint))}
         self._embeddings: OrderedDict[bytes, tuple[Any, ...]] = OrderedDict()
 
     @classmethod

@@ -4,7 +4,8 @@ A segmenter is registered under a name (`mvgamba_ros.registry`, kind ``segmenter
 function ``factory(options: Options) -> Segmenter``. The factory may read ``segmenter``, ``sam_checkpoint``, ``device``
 and ``config`` of the options, everything else there is at its default; it loads weights, and raises BAD_CHECKPOINT,
 MISSING_PACKAGE or BAD_OPTION where it cannot. What it makes is kept and called once a reconstruction
-(`mvgamba_ros.factories.load_segmenter`), always from one thread at a time.
+(`mvgamba_ros.factories.load_segmenter`), always from one thread at a time. It may have an attribute ``provenance``, as
+a reconstructor may (`mvgamba_ros.methods.protocol`).
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ from mvgamba_ros.errors import ErrorCode, ReconstructionError, stop_if
 from mvgamba_ros.geometry.distance_field import DistanceField
 from mvgamba_ros.geometry.torch_rays import to_device
 from mvgamba_ros.geometry.unit_cube import UnitCube, fit
+from mvgamba_ros.io.weights import identify_checkpoint
 from mvgamba_ros.methods.mvgamba import choose_device
 from mvgamba_ros.methods.protocol import Shape
 from mvgamba_ros.methods.published.gaussian_meshing import gaussians_to_mesh
@@ -47,6 +48,7 @@ class MVGambaPublished:
             )
         self.device = choose_device(device)
         self.network = read_published(Path(checkpoint)).to(self.device)
+        self.provenance = {"device": str(self.device), **identify_checkpoint(Path(checkpoint))}
 
     @classmethod
     def from_options(cls, options: Options) -> MVGambaPublished:
