@@ -92,6 +92,12 @@ def test_a_wrong_option_is_status_two():
     assert stopped.value.code == 2
 
 
+def test_given_masks_and_a_segmenter_exclude_each_other(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["reconstruct", "capture", "-o", "out", "--masks", "--segmenter", "sam"])
+    assert stopped.value.code == 2 and "not allowed with" in capsys.readouterr().err
+
+
 def test_the_printed_settings_are_a_file_for_the_next_call(tmp_path, capsys):
     assert main(["config"]) == 0
     file = tmp_path / "settings.yaml"

@@ -28,10 +28,11 @@ REPOSITORY = Path(__file__).parents[1]
 
 @dataclass(frozen=True)
 class More(Options):
-    """With two rows that the package does not have."""
+    """With three rows that the package does not have."""
 
     contrast: float = option(0.25, "Contrast of the picture", low=0.0, high=1.5, unit="stops")
     shape: str = option("round", "Shape of the kernel", choices=("round", "square"))
+    offset: list[float] = option([0.0, 0.25], "Shift of the picture")
 
 
 def parse(cls, *arguments):
@@ -81,8 +82,9 @@ def test_numbers_of_numpy_and_paths_are_taken_and_can_be_reported():
 
 
 def test_a_new_row_is_a_flag():
-    chosen, text = parse(More, "--contrast", "0.5", "--shape", "square")
-    assert (chosen.contrast, chosen.shape) == (0.5, "square")
+    chosen, text = parse(More, "--contrast", "0.5", "--shape", "square", "--offset", "0.5", "1")
+    assert (chosen.contrast, chosen.shape, chosen.offset) == (0.5, "square", [0.5, 1.0])
+    assert parse(More, "--offset", "0.5")[0].offset == [0.5]
     assert parse(More)[0] == More()
     assert "--contrast" in text and "contrast of the picture (0 to 1.5 stops, default: 0.25)" in " ".join(text.split())
     assert "round, square" in text

@@ -19,9 +19,10 @@ Chosen = TypeVar("Chosen", bound=Options)
 def add_options(parser: argparse.ArgumentParser, cls: type[Options] = Options) -> None:
     """A flag for each option of ``cls``, and ``--masks``."""
     group = parser.add_argument_group("reconstruction")
+    one_of = group.add_mutually_exclusive_group()
     for row in rows(cls):
-        _add_flag(group, row)
-    group.add_argument("--masks", action="store_true", help="the same as --segmenter masks")
+        _add_flag(one_of if row.name == "segmenter" else group, row)
+    one_of.add_argument("--masks", action="store_true", help="the same as --segmenter masks")
 
 
 def flag(row: Row) -> str:
@@ -64,6 +65,11 @@ def _add_flag(group: argparse._ArgumentGroup, row: Row) -> None:
         else:
             default = " (default: %(default)s)" if row.default else ""
             group.add_argument(flag(row), metavar="TEXT", default=row.default, help=text + default)
+    elif isinstance(row.default, list):
+        default = " ".join(f"{value:g}" for value in row.default) or "none"
+        group.add_argument(
+            flag(row), metavar="N", nargs="*", type=float, default=row.default, help=f"{text} (default: {default})"
+        )
     else:
         kind = type(row.default)
         limits = f"{row.range}, " if row.range else ""

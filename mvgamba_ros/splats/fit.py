@@ -60,8 +60,7 @@ def fit_gaussians(
         min_iou = mean_iou(render_crops(cube.to_unit(gaussians), crops), crops, threshold)
     best, best_loss = gaussians, float("inf")
     for step in range(config.steps + 1):
-        if cancelled is not None:
-            stop_if(cancelled)
+        stop_if(cancelled)
         state = replace(initial, means=means, scales=scales.exp())
         rendered = render_crops(state, crops)
         loss = _loss(state, initial, rendered, crops, hull_distance, config)
