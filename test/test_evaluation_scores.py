@@ -7,19 +7,25 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import rendered
 import torch
 import trimesh
 from skimage.metrics import structural_similarity
 
 from mvgamba_ros.cli import main
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
+from mvgamba_ros.evaluation import captures
 from mvgamba_ros.evaluation.captures import find_captures, mean_scores
 from mvgamba_ros.evaluation.novel_view import cut_target, picture_scores, show_mesh
 from mvgamba_ros.geometry.se3 import look_at
+from mvgamba_ros.io.mesh_files import write_mesh
+from mvgamba_ros.io.transforms_json import write_capture
 from mvgamba_ros.metrics.image import lpips, lpips_network, mask_iou, mean_mask_iou, psnr, ssim
 from mvgamba_ros.metrics.shape import shape_errors, surface_points
 from mvgamba_ros.rendering.mesh_raycaster import Raycaster
 from mvgamba_ros.types import Camera, Mesh, View
+
+REFUSED = ReconstructionError(ErrorCode.EMPTY_SURFACE, "not reconstructed here")
 
 
 def sphere_mesh(radius: float = 0.05) -> Mesh:
@@ -151,6 +157,7 @@ def test_eval_scores_the_hull_of_a_capture_as_score_py_does(captures: Path, tmp_
     assert main(["eval", str(tmp_path / "set"), "-o", str(out), "--masks", "--method", "hull"]) == 1
     scores = json.loads((out / "scores.json").read_text())
     assert "BAD_MASK" in scores["failed"]["temple 4"]
+    assert scores["roi"] == {"ketchup": None, "temple": None} and "roi" not in scores["options"]["prompts"]
     ketchup = scores["captures"]["4"]["ketchup"]
     # the tool's own hull, from the true masks: 1.68 mm, 0.95
     assert ketchup["chamfer_mm"] == pytest.approx(1.68, abs=0.25)
@@ -158,3 +165,17 @@ def test_eval_scores_the_hull_of_a_capture_as_score_py_does(captures: Path, tmp_
     assert ketchup["psnr_db"] > 15
     assert scores["mean"]["4"] == pytest.approx(ketchup)
     assert (out / "ketchup_4.png").stat().st_size > 10_000
+
+
+def test_eval_writes_the_region_that_each_capture_had(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Around the scanned truth, 40 % larger; no region is claimed for the others."""
+    for name in ("scanned", "plain"):
+        folder = tmp_path / "set" / name
+        write_capture(folder, rendered.views(4))
+        write_capture(folder, rendered.views(2), "transforms_test.json")
+    write_mesh(tmp_path / "set" / "scanned" / "truth.ply", sphere_mesh())
+    monkeypatch.setattr(captures, "evaluate", lambda case, count: (_ for _ in ()).throw(REFUSED))
+    assert main(["eval", str(tmp_path / "set"), "-o", str(tmp_path / "out"), "--method", "hull"]) == 1
+    scores = json.loads((tmp_path / "out" / "scores.json").read_text())
+    assert scores["roi"]["plain"] is None and "roi" not in scores["options"]["prompts"]
+    assert scores["roi"]["scanned"]["size_m"] == pytest.approx([0.14] * 3, abs=1e-3)

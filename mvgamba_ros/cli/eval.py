@@ -75,8 +75,10 @@ def run(args: argparse.Namespace) -> int:
     scores: dict[str, dict[str, dict[str, float]]] = {str(count): {} for count in args.counts}
     print(_row("", "views", *COLUMNS.values()))
     failed: dict[str, str] = {}
+    regions: dict[str, object] = {}
     for folder in folders:
         case = read_case(folder, options, roi_from_truth=truth_roi)
+        regions[case.name] = case.options.to_dict()["options"]["prompts"]["roi"]
         for count in args.counts:
             try:
                 outcome = evaluate(case, count)
@@ -91,7 +93,9 @@ def run(args: argparse.Namespace) -> int:
     means = {count: mean_scores(list(by_name.values())) for count, by_name in scores.items() if by_name}
     for count, mean in means.items():
         print(_row("MEAN", count, *_cells(mean)))
-    report = {"counts": args.counts, **options.to_dict(), "captures": scores, "failed": failed, "mean": means}
+    chosen = options.to_dict()
+    del chosen["options"]["prompts"]["roi"]  # each capture may have its own
+    report = {"counts": args.counts, **chosen, "roi": regions, "captures": scores, "failed": failed, "mean": means}
     (out / "scores.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     print(f"wrote {out / 'scores.json'} and {sum(len(v) for v in scores.values())} pictures")
     return 1 if failed else 0
