@@ -18,9 +18,9 @@ import numpy as np
 
 from mvgamba_ros.errors import ReconstructionError
 from mvgamba_ros.geometry.boxes import scaled_box
+from mvgamba_ros.io.capture_readers import read_capture
 from mvgamba_ros.io.mesh_files import read_mesh
 from mvgamba_ros.io.results import write_results
-from mvgamba_ros.io.transforms_json import read_capture
 from mvgamba_ros.metrics.image import mask_iou
 from mvgamba_ros.options import Options
 from mvgamba_ros.pipeline import reconstruct

@@ -20,7 +20,7 @@ import trimesh
 
 from mvgamba_ros.errors import ReconstructionError
 from mvgamba_ros.geometry.boxes import scaled_box
-from mvgamba_ros.io.transforms_json import read_capture
+from mvgamba_ros.io.capture_readers import read_capture
 from mvgamba_ros.metrics.image import mask_iou
 from mvgamba_ros.segmentation.classical.classical_segmenter import ClassicalSegmenter
 from mvgamba_ros.segmentation.support_plane import estimate_support_height

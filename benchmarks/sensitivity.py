@@ -41,7 +41,7 @@ from mvgamba_ros.config import ReconstructionConfig
 from mvgamba_ros.config.bounds import check_bounds
 from mvgamba_ros.errors import ReconstructionError
 from mvgamba_ros.geometry.boxes import scaled_box
-from mvgamba_ros.io.transforms_json import read_capture
+from mvgamba_ros.io.capture_readers import read_capture
 from mvgamba_ros.metrics.image import mask_iou
 from mvgamba_ros.metrics.shape import shape_errors, surface_points
 from mvgamba_ros.options import Options

@@ -35,7 +35,7 @@ from benchmarks.capture_meshes import region
 from benchmarks.machine import peak_bytes, processor
 from benchmarks.matrix_products import products
 from mvgamba_ros.factories import load_method
-from mvgamba_ros.io.transforms_json import read_capture
+from mvgamba_ros.io.capture_readers import read_capture
 from mvgamba_ros.methods import mvgamba
 from mvgamba_ros.methods.mvgamba import MVGambaMethod
 from mvgamba_ros.model import cascade_head, raygamba

@@ -24,7 +24,7 @@ from sensor_msgs.msg import CameraInfo, Image
 from std_srvs.srv import Trigger
 from tf2_msgs.msg import TFMessage
 
-from mvgamba_ros.io.transforms_json import read_capture
+from mvgamba_ros.io.capture_readers import read_capture
 from mvgamba_ros.ros.conversions.geometry import camera_to_camera_info, matrix_to_transform
 from mvgamba_ros.ros.conversions.images import array_to_image
 

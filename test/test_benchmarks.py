@@ -19,7 +19,7 @@ from benchmarks import ablation, held_out, matrix_products, middlebury, stages
 from mvgamba_ros.errors import ReconstructionError
 from mvgamba_ros.geometry.boxes import axis_parallel_box
 from mvgamba_ros.geometry.se3 import inverse
-from mvgamba_ros.io.transforms_json import read_capture
+from mvgamba_ros.io.capture_readers import read_capture
 from mvgamba_ros.model.checkpoint import save_checkpoint
 from mvgamba_ros.model.cost_volume import hull_intervals
 from mvgamba_ros.model.raygamba import RayGamba, RayGambaConfig

@@ -13,8 +13,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
+from mvgamba_ros.io.capture_readers import read_capture
 from mvgamba_ros.io.mesh_files import read_mesh
-from mvgamba_ros.io.transforms_json import read_capture
 from mvgamba_ros.io.weights import read_weights, write_weights
 from mvgamba_ros.metrics.shape import shape_errors, surface_points
 from mvgamba_ros.model.checkpoint import FORMAT, SHIPPED, load_checkpoint, save_checkpoint

@@ -13,7 +13,7 @@ from shapes import FOUR_SIDES, camera, cuboid, see
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.se3 import OPENCV_FROM_OPENGL
-from mvgamba_ros.io.transforms_json import read_capture, write_capture
+from mvgamba_ros.io.transforms_json import read_transforms_json, write_capture
 from mvgamba_ros.types import Camera
 
 VIEWS = see(cuboid([-0.05, -0.04, 0.0], [0.05, 0.04, 0.1]), FOUR_SIDES[:2], [0, 0, 0.05], camera(64, 48, 60.0))
@@ -37,7 +37,7 @@ def without_intrinsics(content):
 
 def refused(folder, *words, views_file="transforms.json"):
     with pytest.raises(ReconstructionError) as error:
-        read_capture(folder, views_file)
+        read_transforms_json(folder, views_file)
     assert error.value.code == ErrorCode.BAD_CAPTURE
     for word in words:
         assert word in error.value.message
@@ -55,7 +55,7 @@ def refused(folder, *words, views_file="transforms.json"):
 def test_what_was_written_is_read_back(tmp_path, model, coefficients):
     views = [replace(v, camera=replace(v.camera, distortion_model=model, distortion=coefficients)) for v in VIEWS]
     write_capture(tmp_path, views)
-    for view, back in zip(views, read_capture(tmp_path), strict=True):
+    for view, back in zip(views, read_transforms_json(tmp_path), strict=True):
         np.testing.assert_array_equal(back.image, view.image)
         np.testing.assert_array_equal(back.mask, view.mask)
         np.testing.assert_allclose(back.depth, view.depth, atol=0.51e-3)
@@ -76,7 +76,7 @@ def test_an_angle_of_view_gives_the_focal_length(tmp_path):
         without_intrinsics(content)
         content["camera_angle_x"] = float(2 * np.arctan(32 / 60.0))
 
-    K = read_capture(edit(tmp_path, change))[0].camera.K
+    K = read_transforms_json(edit(tmp_path, change))[0].camera.K
     np.testing.assert_allclose(K, [[60.0, 0, 32.0], [0, 60.0, 24.0], [0, 0, 1]])
 
 
@@ -86,7 +86,7 @@ def test_a_frames_own_intrinsics_win_over_the_files(tmp_path):
         content["frames"][0]["fl_x"] = 61.0
         del content["frames"][1]["fl_x"]
 
-    views = read_capture(edit(tmp_path, change))
+    views = read_transforms_json(edit(tmp_path, change))
     assert [v.camera.K[0, 0] for v in views] == [61.0, 99.0]
 
 
@@ -95,7 +95,7 @@ def test_instant_ngps_fisheye_flag_is_understood(tmp_path):
         without_intrinsics(content)
         content.update(fl_x=60.0, is_fisheye=True, k1=0.01, k2=0.002)
 
-    lens = read_capture(edit(tmp_path, change))[0].camera
+    lens = read_transforms_json(edit(tmp_path, change))[0].camera
     assert lens.distortion_model == "equidistant" and lens.distortion == (0.01, 0.002, 0.0, 0.0)
 
 
@@ -109,7 +109,7 @@ def test_missing_extensions_are_tried_and_alpha_is_the_mask(tmp_path):
     for index, view in enumerate(VIEWS):
         rgba = np.dstack([view.image[..., ::-1], view.mask.astype(np.uint8) * 255])
         cv2.imwrite(str(tmp_path / "images" / f"{index:04d}.png"), rgba)
-    back = read_capture(tmp_path)
+    back = read_transforms_json(tmp_path)
     np.testing.assert_array_equal(back[1].mask, VIEWS[1].mask)
     assert back[1].image.shape == (48, 64, 3)
 
@@ -118,7 +118,7 @@ def test_an_opaque_alpha_channel_is_no_mask(tmp_path):
     edit(tmp_path, lambda content: [frame.pop("mask_path") for frame in content["frames"]])
     rgba = np.dstack([VIEWS[0].image[..., ::-1], np.full((48, 64), 255, np.uint8)])
     cv2.imwrite(str(tmp_path / "images" / "0000.png"), rgba)
-    assert read_capture(tmp_path)[0].mask is None
+    assert read_transforms_json(tmp_path)[0].mask is None
 
 
 def test_scale_flags_leave_the_poses_alone(tmp_path):
@@ -126,17 +126,17 @@ def test_scale_flags_leave_the_poses_alone(tmp_path):
         content.update(scale=0.33, offset=[1, 2, 3], aabb_scale=16, applied_transform=np.eye(4)[:3].tolist())
         content["applied_scale"] = 4.0
 
-    back = read_capture(edit(tmp_path, change))
+    back = read_transforms_json(edit(tmp_path, change))
     np.testing.assert_allclose(back[0].T_world_camera, VIEWS[0].T_world_camera, atol=1e-12)
 
 
 def test_depth_in_another_unit_is_scaled_and_unknown_depth_is_zero(tmp_path):
     views = [replace(VIEWS[0], depth=np.where(VIEWS[0].mask, VIEWS[0].depth, np.nan).astype(np.float32))]
     write_capture(tmp_path, views)
-    assert (read_capture(tmp_path)[0].depth[~VIEWS[0].mask] == 0.0).all()
+    assert (read_transforms_json(tmp_path)[0].depth[~VIEWS[0].mask] == 0.0).all()
     edit(tmp_path, lambda content: content.update(integer_depth_scale=1e-4))
     known = VIEWS[0].depth > 0
-    depth = read_capture(tmp_path)[0].depth
+    depth = read_transforms_json(tmp_path)[0].depth
     np.testing.assert_allclose(depth[known], VIEWS[0].depth[known] / 10, atol=1e-4)
 
 
@@ -206,7 +206,7 @@ def test_distortion_that_the_format_cannot_hold_is_not_dropped(tmp_path):
 
 
 def test_the_shared_captures_are_read_with_masks_and_depth(captures):
-    views = read_capture(captures / "mustard")
+    views = read_transforms_json(captures / "mustard")
     assert len(views) == 4
     for view in views:
         assert view.mask.any() and view.image.shape == (480, 640, 3)
@@ -216,7 +216,7 @@ def test_the_shared_captures_are_read_with_masks_and_depth(captures):
 def test_a_folder_may_hold_two_sets_of_views(tmp_path):
     write_capture(tmp_path, VIEWS)
     write_capture(tmp_path, VIEWS[1:2], "transforms_test.json")
-    assert len(read_capture(tmp_path)) == len(VIEWS)
-    (left_out,) = read_capture(tmp_path, "transforms_test.json")
+    assert len(read_transforms_json(tmp_path)) == len(VIEWS)
+    (left_out,) = read_transforms_json(tmp_path, "transforms_test.json")
     assert np.array_equal(left_out.image, VIEWS[1].image)
-    assert np.array_equal(read_capture(tmp_path)[0].image, VIEWS[0].image)
+    assert np.array_equal(read_transforms_json(tmp_path)[0].image, VIEWS[0].image)

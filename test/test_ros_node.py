@@ -19,7 +19,8 @@ from std_srvs.srv import Trigger
 from visualization_msgs.msg import Marker
 
 from mvgamba_ros.errors import ErrorCode
-from mvgamba_ros.io.transforms_json import read_capture, write_capture
+from mvgamba_ros.io.capture_readers import read_capture
+from mvgamba_ros.io.transforms_json import write_capture
 from mvgamba_ros.msg import ReconstructedObject
 from mvgamba_ros.ros.conversions.geometry import matrix_to_pose, pose_to_matrix
 from mvgamba_ros.ros.conversions.shapes import cloud_to_columns, mesh_from_message

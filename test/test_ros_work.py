@@ -25,7 +25,8 @@ from ros_world import World
 from mvgamba_ros.action import ReconstructObject
 from mvgamba_ros.config import ReconstructionConfig
 from mvgamba_ros.errors import ErrorCode
-from mvgamba_ros.io.transforms_json import read_capture, write_capture
+from mvgamba_ros.io.capture_readers import read_capture
+from mvgamba_ros.io.transforms_json import write_capture
 from mvgamba_ros.msg import View as ViewMessage
 from mvgamba_ros.pipeline import STAGES
 from mvgamba_ros.ros.conversions.geometry import camera_to_camera_info, matrix_to_pose

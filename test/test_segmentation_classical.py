@@ -14,7 +14,7 @@ from mvgamba_ros.config.segmentation_config import SegmentationConfig
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.camera import project
 from mvgamba_ros.geometry.rays import rays
-from mvgamba_ros.io.transforms_json import read_capture
+from mvgamba_ros.io.capture_readers import read_capture
 from mvgamba_ros.segmentation.classical import window_segmentation
 from mvgamba_ros.segmentation.classical.classical_segmenter import ClassicalSegmenter
 from mvgamba_ros.segmentation.classical.components import fill_small_holes

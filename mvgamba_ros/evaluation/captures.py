@@ -15,8 +15,8 @@ from mvgamba_ros.evaluation.novel_view import Target, cut_target, picture_scores
 from mvgamba_ros.factories import load_segmenter
 from mvgamba_ros.geometry.boxes import scaled_box
 from mvgamba_ros.geometry.camera import undistort
+from mvgamba_ros.io.capture_readers import read_capture
 from mvgamba_ros.io.mesh_files import read_mesh
-from mvgamba_ros.io.transforms_json import read_capture
 from mvgamba_ros.metrics.shape import shape_errors, surface_points
 from mvgamba_ros.options import Options
 from mvgamba_ros.pipeline import reconstruct

@@ -56,10 +56,10 @@ class TransformsJson:
         return file.suffix == ".json" and file.is_file()
 
     def read(self, path: Path, views_file: str) -> list[View]:
-        return read_capture(path, views_file or self.views_file)
+        return read_transforms_json(path, views_file or self.views_file)
 
 
-def read_capture(folder: str | Path, views_file: str = "transforms.json") -> list[View]:
+def read_transforms_json(folder: str | Path, views_file: str = "transforms.json") -> list[View]:
     """All views of a capture, in the file's order, with mask and depth where the file names them.
 
     A mask is read from ``mask_path``, else from an alpha channel that is not opaque everywhere. Depth
@@ -81,7 +81,7 @@ def read_capture(folder: str | Path, views_file: str = "transforms.json") -> lis
 
 
 def write_capture(folder: str | Path, views: Sequence[View], views_file: str = "transforms.json") -> Path:
-    """Write ``views`` as a capture that nerfstudio, instant-ngp and `read_capture` read; returns the file's path.
+    """Write ``views`` as a capture that nerfstudio, instant-ngp and `read_transforms_json` read; returns its file.
 
     ``views_file``: a folder may hold several sets of views; those of ``transforms_test.json`` lie in ``images_test``.
     Images and masks become PNGs, depth 16-bit millimetres (0 where unknown, and beyond 65.5 m); intrinsics are
