@@ -98,6 +98,14 @@ def test_given_masks_and_a_segmenter_exclude_each_other(capsys):
     assert stopped.value.code == 2 and "not allowed with" in capsys.readouterr().err
 
 
+def test_the_reader_of_a_capture_can_be_named(capture, tmp_path, capsys):
+    args = ["reconstruct", str(capture), "-o", str(tmp_path), "--method", "hull", "--masks", "--reader"]
+    assert main([*args, "transforms_json"]) == 0
+    with pytest.raises(SystemExit) as stopped:
+        main([*args, "magic"])
+    assert stopped.value.code == 2 and "transforms_json" in capsys.readouterr().err
+
+
 def test_the_printed_settings_are_a_file_for_the_next_call(tmp_path, capsys):
     assert main(["config"]) == 0
     file = tmp_path / "settings.yaml"

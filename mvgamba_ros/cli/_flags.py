@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from mvgamba_ros.config.rows import Row, rows
 from mvgamba_ros.options import Options
+from mvgamba_ros.registry import available
 
 if TYPE_CHECKING:
     from mvgamba_ros.config import ReconstructionConfig
@@ -96,6 +97,17 @@ def _at_least(least: int, text: str) -> int:
     if value < least:
         raise argparse.ArgumentTypeError(f"{text}: give a whole number, {least} or more")
     return value
+
+
+def add_reader(parser: argparse.ArgumentParser) -> None:
+    """``--reader``."""
+    parser.add_argument(
+        "--reader",
+        metavar="NAME",
+        default="",
+        choices=_Allowed(lambda: available("capture_readers")),
+        help="format of the capture: %(choices)s (default: found from its files)",
+    )
 
 
 def add_prompts(parser: argparse.ArgumentParser, without: str) -> None:

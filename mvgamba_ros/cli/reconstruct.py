@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 
-from mvgamba_ros.cli._flags import add_config, add_options, add_prompts, options_from
+from mvgamba_ros.cli._flags import add_config, add_options, add_prompts, add_reader, options_from
 
 EXAMPLES = """examples:
   mvgamba reconstruct capture -o out
@@ -32,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("capture", metavar="CAPTURE", help="folder with transforms.json and images")
     parser.add_argument("-o", "--out", metavar="OUT", required=True, help="folder for the results; made if missing")
     parser.add_argument("--views", metavar="FILE", default="", help="list of views (transforms.json)")
+    add_reader(parser)
     add_prompts(parser, "default: found in the middle of all views")
     add_options(parser)
     add_config(parser)
@@ -51,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
 
     options = options_from(args, Options)
     out = check_writable(args.out)
-    views = read_capture(args.capture, args.views)
+    views = read_capture(args.capture, args.views, args.reader)
     progress = ProgressLine()
     try:
         result = reconstruct(views, options, progress)
