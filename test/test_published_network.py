@@ -9,6 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
+from mvgamba_ros.methods.published.flops import attention_flops, published_flops, scan_flops
 from mvgamba_ros.methods.published.network import (
     PAPER,
     PUBLISHED,
@@ -151,3 +152,13 @@ def test_rotnet_soft_mixes_and_straight_through_picks():
     weights = torch.arange(4.0)
     (RotNet(straight_through=True).train()(logits) * weights).sum().backward()
     assert logits.grad is not None and logits.grad.abs().sum() > 0
+
+
+def test_costs_are_those_of_the_papers_table():
+    lengths = [1024, 2048, 4096, 8192, 16384, 32768]
+    assert [round(scan_flops(n, 512) / 1e9, 2) for n in lengths] == [0.07, 0.13, 0.27, 0.54, 1.07, 2.15]
+    assert round(attention_flops(1024, 512) / 1e9, 2) == 2.15
+    assert round(attention_flops(32768, 512) / 1e9, 2) == 1133.87
+    parts = published_flops(PAPER)
+    assert parts["scans"] == 14 * scan_flops(16384, 512)
+    assert sum(parts.values()) > 2 * 16384 * 14 * 3 * 512 * 1024
