@@ -1,6 +1,6 @@
 """How well the default segmenter finds known silhouettes in posed captures.
 
-usage: python -m benchmarks.segmentation CAPTURES [--views transforms.json]
+usage: python -m benchmarks.segmentation CAPTURES [--views transforms.json] [--config FILE] [--set KEY=VALUE]
 
 CAPTURES/<name>/ holds posed images with true masks and truth.ply. Prints a Markdown table: IoU of every mask with a
 region of interest 40 % larger than the object's bounds, and without one; the table height found; process seconds.
@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import trimesh
 
+from mvgamba_ros.cli._flags import add_config, config_from
 from mvgamba_ros.errors import ReconstructionError
 from mvgamba_ros.geometry.boxes import scaled_box
 from mvgamba_ros.io.capture_readers import read_capture
@@ -44,10 +45,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("captures", type=Path)
     parser.add_argument("--views", default="transforms.json")
+    add_config(parser)
     arguments = parser.parse_args(argv)
+    config = config_from(arguments).segmentation
     print("| object | region: mean | worst | s | no region: mean | worst | s | table height, mm |")
     print("|---|---|---|---|---|---|---|---|")
-    segmenter = ClassicalSegmenter()
+    segmenter = ClassicalSegmenter(config)
     totals: list[list[float]] = []
     for truth in sorted(arguments.captures.glob("*/truth.ply")):
         views = read_capture(truth.parent, arguments.views)
@@ -58,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             ious, seconds = measure(segmenter, views, prompts)
             row += [float(np.mean(ious)), min(ious), seconds]
         bare = [replace(view, mask=None, depth=None) for view in views]
-        height, _ = estimate_support_height(bare, Prompts(roi=roi))
+        height, _ = estimate_support_height(bare, Prompts(roi=roi), config)
         found = "none" if height is None else f"{1e3 * height:.1f}"
         cells = " | ".join(f"{value:.2f}" if k % 3 == 2 else f"{value:.3f}" for k, value in enumerate(row))
         print(f"| {truth.parent.name} | {cells} | {found} |", flush=True)
