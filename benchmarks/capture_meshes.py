@@ -12,10 +12,12 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from mvgamba_ros.cli._flags import add_config, add_options, add_prompts, options_from
 from mvgamba_ros.errors import ReconstructionError
 from mvgamba_ros.geometry.boxes import scaled_box
 from mvgamba_ros.io.capture_readers import read_capture
@@ -25,8 +27,7 @@ from mvgamba_ros.metrics.image import mask_iou
 from mvgamba_ros.options import Options
 from mvgamba_ros.pipeline import reconstruct
 from mvgamba_ros.preview import preview
-from mvgamba_ros.registry import available
-from mvgamba_ros.types import Box, Prompts
+from mvgamba_ros.types import Box
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -34,29 +35,20 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("captures", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--views", default="transforms.json")
-    parser.add_argument("--method", choices=available("methods"), default=Options.method)
-    parser.add_argument("--checkpoint", default="")
-    parser.add_argument("--segmenter", choices=available("segmenters"), default=Options.segmenter)
-    parser.add_argument("--masks", action="store_true", help="the captures' own masks")
     parser.add_argument("--roi-scale", type=float, help="region of interest, in multiples of the truth's bounds")
-    parser.add_argument("--support-height", type=float)
-    parser.add_argument("--max-faces", type=int, default=Options.max_faces)
-    parser.add_argument("--refine", action="store_true")
     parser.add_argument("--only", nargs="*", help="names of captures")
+    add_prompts(parser, "default: none, or that of --roi-scale")
+    add_options(parser)
+    add_config(parser)
     args = parser.parse_args(argv)
+    chosen = options_from(args, Options)
 
     print(f"{'capture':18s} mask IoU (least)  quality IoU  colour  coverage  low  seconds  support z")
     for folder in sorted(path.parent for path in args.captures.glob(f"*/{args.views}")):
         if args.only and folder.name not in args.only:
             continue
-        options = Options(
-            method=args.method,
-            checkpoint=args.checkpoint,
-            segmenter="masks" if args.masks else args.segmenter,
-            prompts=Prompts(roi=region(folder, args.roi_scale), support_height=args.support_height),
-            max_faces=args.max_faces,
-            refine=args.refine,
-        )
+        roi = region(folder, args.roi_scale) or chosen.prompts.roi
+        options = replace(chosen, prompts=replace(chosen.prompts, roi=roi))
         views = read_capture(folder, args.views)
         began = time.perf_counter()
         try:
