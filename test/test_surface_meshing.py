@@ -115,8 +115,8 @@ def test_a_thick_solid_is_marched_at_every_second_voxel_and_as_round(n: int):
     coarse = meshing._coarsened(clean, SurfaceConfig())
     assert coarse.voxel == 2 * VOXEL
     assert is_watertight(meshing._marching_cubes(coarse)[1])
-    mesh = field_to_mesh(shape(field), denoised=True)
-    fine = solid_to_mesh(clean, denoised=False)
+    mesh = field_to_mesh(shape(field), 5000, denoised=True)
+    fine = solid_to_mesh(clean, 5000, denoised=False)
     assert is_watertight(mesh.faces)
     assert as_trimesh(mesh).volume == pytest.approx(as_trimesh(fine).volume, rel=0.01)
     assert np.abs(np.linalg.norm(mesh.vertices, axis=1) - radius).max() < VOXEL / 3
@@ -144,20 +144,20 @@ def test_a_wire_handle_on_a_thick_body_stays_whole(radius: float):
 
 def test_floaters_go_and_large_parts_stay():
     body, floater, part = ball((-0.01, 0, 0), 0.02), ball((0.03, 0.03, 0.03), 0.004), ball((0.03, -0.02, 0), 0.01)
-    mesh = field_to_mesh(shape(np.maximum(np.maximum(body, floater), part)))
+    mesh = field_to_mesh(shape(np.maximum(np.maximum(body, floater), part)), 5000)
     parts = as_trimesh(mesh).split()
     assert sorted(round(p.volume * 1e9) > 1000 for p in parts) == [True, True]
 
 
 def test_a_closed_hollow_is_filled():
     shell = np.minimum(ball((0, 0, 0), 0.03), -ball((0, 0, 0), 0.02))
-    mesh = field_to_mesh(shape(shell))
+    mesh = field_to_mesh(shape(shell), 5000)
     assert as_trimesh(mesh).volume == pytest.approx(4 / 3 * np.pi * 0.03**3, rel=0.02)
 
 
 @pytest.mark.parametrize("denoised", [False, True])
 def test_the_mesh_is_cut_flat_at_the_support(denoised: bool):
-    mesh = field_to_mesh(shape(ball((0, 0, 0), 0.03)), support_height=-0.0115, denoised=denoised)
+    mesh = field_to_mesh(shape(ball((0, 0, 0), 0.03)), 5000, support_height=-0.0115, denoised=denoised)
     assert mesh.vertices[:, 2].min() == pytest.approx(-0.0115, abs=1e-4)
     cap = as_trimesh(mesh).triangles_center[:, 2] < -0.0115 + VOXEL / 4
     radius = np.sqrt(0.03**2 - 0.0115**2)
@@ -166,13 +166,13 @@ def test_the_mesh_is_cut_flat_at_the_support(denoised: bool):
 
 
 def test_a_shape_that_fills_its_grid_is_closed_at_the_border():
-    mesh = field_to_mesh(shape(np.full((8, 8, 8), 0.01)))
+    mesh = field_to_mesh(shape(np.full((8, 8, 8), 0.01)), 5000)
     assert is_watertight(mesh.faces)
 
 
 def test_nothing_inside_is_an_empty_surface():
     with pytest.raises(ReconstructionError) as error:
-        field_to_mesh(shape(np.full((8, 8, 8), -0.01)))
+        field_to_mesh(shape(np.full((8, 8, 8), -0.01)), 5000)
     assert error.value.code == ErrorCode.EMPTY_SURFACE
 
 

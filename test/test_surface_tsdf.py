@@ -53,7 +53,7 @@ def cube_hull(half: float = 0.05, n: int = 64) -> DistanceField:
 
 
 def test_gaussians_on_a_sphere_give_that_sphere_within_a_millimetre():
-    mesh = gaussians_to_mesh(sphere_gaussians(), [], cube_hull())
+    mesh = gaussians_to_mesh(sphere_gaussians(), [], cube_hull(), 5000)
     error = np.linalg.norm(mesh.vertices - CENTRE, axis=1) - RADIUS
     assert np.abs(error).max() < 0.001
     assert is_watertight(mesh.faces)
@@ -62,7 +62,7 @@ def test_gaussians_on_a_sphere_give_that_sphere_within_a_millimetre():
 
 
 def test_soft_gaussians_do_not_swell_the_surface():
-    mesh = gaussians_to_mesh(sphere_gaussians(scale=0.003), [], cube_hull())
+    mesh = gaussians_to_mesh(sphere_gaussians(scale=0.003), [], cube_hull(), 5000)
     assert np.abs(np.linalg.norm(mesh.vertices - CENTRE, axis=1) - RADIUS).max() < 0.001
 
 
@@ -70,7 +70,7 @@ def test_gaussians_adrift_and_faint_ones_leave_no_trace():
     adrift = sphere_gaussians(60, 0.002, CENTRE + 0.042)
     faint = sphere_gaussians(3000, 0.047)
     faint = replace(faint, opacities=torch.full((3000,), 0.1))
-    mesh = gaussians_to_mesh(joined(sphere_gaussians(), adrift, faint), [], cube_hull())
+    mesh = gaussians_to_mesh(joined(sphere_gaussians(), adrift, faint), [], cube_hull(), 5000)
     assert np.abs(np.linalg.norm(mesh.vertices - CENTRE, axis=1) - RADIUS).max() < 0.0015
 
 
@@ -78,7 +78,7 @@ def test_an_open_bowl_on_a_support_is_closed_flat_there():
     gaussians = sphere_gaussians()
     above = gaussians.means[:, 2] > CENTRE[2]
     dome = Gaussians(*(getattr(gaussians, n)[above] for n in ("means", "quats", "scales", "opacities", "colors")))
-    mesh = gaussians_to_mesh(dome, [], cube_hull(), support_height=float(CENTRE[2]))
+    mesh = gaussians_to_mesh(dome, [], cube_hull(), 5000, support_height=float(CENTRE[2]))
     assert is_watertight(mesh.faces)
     assert mesh.vertices[:, 2].min() == pytest.approx(CENTRE[2], abs=5e-4)
     solid = trimesh.Trimesh(mesh.vertices, mesh.faces, process=False)
@@ -96,7 +96,7 @@ def test_random_gaussians_give_a_closed_outward_mesh(seed: int, count: int):
         0.6 + 0.4 * torch.rand(count, generator=rng),
         torch.rand(count, 3, generator=rng),
     )
-    mesh = gaussians_to_mesh(cloud, [], cube_hull(n=32), max_faces=1000, config=GaussianMeshingConfig(virtual_views=8))
+    mesh = gaussians_to_mesh(cloud, [], cube_hull(n=32), 1000, config=GaussianMeshingConfig(virtual_views=8))
     assert is_watertight(mesh.faces)
     assert len(mesh.faces) <= 1000
     assert trimesh.Trimesh(mesh.vertices, mesh.faces, process=False).volume > 0
@@ -110,7 +110,7 @@ def test_a_setting_at_an_end_of_its_range_gives_a_mesh_or_an_error_of_the_packag
     value = type(setting.default)(setting.metadata[end])
     config = replace(GaussianMeshingConfig(virtual_views=4), **{setting.name: value})
     try:
-        mesh = gaussians_to_mesh(sphere_gaussians(), [], cube_hull(n=32), max_faces=1000, config=config)
+        mesh = gaussians_to_mesh(sphere_gaussians(), [], cube_hull(n=32), 1000, config=config)
     except ReconstructionError as error:
         assert error.code == ErrorCode.EMPTY_SURFACE
     else:
@@ -120,7 +120,7 @@ def test_a_setting_at_an_end_of_its_range_gives_a_mesh_or_an_error_of_the_packag
 def test_no_opaque_gaussian_is_an_empty_surface():
     faint = replace(sphere_gaussians(), opacities=torch.full((4000,), 0.2))
     with pytest.raises(ReconstructionError) as error:
-        gaussians_to_mesh(faint, [], cube_hull())
+        gaussians_to_mesh(faint, [], cube_hull(), 5000)
     assert error.value.code == ErrorCode.EMPTY_SURFACE
 
 
@@ -259,5 +259,5 @@ def test_unknown_depth_takes_nothing_away():
 
 def test_the_result_never_leaves_the_hull():
     hull = cube_hull(half=0.03)
-    mesh = gaussians_to_mesh(sphere_gaussians(), [], hull)
+    mesh = gaussians_to_mesh(sphere_gaussians(), [], hull, 5000)
     assert np.abs(mesh.vertices - CENTRE).max() < 0.03 + 0.3 * hull.voxel

@@ -26,7 +26,7 @@ guard, far below what a mesh shows."""
 
 def field_to_mesh(
     field: DistanceField,
-    max_faces: int = 5000,
+    max_faces: int,
     support_height: float | None = None,
     denoised: bool = False,
     config: SurfaceConfig = SurfaceConfig(),
@@ -45,7 +45,7 @@ def field_to_mesh(
 
 def solid_to_mesh(
     clean: DistanceField,
-    max_faces: int = 5000,
+    max_faces: int,
     supported: bool = False,
     denoised: bool = False,
     config: SurfaceConfig = SurfaceConfig(),

@@ -22,8 +22,8 @@ def gaussians_to_mesh(
     gaussians: Gaussians,
     views: Sequence[View],
     hull: DistanceField,
+    max_faces: int,
     support_height: float | None = None,
-    max_faces: int = 5000,
     config: GaussianMeshingConfig = GaussianMeshingConfig(),
     surface: SurfaceConfig = SurfaceConfig(),
 ) -> Mesh:

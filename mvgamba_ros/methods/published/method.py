@@ -76,8 +76,8 @@ class MVGambaPublished:
             gaussians,
             views,
             hull,
-            options.prompts.support_height,
             options.max_faces,
+            options.prompts.support_height,
             options.config.gaussian_meshing,
             options.config.surface,
         )
