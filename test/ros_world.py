@@ -20,6 +20,7 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import DurabilityPolicy, QoSProfile
 
 from mvgamba_ros.action import ReconstructObject
+from mvgamba_ros.errors import ErrorCode
 from mvgamba_ros.srv import CaptureView, Reconstruct, Save
 
 _first_domain = itertools.count(os.getpid())
@@ -137,6 +138,18 @@ class World:
 
     def call(self, kind: Any, name: str, request: Any = None, timeout: float = PATIENCE) -> Any:
         return self.finish(self.begin(kind, name, request), timeout)
+
+    def begin_long_work(self, views: list[Any]) -> Any:
+        """A reconstruction of some seconds, by the network and refined: its future, once the node works on it.
+
+        Messages on two topics may overtake each other, so only BUSY shows that the work has begun. It is got by a
+        request that is refused before it reaches the worker.
+        """
+        request = Reconstruct.Request(views=views, method="mvgamba", refine=True)
+        future = self.begin(Reconstruct, "/reconstructor/reconstruct", request)
+        while self.reconstruct(views=views[:1], target_frame="nowhere").error_code != ErrorCode.BUSY:
+            assert not future.done(), future.result().error_msg
+        return future
 
     def set_parameter(self, node: str, name: str, value: Any) -> None:
         from rcl_interfaces.srv import SetParameters

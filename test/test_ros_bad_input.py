@@ -214,11 +214,7 @@ def test_an_output_folder_that_cannot_be_written_is_named(world, views, tmp_path
 
 def test_a_second_request_while_one_runs_is_told_busy_at_once(world, views):
     messages = [message_of(v) for v in views]
-    from mvgamba_ros.srv import Reconstruct
-
-    # by the network and refined: many times the work of carrying a request there and back, on any machine
-    long = Reconstruct.Request(views=messages, method="mvgamba", refine=True)
-    first = world.begin(Reconstruct, "/reconstructor/reconstruct", long)
+    first = world.begin_long_work(messages)
     second = world.reconstruct(views=messages)
     assert second.error_code == ErrorCode.BUSY
     assert not first.done(), "the second answer must come while the first still runs"

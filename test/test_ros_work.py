@@ -97,8 +97,7 @@ def test_a_cancelled_action_ends_as_cancelled_and_frees_the_node(world, messages
 
 
 def test_an_action_while_another_runs_is_aborted_as_busy(world, messages):
-    long = Reconstruct.Request(views=messages, method="mvgamba", refine=True)  # so that it surely still runs
-    first = world.begin(Reconstruct, "/reconstructor/reconstruct", long)
+    first = world.begin_long_work(messages)
     handle = world.finish(world.action().send_goal_async(ReconstructObject.Goal(views=messages)))
     answer = world.finish(handle.get_result_async())
     assert (answer.status, answer.result.error_code) == (GoalStatus.STATUS_ABORTED, ErrorCode.BUSY)
@@ -118,12 +117,8 @@ def test_twenty_reconstructions_in_a_row_leak_no_memory(world, messages):
 
 def test_a_shutdown_in_the_middle_of_work_answers_and_ends_cleanly(tmp_path):
     with World(tmp_path) as world:
-        node = world.start_node(method="mvgamba")
-        # so much work that the signal surely comes in its middle
-        request = Reconstruct.Request(views=views_with_masks(12), refine=True)
-        future = world.begin(Reconstruct, "/reconstructor/reconstruct", request)
-        while world.reconstruct().error_code != ErrorCode.BUSY:  # until the work has begun
-            assert not future.done(), future.result().error_msg
+        node = world.start_node()
+        future = world.begin_long_work(views_with_masks(12))
         node.send_signal(signal.SIGINT)
         answer = world.finish(future)
         assert answer.error_code == ErrorCode.SHUTTING_DOWN, answer.error_msg  # and not what the work would have given
