@@ -8,6 +8,7 @@ in: the capture's for files, the target frame (``base_link``) in the node.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
@@ -217,7 +218,7 @@ class PointCloud:
 
 @dataclass(frozen=True)
 class Quality:
-    """How well a result explains its own views; lets a planner refuse a bad shape.
+    """How far to trust a result; lets a planner refuse a bad shape. NaN: there was nothing to measure.
 
     Attributes:
         silhouette_iou: Mean over views of mask against the re-rendered mesh.
@@ -225,6 +226,11 @@ class Quality:
         coverage: Share of the mesh's area that at least one view sees, [0, 1].
         low: The shape should not be trusted.
         reasons: Why it is ``low``, in words.
+        expected_error_mm: Mean over the mesh of the expected distance to the true surface.
+        pose_residual_px: How far the views still contradict each other after the correction of their poses, RMS.
+        depth_residual_mm: Median distance between measured depth and the mesh where both see the surface.
+        completeness: Share of the silhouettes' outlines that end inside the pictures and the region, [0, 1].
+        objects: Separate things found standing in the region.
 
     Example:
         >>> from mvgamba_ros import Options, read_capture, reconstruct
@@ -238,6 +244,11 @@ class Quality:
     coverage: float
     low: bool
     reasons: tuple[str, ...] = ()
+    expected_error_mm: float = math.nan
+    pose_residual_px: float = math.nan
+    depth_residual_mm: float = math.nan
+    completeness: float = math.nan
+    objects: int = 1
 
 
 @dataclass(frozen=True)
