@@ -55,6 +55,11 @@ class Options:
         5000, "Faces of the mesh at most; planners slow down far above 5000", low=16, high=1_000_000
     )
     convex_hull: bool = option(False, "Replace the mesh by its convex hull")
+    refine_poses: str = option(
+        "auto",
+        "Check the camera poses against the pictures and correct them; off: take them as they are",
+        choices=("auto", "off"),
+    )
     min_views: int = option(
         1, "Fewest views a reconstruction is made from; below quality.min_places its quality is low", low=1, high=64
     )

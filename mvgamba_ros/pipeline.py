@@ -11,23 +11,21 @@ import numpy as np
 
 from mvgamba_ros import __version__
 from mvgamba_ros.checks import check_views, distinct_views
-from mvgamba_ros.config import ReconstructionConfig
-from mvgamba_ros.errors import ErrorCode, ReconstructionError, stop_if
-from mvgamba_ros.factories import load_method, load_segmenter, run_method, run_segmenter
-from mvgamba_ros.geometry.boxes import axis_parallel_box, oriented_box
+from mvgamba_ros.errors import stop_if
+from mvgamba_ros.factories import load_method, run_method
+from mvgamba_ros.geometry.boxes import oriented_box
 from mvgamba_ros.geometry.camera import undistort, undistort_pixels
 from mvgamba_ros.geometry.single_view import guess_box
 from mvgamba_ros.geometry.visual_hull import carve
+from mvgamba_ros.observation import check_poses, find_support, segment
 from mvgamba_ros.options import Options
 from mvgamba_ros.rendering.mesh_raycaster import Raycaster
 from mvgamba_ros.rendering.texture import paint, view_weights
 from mvgamba_ros.segmentation.given import GivenMasks
-from mvgamba_ros.segmentation.segmenter import Silhouettes
-from mvgamba_ros.segmentation.support_plane import estimate_support_height
 from mvgamba_ros.surface.quality import measure_quality
 from mvgamba_ros.surface.sample import sample_cloud, vertex_normals
 from mvgamba_ros.surface.simplification import convex_hull
-from mvgamba_ros.types import Cancelled, Progress, Prompts, Reconstruction, View, view_name
+from mvgamba_ros.types import Cancelled, Progress, Prompts, Reconstruction, View
 
 __all__ = ["STAGES", "Options", "reconstruct"]
 
@@ -35,7 +33,8 @@ STAGES = {
     "check": 0.01,
     "undistort": 0.02,
     "segment": 0.30,
-    "support": 0.10,
+    "support": 0.05,
+    "poses": 0.05,
     "hull": 0.05,
     "method": 0.35,
     "surface": 0.06,
@@ -86,13 +85,15 @@ def reconstruct(
     with stages.run("undistort"):
         views, prompts = _undistort(views, options.prompts, stages)
     masks_given = [view.mask is not None and _takes_masks(options) for view in views]
+    options = replace(options, prompts=prompts)
     with stages.run("segment") as part:
-        silhouettes, provenance = _segment(views, replace(options, prompts=prompts), part, stages.cancelled)
-        masks = silhouettes.masks
-        views = [replace(view, mask=mask) for view, mask in zip(views, masks, strict=True)]
+        observed = segment(views, options, part, stages.cancelled)
     with stages.run("support"):
-        prompts, found = _find_support(views, prompts, silhouettes.support_height, config)
-        notes += found
+        observed = find_support(observed, config)
+    with stages.run("poses") as part:
+        observed = check_poses(observed, options, part, stages.cancelled)
+    views, prompts = observed.views, observed.prompts
+    notes += observed.notes
     with stages.run("hull"):
         region = prompts.roi
         if len(views) == 1 and region is None:
@@ -123,22 +124,27 @@ def reconstruct(
     with stages.run("box"):
         box = oriented_box(mesh)
     with stages.run("quality"):
-        quality = measure_quality(caster, views, weights, distinct_views(views, config.views), config.quality)
+        quality = measure_quality(
+            caster, views, weights, distinct_views(views, config.views), config.quality, observed.reasons
+        )
+        if observed.poses is not None:
+            quality = replace(quality, pose_residual_px=observed.poses.residual_after_px)
     return Reconstruction(
         mesh=mesh,
         cloud=cloud,
         box=box,
         quality=quality,
-        masks=tuple(masks),
+        masks=tuple(observed.masks),
         seconds=stages.seconds,
         method=options.method,
         gaussians=shape.gaussians,
         support_height=prompts.support_height,
         notes=tuple(notes),
+        poses=observed.poses,
         settings={
             "version": __version__,
             **options.to_dict(),
-            "provenance": {"method": _provenance(method), "segmenter": provenance},
+            "provenance": {"method": _provenance(method), "segmenter": observed.provenance},
             "masks": ["given" if given else "found" for given in masks_given],
         },
     )
@@ -200,57 +206,3 @@ def _takes_masks(options: Options) -> bool:
 
 def _provenance(made: object) -> dict[str, str]:
     return dict(getattr(made, "provenance", {}))
-
-
-def _segment(
-    views: Sequence[View], options: Options, progress: Progress, cancelled: Cancelled
-) -> tuple[Silhouettes, dict[str, str]]:
-    """A silhouette for each view: its own with ``use_masks``, else the segmenter's; and the segmenter's provenance."""
-    own = [view.mask if options.use_masks else None for view in views]
-    if all(mask is not None for mask in own):
-        return GivenMasks()(views, options.prompts, progress, cancelled), {}
-    found = run_segmenter(options, views, progress, cancelled)
-    masks = [seen if mask is None else mask for mask, seen in zip(own, found.masks, strict=True)]
-    for index, mask in enumerate(masks):
-        if not mask.any():
-            raise ReconstructionError(
-                ErrorCode.EMPTY_SILHOUETTE,
-                f"{view_name(views[index], index)}: the object was not found in it; check that it is in the picture "
-                "and inside the region of interest, or leave this view out",
-            )
-    return replace(found, masks=masks), _provenance(load_segmenter(options))
-
-
-def _find_support(
-    views: Sequence[View], prompts: Prompts, found: float | None, config: ReconstructionConfig
-) -> tuple[Prompts, list[str]]:
-    """Prompts with the height of the plane that the object stands on, estimated where it is neither given nor ``found``
-    by the segmenter; and notes.
-
-    Views from above do not see the object's underside, so their hull reaches below the table, whose height follows
-    from depth or from its texture.
-    """
-    if prompts.support_height is not None:
-        return prompts, []
-    height = found
-    if height is None:
-        if len(views) == 1 and views[0].depth is None:
-            return prompts, ["one view without depth does not show the height of the surface; it is taken as not known"]
-        seen = views[:: -(-len(views) // config.segmentation.plane_height.views)]
-        if len(views) > 1:
-            around = axis_parallel_box(
-                *carve(seen, prompts.roi, config.hull.coarse_resolution, config=config.hull).bounds()
-            )
-        else:
-            guessed = guess_box(views[0], None, config.hull)  # as wide as the picture: the silhouette bounds it across
-            around = prompts.roi or axis_parallel_box(
-                *carve(seen, guessed, config.hull.coarse_resolution, config=config.hull).bounds()
-            )
-        height, _ = estimate_support_height(seen, Prompts(roi=around), config.segmentation)
-    if height is None:
-        return prompts, [
-            "the height of the surface that the object stands on is neither given nor seen: where no view looks under "
-            "the object, the shape may reach too far down"
-        ]
-    note = f"support height {height:.4f} m, estimated from the surface around the object"
-    return replace(prompts, support_height=height), [note]

@@ -252,6 +252,31 @@ class Quality:
 
 
 @dataclass(frozen=True)
+class PoseCorrection:
+    """How the camera poses that were given disagree with the pictures, and what was corrected. NaN: not measured.
+
+    Attributes:
+        hand_eye: (4, 4) rigid, metres: the true optical frame in the one that the poses give, common to all views.
+        hand_eye_sigma_mm: Standard deviation of its translation.
+        hand_eye_sigma_deg: Standard deviation of its rotation.
+        view_mm: (V,) what each view's own pose was moved by, beyond ``hand_eye``.
+        view_deg: (V,) what it was turned by.
+        residual_before_px: Root mean square disagreement of the views with the poses given.
+        residual_after_px: The same with the corrected ones.
+        left_out: Views that all others contradict, set aside.
+    """
+
+    hand_eye: F64
+    hand_eye_sigma_mm: float
+    hand_eye_sigma_deg: float
+    view_mm: F64
+    view_deg: F64
+    residual_before_px: float
+    residual_after_px: float
+    left_out: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
 class Reconstruction:
     """The result of `mvgamba_ros.reconstruct`, in metres, in the world frame of the views.
 
@@ -266,6 +291,7 @@ class Reconstruction:
         gaussians: The Gaussians of a method that makes them.
         support_height: World z of the support plane that was used, given or estimated; None where none was.
         notes: What was assumed or estimated on the way, in words.
+        poses: What the check of the camera poses found; None where there was none.
         settings: What it was made with, as plain JSON values: the package's ``version``, ``options``, ``config``,
             ``provenance`` (which weights of the ``method`` and the ``segmenter`` ran, and where, as far as these tell)
             and ``masks`` ("given" or "found", of each view).
@@ -289,4 +315,5 @@ class Reconstruction:
     gaussians: Gaussians | None = None
     support_height: float | None = None
     notes: tuple[str, ...] = ()
+    poses: PoseCorrection | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from mvgamba_ros.config.gaussian_meshing_config import GaussianMeshingConfig
 from mvgamba_ros.config.hull_config import HullConfig
+from mvgamba_ros.config.pose_refinement_config import PoseRefinementConfig
 from mvgamba_ros.config.quality_config import QualityConfig
 from mvgamba_ros.config.segmentation_config import SegmentationConfig
 from mvgamba_ros.config.splats_config import SplatConfig
@@ -19,6 +20,7 @@ class ReconstructionConfig:
     """One section a stage; each is handed to the code that reads it."""
 
     segmentation: SegmentationConfig = field(default_factory=SegmentationConfig)
+    poses: PoseRefinementConfig = field(default_factory=PoseRefinementConfig)
     hull: HullConfig = field(default_factory=HullConfig)
     surface: SurfaceConfig = field(default_factory=SurfaceConfig)
     splats: SplatConfig = field(default_factory=SplatConfig)

@@ -14,13 +14,18 @@ from mvgamba_ros.types import F32, F64, Quality, View, view_name
 
 
 def measure_quality(
-    caster: Raycaster, views: Sequence[View], weights: F32, places: int, config: QualityConfig = QualityConfig()
+    caster: Raycaster,
+    views: Sequence[View],
+    weights: F32,
+    places: int,
+    config: QualityConfig = QualityConfig(),
+    doubtful: Sequence[str] = (),
 ) -> Quality:
     """Re-render the mesh into its own undistorted ``views`` (with masks) and compare silhouettes and colours.
 
     ``weights`` (V, N) from `view_weights` for points spread evenly over the mesh: coverage is the share of them that
     some view sees. The underside of a standing object is seen by none, so 1 is out of reach there. ``places``: how many
-    different places the views are from.
+    different places the views are from. ``doubtful``: reasons of earlier stages.
     """
     ious, errors = [], []
     for view in views:
@@ -35,7 +40,7 @@ def measure_quality(
     color_error = float(np.mean(errors)) if errors else 1.0
     coverage = float((weights > 0.0).any(axis=0).mean())
 
-    reasons = []
+    reasons = [*doubtful]
     if places < config.min_places:
         reasons.append(f"{places} view(s); the far side and the depth are guesses below {config.min_places}")
     angle = _largest_angle(views, caster.mesh.vertices.mean(axis=0))

@@ -1,0 +1,208 @@
+"""From views and prompts to what the shape is made of: silhouettes, the support plane's height, and checked poses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from mvgamba_ros.config import ReconstructionConfig
+from mvgamba_ros.errors import ErrorCode, ReconstructionError
+from mvgamba_ros.factories import load_segmenter, run_segmenter
+from mvgamba_ros.geometry.boxes import axis_parallel_box
+from mvgamba_ros.geometry.rays import axes_intersection
+from mvgamba_ros.geometry.single_view import guess_box
+from mvgamba_ros.geometry.visual_hull import carve
+from mvgamba_ros.options import Options
+from mvgamba_ros.pose_refinement.refine_poses import refine_poses
+from mvgamba_ros.segmentation.given import GivenMasks
+from mvgamba_ros.segmentation.segmenter import Silhouettes
+from mvgamba_ros.segmentation.support_plane import estimate_support_height
+from mvgamba_ros.types import F64, Bool, Box, Cancelled, PoseCorrection, Progress, Prompts, View, view_name
+
+POSES_AT_FAULT = (ErrorCode.EMPTY_SILHOUETTE, ErrorCode.SILHOUETTES_DISAGREE)
+"""Errors of segmentation that wrong poses cause."""
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What is known of the object before its shape.
+
+    Attributes:
+        views: Undistorted, with the poses to use and, once segmented, their silhouettes.
+        prompts: As given, the support height filled in where it was found; keys are indices of ``views``.
+        masks: The silhouette of every view, also of those that were left out.
+        failure: Why segmentation failed, where wrong poses may be the cause.
+        provenance: The segmenter's.
+        poses: What the check of the poses found; None where they were not checked.
+        notes: What was assumed, estimated or corrected, in words.
+        reasons: Why a result is doubtful, in words.
+        found_height: The support height that the segmenter found.
+    """
+
+    views: list[View]
+    prompts: Prompts
+    masks: list[Bool] = field(default_factory=list)
+    failure: ReconstructionError | None = None
+    provenance: dict[str, str] = field(default_factory=dict)
+    poses: PoseCorrection | None = None
+    notes: list[str] = field(default_factory=list)
+    reasons: list[str] = field(default_factory=list)
+    found_height: float | None = None
+
+
+def segment(views: Sequence[View], options: Options, progress: Progress, cancelled: Cancelled) -> Observation:
+    """A silhouette for each of the undistorted ``views``: its own with ``use_masks``, else the segmenter's.
+
+    Raises what the segmenter raises, and EMPTY_SILHOUETTE for a view in which it finds nothing; errors that wrong poses
+    cause are kept in the observation for `check_poses`, where that is to follow.
+    """
+    try:
+        found, provenance = _silhouettes(views, options, progress, cancelled)
+    except ReconstructionError as error:
+        if error.code not in POSES_AT_FAULT or not _checks_poses(views, options):
+            raise
+        return Observation(list(views), options.prompts, failure=error)
+    views = [replace(view, mask=mask) for view, mask in zip(views, found.masks, strict=True)]
+    return Observation(views, options.prompts, list(found.masks), None, provenance, found_height=found.support_height)
+
+
+def find_support(observed: Observation, config: ReconstructionConfig) -> Observation:
+    """The height of the plane that the object stands on, estimated where it is neither given nor found by segmentation.
+
+    Views from above do not see the object's underside, so their hull reaches below the table, whose height follows
+    from depth or from its texture.
+    """
+    prompts, views = observed.prompts, observed.views
+    if prompts.support_height is not None:
+        return observed
+    height = observed.found_height
+    if height is None:
+        if len(views) == 1 and views[0].depth is None:
+            note = "one view without depth does not show the height of the surface; it is taken as not known"
+            return replace(observed, notes=[*observed.notes, note])
+        seen = views[:: -(-len(views) // config.segmentation.plane_height.views)]
+        around = _around(observed, seen, config)
+        height, _ = estimate_support_height(seen, Prompts(roi=around), config.segmentation)
+    if height is None:
+        note = (
+            "the height of the surface that the object stands on is neither given nor seen: where no view looks under "
+            "the object, the shape may reach too far down"
+        )
+        return replace(observed, notes=[*observed.notes, note])
+    note = f"support height {height:.4f} m, estimated from the surface around the object"
+    return replace(
+        observed, prompts=replace(prompts, support_height=height), notes=[*observed.notes, note], found_height=height
+    )
+
+
+def check_poses(observed: Observation, options: Options, progress: Progress, cancelled: Cancelled) -> Observation:
+    """The observation with poses checked, and corrected where the pictures show how; views that all others contradict
+    are left out. Where that changes what the segmenter and the support's estimate see, both are made again.
+
+    Raises the failure of the segmentation where the poses are not its cause, and what `segment` and `find_support`
+    raise.
+    """
+    views, config = observed.views, options.config
+    if not _checks_poses(views, options):
+        return observed
+    given = options.prompts.support_height
+    masks = None if observed.failure else observed.masks
+    refined = refine_poses(
+        views,
+        masks,
+        _center(views, masks, observed.prompts),
+        observed.prompts.support_height,
+        given is not None,
+        config.poses,
+    )
+    left_out = refined.correction.left_out
+    unmoved = refined.moved_px < config.poses.segment_again and not left_out
+    if observed.failure and unmoved:
+        raise observed.failure
+    kept = [v for v in range(len(views)) if v not in left_out]
+    moved = [replace(views[v], T_world_camera=refined.T_world_camera[v]) for v in kept]
+    checked = replace(
+        observed,
+        views=moved,
+        poses=refined.correction,
+        notes=[*observed.notes, *refined.notes],
+        reasons=[*observed.reasons, *refined.reasons],
+        prompts=_of_views(observed.prompts, kept),
+    )
+    if unmoved:
+        return checked
+    prompts = _of_views(options.prompts, kept)
+    again = segment(moved, replace(options, prompts=prompts, refine_poses="off"), progress, cancelled)
+    masks = list(observed.masks) or [np.zeros(view.image.shape[:2], bool) for view in views]
+    for v, mask in zip(kept, again.masks, strict=True):
+        masks[v] = mask
+    again = find_support(replace(again, notes=[]), config)
+    return replace(
+        again, masks=masks, poses=refined.correction, notes=[*again.notes, *refined.notes], reasons=checked.reasons
+    )
+
+
+def _checks_poses(views: Sequence[View], options: Options) -> bool:
+    return options.refine_poses == "auto" and len(views) > 1
+
+
+def _silhouettes(
+    views: Sequence[View], options: Options, progress: Progress, cancelled: Cancelled
+) -> tuple[Silhouettes, dict[str, str]]:
+    own = [view.mask if options.use_masks else None for view in views]
+    if all(mask is not None for mask in own):
+        return GivenMasks()(views, options.prompts, progress, cancelled), {}
+    found = run_segmenter(options, views, progress, cancelled)
+    masks = [seen if mask is None else mask for mask, seen in zip(own, found.masks, strict=True)]
+    for index, mask in enumerate(masks):
+        if not mask.any():
+            raise ReconstructionError(
+                ErrorCode.EMPTY_SILHOUETTE,
+                f"{view_name(views[index], index)}: the object was not found in it; check that it is in the picture "
+                "and inside the region of interest, or leave this view out",
+            )
+    return replace(found, masks=masks), dict(getattr(load_segmenter(options), "provenance", {}))
+
+
+def _around(observed: Observation, views: Sequence[View], config: ReconstructionConfig) -> Box | None:
+    """A box around the object, carved from its silhouettes; the region of interest where there is none."""
+    region = observed.prompts.roi
+    if observed.failure:
+        return region
+    if len(views) == 1:
+        region = region or guess_box(views[0], None, config.hull)  # as wide as the picture: the silhouette bounds it
+    try:
+        return axis_parallel_box(*carve(views, region, config.hull.coarse_resolution, config=config.hull).bounds())
+    except ReconstructionError as error:
+        if error.code != ErrorCode.SILHOUETTES_DISAGREE or len(views) == 1:
+            raise
+        return region  # by wrong poses, which are checked next
+
+
+def _center(views: Sequence[View], masks: Sequence[Bool] | None, prompts: Prompts) -> F64:
+    """About where the object is, (3,) world: where the lines of sight through the silhouettes' middles meet, or through
+    the pictures'."""
+    if prompts.roi is not None:
+        return prompts.roi.T_world_box[:3, 3]
+    directions = []
+    for index, view in enumerate(views):
+        middle = np.array([view.camera.width, view.camera.height]) / 2.0
+        if masks is not None:
+            middle = np.argwhere(masks[index]).mean(axis=0)[::-1] + 0.5
+        K = view.camera.K
+        ray = view.T_world_camera[:3, :3] @ [*((middle - K[:2, 2]) / K.diagonal()[:2]), 1.0]
+        directions.append(ray / np.linalg.norm(ray))
+    center = axes_intersection([view.T_world_camera[:3, 3] for view in views], directions, 0.0)
+    assert center is not None  # without a least spread it always is
+    return center
+
+
+def _of_views(prompts: Prompts, kept: Sequence[int]) -> Prompts:
+    """``prompts`` of the ``kept`` views, by their new indices."""
+    return replace(
+        prompts,
+        pixel_boxes={new: prompts.pixel_boxes[old] for new, old in enumerate(kept) if old in prompts.pixel_boxes},
+        points={new: prompts.points[old] for new, old in enumerate(kept) if old in prompts.points},
+    )

@@ -1,0 +1,1 @@
+"""Checks the camera poses that were given against the pictures, and corrects them."""

@@ -1,0 +1,138 @@
+"""What the pictures show of the poses: the plane's texture and the silhouettes together, at poses that are tried."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+
+from mvgamba_ros.config.pose_refinement_config import PoseRefinementConfig
+from mvgamba_ros.pose_refinement.normal_equations import NormalEquations, Posterior, select
+from mvgamba_ros.pose_refinement.plane_alignment import PairAgreement, PlaneAlignment
+from mvgamba_ros.pose_refinement.silhouette_coherence import OutlineResiduals, SilhouetteCoherence
+from mvgamba_ros.pose_refinement.twists import corrected
+from mvgamba_ros.types import F64, Bool, View
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How V views agree at some poses: ``measured`` for a correction of them; ``pairs`` of views on the plane, and
+    ``outlines`` against the other silhouettes."""
+
+    measured: NormalEquations
+    pairs: list[PairAgreement]
+    outlines: OutlineResiduals
+
+    @property
+    def correlation(self) -> F64:
+        """(V, V) of the pairs' textures on the plane; NaN where a pair was not compared or the plane is plain."""
+        count = self.measured.views
+        table = np.full((count, count), np.nan)
+        for pair in self.pairs:
+            table[pair.first, pair.second] = table[pair.second, pair.first] = pair.correlation
+        return table
+
+    @property
+    def residual(self) -> float:
+        """Root mean square of the disagreement, pixels: the median block of each pair on the plane, and the outlines'
+        misses. NaN where there is neither."""
+        squares = [float(np.median(pair.residuals)) ** 2 for pair in self.pairs if len(pair.residuals)]
+        squares += [float((self.outlines.pixels**2).mean())] if len(self.outlines.pixels) else []
+        return float(np.sqrt(np.mean(squares))) if squares else float("nan")
+
+    @property
+    def outline_residual(self) -> float:
+        """Root mean square by which outline rays miss the other silhouettes, pixels."""
+        return float(np.sqrt((self.outlines.pixels**2).mean())) if len(self.outlines.pixels) else float("nan")
+
+    @property
+    def score(self) -> float:
+        """Mean correlation of the pairs, for a comparison of poses that are far apart."""
+        values = [pair.correlation for pair in self.pairs if np.isfinite(pair.correlation)]
+        return float(np.mean(values)) if values else float("nan")
+
+
+class PoseEvidence:
+    """The evidence of V views with silhouettes ``masks`` (H, W), on a plane at ``height`` or None where it is not
+    known."""
+
+    def __init__(
+        self,
+        views: Sequence[View],
+        masks: Sequence[Bool] | None,
+        center: F64,
+        height: float | None,
+        height_sigma: float,
+        config: PoseRefinementConfig,
+    ) -> None:
+        self.config = config
+        self.height_sigma = height_sigma
+        self._views, self._center, self._height = views, center, height
+        if masks is None:  # what stands on the plane is an outlier there
+            self._hidden = [np.zeros(view.image.shape[:2], bool) for view in views]
+        else:
+            self._hidden = [_grown(mask, config.mask_margin) for mask in masks]
+        self.plane = None if height is None else PlaneAlignment(views, self._hidden, center, height, config.plane)
+        self.silhouettes = None if masks is None else SilhouetteCoherence(views, masks, config.silhouettes)
+
+    def with_focal_length(self, scale: float) -> PoseEvidence:
+        """The evidence of the plane, had all cameras ``scale`` times their focal lengths."""
+        scaled = np.diag([scale, scale, 1.0])
+        offset = np.array([[0.0, 0.0, 1.0 - scale]] * 2 + [[0.0] * 3])
+        views = [
+            replace(view, camera=replace(view.camera, K=scaled @ view.camera.K + offset * view.camera.K[:, 2:]))
+            for view in self._views
+        ]
+        other = PoseEvidence(views, None, self._center, None, self.height_sigma, self.config)
+        if self._height is not None:
+            other.plane = PlaneAlignment(views, self._hidden, self._center, self._height, self.config.plane)
+        return other
+
+    def agreement(self, T_world_camera: F64, y: F64, points: int) -> Agreement:
+        """At poses (V, 4, 4), those of the corrections ``y`` (6 V + 1,); ``points`` a side of the plane's grid."""
+        measured = NormalEquations(np.zeros((len(y), len(y))), np.zeros(len(y)))
+        pairs: list[PairAgreement] = []
+        outlines = OutlineResiduals(np.zeros(0), np.zeros(0))
+        if self.plane is not None:
+            found, pairs = self.plane.linearise(T_world_camera, y, self.plane.level(points))
+            measured = measured + found
+        if self.silhouettes is not None:
+            found, outlines = self.silhouettes.linearise(T_world_camera, y)
+            measured = measured + found
+        return Agreement(measured, pairs, outlines)
+
+    def at(self, T_world_camera: F64) -> Agreement:
+        """On the coarse grid, without a correction."""
+        return self.agreement(T_world_camera, np.zeros(6 * len(T_world_camera) + 1), self.config.plane.coarse_points)
+
+    def refine(self, T_world_camera: F64, start: F64 | None = None) -> tuple[F64, Posterior, Agreement]:
+        """Corrected poses (V, 4, 4), the correction with its covariance, and the agreement before the last step.
+
+        ``start`` (V, 6): twists at which the search for the correction of ``T_world_camera`` starts.
+        """
+        config, count = self.config, len(T_world_camera)
+        y = np.zeros(6 * count + 1)
+        if start is not None:
+            y[:-1] = start.ravel()
+        rounds = [config.plane.coarse_points] * config.coarse_rounds + [config.plane.fine_points] * config.fine_rounds
+        settled_at = 0
+        for points in rounds:
+            if points == settled_at:
+                continue
+            poses = corrected(T_world_camera, y[:-1].reshape(count, 6))
+            found = self.agreement(poses, y, points)
+            best = select(found.measured, self.height_sigma, config.prior)
+            step, y = best.y - y, best.y
+            if np.abs(step[:-1]).max(initial=0.0) < config.settled:
+                if not best.prior.hand_eye and not best.prior.views.any() and points != rounds[-1]:
+                    break  # nothing to correct, on either grid
+                settled_at = points
+        return corrected(T_world_camera, y[:-1].reshape(count, 6)), best, found
+
+
+def _grown(mask: Bool, margin: int) -> Bool:
+    """``mask`` grown by ``margin`` pixels: what it may hide of the plane."""
+    kernel = np.ones((2 * margin + 1, 2 * margin + 1), np.uint8)
+    return cv2.dilate(mask.astype(np.uint8), kernel) > 0

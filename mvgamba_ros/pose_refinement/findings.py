@@ -1,0 +1,131 @@
+"""What the check of the poses found, as numbers and in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mvgamba_ros.config.pose_refinement_config import PoseRefinementConfig
+from mvgamba_ros.geometry.se3 import inverse, transform
+from mvgamba_ros.pose_refinement.alternatives import agreeing
+from mvgamba_ros.pose_refinement.evidence import Agreement
+from mvgamba_ros.pose_refinement.normal_equations import Prior, posterior
+from mvgamba_ros.pose_refinement.twists import exponential
+from mvgamba_ros.types import F64, PoseCorrection
+
+if TYPE_CHECKING:
+    from mvgamba_ros.pose_refinement.refine_poses import Fit
+
+
+def pose_correction(
+    fit: Fit, before: Agreement, kept: Sequence[int], count: int, config: PoseRefinementConfig
+) -> PoseCorrection:
+    """The numbers of a correction of the ``kept`` ones of ``count`` views, see `PoseCorrection`."""
+    sigma_mm, sigma_deg = _hand_eye_sigmas(fit, config)
+    views = np.zeros((count, 6))
+    views[list(kept)] = fit.posterior.views
+    return PoseCorrection(
+        hand_eye=exponential(fit.posterior.hand_eye),
+        hand_eye_sigma_mm=sigma_mm,
+        hand_eye_sigma_deg=sigma_deg,
+        view_mm=1e3 * np.linalg.norm(views[:, 3:], axis=1),
+        view_deg=np.degrees(np.linalg.norm(views[:, :3], axis=1)),
+        residual_before_px=before.residual,
+        residual_after_px=fit.agreement.residual,
+        left_out=tuple(v for v in range(count) if v not in kept),
+    )
+
+
+def _hand_eye_sigmas(fit: Fit, config: PoseRefinementConfig) -> tuple[float, float]:
+    """Standard deviations (millimetres, degrees) of the hand-eye correction, or of none: of one that would be seen. NaN
+    where the views show nothing of it."""
+    prior = fit.posterior.prior
+    if not prior.hand_eye:
+        wide = Prior(config.prior.hand_eye_sigmas[0], prior.views, prior.height, prior.radians_per_metre)
+        found = posterior(fit.agreement.measured, wide)
+    else:
+        found = fit.posterior
+    sigmas = np.sqrt(np.diag(found.covariance)[:6])
+    if (sigmas > 0.9 * found.prior.sigmas()[:6]).all():
+        return float("nan"), float("nan")
+    return 1e3 * float(np.sqrt((sigmas[3:] ** 2).mean())), float(np.degrees(np.sqrt((sigmas[:3] ** 2).mean())))
+
+
+def describe(
+    fit: Fit,
+    before: Agreement,
+    given: F64,
+    center: F64,
+    names: Sequence[str],
+    config: PoseRefinementConfig,
+) -> tuple[list[str], list[str]]:
+    """Notes on what was corrected, and reasons to doubt the result."""
+    notes, reasons = [], []
+    found, after = fit.posterior, fit.agreement
+    if fit.words:
+        notes.append(f"{fit.words}: taken so, as the pictures agree then")
+    if found.prior.hand_eye:
+        mm, degrees = 1e3 * np.linalg.norm(found.hand_eye[3:]), np.degrees(np.linalg.norm(found.hand_eye[:3]))
+        sigma_mm, sigma_deg = _hand_eye_sigmas(fit, config)
+        notes.append(
+            f"the hand-eye calibration is {mm:.1f} mm and {degrees:.2f} degrees off (standard deviation {sigma_mm:.1f} "
+            f"mm, {sigma_deg:.2f} degrees); corrected"
+        )
+    shifts = _shifts(found.views, given, center)
+    lengths = 1e3 * np.linalg.norm(shifts, axis=1)
+    if found.prior.views.any():
+        worst = int(lengths.argmax())
+        notes.append(
+            f"poses contradict each other: at the object by {np.sqrt((lengths**2).mean()):.1f} mm, most in "
+            f"{names[worst]} ({lengths[worst]:.1f} mm); corrected"
+        )
+        together = _shifts(found.hand_eye + found.views, given, center)
+        reasons += _position_doubt(shifts, together, found.prior.views, before, names, config)
+    groups = [g for g in agreeing(after.correlation, config.min_correlation) if np.isfinite(after.correlation[g]).any()]
+    if len(groups) > 1:
+        apart = " | ".join(", ".join(names[v] for v in group) for group in groups)
+        reasons.append(f"the views contradict each other on the support plane ({apart}): check their poses and stamps")
+    if after.outline_residual > config.max_outline_residual:
+        reasons.append(
+            f"outlines miss each other by {after.outline_residual:.1f} px (at most {config.max_outline_residual:g} "
+            "expected): a pose is off, the object moved between views, or a silhouette shows another thing"
+        )
+    return notes, reasons
+
+
+def _shifts(views: F64, given: F64, center: F64) -> F64:
+    """(V, 3) metres: how far each view's own correction moves the object's middle, world."""
+    moved = []
+    for T, twist in zip(given, views, strict=True):
+        in_camera = transform(inverse(T), center[None])[0]
+        moved.append(T[:3, :3] @ (transform(exponential(twist), in_camera[None])[0] - in_camera))
+    return np.stack(moved)
+
+
+def _position_doubt(
+    shifts: F64, all_shifts: F64, own_sigmas: F64, before: Agreement, names: Sequence[str], config: PoseRefinementConfig
+) -> list[str]:
+    """Where all the poses err, which ones are right is not known: the result lies between them. ``shifts`` (V, 3) by
+    the views' own corrections, ``all_shifts`` by these and the hand-eye correction; ``own_sigmas`` (V,) of the views'
+    priors."""
+    groups = [g for g in agreeing(before.correlation, config.same_correlation) if len(g) > 1]
+    limit = 1e3 * config.max_position_sigma
+    if len(groups) > 1:
+        first, second = (all_shifts[group].mean(axis=0) for group in groups[:2])
+        apart = 1e3 * float(np.linalg.norm(first - second))
+        if apart / 2 > limit:
+            named = [", ".join(names[v] for v in group) for group in groups[:2]]
+            return [
+                f"{named[0]} and {named[1]} are {apart:.0f} mm apart: the object or the arm's base moved between them; "
+                "capture all views again"
+            ]
+    common = own_sigmas <= own_sigmas.min()  # the others are single bad views, which the common ones outvote
+    sigma = 1e3 * float(np.sqrt((shifts[common] ** 2).sum() / common.sum() / max(common.sum() - 1, 1)))
+    if sigma > limit:
+        return [
+            f"the poses contradict each other so much that the object's position is known to {sigma:.1f} mm only (at "
+            f"most {limit:g} expected): check the robot's calibration and the stamps of the pictures"
+        ]
+    return []

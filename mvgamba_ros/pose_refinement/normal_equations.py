@@ -1,0 +1,140 @@
+"""Pose corrections by linear least squares: measurements, priors, and which correction the evidence supports.
+
+The unknowns of V views are ``y`` (6 V + 1): a twist per view in its camera's frame (`twists`) and the height by which
+the support plane is off. A measurement is quadratic in them, so measurements add up. A correction explains ``y`` by one
+twist of the hand-eye calibration, common to all views, and one per view, each with a zero-mean Gaussian prior; which
+standard deviations the priors have is chosen by the marginal likelihood (evidence) of the measurements (MacKay,
+"Bayesian interpolation", Neural Computation 1992). A standard deviation of zero leaves a term out: where the
+measurements do not support a correction, none is made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mvgamba_ros.config.pose_refinement_config import PosePriorConfig
+from mvgamba_ros.types import F64
+
+
+@dataclass(frozen=True)
+class NormalEquations:
+    """``-log p(measurements | y) = y H y / 2 - h y`` and a constant.
+
+    ``H`` (6 V + 1, 6 V + 1) is the information matrix, ``h`` (6 V + 1,) the information vector; metres and radians.
+    """
+
+    H: F64
+    h: F64
+
+    @classmethod
+    def at(cls, y: F64, H: F64, gradient: F64) -> NormalEquations:
+        """Linearised at ``y`` (6 V + 1,), where the cost has this ``gradient`` (6 V + 1,)."""
+        return cls(H, H @ y - gradient)
+
+    def __add__(self, other: NormalEquations) -> NormalEquations:
+        return NormalEquations(self.H + other.H, self.h + other.h)
+
+    @property
+    def views(self) -> int:
+        return (len(self.h) - 1) // 6
+
+
+@dataclass(frozen=True)
+class Prior:
+    """Standard deviations in metres: of the ``hand_eye`` translation, of each of the V ``views``' own, and of the
+    ``height`` of the plane. A rotation's is ``radians_per_metre`` times its translation's."""
+
+    hand_eye: float
+    views: F64
+    height: float
+    radians_per_metre: float
+
+    def sigmas(self) -> F64:
+        """(6 + 6 V + 1,) standard deviations of the hand-eye twist, the views' twists, and the height."""
+        rotation, translation = np.full(3, self.radians_per_metre), np.ones(3)
+        unit = np.concatenate([rotation, translation])
+        return np.concatenate([self.hand_eye * unit, np.outer(self.views, unit).ravel(), [self.height]])
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """``hand_eye`` (6,) and ``views`` (V, 6) twists, ``height`` metres; their joint ``covariance``
+    (6 + 6 V + 1, 6 + 6 V + 1), the log ``evidence`` of the prior, and the part of the log-likelihood that is
+    ``explained``, without the prior's cost."""
+
+    prior: Prior
+    hand_eye: F64
+    views: F64
+    height: float
+    covariance: F64
+    evidence: float
+    explained: float
+
+    @property
+    def y(self) -> F64:
+        """(6 V + 1,)"""
+        return np.concatenate([(self.hand_eye + self.views).ravel(), [self.height]])
+
+
+def posterior(measured: NormalEquations, prior: Prior) -> Posterior:
+    """The most probable correction under a prior, its covariance, and the prior's evidence."""
+    count = measured.views
+    split = np.zeros((6 * count + 1, 6 + 6 * count + 1))
+    split[:-1, :6] = np.tile(np.eye(6), (count, 1))
+    split[:, 6:] = np.eye(6 * count + 1)
+    sigmas = prior.sigmas()
+    free = sigmas > 0.0
+    # in units of the prior's standard deviations the prior's information is the identity
+    A = split[:, free] * sigmas[free]
+    information = A.T @ measured.H @ A + np.eye(int(free.sum()))
+    pulled = A.T @ measured.h
+    factor = np.linalg.cholesky(information)
+    whitened = np.linalg.solve(factor, pulled)
+    z = np.zeros(len(sigmas))
+    z[free] = sigmas[free] * np.linalg.solve(factor.T, whitened)
+    inverse_factor = np.linalg.inv(factor) * sigmas[free]
+    covariance = np.zeros((len(sigmas), len(sigmas)))
+    covariance[np.ix_(free, free)] = inverse_factor.T @ inverse_factor
+    explained = 0.5 * float(whitened @ whitened)
+    evidence = explained - float(np.log(np.diag(factor)).sum())
+    return Posterior(prior, z[:6], z[6:-1].reshape(count, 6), float(z[-1]), covariance, evidence, explained)
+
+
+def select(measured: NormalEquations, height_sigma: float, config: PosePriorConfig) -> Posterior:
+    """The correction whose prior has the most evidence; each term of it, the hand-eye calibration and the views' own
+    errors, must raise the log-evidence by ``config.min_log_evidence``, or is left out.
+
+    The standard deviations are taken from the config's lists. Single views may have a larger one than the others: one
+    bad view among good ones.
+    """
+    count = measured.views
+    ratio = np.radians(config.degrees_per_mm) * 1e3
+
+    def tried(hand_eye: float, views: Sequence[float]) -> Posterior:
+        return posterior(measured, Prior(hand_eye, np.array(views), height_sigma, ratio))
+
+    def merit(found: Posterior) -> float:
+        terms = (found.prior.hand_eye > 0.0) + bool(found.prior.views.any())
+        return found.evidence - config.min_log_evidence * terms
+
+    none = tried(0.0, [0.0] * count)
+    widest = tried(max(config.hand_eye_sigmas), [max(config.view_sigmas)] * count)
+    if widest.explained < none.explained + config.min_log_evidence:
+        return none  # whatever the prior: a time saver for good poses
+    best = none
+    for hand_eye in (0.0, *config.hand_eye_sigmas):
+        for view in (0.0, *config.view_sigmas):
+            found = tried(hand_eye, [view] * count)
+            wider = [sigma for sigma in config.view_sigmas if sigma > view]
+            for _ in range((count - 1) // 2 if wider else 0):
+                views = found.prior.views
+                singled = [tried(hand_eye, [*views[:v], s, *views[v + 1 :]]) for v in range(count) for s in wider]
+                next_one = max(singled, key=merit)
+                if merit(next_one) <= merit(found) + config.min_log_evidence:
+                    break
+                found = next_one
+            best = max(best, found, key=merit)
+    return best
