@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from mvgamba_ros.io.capture_readers import read_capture
     from mvgamba_ros.options import Options
     from mvgamba_ros.pipeline import reconstruct
-    from mvgamba_ros.types import Box, Camera, Gaussians, Mesh, PointCloud, Prompts, Quality, Reconstruction, View
+    from mvgamba_ros.reconstruction import Quality, Reconstruction
+    from mvgamba_ros.types import Box, Camera, Gaussians, Mesh, PointCloud, Prompts, View
 
 # The built msg/, srv/ and action/ modules join this package. Any other folder of its name on the import path stays out:
 # beside a clone that is the clone itself, whose config/ and msg/ hold no modules.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import deepcopy
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -19,6 +20,7 @@ from mvgamba_ros.methods.protocol import Method, Shape
 from mvgamba_ros.options import Options
 from mvgamba_ros.registry import BUILT_IN, Kind, blamed, fault, load
 from mvgamba_ros.segmentation.segmenter import EmbeddingSegmenter, Segmenter, Silhouettes
+from mvgamba_ros.surface.depth_maps import DepthMaps
 from mvgamba_ros.types import Cancelled, Gaussians, Mesh, Progress, View, view_name
 
 KEPT = 2
@@ -104,7 +106,7 @@ def run_method(
             )
     if wrong:
         raise fault("methods", name, f"returned {wrong}")
-    return Shape(mesh, shape.gaussians)
+    return replace(shape, mesh=mesh)
 
 
 def run_segmenter(options: Options, views: Sequence[View], progress: Progress, cancelled: Cancelled) -> Silhouettes:
@@ -158,6 +160,8 @@ def _wrong_shape(shape: Any) -> str:
         return "vertices that are not finite"
     if not np.ptp(vertices, axis=0).all():
         return "a mesh without volume: all its vertices lie in one plane"
+    if not isinstance(shape.depths, tuple) or not all(isinstance(maps, DepthMaps) for maps in shape.depths):
+        return f"depths {type(shape.depths).__name__}, not a tuple of DepthMaps"
     return "" if shape.gaussians is None else _wrong_gaussians(shape.gaussians)
 
 

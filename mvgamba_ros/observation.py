@@ -16,10 +16,11 @@ from mvgamba_ros.geometry.single_view import guess_box
 from mvgamba_ros.geometry.visual_hull import carve
 from mvgamba_ros.options import Options
 from mvgamba_ros.pose_refinement.refine_poses import refine_poses
+from mvgamba_ros.reconstruction import PoseCorrection
 from mvgamba_ros.segmentation.given import GivenMasks
 from mvgamba_ros.segmentation.segmenter import Silhouettes
 from mvgamba_ros.segmentation.support_plane import estimate_support_height
-from mvgamba_ros.types import F64, Bool, Box, Cancelled, PoseCorrection, Progress, Prompts, View, view_name
+from mvgamba_ros.types import F64, Bool, Box, Cancelled, Progress, Prompts, View, view_name
 
 POSES_AT_FAULT = (ErrorCode.EMPTY_SILHOUETTE, ErrorCode.SILHOUETTES_DISAGREE)
 """Errors of segmentation that wrong poses cause."""
@@ -66,6 +67,12 @@ def segment(views: Sequence[View], options: Options, progress: Progress, cancell
         return Observation(list(views), options.prompts, failure=error)
     views = [replace(view, mask=mask) for view, mask in zip(views, found.masks, strict=True)]
     return Observation(views, options.prompts, list(found.masks), None, provenance, found_height=found.support_height)
+
+
+def takes_masks(views: Sequence[View], options: Options) -> list[bool]:
+    """Of each view whether it brings a mask that is kept."""
+    kept = options.use_masks or options.segmenter == GivenMasks.name
+    return [view.mask is not None and kept for view in views]
 
 
 def find_support(observed: Observation, config: ReconstructionConfig) -> Observation:

@@ -57,8 +57,11 @@ class Options:
     convex_hull: bool = option(False, "Replace the mesh by its convex hull")
     refine_poses: str = option(
         "auto",
-        "Check the camera poses against the pictures and correct them; off: take them as they are",
+        "Check the camera poses against the pictures and correct them; 'off', quoted in YAML: take them as they are",
         choices=("auto", "off"),
+    )
+    seen_only: bool = option(
+        False, "Leave out the faces and points that no view saw; the mesh is then open, and goes not with convex_hull"
     )
     min_views: int = option(
         1, "Fewest views a reconstruction is made from; below quality.min_places its quality is low", low=1, high=64
@@ -88,6 +91,11 @@ class Options:
         check_types(self)
         check_choices(self)
         check_bounds(self)
+        if self.seen_only and self.convex_hull:
+            raise ReconstructionError(
+                ErrorCode.BAD_OPTION,
+                "seen_only True leaves the mesh open and convex_hull True closes it: set one of them to False",
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """All that was chosen as plain JSON values: ``options`` and ``config``."""

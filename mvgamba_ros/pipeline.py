@@ -17,30 +17,34 @@ from mvgamba_ros.geometry.boxes import oriented_box
 from mvgamba_ros.geometry.camera import undistort, undistort_pixels
 from mvgamba_ros.geometry.single_view import guess_box
 from mvgamba_ros.geometry.visual_hull import carve
-from mvgamba_ros.observation import check_poses, find_support, segment
+from mvgamba_ros.observation import check_poses, find_support, segment, takes_masks
 from mvgamba_ros.options import Options
+from mvgamba_ros.reconstruction import Reconstruction
 from mvgamba_ros.rendering.mesh_raycaster import Raycaster
 from mvgamba_ros.rendering.texture import paint, view_weights
-from mvgamba_ros.segmentation.given import GivenMasks
+from mvgamba_ros.rendering.visibility import count_views, seen_part, seen_points, vertex_sight
+from mvgamba_ros.surface.agreement import compare
+from mvgamba_ros.surface.expected_error import Evidence, with_expected_error
 from mvgamba_ros.surface.quality import measure_quality
 from mvgamba_ros.surface.sample import sample_cloud, vertex_normals
 from mvgamba_ros.surface.simplification import convex_hull
-from mvgamba_ros.types import Cancelled, Progress, Prompts, Reconstruction, View
+from mvgamba_ros.types import Cancelled, Progress, Prompts, View
 
 __all__ = ["STAGES", "Options", "reconstruct"]
 
 STAGES = {
     "check": 0.01,
     "undistort": 0.02,
-    "segment": 0.30,
+    "segment": 0.29,
     "support": 0.05,
     "poses": 0.05,
     "hull": 0.05,
     "method": 0.35,
     "surface": 0.06,
+    "compare": 0.07,
     "cloud": 0.03,
+    "quality": 0.01,
     "box": 0.01,
-    "quality": 0.07,
 }
 """The stages in order, each with its share of the progress bar."""
 
@@ -84,14 +88,14 @@ def reconstruct(
         views, notes = check_views(views, options)
     with stages.run("undistort"):
         views, prompts = _undistort(views, options.prompts, stages)
-    masks_given = [view.mask is not None and _takes_masks(options) for view in views]
-    options = replace(options, prompts=prompts)
+    masks_given = takes_masks(views, options)
+    undistorted = replace(options, prompts=prompts)
     with stages.run("segment") as part:
-        observed = segment(views, options, part, stages.cancelled)
+        observed = segment(views, undistorted, part, stages.cancelled)
     with stages.run("support"):
         observed = find_support(observed, config)
     with stages.run("poses") as part:
-        observed = check_poses(observed, options, part, stages.cancelled)
+        observed = check_poses(observed, undistorted, part, stages.cancelled)
     views, prompts = observed.views, observed.prompts
     notes += observed.notes
     with stages.run("hull"):
@@ -116,19 +120,29 @@ def reconstruct(
         weights = view_weights(mesh.vertices, normals, views, caster, config.texture)
         mesh = replace(mesh, colors=paint(mesh.vertices, weights, views, mesh.colors, config.texture))
         caster = Raycaster(mesh)
+    with stages.run("compare"):
+        agreement = compare(caster, views)
+        sight = vertex_sight(mesh, views, caster, config.texture)
+        evidence = Evidence(views, sight, hull, shape.depths, agreement, prompts.support_height)
+        mesh = with_expected_error(mesh, evidence, config.expected_error)
     with stages.run("cloud"):
         cloud = sample_cloud(mesh, options.cloud_points)
         stages.check()
         weights = view_weights(cloud.points, cloud.normals, views, caster, config.texture)
-        cloud = replace(cloud, colors=paint(cloud.points, weights, views, cloud.colors, config.texture))
-    with stages.run("box"):
-        box = oriented_box(mesh)
-    with stages.run("quality"):
-        quality = measure_quality(
-            caster, views, weights, distinct_views(views, config.views), config.quality, observed.reasons
+        cloud = replace(
+            cloud,
+            colors=paint(cloud.points, weights, views, cloud.colors, config.texture),
+            seen=count_views(cloud.points, weights, views, config.texture),
         )
+    with stages.run("quality"):
+        places = distinct_views(views, config.views)
+        quality = measure_quality(mesh, views, agreement, weights, places, config.quality, observed.reasons)
         if observed.poses is not None:
             quality = replace(quality, pose_residual_px=observed.poses.residual_after_px)
+    with stages.run("box"):
+        if options.seen_only:
+            mesh, cloud = seen_part(mesh, views, caster, config.texture), seen_points(cloud)
+        box = oriented_box(mesh)
     return Reconstruction(
         mesh=mesh,
         cloud=cloud,
@@ -197,11 +211,6 @@ def _undistort(views: Sequence[View], prompts: Prompts, stages: _Stages) -> tupl
         moved = undistort_pixels(views[index].camera, result[index].camera, corners)
         boxes[index] = (moved[:, 0].min(), moved[:, 1].min(), moved[:, 0].max(), moved[:, 1].max())
     return result, replace(prompts, points=points, pixel_boxes=boxes)
-
-
-def _takes_masks(options: Options) -> bool:
-    """Whether views that bring a mask keep it."""
-    return options.use_masks or options.segmenter == GivenMasks.name
 
 
 def _provenance(made: object) -> dict[str, str]:

@@ -1,8 +1,11 @@
-"""One picture of a reconstruction: the views with their silhouettes, mesh and Gaussians from two new sides."""
+"""One picture of a reconstruction: the views with their silhouettes, mesh and Gaussians from two new sides, and what of
+the mesh was seen and how far it is expected to be off."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import cv2
@@ -10,9 +13,10 @@ import numpy as np
 
 from mvgamba_ros.geometry.camera import crop, resample, undistort
 from mvgamba_ros.geometry.se3 import look_at
+from mvgamba_ros.reconstruction import Reconstruction
 from mvgamba_ros.rendering.mesh_raycaster import Raycaster
 from mvgamba_ros.rendering.splats import render_view
-from mvgamba_ros.types import F64, U8, Bool, Camera, Reconstruction, View
+from mvgamba_ros.types import F32, F64, U8, Bool, Camera, View
 
 WIDTH = 1280
 COLUMNS = 4
@@ -23,11 +27,17 @@ OUTLINE = (255, 40, 160)
 """A magenta that few objects have."""
 BIG = Camera(np.array([[768.0, 0.0, 320.0], [0.0, 768.0, 240.0], [0.0, 0.0, 1.0]]), WIDTH // 2, 480)
 """What the reconstruction is seen by."""
+SMALL = Camera(np.array([[330.0, 0.0, 160.0], [0.0, 330.0, 140.0], [0.0, 0.0, 1.0]]), WIDTH // 4, 256)
+"""The same, for a tile a quarter of the picture wide with a line of text above."""
+SIGHT = np.array([[245, 130, 20], [196, 214, 230], [120, 168, 205], [45, 105, 165]], np.uint8)
+"""Guessed, in an orange that stands out; seen by one view, by two, by three or more."""
+SIGHT_NAMES = ("guessed", "seen by 1 view", "2 views", "3 or more")
 
 
 def preview(views: Sequence[View], result: Reconstruction) -> U8:
-    """(H, 1280, 3) RGB: up to eight input views with outlines, the mesh shaded from two new sides, the Gaussians, if
-    any, from the same, and a line of facts."""
+    """(H, 1280, 3) RGB: up to eight input views with outlines; the mesh shaded from two new sides, the Gaussians, if
+    any, from the same; which parts were seen and how far they are expected to be off, from the first of these sides and
+    from where most of the guessed surface shows; a line of facts."""
     tiles = [_outlined(view, mask) for view, mask in zip(views[:MOST_VIEWS], result.masks, strict=False)]
     rows = []
     for start in range(0, len(tiles), COLUMNS):
@@ -40,6 +50,8 @@ def preview(views: Sequence[View], result: Reconstruction) -> U8:
     if result.gaussians is not None:
         seen = [render_view(result.gaussians, BIG, T)[0] for T in sides]
         rows.append(np.concatenate([_written((255 * x).round().astype(np.uint8), "Gaussians") for x in seen], axis=1))
+    if result.mesh.seen is not None and result.mesh.expected_error_mm is not None:
+        rows += _trust(result, [sides[0], _guessed_side(result)])
     return np.concatenate([*rows, _caption(views, result)])
 
 
@@ -88,19 +100,74 @@ def _degrees(a: F64, b: F64) -> F64:
     return np.degrees(np.arccos(np.clip(a @ b.T, -1.0, 1.0)))
 
 
-def _shaded(caster: Raycaster, T_world_camera: F64) -> U8:
-    """Half the picture wide; lit from the camera and a little from above, on white."""
-    picture = caster.render(BIG, T_world_camera)
+def _shaded(caster: Raycaster, T_world_camera: F64, camera: Camera = BIG, ambient: float = 0.45) -> U8:
+    """As large as the camera's picture; lit from the camera and a little from above, on white."""
+    picture = caster.render(camera, T_world_camera)
     light = -T_world_camera[:3, 2] + np.array([0.0, 0.0, 0.5])
     light /= np.linalg.norm(light)
-    shade = 0.45 + 0.75 * np.clip(picture.normals @ light, 0.0, 1.0)
+    shade = ambient + (1.2 - ambient) * np.clip(picture.normals @ light, 0.0, 1.0)
     lit = (picture.color * shade[..., None]).clip(0, 255).astype(np.uint8)
     return np.where(picture.mask[..., None], lit, 255).astype(np.uint8)
 
 
-def _written(picture: U8, text: str) -> U8:
+def _trust(result: Reconstruction, sides: Sequence[F64]) -> list[U8]:
+    """A row of four tiles, the vertices by how many views saw them and by their expected error, each from both
+    ``sides``; and a strip with what the colours mean."""
+    mesh = result.mesh
+    assert mesh.seen is not None and mesh.expected_error_mm is not None
+    top = _round_up(float(np.quantile(mesh.expected_error_mm, 0.95)))
+    by_sight = SIGHT[np.minimum(mesh.seen, len(SIGHT) - 1)]
+    by_error = _colormap(mesh.expected_error_mm / top)
+    tiles = [
+        _written(_shaded(Raycaster(replace(mesh, colors=colors)), T, SMALL, ambient=0.75), text, 0.45)
+        for colors, what in ((by_sight, "seen or guessed"), (by_error, "expected error"))
+        for T, text in zip(sides, (what, f"{what}, where most is guessed"), strict=True)
+    ]
+    strip = np.full((40, WIDTH, 3), 255, np.uint8)
+    for k, (color, name) in enumerate(zip(SIGHT, SIGHT_NAMES, strict=True)):
+        x = 12 + 155 * k
+        strip[8:24, x : x + 22] = color
+        strip = _written(strip, name, 0.45, (x + 28, 21))
+    bar = slice(WIDTH // 2 + 60, WIDTH - 60)
+    strip[8:20, bar] = _colormap(np.linspace(0.0, 1.0, bar.stop - bar.start))
+    for share in (0.0, 0.25, 0.5, 0.75, 1.0):
+        x = round(bar.start + share * (bar.stop - bar.start))
+        more = " or more mm" if share == 1.0 else ""
+        strip = _written(strip, f"{share * top:g}{more}", 0.4, (x - 8 - 4 * len(more), 35))
+    return [np.concatenate(tiles, axis=1), strip]
+
+
+def _colormap(shares: F64 | F32) -> U8:
+    """Colours (N, 3) of ``shares`` (N,), from 0 dark blue to 1 yellow."""
+    levels = (255.0 * np.clip(np.asarray(shares, np.float64), 0.0, 1.0)).round().astype(np.uint8)
+    colors: U8 = np.asarray(cv2.applyColorMap(levels[:, None], cv2.COLORMAP_VIRIDIS), np.uint8)[:, 0, ::-1]
+    return colors
+
+
+def _round_up(value: float) -> float:
+    """To 1, 2, 3, 5 or 10 times a power of ten."""
+    power = 10.0 ** math.floor(math.log10(max(value, 1e-3)))
+    return next(step * power for step in (1.0, 2.0, 3.0, 5.0, 10.0) if step * power >= value * (1.0 - 1e-9))
+
+
+def _guessed_side(result: Reconstruction) -> F64:
+    """The camera pose, of many all around, that has the largest area of faces without a seen corner turned to it."""
+    mesh = result.mesh
+    assert mesh.seen is not None
+    a, b, c = (mesh.vertices[mesh.faces[:, k]] for k in range(3))
+    guessed = (mesh.seen[mesh.faces] == 0).all(axis=1)
+    areas = np.cross(b - a, c - a)[guessed]
+    z = np.linspace(-0.97, 0.97, 100)  # a Fibonacci sphere
+    turn, r = np.arange(100) * np.pi * (3.0 - np.sqrt(5.0)), np.sqrt(1.0 - z**2)
+    directions = np.stack([r * np.cos(turn), r * np.sin(turn), z], axis=1)
+    side = directions[int(np.maximum(areas @ directions.T, 0.0).sum(axis=0).argmax())]
+    center = result.box.T_world_box[:3, 3]
+    return look_at(center + 1.5 * float(np.linalg.norm(result.box.size)) * side, center)
+
+
+def _written(picture: U8, text: str, scale: float = 0.55, at: tuple[int, int] = (12, 24)) -> U8:
     written: Any = cv2.putText(
-        np.ascontiguousarray(picture), text, (12, 24), cv2.FONT_HERSHEY_SIMPLEX, 0.55, (20, 20, 20), 1, cv2.LINE_AA
+        np.ascontiguousarray(picture), text, at, cv2.FONT_HERSHEY_SIMPLEX, scale, (20, 20, 20), 1, cv2.LINE_AA
     )
     return written
 
@@ -110,7 +177,8 @@ def _caption(views: Sequence[View], result: Reconstruction) -> U8:
     quality = result.quality
     text = (
         f"{result.method}, {len(views)} views: {size} mm, {len(result.mesh.faces)} faces; silhouettes "
-        f"{quality.silhouette_iou:.3f} IoU, colour error {quality.color_error:.3f}, seen {quality.coverage:.0%}"
+        f"{quality.silhouette_iou:.3f} IoU, colour error {quality.color_error:.3f}, seen {quality.coverage:.0%}, "
+        f"expected error {quality.expected_error_mm:.1f} mm"
     )
     text += "  LOW QUALITY" if quality.low else ""
     return _written(np.full((36, WIDTH, 3), 255, np.uint8), text)

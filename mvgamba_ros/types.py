@@ -8,10 +8,9 @@ in: the capture's for files, the target frame (``base_link``) in the node.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -181,6 +180,8 @@ class Mesh:
         vertices: (V, 3) float64; metres in a `Reconstruction`.
         faces: (F, 3) int32 indices of vertices, counter-clockwise seen from outside.
         colors: (V, 3) uint8 RGB.
+        seen: (V,) uint8: how many views saw the vertex, 0: it is a guess; None: not computed.
+        expected_error_mm: (V,) float32: expected distance of the vertex to the true surface; None: not computed.
 
     Example:
         >>> from mvgamba_ros import Options, read_capture, reconstruct
@@ -193,6 +194,8 @@ class Mesh:
     vertices: F64
     faces: I32
     colors: U8
+    seen: U8 | None = None
+    expected_error_mm: F32 | None = None
 
 
 @dataclass(frozen=True)
@@ -203,6 +206,8 @@ class PointCloud:
         points: (N, 3) float64; metres in a `Reconstruction`.
         normals: (N, 3) float64 of unit length, outward.
         colors: (N, 3) uint8 RGB.
+        seen: (N,) uint8: as in `Mesh`.
+        expected_error_mm: (N,) float32: as in `Mesh`.
 
     Example:
         >>> from mvgamba_ros import Options, read_capture, reconstruct
@@ -214,106 +219,5 @@ class PointCloud:
     points: F64
     normals: F64
     colors: U8
-
-
-@dataclass(frozen=True)
-class Quality:
-    """How far to trust a result; lets a planner refuse a bad shape. NaN: there was nothing to measure.
-
-    Attributes:
-        silhouette_iou: Mean over views of mask against the re-rendered mesh.
-        color_error: Mean absolute RGB difference inside the mask, [0, 1].
-        coverage: Share of the mesh's area that at least one view sees, [0, 1].
-        low: The shape should not be trusted.
-        reasons: Why it is ``low``, in words.
-        expected_error_mm: Mean over the mesh of the expected distance to the true surface.
-        pose_residual_px: How far the views still contradict each other after the correction of their poses, RMS.
-        depth_residual_mm: Median distance between measured depth and the mesh where both see the surface.
-        completeness: Share of the silhouettes' outlines that end inside the pictures and the region, [0, 1].
-        objects: Separate things found standing in the region.
-
-    Example:
-        >>> from mvgamba_ros import Options, read_capture, reconstruct
-        >>> quality = reconstruct(read_capture("capture")[:2], Options(method="hull")).quality
-        >>> quality.low, quality.reasons[0]
-        (True, '2 view(s); the far side and the depth are guesses below 3')
-    """
-
-    silhouette_iou: float
-    color_error: float
-    coverage: float
-    low: bool
-    reasons: tuple[str, ...] = ()
-    expected_error_mm: float = math.nan
-    pose_residual_px: float = math.nan
-    depth_residual_mm: float = math.nan
-    completeness: float = math.nan
-    objects: int = 1
-
-
-@dataclass(frozen=True)
-class PoseCorrection:
-    """How the camera poses that were given disagree with the pictures, and what was corrected. NaN: not measured.
-
-    Attributes:
-        hand_eye: (4, 4) rigid, metres: the true optical frame in the one that the poses give, common to all views.
-        hand_eye_sigma_mm: Standard deviation of its translation.
-        hand_eye_sigma_deg: Standard deviation of its rotation.
-        view_mm: (V,) what each view's own pose was moved by, beyond ``hand_eye``.
-        view_deg: (V,) what it was turned by.
-        residual_before_px: Root mean square disagreement of the views with the poses given.
-        residual_after_px: The same with the corrected ones.
-        left_out: Views that all others contradict, set aside.
-    """
-
-    hand_eye: F64
-    hand_eye_sigma_mm: float
-    hand_eye_sigma_deg: float
-    view_mm: F64
-    view_deg: F64
-    residual_before_px: float
-    residual_after_px: float
-    left_out: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True)
-class Reconstruction:
-    """The result of `mvgamba_ros.reconstruct`, in metres, in the world frame of the views.
-
-    Attributes:
-        mesh: Closed, coloured.
-        cloud: Samples of the mesh's surface.
-        box: The smallest upright box around the mesh: its z axis is the world's.
-        quality: How well the mesh explains the views.
-        masks: The silhouette used in each view, (H, W) bool each.
-        seconds: Wall time of each stage.
-        method: Name of the reconstructor.
-        gaussians: The Gaussians of a method that makes them.
-        support_height: World z of the support plane that was used, given or estimated; None where none was.
-        notes: What was assumed or estimated on the way, in words.
-        poses: What the check of the camera poses found; None where there was none.
-        settings: What it was made with, as plain JSON values: the package's ``version``, ``options``, ``config``,
-            ``provenance`` (which weights of the ``method`` and the ``segmenter`` ran, and where, as far as these tell)
-            and ``masks`` ("given" or "found", of each view).
-
-    Example:
-        >>> from mvgamba_ros import Options, read_capture, reconstruct
-        >>> result = reconstruct(read_capture("capture"), Options(method="hull"))
-        >>> x, y, z = result.box.T_world_box[:3, 3]
-        >>> width, depth, height = result.box.size
-        >>> result.method, result.quality.low
-        ('hull', False)
-    """
-
-    mesh: Mesh
-    cloud: PointCloud
-    box: Box
-    quality: Quality
-    masks: tuple[Bool, ...]
-    seconds: Mapping[str, float]
-    method: str
-    gaussians: Gaussians | None = None
-    support_height: float | None = None
-    notes: tuple[str, ...] = ()
-    poses: PoseCorrection | None = None
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    seen: U8 | None = None
+    expected_error_mm: F32 | None = None

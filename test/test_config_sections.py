@@ -23,7 +23,7 @@ from mvgamba_ros.config.surface_config import SurfaceConfig
 from mvgamba_ros.config.texture_config import TextureConfig
 from mvgamba_ros.options import Options
 from mvgamba_ros.pipeline import reconstruct
-from mvgamba_ros.types import Reconstruction
+from mvgamba_ros.reconstruction import Reconstruction
 
 ROOT = Path(__file__).parents[1] / "mvgamba_ros"
 MODULES = [importlib.import_module(f"mvgamba_ros.config.{path.stem}") for path in ROOT.glob("config/*_config.py")]

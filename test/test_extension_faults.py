@@ -98,6 +98,7 @@ BROKEN = {
     "quads": (returning(lambda mesh: Shape(replace(mesh, faces=QUADS))), r"faces \(6, 4\)"),
     "colours": (returning(lambda mesh: Shape(replace(mesh, colors=mesh.colors / 255))), "colors .* float64"),
     "flat": (returning(lambda mesh: Shape(replace(mesh, vertices=mesh.vertices * [1, 1, 0]))), "in one plane"),
+    "depths": (returning(lambda mesh: Shape(mesh, None, [1.0])), "depths list, not a tuple of DepthMaps"),  # type: ignore[arg-type]
     "gaussians": (returning(lambda mesh: Shape(mesh, ball(4, means=torch.ones(4, 2)))), r"means are \(4, 2\)"),
     "gaussians of nan": (returning(lambda mesh: Shape(mesh, ball(4, scales=torch.full((4, 3), torch.nan)))), "scales"),
 }

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1] / "mvgamba_ros"
-BASE = {"types", "errors", "process", "parallel", "config"}
+BASE = {"types", "reconstruction", "errors", "process", "parallel", "config"}
 ROOMS: dict[str, set[str]] = {
     "registry": set(),
     "geometry": set(),
@@ -27,7 +27,7 @@ ROOMS: dict[str, set[str]] = {
     "surface": {"geometry", "metrics", "rendering"},
     "splats": {"geometry", "kernels", "metrics", "rendering", "surface"},
     "methods": {"geometry", "io", "kernels", "model", "options", "rendering", "splats", "surface"},
-    "factories": {"geometry", "methods", "options", "registry", "segmentation"},
+    "factories": {"geometry", "methods", "options", "registry", "segmentation", "surface"},
     "pose_refinement": {"geometry"},
     "observation": {"factories", "geometry", "options", "pose_refinement", "segmentation"},
     "pipeline": {"checks", "factories", "geometry", "observation", "options", "rendering", "surface"},

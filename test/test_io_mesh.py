@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import trimesh
@@ -23,6 +25,38 @@ def test_a_mesh_comes_back_in_metres(tmp_path, name):
     assert trimesh.Trimesh(back.vertices, back.faces).volume == pytest.approx(0.006)
     if name != "m.stl":  # it has no colours
         assert (back.colors == [10, 200, 30]).all()
+
+
+@pytest.mark.parametrize("name", ["m.ply", "m.glb", "m.obj", "m.stl"])
+def test_a_ply_says_which_vertices_were_seen_and_how_far_they_may_be_off(tmp_path, name):
+    seen, errors = np.arange(8, dtype=np.uint8), np.linspace(0.5, 9.0, 8, dtype=np.float32)
+    mesh = replace(MESH, seen=seen, expected_error_mm=errors)
+    write_mesh(tmp_path / name, mesh)
+    back = read_mesh(tmp_path / name)
+    if name != "m.ply":
+        assert back.seen is None and back.expected_error_mm is None
+        return
+    np.testing.assert_array_equal(back.seen, seen)
+    np.testing.assert_array_equal(back.expected_error_mm, errors)
+    assert back.seen.dtype == np.uint8 and back.expected_error_mm.dtype == np.float32
+    elsewhere = trimesh.load(tmp_path / name, process=False)
+    assert elsewhere.is_watertight and (elsewhere.visual.vertex_colors[:, :3] == [10, 200, 30]).all()
+    import open3d as o3d
+
+    assert len(o3d.io.read_triangle_mesh(str(tmp_path / name)).triangles) == 12
+
+
+def test_a_ply_of_text_says_so_too(tmp_path):
+    mesh = trimesh.creation.box()
+    text = trimesh.exchange.ply.export_ply(mesh, encoding="ascii").decode()
+    (tmp_path / "m.ply").write_text(text)
+    assert read_mesh(tmp_path / "m.ply").seen is None
+    head, body = text.split("end_header\n")
+    rows = body.splitlines()
+    rows[:8] = [f"{row.strip()} {k}" for k, row in enumerate(rows[:8])]
+    head = head.replace("element face", "property uchar seen\nelement face")
+    (tmp_path / "m.ply").write_text(head + "end_header\n" + "\n".join(rows) + "\n")
+    np.testing.assert_array_equal(read_mesh(tmp_path / "m.ply").seen, np.arange(8))
 
 
 def test_an_unknown_format_is_refused_with_the_known_ones(tmp_path):

@@ -59,6 +59,23 @@ def test_a_cloud_opens_elsewhere_with_normals_and_colours(tmp_path):
     np.testing.assert_allclose(np.ravel(data["nz"]), cloud.normals[:, 2], atol=1e-6)
 
 
+def test_a_cloud_says_which_points_were_seen_and_how_far_they_may_be_off(tmp_path):
+    seen, errors = np.array([0, 3, 255], np.uint8), np.array([4.5, 0.25, 1.0], np.float32)
+    cloud = PointCloud(np.eye(3), np.eye(3), np.full((3, 3), 7, np.uint8), seen, errors)
+    write_cloud(tmp_path / "c.ply", cloud)
+    header = (tmp_path / "c.ply").read_bytes().partition(b"end_header")[0].decode()
+    assert "property uchar seen\n" in header and "property float expected_error_mm\n" in header
+    back = trimesh.load(tmp_path / "c.ply")
+    np.testing.assert_allclose(back.vertices, cloud.points, atol=1e-6)
+    assert (back.colors[:, :3] == 7).all()
+    data = back.metadata["_ply_raw"]["vertex"]["data"]
+    np.testing.assert_array_equal(np.ravel(data["seen"]), seen)
+    np.testing.assert_array_equal(np.ravel(data["expected_error_mm"]), errors)
+    import open3d as o3d
+
+    assert len(o3d.io.read_point_cloud(str(tmp_path / "c.ply")).points) == 3
+
+
 @pytest.mark.parametrize(
     "damage, word", [("cloud", "f_dc_0"), ("cut", "cut off"), ("text", "not a binary"), ("", "read")]
 )

@@ -11,17 +11,18 @@ import rendered
 from scipy.spatial import cKDTree
 from shapes import FOUR_SIDES, camera, cuboid, see
 
-from mvgamba_ros import __version__, pipeline
+from mvgamba_ros import __version__, observation
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.boxes import axis_parallel_box, oriented_box
 from mvgamba_ros.geometry.se3 import quat_to_matrix
 from mvgamba_ros.methods.hull_surface import HullMethod
 from mvgamba_ros.pipeline import STAGES, Options, reconstruct
 from mvgamba_ros.preview import preview
+from mvgamba_ros.reconstruction import Quality
 from mvgamba_ros.segmentation.segmenter import Silhouettes
 from mvgamba_ros.splats.from_mesh import gaussians_on_mesh
 from mvgamba_ros.surface.sample import sample_cloud
-from mvgamba_ros.types import Prompts, Quality
+from mvgamba_ros.types import Prompts
 
 SMALL = Options(method="hull", segmenter="masks", hull_resolution=64, cloud_points=4000, max_faces=2000)
 
@@ -88,7 +89,7 @@ def test_the_settings_name_the_version_the_weights_and_whose_masks(views, result
         return Silhouettes([view.mask if view.mask is not None else found for view in views])
 
     segment.provenance = {"device": "cpu"}
-    monkeypatch.setattr(pipeline, "load_segmenter", lambda options: segment)
+    monkeypatch.setattr(observation, "load_segmenter", lambda options: segment)
     monkeypatch.setattr(HullMethod, "provenance", {"checkpoint": "hull.pth"}, raising=False)
     found = views[1].mask
     mixed = [views[0], replace(views[1], mask=None), *views[2:]]
@@ -165,6 +166,24 @@ def test_the_convex_hull_is_convex_and_no_smaller(views, result):
     assert mesh.volume >= trimesh.Trimesh(result.mesh.vertices, result.mesh.faces, process=False).volume
 
 
+def test_seen_only_leaves_out_what_no_view_saw_and_judges_the_whole(views, result):
+    trimesh = pytest.importorskip("trimesh")
+    part = reconstruct(views, replace(SMALL, seen_only=True))
+    mesh = trimesh.Trimesh(part.mesh.vertices, part.mesh.faces, process=False)
+    assert trimesh.Trimesh(result.mesh.vertices, result.mesh.faces, process=False).is_watertight
+    assert not mesh.is_watertight and 0 < len(mesh.faces) < len(result.mesh.faces)
+    assert (part.mesh.seen > 0).all() and (result.mesh.seen == 0).any()
+    assert (part.cloud.seen > 0).all() and len(part.cloud.points) == (result.cloud.seen > 0).sum()
+    assert not ((mesh.triangles_center[:, 2] < 0.002) & (mesh.face_normals[:, 2] < -0.9)).any()  # the underside
+    assert part.quality == result.quality
+
+
+def test_seen_only_and_the_convex_hull_exclude_each_other():
+    with pytest.raises(ReconstructionError, match=r"seen_only True .* convex_hull True .* set one of them") as error:
+        Options(seen_only=True, convex_hull=True)
+    assert error.value.code == ErrorCode.BAD_OPTION
+
+
 def test_masks_that_views_bring_are_kept_where_asked(views):
     dented = views[0].mask.copy()
     dented[: np.nonzero(dented)[0].min() + 3] = False
@@ -215,7 +234,8 @@ def test_the_preview_shows_the_gaussians_from_where_it_shows_the_mesh(views, res
     with_gaussians = replace(result, gaussians=gaussians_on_mesh(result.mesh, views))
     plain, picture = preview(views, result), preview(views, with_gaussians)
     assert picture.shape == (plain.shape[0] + 480, 1280, 3)
-    mesh, splats = picture[-996:-516], picture[-516:-36]
-    np.testing.assert_array_equal(mesh, plain[-516:-36])
+    below = 256 + 40 + 36  # what was seen, the colours' meaning, and the line of facts
+    mesh, splats = picture[-below - 960 : -below - 480], picture[-below - 480 : -below]
+    np.testing.assert_array_equal(mesh, plain[-below - 480 : -below])
     covered = [(x[40:] < 230).any(axis=2) for x in (mesh, splats)]  # below the names
     assert (covered[0] & covered[1]).sum() > 0.95 * (covered[0] | covered[1]).sum()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -10,8 +12,11 @@ pytest.importorskip("rclpy")
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from rclpy.serialization import deserialize_message, serialize_message
 from std_msgs.msg import Header
 
+from mvgamba_ros.msg import ReconstructedObject
+from mvgamba_ros.reconstruction import Quality, Reconstruction
 from mvgamba_ros.ros.conversions.shapes import (
     cloud_to_columns,
     gaussians_to_cloud,
@@ -20,8 +25,9 @@ from mvgamba_ros.ros.conversions.shapes import (
     mesh_to_message,
     pack_rgb,
     points_to_cloud,
+    reconstruction_to_object,
 )
-from mvgamba_ros.types import Gaussians, Mesh, PointCloud
+from mvgamba_ros.types import Box, Gaussians, Mesh, PointCloud
 
 pytestmark = pytest.mark.ros
 
@@ -38,6 +44,17 @@ def test_a_cloud_holds_its_points_colours_and_normals():
     np.testing.assert_allclose(np.stack([columns[f"normal_{a}"] for a in "xyz"], 1), normals, rtol=1e-6)
     bits = columns["rgb"].view(np.uint32)
     np.testing.assert_array_equal(np.stack([bits >> 16 & 255, bits >> 8 & 255, bits & 255], 1), cloud.colors)
+
+
+def test_a_cloud_says_which_points_were_seen_and_how_far_they_may_be_off():
+    seen, errors = np.array([0, 1, 255], np.uint8), np.array([7.5, 0.5, 1.25], np.float32)
+    cloud = PointCloud(np.eye(3), np.eye(3), np.full((3, 3), 200, np.uint8), seen, errors)
+    message = points_to_cloud(cloud)
+    assert [f.name for f in message.fields][-2:] == ["seen", "expected_error_mm"] and message.point_step == 36
+    columns = cloud_to_columns(message)
+    np.testing.assert_array_equal(columns["seen"], seen)
+    np.testing.assert_array_equal(columns["expected_error_mm"], errors)
+    assert (columns["rgb"].view(np.uint32) == 0xC8C8C8).all()
 
 
 @given(color=st.tuples(*[st.integers(0, 255)] * 3))
@@ -77,6 +94,27 @@ def test_a_mesh_survives_the_way_to_ros_and_back():
     np.testing.assert_array_equal(back.vertices, mesh.vertices)
     np.testing.assert_array_equal(back.faces, mesh.faces)
     np.testing.assert_array_equal(back.colors, mesh.colors)
+
+
+def test_an_object_says_of_each_vertex_how_many_views_saw_it_and_how_far_it_may_be_off():
+    seen, errors = np.array([0, 1, 2, 255], np.uint8), np.array([8.5, 1.5, 0.75, 0.5], np.float32)
+    mesh = replace(tetrahedron(), seen=seen, expected_error_mm=errors)
+    cloud = PointCloud(np.eye(3), np.eye(3), np.zeros((3, 3), np.uint8), seen[:3], errors[:3])
+    quality = Quality(0.9, 0.1, 0.8, low=False, expected_error_mm=2.5)
+    result = Reconstruction(mesh, cloud, Box(np.eye(4), np.ones(3)), quality, (), {}, "hull")
+    sent = reconstruction_to_object(result, "cup", 4, Header(frame_id="base_link"))
+    found = deserialize_message(serialize_message(sent), ReconstructedObject)
+    back = mesh_from_message(
+        found.mesh, found.mesh_vertex_colors, found.mesh_vertex_seen, found.mesh_vertex_expected_error_mm
+    )
+    np.testing.assert_array_equal(back.seen, seen)
+    np.testing.assert_array_equal(back.expected_error_mm, errors)
+    assert found.quality.expected_error_mm == 2.5
+    assert cloud_to_columns(found.cloud)["seen"].tolist() == [0.0, 1.0, 2.0]
+    without = replace(mesh, seen=None, expected_error_mm=None)
+    found = reconstruction_to_object(replace(result, mesh=without), "cup", 4, Header())
+    assert not found.mesh_vertex_seen and not found.mesh_vertex_expected_error_mm
+    assert mesh_from_message(found.mesh, found.mesh_vertex_colors, found.mesh_vertex_seen).seen is None
 
 
 def test_a_marker_lists_three_coloured_corners_per_face():

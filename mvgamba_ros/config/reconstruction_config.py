@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from mvgamba_ros.config.expected_error_config import ExpectedErrorConfig
 from mvgamba_ros.config.gaussian_meshing_config import GaussianMeshingConfig
 from mvgamba_ros.config.hull_config import HullConfig
 from mvgamba_ros.config.pose_refinement_config import PoseRefinementConfig
@@ -26,5 +27,6 @@ class ReconstructionConfig:
     splats: SplatConfig = field(default_factory=SplatConfig)
     texture: TextureConfig = field(default_factory=TextureConfig)
     gaussian_meshing: GaussianMeshingConfig = field(default_factory=GaussianMeshingConfig)
+    expected_error: ExpectedErrorConfig = field(default_factory=ExpectedErrorConfig)
     quality: QualityConfig = field(default_factory=QualityConfig)
     views: ViewsConfig = field(default_factory=ViewsConfig)

@@ -9,7 +9,7 @@ from mvgamba_ros.config.bounds import bounded
 
 @dataclass(frozen=True)
 class TextureConfig:
-    """How points of a mesh get their colours from the views."""
+    """How points of a mesh get their colours from the views, and which views count as seeing them."""
 
     min_cosine: float = bounded(0.1, 0.0, 1.0)
     """A surface seen at a smaller cosine between ray and normal does not count: its pixels are smeared and its colour
@@ -23,3 +23,6 @@ class TextureConfig:
     occlusion_tolerance: float = bounded(2e-3, 0.0, 1.0)
     """A point is hidden only by what lies further in front of it than this, of the mesh's longest side. Set by hand:
     its own surface must not hide it."""
+    silhouette_margin: int = bounded(1, 0, 100)
+    """A view sees only what lies on its silhouette or so many pixels beside it: a mesh's outline is off by about as
+    much where it is right. Set by hand."""

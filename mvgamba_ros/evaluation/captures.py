@@ -20,8 +20,9 @@ from mvgamba_ros.io.mesh_files import read_mesh
 from mvgamba_ros.metrics.shape import shape_errors, surface_points
 from mvgamba_ros.options import Options
 from mvgamba_ros.pipeline import reconstruct
+from mvgamba_ros.reconstruction import Reconstruction
 from mvgamba_ros.rendering.mesh_raycaster import Raycaster
-from mvgamba_ros.types import Mesh, Reconstruction, View
+from mvgamba_ros.types import Mesh, View
 
 
 @dataclass(frozen=True)

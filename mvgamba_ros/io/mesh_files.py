@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -10,10 +11,13 @@ from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.types import Mesh
 
 FORMATS = (".ply", ".glb", ".obj", ".stl")
+TRUST = {"seen": np.uint8, "expected_error_mm": np.float32}
+"""Vertex properties of a PLY file that say how far to trust the surface, as `Mesh` has them."""
 
 
 def write_mesh(path: str | Path, mesh: Mesh) -> None:
-    """Write by the name's extension, with vertex colours where the format has them (STL does not).
+    """Write by the name's extension, with vertex colours where the format has them (STL does not), and with `TRUST` in
+    PLY where the mesh has it.
 
     Raises CANNOT_WRITE, also for an unknown extension.
     """
@@ -21,7 +25,14 @@ def write_mesh(path: str | Path, mesh: Mesh) -> None:
 
     path = Path(path)
     _check_format(path, ErrorCode.CANNOT_WRITE)
-    shape = trimesh.Trimesh(mesh.vertices, mesh.faces, vertex_colors=mesh.colors, process=False)
+    trust = {name: getattr(mesh, name) for name in TRUST if path.suffix.lower() == ".ply"}
+    shape = trimesh.Trimesh(
+        mesh.vertices,
+        mesh.faces,
+        vertex_colors=mesh.colors,
+        vertex_attributes={name: values for name, values in trust.items() if values is not None},
+        process=False,
+    )
     try:
         shape.export(path)
     except OSError as error:
@@ -29,7 +40,8 @@ def write_mesh(path: str | Path, mesh: Mesh) -> None:
 
 
 def read_mesh(path: str | Path) -> Mesh:
-    """The file's triangles as one mesh, grey where it has no vertex colours. Raises BAD_CAPTURE."""
+    """The file's triangles as one mesh, grey where it has no vertex colours, with `TRUST` where a PLY has it. Raises
+    BAD_CAPTURE."""
     import trimesh
 
     path = Path(path)
@@ -43,7 +55,16 @@ def read_mesh(path: str | Path) -> Mesh:
     colors = np.full((len(shape.vertices), 3), 160, np.uint8)
     if isinstance(shape.visual, trimesh.visual.ColorVisuals) and shape.visual.kind == "vertex":
         colors = np.asarray(shape.visual.vertex_colors)[:, :3].astype(np.uint8)
-    return Mesh(np.asarray(shape.vertices, dtype=np.float64), np.asarray(shape.faces, dtype=np.int32), colors)
+    table = shape.metadata.get("_ply_raw", {}).get("vertex", {}).get("data", {})
+    names = _names(table)
+    trust = {name: np.asarray(table[name]).ravel().astype(kind) for name, kind in TRUST.items() if name in names}
+    vertices, faces = np.asarray(shape.vertices, dtype=np.float64), np.asarray(shape.faces, dtype=np.int32)
+    return Mesh(vertices, faces, colors, **trust)
+
+
+def _names(table: Any) -> tuple[str, ...]:
+    """Of the columns of a PLY element as trimesh keeps them: an array of records, or a mapping for a text file."""
+    return tuple(table.dtype.names or ()) if isinstance(table, np.ndarray) else tuple(table)
 
 
 def _check_format(path: Path, code: ErrorCode) -> None:

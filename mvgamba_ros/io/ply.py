@@ -67,9 +67,12 @@ def read_gaussians(path: str | Path) -> Gaussians:
 
 
 def write_cloud(path: str | Path, cloud: PointCloud) -> None:
-    """Points, normals (float32 metres) and RGB. Raises CANNOT_WRITE."""
+    """Points, normals (float32 metres) and RGB; seen (uchar) and expected_error_mm (float) where the cloud has them.
+    Raises CANNOT_WRITE."""
     fields = [(name, "<f4") for name in ("x", "y", "z", "nx", "ny", "nz")]
     fields += [(name, "u1") for name in ("red", "green", "blue")]
+    trust = {"seen": (cloud.seen, "u1"), "expected_error_mm": (cloud.expected_error_mm, "<f4")}
+    fields += [(name, kind) for name, (values, kind) in trust.items() if values is not None]
     table = np.empty(len(cloud.points), np.dtype(fields))
     for names, rows in (
         (("x", "y", "z"), cloud.points),
@@ -78,6 +81,9 @@ def write_cloud(path: str | Path, cloud: PointCloud) -> None:
     ):
         for k, name in enumerate(names):
             table[name] = rows[:, k]
+    for name, (values, _) in trust.items():
+        if values is not None:
+            table[name] = values
     _write(Path(path), table)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.se3 import matrix_to_quat
 from mvgamba_ros.io.mesh_files import write_mesh
 from mvgamba_ros.io.ply import write_cloud, write_gaussians
-from mvgamba_ros.types import U8, Reconstruction
+from mvgamba_ros.reconstruction import Reconstruction
+from mvgamba_ros.types import U8, PointCloud
 
 
 def check_writable(folder: str | Path) -> Path:
@@ -57,13 +59,15 @@ def report(result: Reconstruction) -> dict[str, Any]:
     import trimesh
 
     quality, box = result.quality, result.box
+    shape = trimesh.Trimesh(result.mesh.vertices, result.mesh.faces, process=False)
     return {
         "method": result.method,
         "views": len(result.masks),
         "mesh": {
             "vertices": len(result.mesh.vertices),
             "faces": len(result.mesh.faces),
-            "volume_m3": float(trimesh.Trimesh(result.mesh.vertices, result.mesh.faces, process=False).volume),
+            "closed": bool(shape.is_watertight),
+            "volume_m3": float(shape.volume) if shape.is_watertight else None,
         },
         "cloud_points": len(result.cloud.points),
         "gaussians": 0 if result.gaussians is None else len(result.gaussians.means),
@@ -78,9 +82,30 @@ def report(result: Reconstruction) -> dict[str, Any]:
             "silhouette_iou": quality.silhouette_iou,
             "color_error": quality.color_error,
             "coverage": quality.coverage,
+            "expected_error_mm": _number(quality.expected_error_mm),
         },
+        "surface": _parts(result.cloud),
         "support_height_m": result.support_height,
         "notes": list(result.notes),
         **result.settings,
         "seconds": {**result.seconds, "total": sum(result.seconds.values())},
+    }
+
+
+def _number(value: float) -> float | None:
+    """JSON has no NaN."""
+    return None if math.isnan(value) else value
+
+
+def _parts(cloud: PointCloud) -> dict[str, Any]:
+    """Of the surface that some view saw and of that which is guessed: share of the area and mean expected error."""
+    if cloud.seen is None or cloud.expected_error_mm is None:
+        return {}
+    seen = cloud.seen > 0
+    return {
+        name: {
+            "share": float(part.mean()),
+            "expected_error_mm": float(cloud.expected_error_mm[part].mean()) if part.any() else None,
+        }
+        for name, part in (("seen", seen), ("guessed", ~seen))
     }

@@ -69,7 +69,8 @@ class MVGambaMethod:
             stop_if(cancelled)
             cube = fit(*hull.bounds())
             output = self._forward_pass(views, cube, options)
-            tsdf = self._integrate(output, views, hull, cube, config.surface)
+            maps = depth_maps(output, views, cube, self.network.config.size)
+            tsdf = integrated(maps, views, hull, config.surface)
             progress("network", (0.3 if options.refine else 0.6) * done / max_passes)
             found = solid(tsdf, options.prompts.support_height, config.surface)
             tighter = recarve_around(found, hull, views, options) if done < max_passes else None
@@ -92,7 +93,7 @@ class MVGambaMethod:
                 cancelled=cancelled,
             )
         progress("surface", 1.0)
-        return Shape(mesh, gaussians)
+        return Shape(mesh, gaussians, (maps,))
 
     def _forward_pass(self, views: Sequence[View], cube: UnitCube, options: Options) -> RayGambaOutput:
         """The network on crops of ``views`` in ``cube``, on the CPU. Raises SILHOUETTES_DISAGREE."""
@@ -108,15 +109,6 @@ class MVGambaMethod:
                 )
             with torch.autocast("cpu", torch.bfloat16, enabled=self.half):
                 return to_device(self.network(batch, rays), torch.device("cpu"))
-
-    def _integrate(
-        self, output: RayGambaOutput, views: Sequence[View], hull: DistanceField, cube: UnitCube, config: SurfaceConfig
-    ) -> DistanceField:
-        """TSDF of the network's depths on the visual ``hull``'s grid, smoothed and consistent with the silhouettes."""
-        truncation = config.truncation * hull.voxel
-        maps = depth_maps(output, views, cube, self.network.config.size)
-        tsdf = integrate_depth_maps(maps, hull, truncation, coarse_only=True, config=config)
-        return enforce_silhouettes(smooth(tsdf, hull, truncation, config), hull, views, config)
 
 
 def choose_device(name: str) -> torch.device:
@@ -187,6 +179,13 @@ def _bounds_along(field: DistanceField, T_world_box: F64) -> F64:
     ends = np.concatenate([np.column_stack([at, first]), np.column_stack([at, last])])
     points = transform(inverse(T_world_box), field.origin + field.voxel * ends)
     return np.stack([points.min(0) - 0.5 * field.voxel, points.max(0) + 0.5 * field.voxel])
+
+
+def integrated(maps: DepthMaps, views: Sequence[View], hull: DistanceField, config: SurfaceConfig) -> DistanceField:
+    """TSDF of ``maps`` on the visual ``hull``'s grid, smoothed and consistent with the silhouettes."""
+    truncation = config.truncation * hull.voxel
+    tsdf = integrate_depth_maps(maps, hull, truncation, coarse_only=True, config=config)
+    return enforce_silhouettes(smooth(tsdf, hull, truncation, config), hull, views, config)
 
 
 def depth_maps(output: RayGambaOutput, views: Sequence[View], cube: UnitCube, size: int) -> DepthMaps:

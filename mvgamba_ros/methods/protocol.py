@@ -19,6 +19,7 @@ from typing import Protocol
 
 from mvgamba_ros.geometry.distance_field import DistanceField
 from mvgamba_ros.options import Options
+from mvgamba_ros.surface.depth_maps import DepthMaps
 from mvgamba_ros.types import Cancelled, Gaussians, Mesh, Progress, View
 
 
@@ -28,10 +29,13 @@ class Shape:
 
     ``mesh``: closed, oriented outward, at most ``options.max_faces`` triangles. Its ``colors`` matter only where no
     view sees the surface: the pipeline paints the rest from the images. ``gaussians``: None for a method without.
+    ``depths``: the depth maps with sigmas that the mesh was fused from, which tell how sure it is; none for a method
+    without.
     """
 
     mesh: Mesh
     gaussians: Gaussians | None = None
+    depths: tuple[DepthMaps, ...] = ()
 
 
 class Method(Protocol):

@@ -54,6 +54,17 @@ class Agreement:
         return float(np.mean(values)) if values else float("nan")
 
 
+@dataclass(frozen=True)
+class Fit:
+    """Poses (V, 4, 4), their correction, and how the views agree under them; what that means in ``words``,
+    where other poses were taken than those given."""
+
+    T_world_camera: F64
+    posterior: Posterior
+    agreement: Agreement
+    words: str = ""
+
+
 class PoseEvidence:
     """The evidence of V views with silhouettes ``masks`` (H, W), on a plane at ``height`` or None where it is not
     known."""
@@ -107,7 +118,7 @@ class PoseEvidence:
         """On the coarse grid, without a correction."""
         return self.agreement(T_world_camera, np.zeros(6 * len(T_world_camera) + 1), self.config.plane.coarse_points)
 
-    def refine(self, T_world_camera: F64, start: F64 | None = None) -> tuple[F64, Posterior, Agreement]:
+    def refine(self, T_world_camera: F64, start: F64 | None = None) -> Fit:
         """Corrected poses (V, 4, 4), the correction with its covariance, and the agreement before the last step.
 
         ``start`` (V, 6): twists at which the search for the correction of ``T_world_camera`` starts.
@@ -129,7 +140,7 @@ class PoseEvidence:
                 if not best.prior.hand_eye and not best.prior.views.any() and points != rounds[-1]:
                     break  # nothing to correct, on either grid
                 settled_at = points
-        return corrected(T_world_camera, y[:-1].reshape(count, 6)), best, found
+        return Fit(corrected(T_world_camera, y[:-1].reshape(count, 6)), best, found)
 
 
 def _grown(mask: Bool, margin: int) -> Bool:

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mvgamba_ros.config.pose_refinement_config import PoseRefinementConfig
 from mvgamba_ros.geometry.se3 import inverse, transform
 from mvgamba_ros.pose_refinement.alternatives import agreeing
-from mvgamba_ros.pose_refinement.evidence import Agreement
+from mvgamba_ros.pose_refinement.evidence import Agreement, Fit
 from mvgamba_ros.pose_refinement.normal_equations import Prior, posterior
 from mvgamba_ros.pose_refinement.twists import exponential
-from mvgamba_ros.types import F64, PoseCorrection
-
-if TYPE_CHECKING:
-    from mvgamba_ros.pose_refinement.refine_poses import Fit
+from mvgamba_ros.reconstruction import PoseCorrection
+from mvgamba_ros.types import F64
 
 
 def pose_correction(

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from mvgamba_ros.config.pose_refinement_config import PoseRefinementConfig
 from mvgamba_ros.geometry.se3 import inverse, transform
 from mvgamba_ros.pose_refinement.alternatives import agreeing, best_alternative, contradicting, other_focal_length
-from mvgamba_ros.pose_refinement.evidence import Agreement, PoseEvidence
+from mvgamba_ros.pose_refinement.evidence import Fit, PoseEvidence
 from mvgamba_ros.pose_refinement.findings import describe, pose_correction
-from mvgamba_ros.pose_refinement.normal_equations import Posterior
-from mvgamba_ros.types import F64, Bool, PoseCorrection, View, view_name
+from mvgamba_ros.reconstruction import PoseCorrection
+from mvgamba_ros.types import F64, Bool, View, view_name
 
 
 @dataclass(frozen=True)
@@ -30,16 +30,6 @@ class RefinedPoses:
     correction: PoseCorrection
     notes: list[str]
     reasons: list[str]
-
-
-@dataclass(frozen=True)
-class Fit:
-    """Poses (V, 4, 4), their correction, and how the views agree under them."""
-
-    T_world_camera: F64
-    posterior: Posterior
-    agreement: Agreement
-    words: str = ""
 
 
 def refine_poses(
@@ -65,14 +55,14 @@ def refine_poses(
     sigma = config.prior.given_height_sigma if height_given else config.prior.found_height_sigma
     evidence = PoseEvidence(views, masks, center, height, sigma, config)
     before = evidence.at(given)
-    fit = Fit(*evidence.refine(given))
+    fit = evidence.refine(given)
     reasons: list[str] = []
     if _is_poor(fit, config):
         alternative = best_alternative(evidence, given, before, fit.agreement, names)
         if alternative is not None:
-            other = Fit(*evidence.refine(alternative.T_world_camera, alternative.start), alternative.words)
+            other = evidence.refine(alternative.T_world_camera, alternative.start)
             if other.agreement.score > fit.agreement.score + config.min_gain:
-                fit = other
+                fit = replace(other, words=alternative.words)
         if _is_poor(fit, config):
             reasons = other_focal_length(evidence, views, given, fit.agreement.score)
     left_out = contradicting(fit.agreement, config)
@@ -80,7 +70,7 @@ def refine_poses(
     if left_out:  # it must not have pulled the others along
         some = None if masks is None else [masks[v] for v in kept]
         evidence = PoseEvidence([views[v] for v in kept], some, center, height, sigma, config)
-        fit = Fit(*evidence.refine(given[kept]))
+        fit = evidence.refine(given[kept])
         before = evidence.at(given[kept])
     poses = given.copy()
     poses[kept] = fit.T_world_camera

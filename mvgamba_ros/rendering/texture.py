@@ -11,6 +11,7 @@ from mvgamba_ros.config.texture_config import TextureConfig
 from mvgamba_ros.geometry.camera import project
 from mvgamba_ros.geometry.raster import depth_inside
 from mvgamba_ros.rendering.mesh_raycaster import Raycaster
+from mvgamba_ros.rendering.visibility import point_cosines, visible_cosines
 from mvgamba_ros.types import F32, F64, U8, View
 
 
@@ -21,15 +22,8 @@ def view_weights(
     grazing angle or out of the picture. Points (N, 3) lie on the caster's surface, normals (N, 3) point outward."""
     weights = np.zeros((len(views), len(points)), np.float32)
     for v, view in enumerate(views):
-        pixels, _ = project(view.camera, view.T_world_camera, points)
-        eye = view.T_world_camera[:3, 3]
-        to_eye = eye - points
-        cosine = np.einsum("nk,nk->n", to_eye, normals) / np.sqrt(np.einsum("nk,nk->n", to_eye, to_eye))
-        x, y = pixels.T
-        within = (x >= 0.0) & (y >= 0.0) & (x < view.camera.width) & (y < view.camera.height)
-        candidates = np.flatnonzero((cosine > config.min_cosine) & within)
-        seen = candidates[caster.visible(points[candidates], eye, config.occlusion_tolerance)]
-        weights[v, seen] = cosine[seen]
+        cosines = point_cosines(points, normals, view.T_world_camera[:3, 3])
+        weights[v] = visible_cosines(points, cosines, view, caster, config)
     return weights
 
 
@@ -49,11 +43,11 @@ def paint(
             continue
         pixels, _ = project(view.camera, view.T_world_camera, points[seen])
         x, y = (pixels - 0.5).astype(np.float32).T[:, :, None]
-        color = _sample(view.image, x, y)
+        color = sample_raster(view.image, x, y)
         weight = cosine[seen].astype(np.float64) ** config.cosine_exponent
         if view.mask is not None:
             margin = config.outline_margin
-            weight *= np.clip((_sample(depth_inside(view.mask), x, y) - margin) / margin, 0.0, 1.0) ** 2
+            weight *= np.clip((sample_raster(depth_inside(view.mask), x, y) - margin) / margin, 0.0, 1.0) ** 2
         total[seen] += weight[:, None] * color
         norm[seen] += weight[:, None]
     known, unknown = np.flatnonzero(norm > 0.0), np.flatnonzero(norm == 0.0)
@@ -69,7 +63,7 @@ def paint(
     return colors.round().astype(np.uint8)
 
 
-def _sample(raster: np.ndarray, x: F32, y: F32) -> np.ndarray:
+def sample_raster(raster: np.ndarray, x: F32, y: F32) -> np.ndarray:
     """Bilinear samples at pixel indices (N, 1), in blocks since cv2.remap limits an image's side."""
     step = 1 << 14
     parts = [

@@ -25,6 +25,7 @@ from mvgamba_ros.geometry.camera import undistort
 from mvgamba_ros.msg import ReconstructedObject
 from mvgamba_ros.options import Options
 from mvgamba_ros.pipeline import reconstruct
+from mvgamba_ros.reconstruction import Reconstruction
 from mvgamba_ros.ros.conversions.geometry import matrix_to_pose
 from mvgamba_ros.ros.conversions.shapes import reconstruction_to_object, seconds_to_stages
 from mvgamba_ros.ros.conversions.stamps import make_header
@@ -40,7 +41,7 @@ from mvgamba_ros.ros.view_buffer import CapturedView, ViewBuffer, coverage
 from mvgamba_ros.ros.view_capture import Capture, poses_of
 from mvgamba_ros.ros.worker import Job, Worker
 from mvgamba_ros.srv import CaptureView, Reconstruct, Save
-from mvgamba_ros.types import Progress, Reconstruction, View
+from mvgamba_ros.types import Progress, View
 from mvgamba_ros.warm_up import warm_up
 
 RETRY_S = 0.02

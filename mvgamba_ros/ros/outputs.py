@@ -15,9 +15,10 @@ from std_msgs.msg import Header
 from visualization_msgs.msg import Marker
 
 from mvgamba_ros.msg import ReconstructedObject
+from mvgamba_ros.reconstruction import Reconstruction
 from mvgamba_ros.ros.conversions.images import array_to_image
 from mvgamba_ros.ros.conversions.shapes import gaussians_to_cloud, mesh_to_marker, views_to_poses
-from mvgamba_ros.types import U8, Bool, Reconstruction, View
+from mvgamba_ros.types import U8, Bool, View
 
 LATCHED = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 

@@ -10,7 +10,8 @@ from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.io.results import report, write_results
 from mvgamba_ros.io.transforms_json import write_capture
 from mvgamba_ros.preview import preview
-from mvgamba_ros.types import Reconstruction, View
+from mvgamba_ros.reconstruction import Reconstruction
+from mvgamba_ros.types import View
 
 
 def save(folder: str, result: Reconstruction, views: Sequence[View], object_id: str, frame: str) -> list[str]:

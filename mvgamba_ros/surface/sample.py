@@ -27,7 +27,8 @@ def vertex_normals(mesh: Mesh) -> F64:
 
 
 def sample_cloud(mesh: Mesh, count: int, seed: int = 0) -> PointCloud:
-    """``count`` points spread evenly over the mesh's area, with face normals and interpolated vertex colours.
+    """``count`` points spread evenly over the mesh's area, with face normals, vertex colours and expected errors
+    interpolated.
 
     Stratified along the faces' summed area, so that no patch is left bare by chance, as with
     `trimesh.sample.sample_surface`; the same seed gives the same points.
@@ -46,4 +47,7 @@ def sample_cloud(mesh: Mesh, count: int, seed: int = 0) -> PointCloud:
     points = np.einsum("nk,nkd->nd", barycentric, mesh.vertices[corners])
     colors = np.einsum("nk,nkd->nd", barycentric, mesh.colors[corners].astype(np.float64))
     normals = across[face] / np.maximum(doubled[face, None], 1e-18)
-    return PointCloud(points, normals, colors.round().astype(np.uint8))
+    errors = None
+    if mesh.expected_error_mm is not None:
+        errors = np.einsum("nk,nk->n", barycentric, mesh.expected_error_mm[corners]).astype(np.float32)
+    return PointCloud(points, normals, colors.round().astype(np.uint8), expected_error_mm=errors)

@@ -19,8 +19,9 @@ from visualization_msgs.msg import Marker
 
 from mvgamba_ros.msg import Quality as QualityMessage
 from mvgamba_ros.msg import ReconstructedObject, StageTime
+from mvgamba_ros.reconstruction import Reconstruction
 from mvgamba_ros.ros.conversions.geometry import matrix_to_pose
-from mvgamba_ros.types import F32, F64, U8, Gaussians, Mesh, PointCloud, Reconstruction, View
+from mvgamba_ros.types import F32, F64, U8, Gaussians, Mesh, PointCloud, View
 
 
 def pack_rgb(colors: U8) -> F32:
@@ -55,13 +56,15 @@ def cloud_to_columns(cloud: PointCloud2) -> dict[str, F32]:
 
 
 def points_to_cloud(points: PointCloud) -> PointCloud2:
-    """x y z rgb normal_x normal_y normal_z."""
+    """x y z rgb normal_x normal_y normal_z, then seen and expected_error_mm where the cloud has them; all float32."""
     xyz, normals = points.points, points.normals
+    trust = {"seen": points.seen, "expected_error_mm": points.expected_error_mm}
     return columns_to_cloud(
         {
             **{axis: xyz[:, i] for i, axis in enumerate("xyz")},
             "rgb": pack_rgb(points.colors),
             **{f"normal_{axis}": normals[:, i] for i, axis in enumerate("xyz")},
+            **{name: values for name, values in trust.items() if values is not None},
         }
     )
 
@@ -95,12 +98,17 @@ def mesh_to_message(mesh: Mesh) -> MeshMessage:
     return MeshMessage(triangles=triangles, vertices=_points(mesh.vertices))
 
 
-def mesh_from_message(mesh: MeshMessage, colors: list[ColorRGBA]) -> Mesh:
-    """The `Mesh` of a ReconstructedObject's ``mesh`` and ``mesh_vertex_colors``."""
+def mesh_from_message(
+    mesh: MeshMessage, colors: list[ColorRGBA], seen: Sequence[int] = (), expected_error_mm: Sequence[float] = ()
+) -> Mesh:
+    """The `Mesh` of a ReconstructedObject's ``mesh`` and ``mesh_vertex_colors``, ``mesh_vertex_seen`` and
+    ``mesh_vertex_expected_error_mm``; of the last two, an empty one is None in the mesh."""
     return Mesh(
         vertices=np.array([[v.x, v.y, v.z] for v in mesh.vertices], dtype=np.float64).reshape(-1, 3),
         faces=np.array([t.vertex_indices for t in mesh.triangles], dtype=np.int32).reshape(-1, 3),
         colors=np.array([[round(255 * v) for v in (c.r, c.g, c.b)] for c in colors], dtype=np.uint8).reshape(-1, 3),
+        seen=np.array(seen, np.uint8) if len(seen) else None,
+        expected_error_mm=np.array(expected_error_mm, np.float32) if len(expected_error_mm) else None,
     )
 
 
@@ -137,6 +145,8 @@ def reconstruction_to_object(
         cloud=cloud,
         mesh=mesh_to_message(result.mesh),
         mesh_vertex_colors=_colors(result.mesh.colors),
+        mesh_vertex_seen=[] if result.mesh.seen is None else result.mesh.seen,
+        mesh_vertex_expected_error_mm=[] if result.mesh.expected_error_mm is None else result.mesh.expected_error_mm,
         box_pose=matrix_to_pose(result.box.T_world_box),
         box_size=Vector3(x=x, y=y, z=z),
         view_count=view_count,

@@ -131,7 +131,9 @@ class Client:
         return Answer(
             name=found.id,
             method=found.method,
-            mesh=mesh_from_message(found.mesh, found.mesh_vertex_colors),
+            mesh=mesh_from_message(
+                found.mesh, found.mesh_vertex_colors, found.mesh_vertex_seen, found.mesh_vertex_expected_error_mm
+            ),
             points=found.cloud.width * found.cloud.height,
             box=Box(pose_to_matrix(found.box_pose), np.array([size.x, size.y, size.z])),
             view_count=found.view_count,

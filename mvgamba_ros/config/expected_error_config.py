@@ -1,0 +1,58 @@
+"""How far a mesh is expected to be off the true surface."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mvgamba_ros.config.bounds import bounded
+
+
+@dataclass(frozen=True)
+class ExpectedErrorConfig:
+    """The log-linear model of expected error and what its features are read with, see surface/expected_error.py."""
+
+    weights: tuple[float, ...] = bounded(
+        (
+            -0.530,
+            0.203,
+            0.0,
+            0.005,
+            0.0,
+            0.0,
+            0.0,
+            0.019,
+            0.106,
+            -0.267,
+            0.461,
+            0.040,
+            0.761,
+            1.755,
+            0.064,
+            0.524,
+            0.132,
+            2.332,
+            0.0,
+        ),
+        -20.0,
+        20.0,
+    )
+    """The features' weights, in the order of `expected_error.COLUMNS`. Fitted to procedural objects by
+    benchmarks/expected_error.py, which says how."""
+    least_mm: float = bounded(0.1, 0.0, 1000.0)
+    """Expected error is never less, mm: that of a pose, a lens and a scale at their best. Set by hand."""
+    pose_share: float = bounded(0.8, 0.0, 10.0)
+    """Distance that a vertex is expected to move for each mm of standard deviation that the views' poses have left,
+    added in quadrature. Derived: the mean absolute value of a normal variable, sqrt(2 / pi) of its deviation."""
+    band: float = bounded(0.04, 0.001, 1.0)
+    """A depth map tells of a vertex at most this far inside its surface, beside the map's own uncertainty, of the
+    mesh's longest side: about the truncation of the TSDF. Set by hand."""
+    sigma_reach: float = bounded(3.0, 0.1, 100.0)
+    """Standard deviations of a map that are its uncertainty there. Set by hand, as in the TSDF."""
+    min_cosine: float = bounded(0.15, 0.01, 1.0)
+    """Distances to a map's surface that is seen at a smaller cosine are taken as if at this one. Set by hand, as in the
+    TSDF."""
+    min_known: float = bounded(0.5, 0.0, 1.0)
+    """A map tells of a vertex where more than this share of the pixels around its projection have a depth, [0, 1]. Set
+    by hand."""
+    contact: float = bounded(0.02, 0.0, 1.0)
+    """A vertex no higher than this above the support plane rests on it, of the mesh's longest side. Set by hand."""

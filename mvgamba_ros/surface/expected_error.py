@@ -1,0 +1,186 @@
+"""The expected distance of a mesh's vertices to the true surface: a log-linear model of what each vertex rests on.
+
+``log(expected error) = weights @ features``, as in a generalised linear model with a logarithmic link (McCullagh and
+Nelder, "Generalized Linear Models", 1989). Fitted by benchmarks/expected_error.py, whose likelihood, the exponential
+distribution's, makes the mean of the predictions that of the errors, over all and in every group that a feature marks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from mvgamba_ros.config.expected_error_config import ExpectedErrorConfig
+from mvgamba_ros.geometry.camera import project
+from mvgamba_ros.geometry.distance_field import DistanceField
+from mvgamba_ros.rendering.texture import sample_raster
+from mvgamba_ros.rendering.visibility import count_sight, vertex_cosines
+from mvgamba_ros.surface.agreement import Agreement
+from mvgamba_ros.surface.depth_maps import DepthMaps
+from mvgamba_ros.surface.map_evidence import map_evidence
+from mvgamba_ros.types import F32, F64, Bool, Mesh, View
+
+COLUMNS = {
+    "constant": "1",
+    "size": "log of the mesh's longest side over 100 mm",
+    "footprint": "log of the width of a pixel at the vertex, mm, in the view that sees it most closely, or any could",
+    "guessed": "1 where no view sees the vertex",
+    "few": "1 over the number of views that see it",
+    "grazing": "1 less the best cosine among these",
+    "turned": "of a guessed vertex that does not rest: how far it faces away from all views, minus the best cosine",
+    "distance": "of a guessed vertex from the nearest seen one, log(1 + mm)",
+    "hollow": "depth below the visual hull's surface, log(1 + mm)",
+    "resting": "1 on the support plane, where its height is known",
+    "sigma": "log of the standard deviation of the depth maps, mm + 0.1, see `map_evidence`",
+    "spread": "log of the depth maps' disagreement with the vertex, mm + 0.1",
+    "unmapped": "1 where no map tells of the vertex",
+    "no_maps": "1 for a method without depth maps",
+    "colors": "log(1 + x / 8), x the disagreement in counts of 255 of the views that see it about its colour",
+    "outline_gap": "of the whole mesh: log of the mean distance between its outlines and the silhouettes', mm + 0.1",
+    "all_colors": "of the whole mesh: colors of the root mean square",
+    "views": "of the whole mesh: 1 over the number of views",
+    "parallel": "of the whole mesh: how little the views' directions differ, see `parallelism`",
+}
+"""The features of a vertex and what they are; 0 where one does not apply."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a mesh rests on. ``sight`` (views, V) from `vertex_sight`; ``hull``, the visual hull it lies in; ``maps``,
+    the depth maps it was fused from, none for a method without; ``agreement`` with the ``views``, from `compare`;
+    ``support_height``, world z of the plane it stands on, None where that is not known."""
+
+    views: Sequence[View]
+    sight: F32
+    hull: DistanceField
+    maps: Sequence[DepthMaps]
+    agreement: Agreement
+    support_height: float | None = None
+
+
+def with_expected_error(
+    mesh: Mesh, evidence: Evidence, config: ExpectedErrorConfig = ExpectedErrorConfig(), pose_sigma_mm: float = 0.0
+) -> Mesh:
+    """``mesh`` with `seen` and `expected_error_mm`, see `vertex_features` and `expected_errors`."""
+    features = vertex_features(mesh, evidence, config)
+    largest = 1e3 * float(np.ptp(mesh.vertices, axis=0).max())
+    errors = expected_errors(features, largest, pose_sigma_mm, config)
+    return replace(mesh, seen=count_sight(evidence.sight), expected_error_mm=errors)
+
+
+def vertex_features(mesh: Mesh, evidence: Evidence, config: ExpectedErrorConfig = ExpectedErrorConfig()) -> F64:
+    """(V, F) features of the vertices, a column for each of `COLUMNS`."""
+    size = 1e3 * float(np.ptp(mesh.vertices, axis=0).max())
+    table = dict.fromkeys(COLUMNS, np.zeros(len(mesh.vertices)))
+    table["constant"] = np.ones(len(mesh.vertices))
+    table["size"] = np.full(len(mesh.vertices), np.log(size / 100.0))
+    seen = count_sight(evidence.sight) > 0
+    pixel = _pixel_sizes(mesh.vertices, evidence.views)
+    closest = np.where(evidence.sight > 0.0, pixel, np.inf).min(axis=0)
+    table["footprint"] = np.log(np.where(seen, closest, pixel.min(axis=0)))
+    table["guessed"] = np.where(seen, 0.0, 1.0)
+    table["few"] = np.where(seen, 1.0 / np.maximum(np.count_nonzero(evidence.sight, axis=0), 1), 0.0)
+    table["grazing"] = np.where(seen, 1.0 - evidence.sight.max(axis=0), 0.0)
+    table["distance"] = np.log1p(_distance_to_seen(mesh.vertices, seen, size))
+    table["hollow"] = np.log1p(1e3 * np.maximum(evidence.hull.sample(mesh.vertices), 0.0))
+    if evidence.support_height is not None:
+        above = 1e3 * (mesh.vertices[:, 2] - evidence.support_height)
+        table["resting"] = np.where(above <= config.contact * size, 1.0, 0.0)
+    if evidence.maps:
+        found = map_evidence(mesh.vertices, evidence.maps, config.band * size * 1e-3, config)
+        table["sigma"] = np.where(found.covered, np.log(1e3 * found.sigma + 0.1), 0.0)
+        table["spread"] = np.where(found.covered, np.log(1e3 * found.spread + 0.1), 0.0)
+        table["unmapped"] = np.where(found.covered, 0.0, 1.0)
+    else:
+        table["no_maps"] = np.ones(len(seen))
+    spread, several = color_spread(mesh.vertices, evidence.sight, evidence.views)
+    table["colors"] = np.log1p(spread / 8.0)
+    table["all_colors"] = np.full(len(seen), np.log1p(_rms(spread[several]) / 8.0))
+    gap = float((evidence.agreement.outline_gap * pixel.mean(axis=1)).mean())
+    table["outline_gap"] = np.full(len(seen), np.log(gap + 0.1))
+    table["views"] = np.full(len(seen), 1.0 / len(evidence.views))
+    eyes = np.stack([view.T_world_camera[:3, 3] for view in evidence.views])
+    table["parallel"] = np.full(len(seen), parallelism(eyes - mesh.vertices.mean(axis=0)))
+    facing = np.max([vertex_cosines(mesh, eye) for eye in eyes], axis=0)
+    table["turned"] = np.where(seen | (table["resting"] > 0.0), 0.0, np.maximum(-facing, 0.0))
+    return np.stack([table[name] for name in COLUMNS], axis=1)
+
+
+def expected_errors(
+    features: F64, largest_mm: float, pose_sigma_mm: float = 0.0, config: ExpectedErrorConfig = ExpectedErrorConfig()
+) -> F32:
+    """(V,) mm from ``features`` (V, F); no more than ``largest_mm``, the size of the object. ``pose_sigma_mm``: what is
+    not known of the views' poses, as a standard deviation at the object."""
+    logs = np.clip(features @ np.array(config.weights), -20.0, 20.0)
+    errors = np.hypot(np.exp(logs), config.pose_share * pose_sigma_mm)
+    return np.clip(errors, min(config.least_mm, largest_mm), largest_mm).astype(np.float32)
+
+
+def mean_expected_error(mesh: Mesh) -> float:
+    """Mean of the expected error over the mesh's area, mm; NaN where it was not computed."""
+    if mesh.expected_error_mm is None:
+        return float("nan")
+    a, b, c = (mesh.vertices[mesh.faces[:, k]] for k in range(3))
+    area = np.linalg.norm(np.cross(b - a, c - a), axis=1)
+    return float(np.average(mesh.expected_error_mm[mesh.faces].mean(axis=1), weights=area))
+
+
+def parallelism(directions: F64) -> float:
+    """Of views in ``directions`` (V, 3) from the object, -log(e + 0.02): e, the smallest eigenvalue of the mean of
+    I - d d^T over unit directions d, is the squared sine between a direction and the views, the mean over views, where
+    that is least. 3.9 for parallel views, which leave the depth along them open; 0.7 for some all around at 45
+    degrees."""
+    d = directions / np.linalg.norm(directions, axis=1, keepdims=True)
+    return float(-np.log(np.linalg.eigvalsh(np.eye(3) - d.T @ d / len(d))[0] + 0.02))
+
+
+def color_spread(points: F64, sight: F32, views: Sequence[View]) -> tuple[F64, Bool]:
+    """How much the views that see a point disagree about its colour, (N,): the standard deviation over views, RMS over
+    channels, in counts of 255, each view's mean offset from the others taken out; 0 where fewer than two see it; and
+    which points (N,) two or more see."""
+    total, squared, weight = np.zeros((len(points), 3)), np.zeros((len(points), 3)), np.zeros((len(points), 1))
+    samples = []
+    for view, cosines in zip(views, sight, strict=True):
+        at = np.flatnonzero(cosines)
+        pixels, _ = project(view.camera, view.T_world_camera, points[at])
+        x, y = (pixels - 0.5).astype(np.float32).T[:, :, None]
+        samples.append(sample_raster(view.image, x, y).astype(np.float64) if len(at) else np.zeros((0, 3)))
+        total[at] += cosines[at, None] * samples[-1]
+        weight[at] += cosines[at, None]
+    mean = total / np.maximum(weight, 1e-9)
+    for color, cosines in zip(samples, sight, strict=True):
+        at = np.flatnonzero(cosines)
+        difference = color - mean[at]
+        difference -= difference.mean(axis=0) if len(at) else 0.0  # the exposure's
+        squared[at] += cosines[at, None] * difference**2
+    several = np.count_nonzero(sight, axis=0) > 1
+    spread = np.sqrt((squared / np.maximum(weight, 1e-9)).mean(axis=1))
+    return np.where(several, spread, 0.0), several
+
+
+def _pixel_sizes(points: F64, views: Sequence[View]) -> F64:
+    """(views, N): width of a pixel at each point, mm."""
+    sizes = []
+    for view in views:
+        z = (points - view.T_world_camera[:3, 3]) @ view.T_world_camera[:3, 2]
+        sizes.append(1e3 * np.maximum(z, 1e-3) / float(np.sqrt(view.camera.K[0, 0] * view.camera.K[1, 1])))
+    return np.stack(sizes)
+
+
+def _distance_to_seen(points: F64, seen: Bool, size: float) -> F64:
+    """(N,) mm from each point that is not seen to the nearest that is; ``size`` where none is, 0 where it is seen."""
+    distances = np.zeros(len(points))
+    if not seen.any():
+        return distances + size
+    if not seen.all():
+        from scipy.spatial import cKDTree
+
+        tree = cKDTree(points[seen], balanced_tree=False, compact_nodes=False)
+        distances[~seen] = 1e3 * tree.query(points[~seen])[0]
+    return distances
+
+
+def _rms(values: F64) -> float:
+    return float(np.sqrt(np.mean(values**2))) if len(values) else 0.0
