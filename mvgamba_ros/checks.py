@@ -11,6 +11,7 @@ from scipy.spatial.transform import Rotation
 from mvgamba_ros.config.views_config import ViewsConfig
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.camera import check_camera
+from mvgamba_ros.geometry.plausibility import check_depth, check_lens, check_unit
 from mvgamba_ros.geometry.se3 import check_rigid, inverse, transform
 from mvgamba_ros.options import Options
 from mvgamba_ros.types import Box, Prompts, View, view_name
@@ -22,8 +23,9 @@ def check_views(views: Sequence[View], options: Options) -> tuple[list[View], li
     Raises TOO_FEW_VIEWS, BAD_IMAGE, BAD_MASK, BAD_DEPTH, BAD_CAMERA_INFO, BAD_POSE, DUPLICATE_VIEW, BAD_ROI,
     ROI_NOT_VISIBLE, BAD_OPTION (prompts that fit no view).
     """
-    checked = [_check_view(view, view_name(view, index)) for index, view in enumerate(views)]
     config = options.config.views
+    checked = [_check_view(view, view_name(view, index), config) for index, view in enumerate(views)]
+    check_unit(checked, options.prompts, config)
     notes = _check_places(checked, config)
     count = distinct_views(checked, config)
     if count < options.min_views:
@@ -95,8 +97,9 @@ def distinct_views(views: Sequence[View], config: ViewsConfig = ViewsConfig()) -
     return len(places)
 
 
-def _check_view(view: View, name: str) -> View:
+def _check_view(view: View, name: str, config: ViewsConfig) -> View:
     check_camera(view.camera, name)
+    check_lens(view.camera, name, config)
     size = (view.camera.height, view.camera.width)
     image = view.image
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
@@ -117,6 +120,8 @@ def _check_view(view: View, name: str) -> View:
             ErrorCode.BAD_DEPTH,
             f"{name}: depth must be {size} float32 metres, it is {view.depth.shape} {view.depth.dtype}",
         )
+    if view.depth is not None:
+        check_depth(view.depth, name, config)
     return replace(view, T_world_camera=check_rigid(view.T_world_camera, name))
 
 

@@ -15,8 +15,10 @@ from mvgamba_ros.errors import stop_if
 from mvgamba_ros.factories import load_method, run_method
 from mvgamba_ros.geometry.boxes import oriented_box
 from mvgamba_ros.geometry.camera import undistort, undistort_pixels
+from mvgamba_ros.geometry.pose_conventions import naming_conventions, refuse_other_conventions
 from mvgamba_ros.geometry.single_view import guess_box
 from mvgamba_ros.geometry.visual_hull import carve
+from mvgamba_ros.geometry.world_origin import near_origin
 from mvgamba_ros.observation import check_poses, find_support, segment, takes_masks
 from mvgamba_ros.options import Options
 from mvgamba_ros.reconstruction import Reconstruction
@@ -82,6 +84,22 @@ def reconstruct(
         >>> assert 0.08 < height < 0.1  # metres
     """
     options = options or Options()
+    config = options.config
+
+    def work(near: Sequence[View], prompts: Prompts) -> Reconstruction:
+        return _reconstruct(near, replace(options, prompts=prompts), progress, cancelled)
+
+    with naming_conventions(views, config.pose_conventions):
+        result = near_origin(work, views, options.prompts, config.views)
+    if result.quality.low:
+        refuse_other_conventions(views, config.pose_conventions)
+    return replace(result, settings={**result.settings, **options.to_dict()})
+
+
+def _reconstruct(
+    views: Sequence[View], options: Options, progress: Progress | None, cancelled: Cancelled | None
+) -> Reconstruction:
+    """As `reconstruct`, near the world's origin."""
     config = options.config
     stages = _Stages(progress, cancelled)
     with stages.run("check"):

@@ -13,6 +13,7 @@ import numpy as np
 
 from mvgamba_ros.geometry.camera import crop, resample, undistort
 from mvgamba_ros.geometry.se3 import look_at
+from mvgamba_ros.geometry.world_origin import far_origin, move_result, move_views
 from mvgamba_ros.reconstruction import Reconstruction
 from mvgamba_ros.rendering.mesh_raycaster import Raycaster
 from mvgamba_ros.rendering.splats import render_view
@@ -38,6 +39,9 @@ def preview(views: Sequence[View], result: Reconstruction) -> U8:
     """(H, 1280, 3) RGB: up to eight input views with outlines; the mesh shaded from two new sides, the Gaussians, if
     any, from the same; which parts were seen and how far they are expected to be off, from the first of these sides and
     from where most of the guessed surface shows; a line of facts."""
+    origin = far_origin(views)
+    if origin is not None:
+        views, result = move_views(views, -origin), move_result(result, -origin)
     tiles = [_outlined(view, mask) for view, mask in zip(views[:MOST_VIEWS], result.masks, strict=False)]
     rows = []
     for start in range(0, len(tiles), COLUMNS):

@@ -142,7 +142,8 @@ class Prompts:
 
 @dataclass(frozen=True)
 class Gaussians:
-    """N 3D Gaussians (Kerbl et al., "3D Gaussian Splatting", 2023), torch float32.
+    """N 3D Gaussians (Kerbl et al., "3D Gaussian Splatting", 2023), torch float32; means float64 far from the world's
+    origin.
 
     Attributes:
         means: (N, 3), in the unit of the frame they live in; metres in a `Reconstruction`.

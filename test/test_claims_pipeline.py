@@ -62,7 +62,7 @@ def test_views_are_one_below_both_limits_of_place_and_turn() -> None:
         (beside(first, 0.9 * SAME_PLACE, 0.9 * SAME_DEGREES), 1),
         (beside(first, 1.1 * SAME_PLACE), 0),
         (beside(first, 0.0, 1.1 * SAME_DEGREES), 0),
-        (replace(beside(first), image=first.image[:120], camera=replace(first.camera, height=120), mask=None), 0),
+        (replace(beside(first), image=first.image[:200], camera=replace(first.camera, height=200), mask=None), 0),
     ):
         found = check_views([first, second, *VIEWS[1:]], SMALL)[1] if second.mask is not None else None
         if found is None:  # a picture of another size is of another camera

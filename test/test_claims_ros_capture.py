@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
 pytest.importorskip("rclpy")
 
+from geometry_msgs.msg import TransformStamped
 from ros_messages import (
     CAMERA,
     EVEN,
@@ -28,11 +30,13 @@ from ros_messages import (
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.se3 import look_at
+from mvgamba_ros.ros.conversions.geometry import camera_to_camera_info, matrix_to_transform
 from mvgamba_ros.ros.conversions.images import array_to_image
 from mvgamba_ros.ros.inputs import Input
 from mvgamba_ros.ros.transforms import TransformBuffer
 from mvgamba_ros.ros.view_buffer import CapturedView, ViewBuffer, coverage
 from mvgamba_ros.ros.view_capture import Capture
+from mvgamba_ros.types import Camera
 
 pytestmark = pytest.mark.ros
 
@@ -127,7 +131,7 @@ def test_a_camera_is_still_below_both_its_limits(moved: np.ndarray, limits: dict
 
 
 def test_the_frame_is_the_headers_unless_a_parameter_names_one() -> None:
-    topics = Topics(image=[photo(10.0, frame="lens")], camera_info=[info(10.0)])
+    topics = Topics(image=[photo(10.0, frame="lens")], camera_info=[at(info(10.0), 10.0, "lens")])
     assert newest(topics, transforms(*STILL, child="lens")).stamp == 10 * SECOND
     refused(ErrorCode.TRANSFORM_UNAVAILABLE, topics, "'lens'")
     assert newest(topics, camera_frame="camera").stamp == 10 * SECOND
@@ -161,6 +165,92 @@ def test_depth_and_mask_are_those_of_the_image_within_the_tolerance(name: str, m
     refused(code, topics(9.9, 10.012), f"nearest {name} is 0.012 s from the image", "sync_tolerance_s (0.01 s)")
     assert getattr(newest(topics(9.9, 10.012), sync_tolerance_s=0.02).view, name) is not None
     refused(code, topics(), f"no {name} yet", f"{name} silent")
+
+
+def test_what_belongs_to_another_camera_is_refused_by_topic_and_frame() -> None:
+    def topics(**frames: str) -> Topics:
+        made = {
+            "camera_info": info(10.0),
+            "depth": at(array_to_image(DEPTH, "32FC1"), 10.0),
+            "mask": at(array_to_image(MASK, "mono8"), 10.0),
+        }
+        for name, frame in frames.items():
+            made[name].header.frame_id = frame
+        return Topics(image=[photo(10.0)], **{name: [message] for name, message in made.items()})
+
+    newest(topics(camera_info="", depth="/camera", mask="camera"))
+    for name, code in (
+        ("camera_info", ErrorCode.BAD_CAMERA_INFO),
+        ("depth", ErrorCode.BAD_DEPTH),
+        ("mask", ErrorCode.BAD_MASK),
+    ):
+        refused(code, topics(**{name: "infrared"}), "image is in frame 'camera'", f"{name} in 'infrared'")
+    newest(topics(camera_info="lens"), transforms(*STILL, child="lens"), camera_frame="lens")
+
+
+def test_depth_in_a_frame_of_another_name_passes_where_that_frame_is_in_the_same_place() -> None:
+    depth = at(array_to_image(DEPTH, "32FC1"), 10.0, "infrared")
+    topics = Topics(image=[photo(10.0)], camera_info=[info(10.0)], depth=[depth])
+    for offset, code in ((0.0005, None), (0.015, ErrorCode.BAD_DEPTH)):
+        tf = transforms(*STILL)
+        for seconds in (5.0, 20.0):
+            beside = TransformStamped(child_frame_id="infrared", transform=matrix_to_transform(pose(offset)))
+            tf.insert(at(beside, seconds, "camera"), static=False)
+        if code is None:
+            assert newest(topics, tf).view.depth is not None
+        else:
+            refused(code, topics, "'infrared'", tf=tf)
+
+
+def test_values_that_no_camera_gives_are_refused_at_the_capture() -> None:
+    refused(ErrorCode.BAD_CAMERA_INFO, Topics(image=[photo(10.0)], camera_info=[info(10.0, 1.0)]), "1 px shows 173")
+    depth = at(array_to_image(1000.0 * DEPTH, "32FC1"), 10.0)
+    topics = Topics(image=[photo(10.0)], camera_info=[info(10.0)], depth=[depth])
+    refused(ErrorCode.BAD_DEPTH, topics, "median depth is 700 m", "millimetres")
+
+
+def seen(shift: int = 0, noise: float = 0.0, seed: int = 0) -> np.ndarray:
+    """A finely textured scene, moved by ``shift`` pixels to the left, with noise."""
+    scene = cv2.GaussianBlur(np.random.default_rng(1).normal(0, 255, (240, 400, 1)).astype(np.float32), (0, 0), 3.0)
+    scene = 128 + 50 * scene[:, shift : shift + 320] / scene.std()
+    scene = scene + np.random.default_rng(seed).normal(0, noise, scene.shape)
+    return np.repeat(scene.clip(0, 255).astype(np.uint8)[..., None], 3, axis=2)
+
+
+def large_info(seconds: float) -> Any:
+    return at(camera_to_camera_info(Camera(np.array([[300.0, 0, 160], [0, 300, 120], [0, 0, 1]]), 320, 240)), seconds)
+
+
+def test_pictures_that_move_while_the_camera_stands_by_tf_are_late() -> None:
+    for shift, code in ((0, None), (1, None), (6, ErrorCode.CAMERA_MOVING), (60, ErrorCode.CAMERA_MOVING)):
+        images = [photo(9.97, seen(noise=5, seed=2)), photo(10.0, seen(shift, noise=5, seed=3))]
+        topics = Topics(image=images, camera_info=[large_info(10.0)])
+        if code is None:
+            assert newest(topics).stamp == 10 * SECOND
+        else:
+            refused(code, topics, "of the picture moved", "though the camera stood by TF")
+    bright = [photo(9.97, seen(noise=5, seed=2)), photo(10.0, (seen() * 0.7).astype(np.uint8))]
+    assert newest(Topics(image=bright, camera_info=[large_info(10.0)])).stamp == 10 * SECOND
+    moving = transforms((5.0, pose(0.0)), (9.97, pose(0.0)), (9.98, pose(0.0012)), (20.0, pose(0.0012)))
+    images = [photo(9.97, seen()), photo(10.0, seen(6))]  # TF moved as well, slowly enough
+    assert newest(Topics(image=images, camera_info=[large_info(10.0)]), moving).stamp == 10 * SECOND
+
+
+def test_a_picture_that_stays_while_the_camera_moves_by_tf_is_frozen() -> None:
+    topics = Topics(image=[photo(10.0, seen(noise=5, seed=2))], camera_info=[large_info(10.0)])
+    tf = transforms((5.0, pose(0.0)), (12.0, pose(0.0)), (13.0, pose(0.05)), (20.0, pose(0.05)))
+    made, now = parameters(), [10.2]
+    capture = Capture(topics, tf, lambda: made, lambda: round(now[0] * SECOND))  # type: ignore
+    capture.newest_good_view()
+    now[0] = 15.1
+    topics["image"].messages.extend([photo(15.0, seen(noise=5, seed=3))])
+    with pytest.raises(ReconstructionError, match=r"by TF the camera has moved 50 mm since.*frozen") as caught:
+        capture.newest_good_view()
+    assert caught.value.code is ErrorCode.STALE_IMAGE
+    now[0] = 15.6
+    topics["image"].messages.clear()
+    topics["image"].messages.extend([photo(15.5, seen(40, noise=5, seed=4))])
+    assert capture.newest_good_view().stamp == round(15.5 * SECOND)
 
 
 def test_a_buffer_keeps_views_in_order_and_a_refused_one_changes_nothing() -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from mvgamba_ros.config.expected_error_config import ExpectedErrorConfig
 from mvgamba_ros.config.gaussian_meshing_config import GaussianMeshingConfig
 from mvgamba_ros.config.hull_config import HullConfig
+from mvgamba_ros.config.pose_conventions_config import PoseConventionsConfig
 from mvgamba_ros.config.pose_refinement_config import PoseRefinementConfig
 from mvgamba_ros.config.quality_config import QualityConfig
 from mvgamba_ros.config.segmentation_config import SegmentationConfig
@@ -30,3 +31,4 @@ class ReconstructionConfig:
     expected_error: ExpectedErrorConfig = field(default_factory=ExpectedErrorConfig)
     quality: QualityConfig = field(default_factory=QualityConfig)
     views: ViewsConfig = field(default_factory=ViewsConfig)
+    pose_conventions: PoseConventionsConfig = field(default_factory=PoseConventionsConfig)

@@ -43,7 +43,13 @@ def check_rigid(T: F64, what: str = "pose") -> F64:
     R = T[:3, :3]
     error = float(np.abs(R.T @ R - np.eye(3)).max())
     determinant = float(np.linalg.det(R))
-    if error > RIGID_TOLERANCE or determinant < 0.0:
+    if error <= RIGID_TOLERANCE and determinant < 0.0:
+        raise ReconstructionError(
+            ErrorCode.BAD_POSE,
+            f"{what}: the pose is mirrored (determinant {determinant:.3g}): the world or the camera is left-handed, as "
+            "in Unity or Unreal; mirror one axis of it, so that x, y and z are right-handed",
+        )
+    if error > RIGID_TOLERANCE:
         raise ReconstructionError(
             ErrorCode.BAD_POSE,
             f"{what}: not a rotation (R^T R is off the identity by {error:.2g}, determinant {determinant:.3g}); "

@@ -1,4 +1,5 @@
-"""Mesh files through trimesh: PLY, GLB, OBJ and STL. Coordinates stay metres in the world frame, in GLB too."""
+"""Mesh files through trimesh: PLY, GLB, OBJ and STL. Coordinates stay metres in the world frame, in GLB too. GLB and
+STL hold float32, PLY float64 where that is too coarse (`mvgamba_ros.io.ply.position_type`)."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
+from mvgamba_ros.io.ply import position_type, widen_positions
 from mvgamba_ros.types import Mesh
 
 FORMATS = (".ply", ".glb", ".obj", ".stl")
@@ -35,6 +37,8 @@ def write_mesh(path: str | Path, mesh: Mesh) -> None:
     )
     try:
         shape.export(path)
+        if path.suffix.lower() == ".ply" and position_type(mesh.vertices) == "<f8":
+            widen_positions(path, mesh.vertices)
     except OSError as error:
         raise ReconstructionError(ErrorCode.CANNOT_WRITE, f"{path}: {error.strerror}") from error
 

@@ -8,12 +8,15 @@ import numpy as np
 import torch
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
-from mvgamba_ros.types import Gaussians, PointCloud
+from mvgamba_ros.types import F64, Gaussians, PointCloud
 
 SH_C0 = 0.28209479177387814
 """The constant spherical harmonic: a splat's colour is ``0.5 + SH_C0 * f_dc``."""
 OPACITY_LIMIT = 1e-6
 """Opacities are stored as logits, which 0 and 1 do not have."""
+
+ROUNDING = 5e-5
+"""Coordinates are written as float64 where float32 would move them further than this, metres: beyond 1 km."""
 
 PLY_TYPES = {"float": "<f4", "float32": "<f4", "double": "<f8", "float64": "<f8", "uchar": "u1", "uint8": "u1"}
 PLY_NAMES = {"<f4": "float", "<f8": "double", "|u1": "uchar"}
@@ -67,9 +70,10 @@ def read_gaussians(path: str | Path) -> Gaussians:
 
 
 def write_cloud(path: str | Path, cloud: PointCloud) -> None:
-    """Points, normals (float32 metres) and RGB; seen (uchar) and expected_error_mm (float) where the cloud has them.
-    Raises CANNOT_WRITE."""
-    fields = [(name, "<f4") for name in ("x", "y", "z", "nx", "ny", "nz")]
+    """Points (see `position_type`), normals (float32) and RGB; seen (uchar) and expected_error_mm (float) where the
+    cloud has them. Raises CANNOT_WRITE."""
+    fields = [(name, position_type(cloud.points)) for name in ("x", "y", "z")]
+    fields += [(name, "<f4") for name in ("nx", "ny", "nz")]
     fields += [(name, "u1") for name in ("red", "green", "blue")]
     trust = {"seen": (cloud.seen, "u1"), "expected_error_mm": (cloud.expected_error_mm, "<f4")}
     fields += [(name, kind) for name, (values, kind) in trust.items() if values is not None]
@@ -85,6 +89,34 @@ def write_cloud(path: str | Path, cloud: PointCloud) -> None:
         if values is not None:
             table[name] = values
     _write(Path(path), table)
+
+
+def position_type(points: F64) -> str:
+    """The type that a file keeps coordinates (N, 3) in, metres: float32, and float64 where that rounds by more than
+    `ROUNDING`, far from the origin."""
+    largest = np.float32(np.abs(points).max(initial=0.0))
+    return "<f8" if np.spacing(largest) / 2.0 > ROUNDING else "<f4"
+
+
+def widen_positions(path: Path, vertices: F64) -> None:
+    """Rewrites x, y, z (V, 3) of a mesh's binary PLY, whose first element are vertices of scalars, as float64. Raises
+    CANNOT_WRITE."""
+    content = path.read_bytes()
+    header, end, body = content.partition(b"end_header\n")
+    vertex, element, faces = header.partition(b"element face")
+    words = [line.split() for line in vertex.decode("ascii").splitlines()]
+    narrow = np.dtype([(w[2], PLY_TYPES[w[1]]) for w in words if w[0] == "property"])
+    wide = np.dtype([(name, "<f8" if name in "xyz" else narrow[name]) for name in narrow.names or ()])
+    rows = np.frombuffer(body, narrow, len(vertices))
+    table = np.empty(len(vertices), wide)
+    for name in wide.names or ():
+        table[name] = vertices[:, "xyz".index(name)] if name in "xyz" else rows[name]
+    for axis in (b"x", b"y", b"z"):
+        vertex = vertex.replace(b"property float " + axis + b"\n", b"property double " + axis + b"\n")
+    try:
+        path.write_bytes(vertex + element + faces + end + table.tobytes() + body[rows.nbytes :])
+    except OSError as error:
+        raise ReconstructionError(ErrorCode.CANNOT_WRITE, f"{path}: {error.strerror}") from error
 
 
 def _write(path: Path, table: np.ndarray) -> None:

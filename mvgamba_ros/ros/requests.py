@@ -18,7 +18,7 @@ from mvgamba_ros.ros.conversions.stamps import stamp_of
 from mvgamba_ros.ros.parameters import Parameters
 from mvgamba_ros.ros.transforms import TransformSource
 from mvgamba_ros.ros.view_buffer import CapturedView
-from mvgamba_ros.ros.view_capture import make_view
+from mvgamba_ros.ros.view_capture import make_view, other_frames
 from mvgamba_ros.types import F64, Box, Prompts, View
 
 SWITCHES: dict[int, bool | None] = {0: None, 1: True, 2: False}
@@ -105,14 +105,21 @@ def chosen_options(request: Any, options: Options) -> dict[str, Any]:
 
 def _carried_view(message: Any, index: int, parameters: Parameters) -> View:
     what = f"views[{index}]"
+    belonging: dict[str, Any] = {
+        "camera_info": message.camera_info,
+        "depth": message.depth if message.depth.width else None,
+        "mask": message.mask if message.mask.width else None,
+    }
+    same = {parameters.camera_frame.lstrip("/")}
+    for error in other_frames(message.image, belonging, lambda name: f"{what} {name}", same).values():
+        raise error
     return make_view(
         message.image,
-        message.camera_info,
-        pose_to_matrix(message.pose, f"{what} pose"),
-        depth=message.depth if message.depth.width else None,
-        mask=message.mask if message.mask.width else None,
+        T_world_camera=pose_to_matrix(message.pose, f"{what} pose"),
+        **belonging,
         rectified=parameters.image_is_rectified,
         name=what,
+        config=parameters.options.config.views,
     )
 
 

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import cv2
 import numpy as np
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
+from mvgamba_ros.config.views_config import ViewsConfig
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
+from mvgamba_ros.geometry.plausibility import check_depth, check_lens
 from mvgamba_ros.ros.conversions.geometry import camera_info_to_camera
 from mvgamba_ros.ros.conversions.images import compressed_to_rgb, image_to_depth, image_to_mask, image_to_rgb
 from mvgamba_ros.ros.conversions.stamps import NANOSECONDS, stamp_of
 from mvgamba_ros.ros.inputs import Inputs
 from mvgamba_ros.ros.parameters import Parameters
+from mvgamba_ros.ros.picture_motion import FROZEN_SHARE, MOVED_SHARE, moved_share
 from mvgamba_ros.ros.transforms import TransformSource, speeds
 from mvgamba_ros.ros.view_buffer import CapturedView
 from mvgamba_ros.types import F64, U8, View
@@ -28,11 +31,11 @@ def make_view(
     mask: Image | None = None,
     rectified: bool = False,
     name: str = "",
+    config: ViewsConfig = ViewsConfig(),
 ) -> View:
-    """The `View` of one image and what belongs to it, all sizes checked against each other."""
+    """The `View` of one image and what belongs to it, all sizes checked against each other, values by ``config``."""
     prefix = f"{name} " if name else ""
-    compressed = isinstance(image, CompressedImage)
-    rgb = compressed_to_rgb(image, f"{prefix}image") if compressed else image_to_rgb(image, f"{prefix}image")
+    rgb = _to_rgb(image, f"{prefix}image")
     camera = camera_info_to_camera(camera_info, rectified, f"{prefix}camera_info")
     height, width = rgb.shape[:2]
     if (camera.width, camera.height) != (width, height):
@@ -41,6 +44,7 @@ def make_view(
             f"{prefix}camera_info is for {camera.width} x {camera.height} px (after binning and ROI), the image has "
             f"{width} x {height}: remap camera_info to this image's own, or calibrate at this size",
         )
+    check_lens(camera, f"{prefix}camera_info", config)
     for what, message, code in (("depth", depth, ErrorCode.BAD_DEPTH), ("mask", mask, ErrorCode.BAD_MASK)):
         if message is not None and (message.width, message.height) != (width, height):
             raise ReconstructionError(
@@ -48,14 +52,59 @@ def make_view(
                 f"{prefix}{what} has {message.width} x {message.height} px, the image {width} x {height}: "
                 f"publish {what} registered to the image",
             )
+    measured = None if depth is None else image_to_depth(depth, f"{prefix}depth")
+    if measured is not None:
+        check_depth(measured, f"{prefix}depth", config)
     return View(
         image=rgb,
         camera=camera,
         T_world_camera=T_world_camera,
-        depth=None if depth is None else image_to_depth(depth, f"{prefix}depth"),
+        depth=measured,
         mask=None if mask is None else image_to_mask(mask, f"{prefix}mask"),
         name=name,
     )
+
+
+def _to_rgb(image: Image | CompressedImage, what: str) -> U8:
+    return compressed_to_rgb(image, what) if isinstance(image, CompressedImage) else image_to_rgb(image, what)
+
+
+FRAME_ERRORS = {
+    "camera_info": ErrorCode.BAD_CAMERA_INFO,
+    "depth": ErrorCode.BAD_DEPTH,
+    "mask": ErrorCode.BAD_MASK,
+}
+"""What belongs to an image, and the code of an error where it is another camera's."""
+
+
+SAME_FRAME = 1e-3
+"""Two poses closer than this, metres and radians, are one."""
+CLEARLY_MOVED = 0.01
+"""A camera that moved further than this, metres, sees another picture."""
+
+
+def other_frames(
+    image: Any, belonging: Mapping[str, Any], topic: Callable[[str], str], same: Collection[str] = ()
+) -> dict[str, ReconstructionError]:
+    """For each message of ``belonging`` (None where there is none) whose frame_id is neither the image's nor among
+    ``same``, the error to raise: its data belong to another camera. An empty frame_id says nothing and passes.
+    ``topic`` names the topic or field of an input in messages."""
+    frame = image.header.frame_id.lstrip("/")
+    remedies = {
+        "camera_info": "remap camera_info to the one that this image's driver publishes beside it",
+        "depth": "publish depth registered to the image (in its frame)",
+        "mask": "make the mask from this image and copy its header",
+    }
+    errors = {}
+    for name, message in belonging.items():
+        other = "" if message is None else message.header.frame_id.lstrip("/")
+        if frame and other and other != frame and other not in same:
+            errors[name] = ReconstructionError(
+                FRAME_ERRORS[name],
+                f"{topic('image')} is in frame '{frame}' but {topic(name)} in '{other}', another camera's: "
+                + remedies[name],
+            )
+    return errors
 
 
 def sharpness(image: U8) -> float:
@@ -74,6 +123,7 @@ class Capture:
         now: Callable[[], int],
     ) -> None:
         self._inputs, self._transforms, self._parameters, self._now = inputs, transforms, parameters, now
+        self._last: CapturedView | None = None
 
     def newest_good_view(self) -> CapturedView:
         """The newest image that passes every test: one before it serves while the newest waits for its transform or is
@@ -90,9 +140,10 @@ class Capture:
                 "no camera_info yet: " + self._inputs.explain_silence("camera_info", parameters.silent_after_s),
             )
         first: ReconstructionError | None = None
-        for image in reversed(images):
+        for index in reversed(range(len(images))):
             try:
-                return self._check(image, parameters)
+                self._last = self._check(images[index], images[index - 1] if index else None, parameters)
+                return self._last
             except ReconstructionError as error:
                 first = first or error
                 if error.code in (ErrorCode.STALE_IMAGE, ErrorCode.CAMERA_MOVING):
@@ -100,8 +151,8 @@ class Capture:
         assert first is not None
         raise first
 
-    def _check(self, image: Any, parameters: Parameters) -> CapturedView:
-        """The view of one image; raises the first test that it fails."""
+    def _check(self, image: Any, before: Any | None, parameters: Parameters) -> CapturedView:
+        """The view of one image; raises the first test that it fails. ``before``: the image before it, if there is."""
         stamp = stamp_of(image)
         age = (self._now() - stamp) / NANOSECONDS
         if age > parameters.max_image_age_s:
@@ -111,13 +162,18 @@ class Capture:
                 "is the camera running, and are its stamps on this machine's clock (use_sim_time)?",
             )
         T_world_camera = self._pose_of_a_still_camera(image.header.frame_id, stamp, parameters)
+        belonging: dict[str, Any] = {
+            "camera_info": self._inputs["camera_info"].nearest(stamp),
+            "depth": self._companion("depth", stamp, parameters, ErrorCode.BAD_DEPTH),
+            "mask": self._companion("mask", stamp, parameters, ErrorCode.BAD_MASK),
+        }
+        self._check_frames(image, belonging, stamp, parameters)
         view = make_view(
             image,
-            self._inputs["camera_info"].nearest(stamp),
-            T_world_camera,
-            depth=self._companion("depth", stamp, parameters, ErrorCode.BAD_DEPTH),
-            mask=self._companion("mask", stamp, parameters, ErrorCode.BAD_MASK),
+            T_world_camera=T_world_camera,
+            **belonging,
             rectified=parameters.image_is_rectified,
+            config=parameters.options.config.views,
         )
         sharp = sharpness(view.image)
         if sharp < parameters.min_sharpness:
@@ -126,7 +182,59 @@ class Capture:
                 f"sharpness {sharp:.1f} is below min_sharpness ({parameters.min_sharpness:g}): focus the camera, add "
                 "light, let the arm settle, or lower min_sharpness for a scene without texture",
             )
+        self._check_punctual(view, before, image.header.frame_id, parameters)
         return CapturedView(view, stamp)
+
+    def _check_punctual(self, view: View, before: Any | None, frame_id: str, parameters: Parameters) -> None:
+        """Raises STALE_IMAGE where the picture is that of the last view though the camera moved since, CAMERA_MOVING
+        where it differs from the one before though the camera stood: the pictures are older than their stamps."""
+        T, last = view.T_world_camera, self._last
+        if last is not None and last.view.image.shape == view.image.shape:
+            distance = float(np.linalg.norm(T[:3, 3] - last.view.T_world_camera[:3, 3]))
+            if distance > CLEARLY_MOVED and moved_share(last.view.image, view.image) < FROZEN_SHARE:
+                raise ReconstructionError(
+                    ErrorCode.STALE_IMAGE,
+                    f"the picture is that of the view before, though by TF the camera has moved {1e3 * distance:.0f} "
+                    "mm since: the image stream is frozen, or later than its stamps; restart the driver, or let it "
+                    "stamp the exposure",
+                )
+        if before is None:
+            return
+        try:
+            T_before = self._transforms.lookup(
+                parameters.target_frame, parameters.camera_frame or frame_id, stamp_of(before)
+            )
+            picture = _to_rgb(before, "image")
+        except ReconstructionError:
+            return  # nothing to compare with
+        if picture.shape != view.image.shape or max(speeds(T_before, T, 1.0)) > SAME_FRAME:
+            return
+        share = moved_share(picture, view.image)
+        if share > MOVED_SHARE:
+            raise ReconstructionError(
+                ErrorCode.CAMERA_MOVING,
+                f"{share:.0%} of the picture moved since the one before, though the camera stood by TF: images come "
+                "later than their stamps, or the scene moves; wait longer after the arm stops, or let the driver stamp "
+                "the exposure",
+            )
+
+    def _check_frames(self, image: Any, belonging: Mapping[str, Any], stamp: int, parameters: Parameters) -> None:
+        """Raises the error of the first message that another camera made. Depth and mask may be in a frame of another
+        name that TF puts in the same place."""
+
+        def topic(name: str) -> str:
+            return self._inputs[name].topic
+
+        for name, error in other_frames(image, belonging, topic, {parameters.camera_frame.lstrip("/")}).items():
+            if name == "camera_info":
+                raise error
+            own, other = parameters.camera_frame or image.header.frame_id, belonging[name].header.frame_id
+            try:
+                T = self._transforms.lookup(own.lstrip("/"), other.lstrip("/"), stamp)
+            except ReconstructionError:
+                raise error from None
+            if max(speeds(np.eye(4), T, 1.0)) > SAME_FRAME:
+                raise error
 
     def _pose_of_a_still_camera(self, frame_id: str, stamp: int, parameters: Parameters) -> F64:
         frame = parameters.camera_frame or frame_id
