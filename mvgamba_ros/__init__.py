@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mvgamba_ros.io.capture_readers import read_capture
     from mvgamba_ros.options import Options
     from mvgamba_ros.pipeline import reconstruct
-    from mvgamba_ros.reconstruction import Quality, Reconstruction
+    from mvgamba_ros.reconstruction import PoseCorrection, Quality, Reconstruction
     from mvgamba_ros.types import Box, Camera, Gaussians, Mesh, PointCloud, Prompts, View
 
 # The built msg/, srv/ and action/ modules join this package. Any other folder of its name on the import path stays out:
@@ -35,6 +35,7 @@ __all__ = [
     "Mesh",
     "Options",
     "PointCloud",
+    "PoseCorrection",
     "Prompts",
     "Quality",
     "Reconstruction",
@@ -47,6 +48,9 @@ __all__ = [
 _HOMES = {
     "ErrorCode": "errors",
     "Options": "options",
+    "PoseCorrection": "reconstruction",
+    "Quality": "reconstruction",
+    "Reconstruction": "reconstruction",
     "ReconstructionError": "errors",
     "read_capture": "io.capture_readers",
     "reconstruct": "pipeline",

@@ -61,6 +61,7 @@ class ErrorCode(IntEnum):
     CANCELLED = 61
     SHUTTING_DOWN = 62
     NOTHING_TO_SAVE = 63
+    NO_ESTIMATE = 64
     INTERNAL = 99
 
 

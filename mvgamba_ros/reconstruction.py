@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from mvgamba_ros.types import F64, Bool, Box, Gaussians, Mesh, PointCloud
 
 
@@ -58,6 +60,15 @@ class PoseCorrection:
         residual_before_px: Root mean square disagreement of the views with the poses given.
         residual_after_px: The same with the corrected ones.
         left_out: Views that all others contradict, set aside.
+        hand_eye_information: (6, 6) inverse covariance of the twist (rotation, translation; radians, metres) of
+            ``hand_eye`` by these views alone, without a prior: informations of several captures add up.
+        hand_eye_vector: (6,) that times this twist, likewise.
+
+    Example:
+        >>> from mvgamba_ros import Options, read_capture, reconstruct
+        >>> correction = reconstruct(read_capture("capture"), Options(method="hull")).poses
+        >>> correction.left_out, bool((correction.view_mm < 1.0).all())
+        ((), True)
     """
 
     hand_eye: F64
@@ -68,6 +79,8 @@ class PoseCorrection:
     residual_before_px: float
     residual_after_px: float
     left_out: tuple[int, ...] = ()
+    hand_eye_information: F64 = field(default_factory=lambda: np.zeros((6, 6)))
+    hand_eye_vector: F64 = field(default_factory=lambda: np.zeros(6))
 
 
 @dataclass(frozen=True)

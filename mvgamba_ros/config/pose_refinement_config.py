@@ -61,7 +61,7 @@ class SilhouetteCoherenceConfig:
     """Standard deviation of an outline, pixels. Set by hand: a segmenter's outlines err by a pixel or two, alike in all
     views; at half of this they hold on to wrong poses that the plane's texture would correct."""
     softness: float = bounded(0.5, 0.01, 20.0)
-    """Of several silhouettes that a ray misses by about as much, within this in pixels, all count. Set by hand."""
+    """Silhouettes that a ray misses by about as much, within this in pixels, all count. Set by hand."""
     outlier: float = bounded(6.0, 0.5, 200.0)
     """Rays that miss by more than this, pixels, count less: what they belong to is segmented wrongly. Set by hand."""
     independent: float = bounded(0.25, 0.01, 1.0)
@@ -95,8 +95,11 @@ class PoseRefinementConfig:
     """All of pose refinement."""
 
     plane: PlaneAlignmentConfig = field(default_factory=PlaneAlignmentConfig)
+    """Alignment through the support plane's texture."""
     silhouettes: SilhouetteCoherenceConfig = field(default_factory=SilhouetteCoherenceConfig)
+    """Coherence of silhouettes."""
     prior: PosePriorConfig = field(default_factory=PosePriorConfig)
+    """Which corrections are likely."""
     coarse_rounds: int = bounded(6, 1, 100)
     """Rounds of Gauss-Newton on the coarse grid at most. Set by hand: 20 mm take five."""
     fine_rounds: int = bounded(3, 0, 100)
@@ -117,8 +120,8 @@ class PoseRefinementConfig:
     search_rings: int = bounded(2, 1, 10)
     """Steps of that search in each direction. Set by hand."""
     exchange_all: int = bounded(6, 2, 64)
-    """Of this many views or fewer, every two are tried with exchanged poses; of more, those that contradict. Set by
-    hand: time."""
+    """Up to this many views, every two are tried with exchanged poses; beyond, those that contradict. Set by hand:
+    time."""
     focal_range: float = bounded(2.0, 1.01, 10.0)
     """Other focal lengths are tried between the one given divided and multiplied by this. Set by hand."""
     focal_steps: int = bounded(25, 3, 1000)

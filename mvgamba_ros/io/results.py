@@ -14,7 +14,7 @@ from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.se3 import matrix_to_quat
 from mvgamba_ros.io.mesh_files import write_mesh
 from mvgamba_ros.io.ply import write_cloud, write_gaussians
-from mvgamba_ros.reconstruction import Reconstruction
+from mvgamba_ros.reconstruction import PoseCorrection, Reconstruction
 from mvgamba_ros.types import U8, PointCloud
 
 
@@ -83,7 +83,12 @@ def report(result: Reconstruction) -> dict[str, Any]:
             "color_error": quality.color_error,
             "coverage": quality.coverage,
             "expected_error_mm": _number(quality.expected_error_mm),
+            "pose_residual_px": _number(quality.pose_residual_px),
+            "depth_residual_mm": _number(quality.depth_residual_mm),
+            "completeness": _number(quality.completeness),
+            "objects": quality.objects,
         },
+        "poses": None if result.poses is None else _poses(result.poses),
         "surface": _parts(result.cloud),
         "support_height_m": result.support_height,
         "notes": list(result.notes),
@@ -95,6 +100,19 @@ def report(result: Reconstruction) -> dict[str, Any]:
 def _number(value: float) -> float | None:
     """JSON has no NaN."""
     return None if math.isnan(value) else value
+
+
+def _poses(correction: PoseCorrection) -> dict[str, Any]:
+    return {
+        "hand_eye": correction.hand_eye.tolist(),
+        "hand_eye_sigma_mm": _number(correction.hand_eye_sigma_mm),
+        "hand_eye_sigma_deg": _number(correction.hand_eye_sigma_deg),
+        "view_mm": correction.view_mm.tolist(),
+        "view_deg": correction.view_deg.tolist(),
+        "residual_before_px": _number(correction.residual_before_px),
+        "residual_after_px": _number(correction.residual_after_px),
+        "left_out": list(correction.left_out),
+    }
 
 
 def _parts(cloud: PointCloud) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from mvgamba_ros.config.pose_refinement_config import PoseRefinementConfig
 from mvgamba_ros.geometry.se3 import inverse, transform
 from mvgamba_ros.pose_refinement.alternatives import agreeing
 from mvgamba_ros.pose_refinement.evidence import Agreement, Fit
-from mvgamba_ros.pose_refinement.normal_equations import Prior, posterior
+from mvgamba_ros.pose_refinement.normal_equations import Prior, hand_eye_information, posterior
 from mvgamba_ros.pose_refinement.twists import exponential
 from mvgamba_ros.reconstruction import PoseCorrection
 from mvgamba_ros.types import F64
@@ -21,6 +21,7 @@ def pose_correction(
 ) -> PoseCorrection:
     """The numbers of a correction of the ``kept`` ones of ``count`` views, see `PoseCorrection`."""
     sigma_mm, sigma_deg = _hand_eye_sigmas(fit, config)
+    information, vector = hand_eye_information(fit.agreement.measured, fit.posterior.prior)
     views = np.zeros((count, 6))
     views[list(kept)] = fit.posterior.views
     return PoseCorrection(
@@ -32,6 +33,8 @@ def pose_correction(
         residual_before_px=before.residual,
         residual_after_px=fit.agreement.residual,
         left_out=tuple(v for v in range(count) if v not in kept),
+        hand_eye_information=information,
+        hand_eye_vector=vector,
     )
 
 

@@ -103,6 +103,21 @@ def posterior(measured: NormalEquations, prior: Prior) -> Posterior:
     return Posterior(prior, z[:6], z[6:-1].reshape(count, 6), float(z[-1]), covariance, evidence, explained)
 
 
+def hand_eye_information(measured: NormalEquations, prior: Prior) -> tuple[F64, F64]:
+    """Information (6, 6) and information vector (6,) of the hand-eye twist alone, the views' own errors and the height
+    marginalised under ``prior``; without a prior of the twist itself."""
+    count = measured.views
+    A = np.zeros((6 * count + 1, 6))
+    A[:-1] = np.tile(np.eye(6), (count, 1))
+    sigmas = prior.sigmas()[6:]
+    free = sigmas > 0.0
+    B = np.eye(6 * count + 1)[:, free] * sigmas[free]
+    inner = B.T @ measured.H @ B + np.eye(int(free.sum()))
+    cross = A.T @ measured.H @ B
+    gain = np.linalg.solve(inner, cross.T).T
+    return A.T @ measured.H @ A - gain @ cross.T, A.T @ measured.h - gain @ (B.T @ measured.h)
+
+
 def select(measured: NormalEquations, height_sigma: float, config: PosePriorConfig) -> Posterior:
     """The correction whose prior has the most evidence; each term of it, the hand-eye calibration and the views' own
     errors, must raise the log-evidence by ``config.min_log_evidence``, or is left out.

@@ -26,6 +26,7 @@ from mvgamba_ros.msg import ReconstructedObject
 from mvgamba_ros.options import Options
 from mvgamba_ros.pipeline import reconstruct
 from mvgamba_ros.reconstruction import Reconstruction
+from mvgamba_ros.ros.calibration import Calibration
 from mvgamba_ros.ros.conversions.geometry import matrix_to_pose
 from mvgamba_ros.ros.conversions.shapes import reconstruction_to_object, seconds_to_stages
 from mvgamba_ros.ros.conversions.stamps import make_header
@@ -40,6 +41,7 @@ from mvgamba_ros.ros.transforms import transform_source
 from mvgamba_ros.ros.view_buffer import CapturedView, ViewBuffer, coverage
 from mvgamba_ros.ros.view_capture import Capture, poses_of
 from mvgamba_ros.ros.worker import Job, Worker
+from mvgamba_ros.srv import Calibration as CalibrationService
 from mvgamba_ros.srv import CaptureView, Reconstruct, Save
 from mvgamba_ros.types import Progress, View
 from mvgamba_ros.warm_up import warm_up
@@ -73,6 +75,7 @@ class Reconstructor(Node):
         self._capture = Capture(self._inputs, self._transforms, self._settings, self._now)
         self._outputs = Outputs(self)
         self._diagnostics = Diagnostics(self, self._inputs, self._health)
+        self._calibration = Calibration(self._transforms)
         self._worker = Worker()
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._wake = self.create_guard_condition(lambda: None)
@@ -84,6 +87,7 @@ class Reconstructor(Node):
             (Trigger, "~/clear_views", self._on_clear_views),
             (Reconstruct, "~/reconstruct", self._on_reconstruct),
             (Save, "~/save", self._on_save),
+            (CalibrationService, "~/calibration", self._on_calibration),
         ):
             self.create_service(kind, name, callback, callback_group=group)
         self._action = ActionServer(
@@ -183,6 +187,15 @@ class Reconstructor(Node):
         response.files = outcome.files
         return outcome.fill(response)
 
+    async def _on_calibration(self, request: CalibrationService.Request, response: CalibrationService.Response) -> Any:
+        outcome = Outcome()
+        try:
+            prior = self._settings().options.config.poses.prior
+            self._calibration.answer(response, self._now(), request.reset, prior)
+        except Exception as error:
+            outcome.error = self._failed("calibration", error)
+        return outcome.fill(response)
+
     # -- work --------------------------------------------------------------------------------------------------------
 
     async def _reconstruct(self, request: Any, progress: Progress, cancelled: Callable[[], bool]) -> Outcome:
@@ -204,6 +217,8 @@ class Reconstructor(Node):
         message = reconstruction_to_object(result, task.request.object_id or "object", len(views), header)
         self._outputs.reconstruction(result, message, views, task.parameters.publish_collision_object)
         self._last = (result, views, message)
+        if not task.request.views:
+            self._calibration.add(result, task.captured[-1].camera_frame)
         self._health.reconstructions += 1
         self._health.last_error = None
         self._health.last_seconds = {**result.seconds, "total": time.monotonic() - began}

@@ -35,6 +35,10 @@ class TransformSource(Protocol):
 
     def lookup(self, target: str, source: str, stamp: int) -> F64: ...
 
+    def parent(self, frame: str) -> str:
+        """The frame that ``frame`` hangs on. Raises TRANSFORM_UNAVAILABLE where there is none."""
+        ...
+
 
 def transform_source(node: Node, cache_s: float) -> TransformSource:
     """The listener of ``node``: tf2_ros's where that is installed. ``cache_s`` seconds of history are kept."""
@@ -67,6 +71,14 @@ class Tf2Listener:
             ) from error
         return transform_to_matrix(found.transform, f"transform from '{source}' to '{target}'")
 
+    def parent(self, frame: str) -> str:
+        import yaml
+
+        found = yaml.safe_load(self._buffer.all_frames_as_yaml()) or {}
+        if frame not in found:
+            raise _no_parent(frame)
+        return str(found[frame]["parent"])
+
 
 class TransformListener:
     """`TransformSource` by subscriptions of its own to /tf and /tf_static."""
@@ -92,6 +104,9 @@ class TransformListener:
 
     def lookup(self, target: str, source: str, stamp: int) -> F64:
         return self.buffer.lookup(target, source, stamp)
+
+    def parent(self, frame: str) -> str:
+        return self.buffer.parent(frame)
 
 
 @dataclass
@@ -161,6 +176,13 @@ class TransformBuffer:
             raise _unavailable(source, target, "they are not connected: two separate trees")
         return inverse(up_target[shared]) @ up_source[shared]
 
+    def parent(self, frame: str) -> str:
+        """See `TransformSource`."""
+        joint = self._joints.get(frame.lstrip("/"))
+        if joint is None or not joint.parents:
+            raise _no_parent(frame)
+        return joint.parents[-1]
+
     def _ascend(self, frame: str, stamp: int) -> tuple[dict[str, F64], tuple[ErrorCode, str] | None]:
         """``T_ancestor_frame`` of each frame from ``frame`` upwards, and why the way ended before the root, if so."""
         T = np.eye(4)
@@ -206,6 +228,10 @@ def _at(joint: _Joint, frame: str, stamp: int) -> tuple[tuple[str, F64] | None, 
 
 def _unavailable(source: str, target: str, why: str) -> ReconstructionError:
     return ReconstructionError(ErrorCode.TRANSFORM_UNAVAILABLE, f"no transform from '{source}' to '{target}': {why}")
+
+
+def _no_parent(frame: str) -> ReconstructionError:
+    return ReconstructionError(ErrorCode.TRANSFORM_UNAVAILABLE, f"TF has no transform of '{frame}' to a parent")
 
 
 def _names(frames: set[str], most: int = 12) -> str:

@@ -19,10 +19,11 @@ PARALLEL_DEPTH = 0.5
 
 @dataclass(frozen=True)
 class CapturedView:
-    """A view in the buffer's frame and the stamp of its image, nanoseconds."""
+    """A view in the buffer's frame, the stamp of its image, nanoseconds, and its optical frame's name."""
 
     view: View
     stamp: int
+    camera_frame: str = ""
 
 
 class ViewBuffer:

@@ -183,7 +183,7 @@ class Capture:
                 "light, let the arm settle, or lower min_sharpness for a scene without texture",
             )
         self._check_punctual(view, before, image.header.frame_id, parameters)
-        return CapturedView(view, stamp)
+        return CapturedView(view, stamp, parameters.camera_frame or image.header.frame_id)
 
     def _check_punctual(self, view: View, before: Any | None, frame_id: str, parameters: Parameters) -> None:
         """Raises STALE_IMAGE where the picture is that of the last view though the camera moved since, CAMERA_MOVING

@@ -17,9 +17,10 @@ from shape_msgs.msg import MeshTriangle
 from std_msgs.msg import ColorRGBA, Header
 from visualization_msgs.msg import Marker
 
+from mvgamba_ros.msg import PoseCorrection as PoseCorrectionMessage
 from mvgamba_ros.msg import Quality as QualityMessage
 from mvgamba_ros.msg import ReconstructedObject, StageTime
-from mvgamba_ros.reconstruction import Reconstruction
+from mvgamba_ros.reconstruction import PoseCorrection, Reconstruction
 from mvgamba_ros.ros.conversions.geometry import matrix_to_pose
 from mvgamba_ros.types import F32, F64, U8, Gaussians, Mesh, PointCloud, View
 
@@ -150,6 +151,7 @@ def reconstruction_to_object(
         box_pose=matrix_to_pose(result.box.T_world_box),
         box_size=Vector3(x=x, y=y, z=z),
         view_count=view_count,
+        poses=pose_correction_to_message(result.poses),
         quality=QualityMessage(
             silhouette_iou=float(quality.silhouette_iou),
             color_error=float(quality.color_error),
@@ -162,6 +164,23 @@ def reconstruction_to_object(
             low=bool(quality.low),
             reasons=list(quality.reasons),
         ),
+    )
+
+
+def pose_correction_to_message(correction: PoseCorrection | None) -> PoseCorrectionMessage:
+    """What the check of the poses found; without one the identity, with NaN for what was not measured."""
+    if correction is None:
+        nothing = float("nan")
+        correction = PoseCorrection(np.eye(4), nothing, nothing, np.zeros(0), np.zeros(0), nothing, nothing)
+    return PoseCorrectionMessage(
+        hand_eye=matrix_to_pose(correction.hand_eye),
+        hand_eye_sigma_mm=float(correction.hand_eye_sigma_mm),
+        hand_eye_sigma_deg=float(correction.hand_eye_sigma_deg),
+        view_mm=np.asarray(correction.view_mm, np.float32),
+        view_deg=np.asarray(correction.view_deg, np.float32),
+        residual_before_px=float(correction.residual_before_px),
+        residual_after_px=float(correction.residual_after_px),
+        left_out=[int(view) for view in correction.left_out],
     )
 
 
