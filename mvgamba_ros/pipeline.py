@@ -153,8 +153,8 @@ def _reconstruct(
             seen=count_views(cloud.points, weights, views, config.texture),
         )
     with stages.run("quality"):
-        places = distinct_views(views, config.views)
-        quality = measure_quality(mesh, views, agreement, weights, places, config.quality, observed.reasons)
+        places, found_masks = distinct_views(views, config.views), [not given for given in masks_given]
+        quality = measure_quality(mesh, views, agreement, weights, places, found_masks, config, observed.reasons)
         if observed.poses is not None:
             quality = replace(quality, pose_residual_px=observed.poses.residual_after_px)
     with stages.run("box"):

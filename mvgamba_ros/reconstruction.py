@@ -27,6 +27,11 @@ class Quality:
         depth_residual_mm: Median distance between measured depth and the mesh where both see the surface.
         completeness: Share of the silhouettes' outlines that end inside the pictures and the region, [0, 1].
         objects: Separate things found standing in the region.
+        outline_gap_mm: Mean distance by which the mesh ends inside the silhouettes.
+        outline_excess_mm: Mean distance by which it reaches beyond them.
+        faint_outline: Share of the outlines of found masks across which the pictures hardly change, [0, 1].
+        photo_residual_mm: Median displacement of the surface's picture between neighbouring views.
+        expected_chamfer_mm: Expected chamfer distance to the true surface, from the other parts.
 
     Example:
         >>> from mvgamba_ros import Options, read_capture, reconstruct
@@ -45,6 +50,11 @@ class Quality:
     depth_residual_mm: float = math.nan
     completeness: float = math.nan
     objects: int = 1
+    outline_gap_mm: float = math.nan
+    outline_excess_mm: float = math.nan
+    faint_outline: float = math.nan
+    photo_residual_mm: float = math.nan
+    expected_chamfer_mm: float = math.nan
 
 
 @dataclass(frozen=True)

@@ -124,8 +124,7 @@ class Prompts:
         roi: A box in the world frame that encloses the object.
         pixel_boxes: (x0, y0, x1, y1) in pixels of the view, around the object.
         points: (N, 3) rows of x, y in pixels and label: 1 on the object, 0 off it.
-        support_height: World z of the horizontal plane that the object stands on, metres; None if unknown, it is then
-            estimated.
+        support_height: World z of the horizontal plane that the object stands on, metres; None: estimated.
 
     Example:
         >>> import numpy as np

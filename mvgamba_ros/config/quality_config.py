@@ -21,3 +21,9 @@ class QualityConfig:
     """A smaller share of the surface that some view sees makes it low, [0, 1]. Set by hand."""
     min_view_angle: float = bounded(30.0, 0.0, 180.0)
     """A smaller largest angle between two views, seen from the object, makes it low, degrees. Set by hand."""
+    contrast_distance: float = bounded(3.0, 1.0, 50.0)
+    """Colours inside and outside of an outline are taken this far from it, pixels: beyond the edge's own blur. Set by
+    hand."""
+    min_contrast: float = bounded(12.0, 0.0, 255.0)
+    """An outline is faint where no channel changes by more than this across it, grey levels. Set by hand: twice the
+    noise of an ordinary camera."""

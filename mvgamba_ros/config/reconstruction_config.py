@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from mvgamba_ros.config.expected_chamfer_config import ExpectedChamferConfig
 from mvgamba_ros.config.expected_error_config import ExpectedErrorConfig
 from mvgamba_ros.config.gaussian_meshing_config import GaussianMeshingConfig
 from mvgamba_ros.config.hull_config import HullConfig
+from mvgamba_ros.config.photo_consistency_config import PhotoConsistencyConfig
 from mvgamba_ros.config.pose_conventions_config import PoseConventionsConfig
 from mvgamba_ros.config.pose_refinement_config import PoseRefinementConfig
 from mvgamba_ros.config.quality_config import QualityConfig
@@ -29,6 +31,8 @@ class ReconstructionConfig:
     texture: TextureConfig = field(default_factory=TextureConfig)
     gaussian_meshing: GaussianMeshingConfig = field(default_factory=GaussianMeshingConfig)
     expected_error: ExpectedErrorConfig = field(default_factory=ExpectedErrorConfig)
+    photo_consistency: PhotoConsistencyConfig = field(default_factory=PhotoConsistencyConfig)
+    expected_chamfer: ExpectedChamferConfig = field(default_factory=ExpectedChamferConfig)
     quality: QualityConfig = field(default_factory=QualityConfig)
     views: ViewsConfig = field(default_factory=ViewsConfig)
     pose_conventions: PoseConventionsConfig = field(default_factory=PoseConventionsConfig)

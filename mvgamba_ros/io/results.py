@@ -76,18 +76,7 @@ def report(result: Reconstruction) -> dict[str, Any]:
             "orientation_wxyz": matrix_to_quat(box.T_world_box[:3, :3]).tolist(),
             "size_m": box.size.tolist(),
         },
-        "quality": {
-            "low": quality.low,
-            "reasons": list(quality.reasons),
-            "silhouette_iou": quality.silhouette_iou,
-            "color_error": quality.color_error,
-            "coverage": quality.coverage,
-            "expected_error_mm": _number(quality.expected_error_mm),
-            "pose_residual_px": _number(quality.pose_residual_px),
-            "depth_residual_mm": _number(quality.depth_residual_mm),
-            "completeness": _number(quality.completeness),
-            "objects": quality.objects,
-        },
+        "quality": {name: _plain(value) for name, value in vars(quality).items()},
         "poses": None if result.poses is None else _poses(result.poses),
         "surface": _parts(result.cloud),
         "support_height_m": result.support_height,
@@ -95,6 +84,12 @@ def report(result: Reconstruction) -> dict[str, Any]:
         **result.settings,
         "seconds": {**result.seconds, "total": sum(result.seconds.values())},
     }
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return list(value)
+    return _number(value) if isinstance(value, float) else value
 
 
 def _number(value: float) -> float | None:

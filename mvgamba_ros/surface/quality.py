@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from mvgamba_ros.config.quality_config import QualityConfig
+from mvgamba_ros.config import ReconstructionConfig
 from mvgamba_ros.reconstruction import Quality
+from mvgamba_ros.rendering.mesh_raycaster import RenderedMesh
 from mvgamba_ros.surface.agreement import Agreement
+from mvgamba_ros.surface.expected_chamfer import chamfer_reason, expected_chamfer, shape_features
 from mvgamba_ros.surface.expected_error import mean_expected_error
+from mvgamba_ros.surface.outline_contrast import faint_outline
+from mvgamba_ros.surface.outline_gap import outline_errors
+from mvgamba_ros.surface.photo_consistency import photo_residual
 from mvgamba_ros.types import F32, F64, Mesh, View, view_name
 
 
@@ -19,46 +25,66 @@ def measure_quality(
     agreement: Agreement,
     weights: F32,
     places: int,
-    config: QualityConfig = QualityConfig(),
+    masks_found: Sequence[bool],
+    config: ReconstructionConfig,
     doubtful: Sequence[str] = (),
 ) -> Quality:
     """Whether ``mesh`` is to be trusted, from its ``agreement`` with the ``views`` it came from, see `compare`.
 
     ``weights`` (V, N) from `view_weights` for points spread evenly over the mesh: coverage is the share of them that
     some view sees. The underside of a standing object is seen by none, so 1 is out of reach there. ``places``: how many
-    different places the views are from. The expected error is the mean of the mesh's own over its area, NaN without.
+    different places the views are from. ``masks_found``: which views' masks were found by a segmenter, not given. The
+    expected error is the mean of the mesh's own over its area, NaN without.
     ``doubtful``: reasons of earlier stages.
     """
-    ious = agreement.iou
+    limits, ious = config.quality, agreement.iou
     iou = float(ious.mean())
     color_error = 1.0 if np.isnan(agreement.color_error).all() else float(np.nanmean(agreement.color_error))
     coverage = float((weights > 0.0).any(axis=0).mean())
 
     reasons = [*doubtful]
-    if places < config.min_places:
-        reasons.append(f"{places} view(s); the far side and the depth are guesses below {config.min_places}")
+    if places < limits.min_places:
+        reasons.append(f"{places} view(s); the far side and the depth are guesses below {limits.min_places}")
     angle = _largest_angle(views, mesh.vertices.mean(axis=0))
-    if places > 1 and angle < config.min_view_angle:
+    if places > 1 and angle < limits.min_view_angle:
         reasons.append(f"the views span only {angle:.0f} degrees around the object; add one from another side")
-    if iou < config.min_silhouette_iou:
+    if iou < limits.min_silhouette_iou:
         worst = int(np.argmin(ious))
         name = view_name(views[worst], worst)
         reasons.append(
-            f"silhouettes match to {iou:.2f} IoU (at least {config.min_silhouette_iou} expected), worst in {name} "
+            f"silhouettes match to {iou:.2f} IoU (at least {limits.min_silhouette_iou} expected), worst in {name} "
             f"({ious[worst]:.2f})"
         )
-    if color_error > config.max_color_error:
-        reasons.append(f"colours are off by {color_error:.2f} (at most {config.max_color_error} expected)")
-    if coverage < config.min_coverage:
-        reasons.append(f"the views see {coverage:.0%} of the surface (at least {config.min_coverage:.0%} expected)")
-    return Quality(
+    if color_error > limits.max_color_error:
+        reasons.append(f"colours are off by {color_error:.2f} (at most {limits.max_color_error} expected)")
+    if coverage < limits.min_coverage:
+        reasons.append(f"the views see {coverage:.0%} of the surface (at least {limits.min_coverage:.0%} expected)")
+    gap, excess = _mean_outline_errors(views, agreement.renders)
+    faint = [faint_outline(view, limits) for view, found in zip(views, masks_found, strict=True) if found]
+    quality = Quality(
         iou,
         color_error,
         coverage,
         low=bool(reasons),
-        reasons=tuple(reasons),
         expected_error_mm=mean_expected_error(mesh),
+        outline_gap_mm=gap,
+        outline_excess_mm=excess,
+        faint_outline=float(np.mean(faint)) if faint else float("nan"),
+        photo_residual_mm=photo_residual(views, agreement.renders, config.photo_consistency),
     )
+    features = shape_features(quality, len(views))
+    expected = expected_chamfer(features, config.expected_chamfer)
+    if expected > config.expected_chamfer.max_mm and places >= limits.min_places:
+        reasons.append(chamfer_reason(features, config.expected_chamfer))
+    return replace(quality, expected_chamfer_mm=expected, low=bool(reasons), reasons=tuple(reasons))
+
+
+def _mean_outline_errors(views: Sequence[View], renders: Sequence[RenderedMesh]) -> tuple[float, float]:
+    """Over the views that show the mesh, millimetres; 0 where none does."""
+    errors = np.array([outline_errors(view, rendered) for view, rendered in zip(views, renders, strict=True)])
+    seen = errors[~np.isnan(errors).any(axis=1)]
+    gap, excess = seen.mean(axis=0) if len(seen) else (0.0, 0.0)
+    return float(gap), float(excess)
 
 
 def _largest_angle(views: Sequence[View], center: F64) -> float:

@@ -7,6 +7,7 @@ object or beside it. Some objects float before a wall or nothing, as on a gantry
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import cv2
@@ -64,13 +65,36 @@ def render_scene(mesh: TexturedMesh, rng: Rng, rig: CameraRig = RIG) -> tuple[li
     vertices, floor = sample_object_pose(mesh.vertices, mesh.upright, rig, rng)
     bounds = np.stack([vertices.min(0), vertices.max(0)])
     centre = bounds.mean(0)
-    radius = float(np.linalg.norm(vertices - centre, axis=1).max())
-    K, T = sample_cameras(centre, radius, rig, rng)
+    K, T = sample_cameras(centre, float(np.linalg.norm(vertices - centre, axis=1).max()), rig, rng)
+    cameras = [Camera(K=k, width=rig.size, height=rig.size) for k in K]
+    return render_views(replace(rotate_normals(mesh, vertices), vertices=vertices), floor, cameras, T, rng), bounds
+
+
+def render_views(
+    mesh: TexturedMesh,
+    floor: float,
+    cameras: Sequence[Camera],
+    poses: Sequence[F64] | F64,
+    rng: Rng,
+    beside: TexturedMesh | None = None,
+) -> list[View]:
+    """Views with masks and depth of an object as it stands in the world, before a random background in random light.
+
+    Args:
+        mesh: The object in the world frame, metres; masks are of what is visible of it.
+        floor: Height of the table that it stands on; NaN: it floats.
+        cameras: One for each view, without distortion.
+        poses: ``T_world_camera`` (4, 4) of each.
+        rng: Draws light, table, mats, surroundings, blur and noise.
+        beside: What else stands on the table, in the same frame.
+    """
+    centre = (mesh.vertices.min(0) + mesh.vertices.max(0)) / 2
+    radius = float(np.linalg.norm(mesh.vertices - centre, axis=1).max())
     light = sample_light(rng)
     if rng.random() < 0.4:
         light = replace(light, softness=0.01)  # a shadow as sharp as an object
-    local = vertices - centre
-    thing = replace(rotate_normals(mesh, vertices), vertices=local)
+    thing = mesh if beside is None else join(mesh, beside)
+    thing = replace(thing, vertices=thing.vertices - centre)
     scene = thing
     if np.isfinite(floor):
         scene = _on_table(thing, floor - centre[2], radius, rng)
@@ -79,20 +103,19 @@ def render_scene(mesh: TexturedMesh, rng: Rng, rig: CameraRig = RIG) -> tuple[li
         R = rotation(rng)
         at = -R[:, 2] * radius * rng.uniform(1.1, 3.0)
         scene = _with_sheet(thing, at, R, FAR, _repeats(rng), _table_tile(mesh, rng), rng)
-    visible, occluder = RayScene(scene.vertices, scene.faces), RayScene(local, mesh.faces)
+    visible, occluder = RayScene(scene.vertices, scene.faces), RayScene(thing.vertices, thing.faces)
     shader = Shader(scene, scene.vertices, light)
     environment = _environment_map(rng, dark=not np.isfinite(floor) and rng.random() < 0.6)
     setup = _Scene(visible, occluder, len(mesh.faces), shader, environment, floor - centre[2], radius)
     noise, blur = rng.uniform(0, 4), rng.uniform(0.45, 1.0)
     views = []
-    for k, pose in zip(K, T, strict=True):
+    for camera, pose in zip(cameras, poses, strict=True):
         near = pose.copy()
         near[:3, 3] -= centre
-        camera = Camera(K=k, width=rig.size, height=rig.size)
-        image, mask = _picture(setup, camera, near, rng)
+        image, mask, depth = _picture(setup, camera, near, rng)
         image = cv2.GaussianBlur(image, (0, 0), blur) + noise * rng.standard_normal(image.shape, np.float32)
-        views.append(View(np.clip(np.rint(image), 0, 255).astype(np.uint8), camera, pose, mask=mask))
-    return views, bounds
+        views.append(View(np.clip(np.rint(image), 0, 255).astype(np.uint8), camera, pose, mask=mask, depth=depth))
+    return views
 
 
 def _table_tile(mesh: TexturedMesh, rng: Rng) -> U8:
@@ -142,16 +165,32 @@ def _with_sheet(mesh: TexturedMesh, at: F64, R: F64, half: F64, uv: F64, tile: U
     ``R``, its corners at ``uv`` (4, 2) of a ``tile``."""
     corners = np.column_stack([CORNERS * half, np.zeros(4)])
     faces = np.array([[0, 1, 2], [0, 2, 3]], np.int32)
-    return TexturedMesh(
-        vertices=np.concatenate([mesh.vertices, at + corners @ R.T]),
-        faces=np.concatenate([mesh.faces, faces + np.int32(len(mesh.vertices))]),
-        normals=np.concatenate([mesh.normals, np.broadcast_to(R[:, 2], (2, 3, 3))]).astype(np.float32),
-        uv=np.concatenate([mesh.uv, uv[faces]]).astype(np.float32),
-        tile=np.append(mesh.tile, [len(mesh.textures)] * 2).astype(np.int32),
-        textures=np.concatenate([mesh.textures, tile[None]]),
-        material=np.append(mesh.material, [len(mesh.materials)] * 2).astype(np.int32),
-        materials=(*mesh.materials, Material(float(rng.uniform(0, 0.3)), float(rng.uniform(5, 60)))),
-        family=mesh.family,
+    sheet = TexturedMesh(
+        vertices=at + corners @ R.T,
+        faces=faces,
+        normals=np.broadcast_to(R[:, 2], (2, 3, 3)).astype(np.float32),
+        uv=uv[faces].astype(np.float32),
+        tile=np.zeros(2, np.int32),
+        textures=tile[None],
+        material=np.zeros(2, np.int32),
+        materials=(Material(float(rng.uniform(0, 0.3)), float(rng.uniform(5, 60))),),
+        family="sheet",
+    )
+    return join(mesh, sheet)
+
+
+def join(first: TexturedMesh, second: TexturedMesh) -> TexturedMesh:
+    """Both as one, named as the first, whose faces come first; their textures are of one size."""
+    return replace(
+        first,
+        vertices=np.concatenate([first.vertices, second.vertices]),
+        faces=np.concatenate([first.faces, second.faces + np.int32(len(first.vertices))]),
+        normals=np.concatenate([first.normals, second.normals]),
+        uv=np.concatenate([first.uv, second.uv]),
+        tile=np.concatenate([first.tile, second.tile + np.int32(len(first.textures))]),
+        textures=np.concatenate([first.textures, second.textures]),
+        material=np.concatenate([first.material, second.material + np.int32(len(first.materials))]),
+        materials=first.materials + second.materials,
     )
 
 
@@ -162,8 +201,8 @@ def _environment_map(rng: Rng, dark: bool) -> F32:
     return np.asarray(smooth**2.2 * (rng.uniform(0.0, 0.03) if dark else rng.uniform(0.3, 1.0)), np.float32)
 
 
-def _picture(scene: _Scene, camera: Camera, T: F64, rng: Rng) -> tuple[F32, Bool]:
-    """One view, (H, W, 3) in [0, 255], and where the object is."""
+def _picture(scene: _Scene, camera: Camera, T: F64, rng: Rng) -> tuple[F32, Bool, F32]:
+    """One view, (H, W, 3) in [0, 255], where the object is, and the z-depth, metres, 0 where nothing is."""
     light, shape = scene.shader.light, (camera.height, camera.width)
     origin, directions = rays(camera, T)
     eye, direction = origin.astype(np.float32), directions.reshape(-1, 3).astype(np.float32)
@@ -188,4 +227,5 @@ def _picture(scene: _Scene, camera: Camera, T: F64, rng: Rng) -> tuple[F32, Bool
     v = np.clip((0.5 - 0.5 * d[:, 2]) * 64, 0, 63).astype(int)
     color[away] = scene.environment[v, u]
     developed = tone_map(np.minimum(color, 4.0), light, 2.0 ** rng.normal(0, 0.06))
-    return developed.reshape(*shape, 3), mask.reshape(shape)
+    depth = np.where(hit, t * (direction @ T[:3, 2].astype(np.float32)), np.float32(0))
+    return developed.reshape(*shape, 3), mask.reshape(shape), depth.reshape(shape)

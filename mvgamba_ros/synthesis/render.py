@@ -23,13 +23,24 @@ from mvgamba_ros.synthesis.shading import (
     unit,
 )
 from mvgamba_ros.synthesis.textured_mesh import TexturedMesh
-from mvgamba_ros.types import F32, F64
+from mvgamba_ros.types import F32, F64, Bool
 
 Arrays = dict[str, NDArray[Any]]
 
 _NEAR = np.ones((3, 3), np.uint8)
 _FOUR = np.array([[0.375, 0.125], [0.875, 0.375], [0.125, 0.625], [0.625, 0.875]], np.float32)
 _TWO = np.array([[0.25, 0.25], [0.75, 0.75]], np.float32)
+
+
+def reaches_outside(rays: RayScene, origin: F32, normals: F32, rng: Rng) -> Bool:
+    """Which points (N, 3), just outside a surface with ``normals`` (N, 3), some straight line leads away from."""
+    seen = np.zeros(len(origin), bool)
+    for tries in range(24):
+        left = np.flatnonzero(~seen)
+        # first along the normal, then anywhere over the hemisphere
+        spread = min(tries * 0.25, 0.999)
+        seen[left] = ~rays.blocked(origin[left], normals[left] + spread * random_directions(len(left), rng))
+    return seen
 
 
 def sample_visible_surface(
@@ -54,12 +65,7 @@ def sample_visible_surface(
         points = (corner[:, 0] * (1 - a - b) + corner[:, 1] * a + corner[:, 2] * b).astype(np.float32)
         normals = (cross[face] / area[face, None]).astype(np.float32)
         origin = points + normals * np.float32(1e-5 + 1e-4 * np.ptp(vertices))
-        seen = np.zeros(m, bool)
-        for tries in range(24):
-            left = np.flatnonzero(~seen)
-            # first along the normal, then anywhere over the hemisphere
-            spread = min(tries * 0.25, 0.999)
-            seen[left] = ~rays.blocked(origin[left], normals[left] + spread * random_directions(len(left), rng))
+        seen = reaches_outside(rays, origin, normals, rng)
         found_points.append(points[seen])
         found_normals.append(normals[seen])
         missing -= int(seen.sum())
