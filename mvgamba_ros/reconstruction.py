@@ -67,8 +67,9 @@ class PoseCorrection:
         hand_eye_sigma_deg: Standard deviation of its rotation.
         view_mm: (V,) what each view's own pose was moved by, beyond ``hand_eye``.
         view_deg: (V,) what it was turned by.
-        residual_before_px: Root mean square disagreement of the views with the poses given.
-        residual_after_px: The same with the corrected ones.
+        residual_before_px: Root mean square disagreement of the views with the poses given: what is left after the
+            correction, and how far this moves the object in the pictures.
+        residual_after_px: Root mean square disagreement with the corrected poses.
         left_out: Views that all others contradict, set aside.
         hand_eye_information: (6, 6) inverse covariance of the twist (rotation, translation; radians, metres) of
             ``hand_eye`` by these views alone, without a prior: informations of several captures add up.

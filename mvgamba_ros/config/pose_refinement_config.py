@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 from mvgamba_ros.config.bounds import bounded
@@ -11,8 +12,12 @@ from mvgamba_ros.config.bounds import bounded
 class PlaneAlignmentConfig:
     """Alignment of views through the support plane's texture (`pose_refinement.plane_alignment`)."""
 
+    coarsest_points: int = bounded(40, 16, 1000)
+    """Points along each side of the grid on the plane in the first rounds; a multiple of `block`. Set by hand: fine
+    grain agrees over a few of its own widths only, unless it is smoothed away."""
     coarse_points: int = bounded(80, 16, 1000)
-    """Points along each side of the grid on the plane in the first rounds; a multiple of `block`. Set by hand."""
+    """Points along each side of the grid in the rounds after these; a multiple of `block`. Set by hand: stripes are
+    lost on a coarser grid."""
     fine_points: int = bounded(160, 16, 1000)
     """Points along each side of the grid on the plane in the last rounds; a multiple of `block`. Set by hand: more take
     longer and measure the same."""
@@ -30,8 +35,8 @@ class PlaneAlignmentConfig:
     """Local standard deviation that counts as texture, grey levels of 255: about the noise of a camera. Set by hand."""
     neighbors: int = bounded(6, 1, 64)
     """Views with which each is compared at most, the nearest in direction. Set by hand: accuracy against time."""
-    min_points: int = bounded(400, 1, 1000000)
-    """Pairs of views that both show fewer grid points are not compared. Set by hand."""
+    min_common: float = bounded(0.03, 0.0, 1.0)
+    """Pairs of views that both show a smaller share of the grid are not compared, [0, 1]. Set by hand."""
     min_noise: float = bounded(0.02, 0.001, 1.0)
     """Least standard deviation of the difference of two normalised views. Set by hand."""
     outlier: float = bounded(1.5, 0.5, 20.0)
@@ -89,6 +94,11 @@ class PosePriorConfig:
     min_log_evidence: float = bounded(3.0, 0.0, 1000.0)
     """A richer correction must be this much more likely, natural logarithm: 20 to 1. Set by hand."""
 
+    @property
+    def ratio(self) -> float:
+        """`degrees_per_mm` in radians per metre."""
+        return math.radians(self.degrees_per_mm) * 1e3
+
 
 @dataclass(frozen=True)
 class PoseRefinementConfig:
@@ -100,6 +110,10 @@ class PoseRefinementConfig:
     """Coherence of silhouettes."""
     prior: PosePriorConfig = field(default_factory=PosePriorConfig)
     """Which corrections are likely."""
+    climbing_rounds: int = bounded(6, 0, 100)
+    """Rounds of Gauss-Newton on each of the coarser grids towards agreement at most. Set by hand."""
+    min_climb: float = bounded(0.01, 0.0, 1.0)
+    """Least growth of the mean correlation in such a round. Set by hand."""
     coarse_rounds: int = bounded(6, 1, 100)
     """Rounds of Gauss-Newton on the coarse grid at most. Set by hand: 20 mm take five."""
     fine_rounds: int = bounded(3, 0, 100)
@@ -114,9 +128,9 @@ class PoseRefinementConfig:
     min_gain: float = bounded(0.15, 0.0, 2.0)
     """Other poses (exchanged, late, turned) are taken to be right where the mean correlation is greater by this. Set by
     hand."""
-    search_degrees: float = bounded(1.5, 0.1, 30.0)
-    """Step of the search for a pose that is far off, degrees about the camera's axes; a good half of what a
-    Gauss-Newton round brings in. Set by hand."""
+    search_step: float = bounded(2.0, 0.1, 30.0)
+    """Step of the search for a pose that is far off, by turning the camera, points of the coarse grid: about what
+    Gauss-Newton brings in. Set by hand."""
     search_rings: int = bounded(2, 1, 10)
     """Steps of that search in each direction. Set by hand."""
     exchange_all: int = bounded(6, 2, 64)

@@ -29,16 +29,15 @@ class Alternative:
         return self.T_world_camera if self.start is None else corrected(self.T_world_camera, self.start)
 
 
-def turned(T_world_camera: F64, views: Sequence[int], config: PoseRefinementConfig) -> Iterator[Alternative]:
-    """The cameras of ``views`` turned alike about their x and y axes, in up to ``config.search_rings`` steps each."""
-    rings = config.search_rings
+def turned(T_world_camera: F64, views: Sequence[int], step: float, rings: int) -> Iterator[Alternative]:
+    """The cameras of ``views`` turned alike about their x and y axes, in up to ``rings`` steps of ``step`` radians."""
     for x in range(-rings, rings + 1):
         for y in range(-rings, rings + 1):
             if not x and not y:
                 continue
             twists = np.zeros((len(T_world_camera), 6))
             twists[list(views), 0], twists[list(views), 1] = x, y
-            yield Alternative(T_world_camera, start=np.radians(config.search_degrees) * twists)
+            yield Alternative(T_world_camera, start=step * twists)
 
 
 def exchanged(T_world_camera: F64, views: Sequence[int], names: Sequence[str]) -> Iterator[Alternative]:
@@ -68,10 +67,10 @@ def best_alternative(
     tried = list(shifted(given))
     suspects = _suspects(before, config) if len(given) > config.exchange_all else everyone
     tried += exchanged(given, suspects, names)
-    single = _suspects(found, config)
+    single, step = _suspects(found, config), evidence.search_step
     for view in single if len(single) < len(given) / 2 else []:
-        tried += turned(given, [view], config)
-    tried += turned(given, everyone, config)
+        tried += turned(given, [view], step, config.search_rings)
+    tried += turned(given, everyone, step, config.search_rings)
     scores = [evidence.at(alternative.poses).score for alternative in tried]
     return tried[int(np.nanargmax(scores))] if np.isfinite(scores).any() else None
 

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from mvgamba_ros.config.pose_refinement_config import PoseRefinementConfig
-from mvgamba_ros.pose_refinement.normal_equations import NormalEquations, Posterior, select
+from mvgamba_ros.pose_refinement.normal_equations import NormalEquations, Posterior, Prior, posterior, select
 from mvgamba_ros.pose_refinement.plane_alignment import PairAgreement, PlaneAlignment
 from mvgamba_ros.pose_refinement.silhouette_coherence import OutlineResiduals, SilhouetteCoherence
 from mvgamba_ros.pose_refinement.twists import corrected
@@ -114,32 +114,70 @@ class PoseEvidence:
             measured = measured + found
         return Agreement(measured, pairs, outlines)
 
+    @property
+    def search_step(self) -> float:
+        """``config.search_step`` as an angle of the cameras, radians."""
+        if self.plane is None:
+            return 0.0
+        focal = float(np.median([np.sqrt(view.camera.K[0, 0] * view.camera.K[1, 1]) for view in self._views]))
+        return self.config.search_step * self.plane.level(self.config.plane.coarse_points).pixels / focal
+
     def at(self, T_world_camera: F64) -> Agreement:
         """On the coarse grid, without a correction."""
         return self.agreement(T_world_camera, np.zeros(6 * len(T_world_camera) + 1), self.config.plane.coarse_points)
+
+    def climbed(self, T_world_camera: F64) -> F64:
+        """Twists (V, 6) to start `refine` at, nearer to agreement: steps of Gauss-Newton on the coarser grids under the
+        widest priors, as long as the correlation grows. Far from agreement the residuals are no noise, and evidence
+        means little."""
+        y = np.zeros(6 * len(T_world_camera) + 1)
+        for points in (self.config.plane.coarsest_points, self.config.plane.coarse_points):
+            y = self._climb(T_world_camera, y, points)
+        return y[:-1].reshape(-1, 6)
+
+    def _climb(self, T_world_camera: F64, y: F64, points: int) -> F64:
+        prior, count = self.config.prior, len(T_world_camera)
+
+        def at(y: F64) -> Agreement:
+            return self.agreement(corrected(T_world_camera, y[:-1].reshape(count, 6)), y, points)
+
+        found = at(y)
+        for _ in range(self.config.climbing_rounds):
+            if not found.score < self.config.same_correlation:
+                break
+            hand_eye, own = max(prior.hand_eye_sigmas), max(prior.view_sigmas)
+            tried = [
+                posterior(found.measured, Prior(common, np.full(count, each), self.height_sigma, prior.ratio)).y
+                for common, each in ((hand_eye, 0.0), (0.0, own))
+            ]
+            reached = [at(each) for each in tried]
+            best = int(np.argmax([np.nan_to_num(each.score, nan=-1.0) for each in reached]))
+            if not reached[best].score > found.score + self.config.min_climb:
+                break
+            y, found = tried[best], reached[best]
+        return y
 
     def refine(self, T_world_camera: F64, start: F64 | None = None) -> Fit:
         """Corrected poses (V, 4, 4), the correction with its covariance, and the agreement before the last step.
 
         ``start`` (V, 6): twists at which the search for the correction of ``T_world_camera`` starts.
         """
-        config, count = self.config, len(T_world_camera)
+        config, plane, count = self.config, self.config.plane, len(T_world_camera)
         y = np.zeros(6 * count + 1)
         if start is not None:
             y[:-1] = start.ravel()
-        rounds = [config.plane.coarse_points] * config.coarse_rounds + [config.plane.fine_points] * config.fine_rounds
+        rounds = [plane.coarse_points] * config.coarse_rounds + [plane.fine_points] * config.fine_rounds
         settled_at = 0
         for points in rounds:
             if points == settled_at:
                 continue
-            poses = corrected(T_world_camera, y[:-1].reshape(count, 6))
-            found = self.agreement(poses, y, points)
+            found = self.agreement(corrected(T_world_camera, y[:-1].reshape(count, 6)), y, points)
             best = select(found.measured, self.height_sigma, config.prior)
             step, y = best.y - y, best.y
             if np.abs(step[:-1]).max(initial=0.0) < config.settled:
-                if not best.prior.hand_eye and not best.prior.views.any() and points != rounds[-1]:
-                    break  # nothing to correct, on either grid
                 settled_at = points
+                if points == plane.coarse_points and not y[:-1].any():
+                    break  # nothing to correct; the fine grid would not find more
         return Fit(corrected(T_world_camera, y[:-1].reshape(count, 6)), best, found)
 
 

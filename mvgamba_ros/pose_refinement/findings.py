@@ -17,9 +17,10 @@ from mvgamba_ros.types import F64
 
 
 def pose_correction(
-    fit: Fit, before: Agreement, kept: Sequence[int], count: int, config: PoseRefinementConfig
+    fit: Fit, moved_px: Sequence[float], kept: Sequence[int], count: int, config: PoseRefinementConfig
 ) -> PoseCorrection:
-    """The numbers of a correction of the ``kept`` ones of ``count`` views, see `PoseCorrection`."""
+    """The numbers of a correction of the ``kept`` ones of ``count`` views, see `PoseCorrection`. ``moved_px``: how far
+    it moves the object in each of their pictures."""
     sigma_mm, sigma_deg = _hand_eye_sigmas(fit, config)
     information, vector = hand_eye_information(fit.agreement.measured, fit.posterior.prior)
     views = np.zeros((count, 6))
@@ -30,7 +31,7 @@ def pose_correction(
         hand_eye_sigma_deg=sigma_deg,
         view_mm=1e3 * np.linalg.norm(views[:, 3:], axis=1),
         view_deg=np.degrees(np.linalg.norm(views[:, :3], axis=1)),
-        residual_before_px=before.residual,
+        residual_before_px=float(np.hypot(fit.agreement.residual, np.sqrt(np.mean(np.square(moved_px))))),
         residual_after_px=fit.agreement.residual,
         left_out=tuple(v for v in range(count) if v not in kept),
         hand_eye_information=information,

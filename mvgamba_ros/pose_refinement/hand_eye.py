@@ -32,7 +32,7 @@ class HandEyeEstimate:
         millimetres, and of its rotation, degrees. Under the widest prior of the config: what no capture shows stays
         as it is."""
         translation = max(config.hand_eye_sigmas)
-        rotation = np.radians(config.degrees_per_mm) * 1e3 * translation
+        rotation = config.ratio * translation
         prior = np.concatenate([np.full(3, rotation), np.full(3, translation)]) ** -2.0
         covariance = np.linalg.inv(self.information + np.diag(prior))
         variances = np.diag(covariance)

@@ -126,10 +126,9 @@ def select(measured: NormalEquations, height_sigma: float, config: PosePriorConf
     bad view among good ones.
     """
     count = measured.views
-    ratio = np.radians(config.degrees_per_mm) * 1e3
 
     def tried(hand_eye: float, views: Sequence[float]) -> Posterior:
-        return posterior(measured, Prior(hand_eye, np.array(views), height_sigma, ratio))
+        return posterior(measured, Prior(hand_eye, np.array(views), height_sigma, config.ratio))
 
     def merit(found: Posterior) -> float:
         terms = (found.prior.hand_eye > 0.0) + bool(found.prior.views.any())

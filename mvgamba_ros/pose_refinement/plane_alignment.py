@@ -87,7 +87,7 @@ class PlaneAlignment:
         for i in range(count):
             for j in self._partners(i, T_world_camera):
                 both = valid[i] & valid[j]
-                if both.sum() < config.min_points:
+                if both.mean() < config.min_common or not both.any():
                     continue
                 difference = np.where(both, images[i] - images[j], np.float32(0.0))
                 slopes = 0.5 * (along_x[i] + along_x[j]), 0.5 * (along_y[i] + along_y[j])

@@ -64,23 +64,25 @@ def refine_poses(
             if other.agreement.score > fit.agreement.score + config.min_gain:
                 fit = replace(other, words=alternative.words)
         if _is_poor(fit, config):
+            climbed = evidence.refine(given, evidence.climbed(given))
+            fit = fit if _is_poor(climbed, config) else climbed
+        if _is_poor(fit, config):
             reasons = other_focal_length(evidence, views, given, fit.agreement.score)
     left_out = contradicting(fit.agreement, config)
     kept = [v for v in range(len(views)) if v not in left_out]
     if left_out:  # it must not have pulled the others along
         some = None if masks is None else [masks[v] for v in kept]
         evidence = PoseEvidence([views[v] for v in kept], some, center, height, sigma, config)
-        fit = evidence.refine(given[kept])
-        before = evidence.at(given[kept])
+        fit, before = evidence.refine(given[kept]), evidence.at(given[kept])
     poses = given.copy()
     poses[kept] = fit.T_world_camera
-    correction = pose_correction(fit, before, kept, len(views), config)
+    moved = [_moved_px(views[v], poses[v], center) for v in kept]
+    correction = pose_correction(fit, moved, kept, len(views), config)
     notes, doubts = describe(fit, before, given[kept], center, [names[v] for v in kept], config)
     if left_out:
         out = ", ".join(names[v] for v in left_out)
         notes.append(f"{out} left out: all other views contradict it on the support plane")
-    moved = max(_moved_px(views[v], poses[v], center) for v in kept)
-    return RefinedPoses(poses, moved, correction, notes, [*reasons, *doubts])
+    return RefinedPoses(poses, max(moved), correction, notes, [*reasons, *doubts])
 
 
 def _is_poor(fit: Fit, config: PoseRefinementConfig) -> bool:
