@@ -42,6 +42,8 @@ def check_views(views: Sequence[View], options: Options) -> tuple[list[View], li
         )
     if prompts.roi is not None:
         _check_roi(checked, prompts.roi)
+    if not all(view.mask is not None and options.use_masks for view in checked) and _are_grey(checked, config):
+        notes.append("all pictures are grey: outlines are found less surely than in colour; check them in the preview")
     return checked, notes
 
 
@@ -145,6 +147,12 @@ def _check_places(views: Sequence[View], config: ViewsConfig) -> list[str]:
                 )
             notes.append(f"{pair}: they count as one view")
     return notes
+
+
+def _are_grey(views: Sequence[View], config: ViewsConfig) -> bool:
+    """Whether no pixel of a coarse sample has a colour."""
+    samples = [view.image[::4, ::4] for view in views]
+    return all(int(np.max(s.max(axis=2) - s.min(axis=2), initial=0)) <= config.max_grey_range for s in samples)
 
 
 def _check_roi(views: Sequence[View], roi: Box) -> None:

@@ -9,13 +9,15 @@ import pytest
 from rendered import CENTER, SIZE, views
 
 from mvgamba_ros.checks import check_views
+from mvgamba_ros.config.support_plane_config import PlaneMatchingConfig
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.boxes import axis_parallel_box
 from mvgamba_ros.geometry.camera import project
 from mvgamba_ros.options import Options
+from mvgamba_ros.segmentation.plane_matching import for_pictures
 from mvgamba_ros.segmentation.support_plane import estimate_support_height
 from mvgamba_ros.segmentation.windows import distance_from_middle, make_windows
-from mvgamba_ros.types import Prompts
+from mvgamba_ros.types import Prompts, View
 
 SCENE = views(2)
 REGION = axis_parallel_box(CENTER - 0.7 * SIZE, CENTER + 0.7 * SIZE)
@@ -144,3 +146,24 @@ def test_the_share_of_depth_in_the_plane_decides_whether_there_is_one() -> None:
     assert found[0] == pytest.approx(0.0, abs=1e-3)
     assert found[1] == pytest.approx(0.0, abs=3e-3)
     assert found[2] is None
+
+
+def test_lightness_counts_more_where_all_pictures_are_grey() -> None:
+    found, config = views(3), PlaneMatchingConfig()
+    mono = [replace(view, image=np.repeat(view.image[..., 1:2], 3, axis=2)) for view in found]
+    region = axis_parallel_box(CENTER - SIZE, CENTER + SIZE)
+
+    def weights(pictures: list[View]) -> tuple[float, ...]:
+        return for_pictures(make_windows(pictures, region, Prompts(), 160), config).channel_weights
+
+    assert weights(found) == weights([*mono[:2], found[2]]) == config.channel_weights
+    assert weights(mono) == (config.grey_weight, *config.channel_weights[1:])
+    assert config.grey_weight > 3 * config.channel_weights[0]
+
+
+def test_grey_pictures_are_noted_unless_masks_are_given() -> None:
+    found = views(3)
+    mono = [replace(view, image=np.repeat(view.image[..., 1:2], 3, axis=2)) for view in found]
+    assert not any("grey" in note for note in check_views(found, Options())[1])
+    assert any("all pictures are grey" in note for note in check_views(mono, Options())[1])
+    assert not any("grey" in note for note in check_views(mono, Options(use_masks=True))[1])

@@ -53,3 +53,6 @@ class ViewsConfig:
     max_origin_distance: float = bounded(100.0, 1.0, 1e12)
     """Cameras further than this from the world's origin are moved to it for the work and the result is moved back,
     metres: float32 tells points apart to 0.008 mm there. Derived from that."""
+    max_grey_range: int = bounded(6, 0, 255)
+    """Pictures whose red, green and blue differ by no more than this everywhere are grey, levels: JPEG and debayering
+    of mono pictures leave a few. Set by hand."""

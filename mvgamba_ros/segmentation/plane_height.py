@@ -11,7 +11,7 @@ from mvgamba_ros.config.support_plane_config import PlaneHeightConfig, PlaneMatc
 from mvgamba_ros.geometry.camera import projection
 from mvgamba_ros.kernels.homography import plane_sweep
 from mvgamba_ros.parallel import each
-from mvgamba_ros.segmentation.plane_matching import weighted_lab
+from mvgamba_ros.segmentation.plane_matching import for_pictures, weighted_lab
 from mvgamba_ros.segmentation.windows import Window, distance_from_middle
 from mvgamba_ros.types import F32, F64, Box
 
@@ -114,6 +114,7 @@ class _PlaneGrid:
         up = M[:, :, 2].copy()
         up[:, :2] -= 0.5 * up[:, 2:]
         margin = config.excluded_center if anywhere else None
+        matching = for_pictures(windows, matching)
         return cls(each(lambda window: _picture(window, margin, matching), windows), flat, up, config)
 
     def shares(self, heights: F64) -> tuple[F64, F64]:

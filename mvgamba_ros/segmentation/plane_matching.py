@@ -8,7 +8,7 @@ matches is measured for each colour, so a plain table gives no evidence.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -60,6 +60,13 @@ def _from_plane(window: Window, height: float) -> F64:
     return np.column_stack([P[:, 0], P[:, 1], height * P[:, 2] + P[:, 3]])
 
 
+def for_pictures(windows: Sequence[Window], config: PlaneMatchingConfig) -> PlaneMatchingConfig:
+    """``config`` with the weights of colours for pictures with colour, or for pictures that are all grey."""
+    if any(np.abs(window.lab[..., 1:]).max() > config.max_grey_chroma for window in windows):
+        return config
+    return replace(config, channel_weights=(config.grey_weight, *config.channel_weights[1:]))
+
+
 def weighted_lab(window: Window, config: PlaneMatchingConfig) -> F32:
     """(h, w, 3): the window's smoothed L*a*b* colours, scaled so that distances between them are those compared."""
     weights = *config.channel_weights, 0.0  # OpenCV asks for a fourth
@@ -76,7 +83,8 @@ def compare(
     """For each window its comparisons, through the plane z = ``height`` (metres), with the windows nearest to it in
     direction, at most ``config.neighbors``. ``searching``: the object may be small in its windows."""
     offsets = config.chance_offsets_search if searching else config.chance_offsets
-    labs = [weighted_lab(window, config) for window in windows]
+    weighted = for_pictures(windows, config)
+    labs = [weighted_lab(window, weighted) for window in windows]
     ranges = [_color_ranges(window, lab) for window, lab in zip(windows, labs, strict=True)]
     from_plane = [_from_plane(window, height) for window in windows]
     axes = np.array([window.T_world_camera[:3, 2] for window in windows])
