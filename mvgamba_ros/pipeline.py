@@ -91,8 +91,7 @@ def reconstruct(
 
     with naming_conventions(views, config.pose_conventions):
         result = near_origin(work, views, options.prompts, config.views)
-    if result.quality.low:
-        refuse_other_conventions(views, config.pose_conventions)
+    refuse_other_conventions(views, result.quality.low, config.pose_conventions)
     return replace(result, settings={**result.settings, **options.to_dict()})
 
 

@@ -48,7 +48,7 @@ def test_poses_of_another_convention_are_named_by_what_the_pictures_show(name):
     assert finding is not None and finding.certain
     assert name in finding.sentence() and finding.agreeing >= 3 * finding.given
     with pytest.raises(ReconstructionError, match="look as if they") as caught:
-        refuse_other_conventions(given(MISTAKES[name]), CONFIG)
+        refuse_other_conventions(given(MISTAKES[name]), True, CONFIG)
     assert caught.value.code is ErrorCode.BAD_POSE
 
 
@@ -56,7 +56,7 @@ def test_right_poses_are_not_named_whatever_fails():
     turned = np.diag([-1.0, -1.0, 1.0, 1.0])  # cameras mounted upside down
     for views in (VIEWS, VIEWS[:2], VIEWS[:1], GREY, given(lambda T: T @ turned), given(lambda T: turned @ T)):
         assert recognise(views, CONFIG) is None
-        refuse_other_conventions(views, CONFIG)
+        refuse_other_conventions(views, True, CONFIG)
         with pytest.raises(ReconstructionError, match=r"^nothing was found$"), naming_conventions(views, CONFIG):
             raise ReconstructionError(ErrorCode.EMPTY_SILHOUETTE, "nothing was found")
 
@@ -80,6 +80,9 @@ def test_a_mirrored_world_is_named():
     assert recognise(views, CONFIG) is None
     finding = recognise(given(mirrored, views), CONFIG)
     assert finding is not None and finding.certain and "mirrored" in finding.words
+    refuse_other_conventions(views, False, CONFIG)
+    with pytest.raises(ReconstructionError, match="mirrored"):  # suspicious in itself: every picture is upside down
+        refuse_other_conventions(given(mirrored, views), False, CONFIG)
 
 
 def test_a_mirrored_pose_is_named_with_its_determinant():
@@ -93,7 +96,7 @@ def test_plain_pictures_make_a_convention_likely_and_no_more():
     upside = given(lambda T: T @ OPENCV_FROM_OPENGL, GREY)
     finding = recognise(upside, CONFIG)
     assert finding is not None and not finding.certain and finding.matches == 0
-    refuse_other_conventions(upside, CONFIG)
+    refuse_other_conventions(upside, True, CONFIG)
     with (
         pytest.raises(ReconstructionError, match=r"^no middle\. Perhaps the poses have the camera axes of") as caught,
         naming_conventions(upside, CONFIG),

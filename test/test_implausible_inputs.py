@@ -86,14 +86,14 @@ def test_a_views_intrinsics_and_depth_are_checked_under_its_name():
     bad = replace(VIEWS[1], camera=replace(VIEWS[1].camera, K=K), name="left")
     refused(ErrorCode.BAD_CAMERA_INFO, "left: ", "640 x 480", views=[VIEWS[0], bad])
     dark = replace(VIEWS[1], depth=np.zeros_like(VIEWS[1].depth), name="left")
-    refused(ErrorCode.BAD_DEPTH, "left: ", "no value above 0", views=[VIEWS[0], dark])
+    refused(ErrorCode.BAD_DEPTH, "left: ", "no depth is above 0", views=[VIEWS[0], dark])
 
 
 def test_depth_in_another_unit_or_without_values_is_refused():
     depth = VIEWS[0].depth
     check_depth(depth, "depth")
     for wrong, words in (
-        (np.full_like(depth, np.nan), "no value above 0"),
+        (np.full_like(depth, np.nan), "no depth is above 0"),
         (1000.0 * depth, "between 0.05 and 10 m"),
         (0.001 * depth, "between 0.05 and 10 m"),
     ):

@@ -66,7 +66,7 @@ def check_depth(depth: F32, what: str, config: ViewsConfig = ViewsConfig()) -> N
     if not known.size:
         raise ReconstructionError(
             ErrorCode.BAD_DEPTH,
-            f"{what}: depth holds no value above 0: move the camera into the sensor's range, or do not use its depth",
+            f"{what}: no depth is above 0: move the camera into the sensor's range, or do not use its depth",
         )
     share = float(((known >= config.min_depth) & (known <= config.max_depth)).mean())
     if share < config.min_depth_share:

@@ -139,11 +139,14 @@ def naming_conventions(views: Sequence[View], config: PoseConventionsConfig) -> 
         raise ReconstructionError(code, message) from error
 
 
-def refuse_other_conventions(views: Sequence[View], config: PoseConventionsConfig) -> None:
-    """Raises BAD_POSE where the pictures prove that the poses of ``views`` are of another convention."""
-    finding = recognise(views, config)
-    if finding is not None and finding.certain:
-        raise ReconstructionError(ErrorCode.BAD_POSE, finding.sentence())
+def refuse_other_conventions(views: Sequence[View], suspected: bool, config: PoseConventionsConfig) -> None:
+    """Raises BAD_POSE where the pictures prove that the poses of ``views`` are of another convention. Tried only where
+    that is ``suspected``, or where all pictures are upside down, as those of some mirrored worlds are: their shapes may
+    look right."""
+    if suspected or all(view.T_world_camera[2, 1] > UPRIGHT for view in views):
+        finding = recognise(views, config)
+        if finding is not None and finding.certain:
+            raise ReconstructionError(ErrorCode.BAD_POSE, finding.sentence())
 
 
 def _rigid(views: Sequence[View]) -> bool:

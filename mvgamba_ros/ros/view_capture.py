@@ -223,7 +223,7 @@ class Capture:
         name that TF puts in the same place."""
 
         def topic(name: str) -> str:
-            return self._inputs[name].topic
+            return str(getattr(self._inputs[name], "topic", name))
 
         for name, error in other_frames(image, belonging, topic, {parameters.camera_frame.lstrip("/")}).items():
             if name == "camera_info":
