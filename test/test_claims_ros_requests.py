@@ -77,6 +77,19 @@ def test_captured_views_move_into_the_frame_of_the_request_and_carried_ones_are_
     np.testing.assert_array_equal(views[2].mask, MASK > 0)
 
 
+def test_what_a_carried_view_holds_of_another_camera_is_refused_by_field_and_frame() -> None:
+    for field, code in (("camera_info", ErrorCode.BAD_CAMERA_INFO), ("mask", ErrorCode.BAD_MASK)):
+        views = [carried((0.3, 0.1 * k, 0.3), mask=True) for k in range(3)]
+        for view in views:
+            view.image.header.frame_id = view.camera_info.header.frame_id = view.mask.header.frame_id = "colour"
+        assert len(understood(Reconstruct.Request(views=views))[0]) == 3
+        getattr(views[1], field).header.frame_id = "infrared"
+        words = rf"views\[1\] image is in frame 'colour' but views\[1\] {field} in 'infrared'"
+        with pytest.raises(ReconstructionError, match=words) as caught:
+            understood(Reconstruct.Request(views=views))
+        assert caught.value.code is code
+
+
 def test_what_a_request_leaves_open_the_parameters_say() -> None:
     options = understood(Reconstruct.Request())[1]
     assert (options.method, options.max_faces, options.min_views) == (Options().method, 5000, 3)
