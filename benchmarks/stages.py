@@ -85,10 +85,10 @@ ROWS = {
     "recarve": "carve again if the hull is too wide",
     "mesh": "field to mesh",
     "paint": "paint the mesh",
-    "compare": "compare with the views, expect errors",
     "cloud": "sample the cloud",
     "box": "oriented box",
-    "quality": "judge",
+    "quality": "check against the views",
+    "trust": "expected errors",
     "other": "between these",
     "refine": "refine the Gaussians",
 }

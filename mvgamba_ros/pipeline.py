@@ -25,8 +25,7 @@ from mvgamba_ros.reconstruction import Reconstruction
 from mvgamba_ros.rendering.mesh_raycaster import Raycaster
 from mvgamba_ros.rendering.texture import paint, view_weights
 from mvgamba_ros.rendering.visibility import count_views, seen_part, seen_points, vertex_sight
-from mvgamba_ros.surface.agreement import compare
-from mvgamba_ros.surface.expected_error import Evidence, with_expected_error
+from mvgamba_ros.surface.expected_error import Evidence, mean_expected_error, with_expected_error
 from mvgamba_ros.surface.quality import measure_quality
 from mvgamba_ros.surface.sample import sample_cloud, vertex_normals
 from mvgamba_ros.surface.simplification import convex_hull
@@ -43,9 +42,9 @@ STAGES = {
     "hull": 0.05,
     "method": 0.35,
     "surface": 0.06,
-    "compare": 0.07,
     "cloud": 0.03,
-    "quality": 0.01,
+    "quality": 0.07,
+    "trust": 0.01,
     "box": 0.01,
 }
 """The stages in order, each with its share of the progress bar."""
@@ -137,25 +136,23 @@ def _reconstruct(
         weights = view_weights(mesh.vertices, normals, views, caster, config.texture)
         mesh = replace(mesh, colors=paint(mesh.vertices, weights, views, mesh.colors, config.texture))
         caster = Raycaster(mesh)
-    with stages.run("compare"):
-        agreement = compare(caster, views)
-        sight = vertex_sight(mesh, views, caster, config.texture)
-        evidence = Evidence(views, sight, hull, shape.depths, agreement, prompts.support_height)
-        mesh = with_expected_error(mesh, evidence, config.expected_error)
     with stages.run("cloud"):
         cloud = sample_cloud(mesh, options.cloud_points)
         stages.check()
         weights = view_weights(cloud.points, cloud.normals, views, caster, config.texture)
-        cloud = replace(
-            cloud,
-            colors=paint(cloud.points, weights, views, cloud.colors, config.texture),
-            seen=count_views(cloud.points, weights, views, config.texture),
-        )
+        cloud = replace(cloud, colors=paint(cloud.points, weights, views, cloud.colors, config.texture))
     with stages.run("quality"):
         places, found_masks = distinct_views(views, config.views), [not given for given in masks_given]
-        quality = measure_quality(mesh, views, agreement, weights, places, found_masks, config, observed.reasons)
+        quality = measure_quality(caster, views, weights, places, found_masks, config, observed.reasons)
         if observed.poses is not None:
             quality = replace(quality, pose_residual_px=observed.poses.residual_after_px)
+    with stages.run("trust"):
+        cloud = replace(cloud, seen=count_views(cloud.points, weights, views, config.texture))
+        gap = quality.outline_gap_mm + quality.outline_excess_mm
+        sight = vertex_sight(mesh, views, caster, config.texture)
+        evidence = Evidence(views, sight, hull, shape.depths, gap, prompts.support_height)
+        mesh, cloud = with_expected_error(mesh, cloud, evidence, config.expected_error)
+        quality = replace(quality, expected_error_mm=mean_expected_error(mesh))
     with stages.run("box"):
         if options.seen_only:
             mesh, cloud = seen_part(mesh, views, caster, config.texture), seen_points(cloud)

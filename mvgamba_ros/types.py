@@ -152,8 +152,6 @@ class Gaussians:
         colors: (N, 3) RGB in [0, 1].
 
     Example:
-        One that is round, red and opaque:
-
         >>> import torch
         >>> from mvgamba_ros import Gaussians
         >>> ball = Gaussians(

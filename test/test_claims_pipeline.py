@@ -24,7 +24,6 @@ from mvgamba_ros.reconstruction import Quality
 from mvgamba_ros.rendering.mesh_raycaster import Raycaster
 from mvgamba_ros.rendering.texture import view_weights
 from mvgamba_ros.segmentation.segmenter import Silhouettes
-from mvgamba_ros.surface.agreement import compare
 from mvgamba_ros.surface.quality import measure_quality
 from mvgamba_ros.surface.sample import sample_cloud
 from mvgamba_ros.types import Mesh, Prompts, View
@@ -152,8 +151,8 @@ def test_one_view_with_depth_finds_the_height_of_its_table() -> None:
 def quality_of(mesh: Mesh, views: list[View], places: int | None = None) -> Quality:
     caster, cloud = Raycaster(mesh), sample_cloud(mesh, 3000)
     weights = view_weights(cloud.points, cloud.normals, views, caster)
-    agreement, places = compare(caster, views), len(views) if places is None else places
-    return measure_quality(mesh, views, agreement, weights, places, [False] * len(views), ReconstructionConfig())
+    places = len(views) if places is None else places
+    return measure_quality(caster, views, weights, places, [False] * len(views), ReconstructionConfig())
 
 
 def test_the_truth_is_trusted_and_its_coverage_is_the_share_of_seen_sides() -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import rendered
 from shapes import FOUR_SIDES, camera, cuboid, see
 
 from mvgamba_ros.config.hull_config import HullConfig
@@ -144,3 +145,16 @@ def test_one_view_without_depth_or_plane_is_refused():
     with pytest.raises(ReconstructionError, match="add a view") as error:
         guess_box(view, None)
     assert error.value.code == ErrorCode.TOO_FEW_VIEWS
+
+
+@pytest.mark.parametrize("gap", [1e-4, 1.8e-3, 1.9e-3, 5e-3])
+def test_bounds_just_beside_what_the_silhouettes_allow_hold_nothing(gap):
+    """However near: also where the coarse grid still takes a corner of them for occupied and the fine one does not."""
+    low = rendered.CENTER - [0.005, 0.005, 0.0] + [0.0, 0.0, rendered.SIZE[2] / 2 + gap]
+    views = rendered.views(4)
+    top = carve(views).bounds()[1, 2]
+    if low[2] < top:
+        low[2] = top + gap
+    with pytest.raises(ReconstructionError) as error:
+        carve(views, np.stack([low, low + 0.01]))
+    assert error.value.code is ErrorCode.SILHOUETTES_DISAGREE

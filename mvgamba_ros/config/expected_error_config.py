@@ -12,30 +12,9 @@ class ExpectedErrorConfig:
     """The log-linear model of expected error and what its features are read with, see surface/expected_error.py."""
 
     weights: tuple[float, ...] = bounded(
-        (
-            -0.530,
-            0.203,
-            0.0,
-            0.005,
-            0.0,
-            0.0,
-            0.0,
-            0.019,
-            0.106,
-            -0.267,
-            0.461,
-            0.040,
-            0.761,
-            1.755,
-            0.064,
-            0.524,
-            0.132,
-            2.332,
-            0.0,
-        ),
-        -20.0,
-        20.0,
-    )
+        (-1.604, 0.146, 0.0, 0.02, 0.161, -0.281, 0.394, 0.083, 0.641, 1.429, 0.06, 0.99, 0.359, 1.667, 0.363),
+        -20.0, 20.0,
+    )  # fmt: skip
     """The features' weights, in the order of `expected_error.COLUMNS`. Fitted to procedural objects by
     benchmarks/expected_error.py, which says how."""
     least_mm: float = bounded(0.1, 0.0, 1000.0)

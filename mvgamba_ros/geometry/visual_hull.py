@@ -115,6 +115,7 @@ def _blockwise_hull(
     offsets = _grid_points(np.zeros(3), voxel, (block, block, block)) - np.float32(voxel * (block - 1) / 2.0)
     points = (centers[:, active][:, :, None] + offsets[:, None, :]).reshape(3, -1)
     values = np.repeat(at_center[:, None], block**3, axis=1)
-    values[active] = _distances(cones, region, points).reshape(-1, block**3)
+    if active.any():  # none is near the surface where the silhouettes only just miss each other
+        values[active] = _distances(cones, region, points).reshape(-1, block**3)
     values = values.reshape(*blocks, block, block, block).transpose(0, 3, 1, 4, 2, 5).reshape(shape)
     return DistanceField(np.ascontiguousarray(values), origin, voxel)

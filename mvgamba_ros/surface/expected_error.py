@@ -16,20 +16,16 @@ from mvgamba_ros.config.expected_error_config import ExpectedErrorConfig
 from mvgamba_ros.geometry.camera import project
 from mvgamba_ros.geometry.distance_field import DistanceField
 from mvgamba_ros.rendering.texture import sample_raster
-from mvgamba_ros.rendering.visibility import count_sight, vertex_cosines
-from mvgamba_ros.surface.agreement import Agreement
+from mvgamba_ros.rendering.visibility import count_sight
 from mvgamba_ros.surface.depth_maps import DepthMaps
 from mvgamba_ros.surface.map_evidence import map_evidence
-from mvgamba_ros.types import F32, F64, Bool, Mesh, View
+from mvgamba_ros.surface.sample import sample_values
+from mvgamba_ros.types import F32, F64, Bool, Mesh, PointCloud, View
 
 COLUMNS = {
     "constant": "1",
     "size": "log of the mesh's longest side over 100 mm",
-    "footprint": "log of the width of a pixel at the vertex, mm, in the view that sees it most closely, or any could",
     "guessed": "1 where no view sees the vertex",
-    "few": "1 over the number of views that see it",
-    "grazing": "1 less the best cosine among these",
-    "turned": "of a guessed vertex that does not rest: how far it faces away from all views, minus the best cosine",
     "distance": "of a guessed vertex from the nearest seen one, log(1 + mm)",
     "hollow": "depth below the visual hull's surface, log(1 + mm)",
     "resting": "1 on the support plane, where its height is known",
@@ -38,7 +34,7 @@ COLUMNS = {
     "unmapped": "1 where no map tells of the vertex",
     "no_maps": "1 for a method without depth maps",
     "colors": "log(1 + x / 8), x the disagreement in counts of 255 of the views that see it about its colour",
-    "outline_gap": "of the whole mesh: log of the mean distance between its outlines and the silhouettes', mm + 0.1",
+    "outline_gap": "of the whole mesh: log of the mean distance between its outlines and the silhouettes', mm + 1",
     "all_colors": "of the whole mesh: colors of the root mean square",
     "views": "of the whole mesh: 1 over the number of views",
     "parallel": "of the whole mesh: how little the views' directions differ, see `parallelism`",
@@ -49,25 +45,31 @@ COLUMNS = {
 @dataclass(frozen=True)
 class Evidence:
     """What a mesh rests on. ``sight`` (views, V) from `vertex_sight`; ``hull``, the visual hull it lies in; ``maps``,
-    the depth maps it was fused from, none for a method without; ``agreement`` with the ``views``, from `compare`;
-    ``support_height``, world z of the plane it stands on, None where that is not known."""
+    the depth maps it was fused from, none for a method without; ``outline_gap_mm``, mean distance between its outlines
+    and the silhouettes'; ``support_height``, world z of the plane it stands on, None where that is not known."""
 
     views: Sequence[View]
     sight: F32
     hull: DistanceField
     maps: Sequence[DepthMaps]
-    agreement: Agreement
+    outline_gap_mm: float
     support_height: float | None = None
 
 
 def with_expected_error(
-    mesh: Mesh, evidence: Evidence, config: ExpectedErrorConfig = ExpectedErrorConfig(), pose_sigma_mm: float = 0.0
-) -> Mesh:
-    """``mesh`` with `seen` and `expected_error_mm`, see `vertex_features` and `expected_errors`."""
+    mesh: Mesh,
+    cloud: PointCloud,
+    evidence: Evidence,
+    config: ExpectedErrorConfig = ExpectedErrorConfig(),
+    pose_sigma_mm: float = 0.0,
+) -> tuple[Mesh, PointCloud]:
+    """``mesh`` with `seen` and `expected_error_mm`, see `vertex_features` and `expected_errors`, and its ``cloud``, of
+    `sample_cloud`, with the latter interpolated."""
     features = vertex_features(mesh, evidence, config)
     largest = 1e3 * float(np.ptp(mesh.vertices, axis=0).max())
     errors = expected_errors(features, largest, pose_sigma_mm, config)
-    return replace(mesh, seen=count_sight(evidence.sight), expected_error_mm=errors)
+    mesh = replace(mesh, seen=count_sight(evidence.sight), expected_error_mm=errors)
+    return mesh, replace(cloud, expected_error_mm=sample_values(mesh, errors, len(cloud.points)))
 
 
 def vertex_features(mesh: Mesh, evidence: Evidence, config: ExpectedErrorConfig = ExpectedErrorConfig()) -> F64:
@@ -77,12 +79,7 @@ def vertex_features(mesh: Mesh, evidence: Evidence, config: ExpectedErrorConfig 
     table["constant"] = np.ones(len(mesh.vertices))
     table["size"] = np.full(len(mesh.vertices), np.log(size / 100.0))
     seen = count_sight(evidence.sight) > 0
-    pixel = _pixel_sizes(mesh.vertices, evidence.views)
-    closest = np.where(evidence.sight > 0.0, pixel, np.inf).min(axis=0)
-    table["footprint"] = np.log(np.where(seen, closest, pixel.min(axis=0)))
     table["guessed"] = np.where(seen, 0.0, 1.0)
-    table["few"] = np.where(seen, 1.0 / np.maximum(np.count_nonzero(evidence.sight, axis=0), 1), 0.0)
-    table["grazing"] = np.where(seen, 1.0 - evidence.sight.max(axis=0), 0.0)
     table["distance"] = np.log1p(_distance_to_seen(mesh.vertices, seen, size))
     table["hollow"] = np.log1p(1e3 * np.maximum(evidence.hull.sample(mesh.vertices), 0.0))
     if evidence.support_height is not None:
@@ -98,13 +95,10 @@ def vertex_features(mesh: Mesh, evidence: Evidence, config: ExpectedErrorConfig 
     spread, several = color_spread(mesh.vertices, evidence.sight, evidence.views)
     table["colors"] = np.log1p(spread / 8.0)
     table["all_colors"] = np.full(len(seen), np.log1p(_rms(spread[several]) / 8.0))
-    gap = float((evidence.agreement.outline_gap * pixel.mean(axis=1)).mean())
-    table["outline_gap"] = np.full(len(seen), np.log(gap + 0.1))
+    table["outline_gap"] = np.full(len(seen), np.log(evidence.outline_gap_mm + 1.0))
     table["views"] = np.full(len(seen), 1.0 / len(evidence.views))
     eyes = np.stack([view.T_world_camera[:3, 3] for view in evidence.views])
     table["parallel"] = np.full(len(seen), parallelism(eyes - mesh.vertices.mean(axis=0)))
-    facing = np.max([vertex_cosines(mesh, eye) for eye in eyes], axis=0)
-    table["turned"] = np.where(seen | (table["resting"] > 0.0), 0.0, np.maximum(-facing, 0.0))
     return np.stack([table[name] for name in COLUMNS], axis=1)
 
 
@@ -158,15 +152,6 @@ def color_spread(points: F64, sight: F32, views: Sequence[View]) -> tuple[F64, B
     several = np.count_nonzero(sight, axis=0) > 1
     spread = np.sqrt((squared / np.maximum(weight, 1e-9)).mean(axis=1))
     return np.where(several, spread, 0.0), several
-
-
-def _pixel_sizes(points: F64, views: Sequence[View]) -> F64:
-    """(views, N): width of a pixel at each point, mm."""
-    sizes = []
-    for view in views:
-        z = (points - view.T_world_camera[:3, 3]) @ view.T_world_camera[:3, 2]
-        sizes.append(1e3 * np.maximum(z, 1e-3) / float(np.sqrt(view.camera.K[0, 0] * view.camera.K[1, 1])))
-    return np.stack(sizes)
 
 
 def _distance_to_seen(points: F64, seen: Bool, size: float) -> F64:

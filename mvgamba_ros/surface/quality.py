@@ -1,51 +1,49 @@
-"""Whether a mesh is to be trusted."""
+"""How well a mesh explains the views it came from, and whether to trust it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
 
+import cv2
 import numpy as np
 
 from mvgamba_ros.config import ReconstructionConfig
+from mvgamba_ros.metrics.image import mask_iou
 from mvgamba_ros.reconstruction import Quality
-from mvgamba_ros.rendering.mesh_raycaster import RenderedMesh
-from mvgamba_ros.surface.agreement import Agreement
+from mvgamba_ros.rendering.mesh_raycaster import Raycaster, RenderedMesh
 from mvgamba_ros.surface.expected_chamfer import chamfer_reason, expected_chamfer, shape_features
-from mvgamba_ros.surface.expected_error import mean_expected_error
 from mvgamba_ros.surface.outline_contrast import faint_outline
 from mvgamba_ros.surface.outline_gap import outline_errors
 from mvgamba_ros.surface.photo_consistency import photo_residual
-from mvgamba_ros.types import F32, F64, Mesh, View, view_name
+from mvgamba_ros.types import F32, F64, View, view_name
 
 
 def measure_quality(
-    mesh: Mesh,
+    caster: Raycaster,
     views: Sequence[View],
-    agreement: Agreement,
     weights: F32,
     places: int,
     masks_found: Sequence[bool],
     config: ReconstructionConfig,
     doubtful: Sequence[str] = (),
 ) -> Quality:
-    """Whether ``mesh`` is to be trusted, from its ``agreement`` with the ``views`` it came from, see `compare`.
+    """Re-render the mesh into its own undistorted ``views`` (with masks); compare silhouettes, colours and depths, and
+    the views' pictures of it with each other.
 
     ``weights`` (V, N) from `view_weights` for points spread evenly over the mesh: coverage is the share of them that
     some view sees. The underside of a standing object is seen by none, so 1 is out of reach there. ``places``: how many
-    different places the views are from. ``masks_found``: which views' masks were found by a segmenter, not given. The
-    expected error is the mean of the mesh's own over its area, NaN without.
-    ``doubtful``: reasons of earlier stages.
+    different places the views are from. ``masks_found``: which views' masks were found by a segmenter, not given.
+    ``doubtful``: reasons not to trust the shape that other stages found.
     """
-    limits, ious = config.quality, agreement.iou
-    iou = float(ious.mean())
-    color_error = 1.0 if np.isnan(agreement.color_error).all() else float(np.nanmean(agreement.color_error))
-    coverage = float((weights > 0.0).any(axis=0).mean())
-
-    reasons = [*doubtful]
+    limits = config.quality
+    renders = [caster.render(view.camera, view.T_world_camera) for view in views]
+    ious = [mask_iou(rendered.mask, _mask(view)) for view, rendered in zip(views, renders, strict=True)]
+    iou, color_error = float(np.mean(ious)), _color_error(views, renders)
+    reasons = list(doubtful)
     if places < limits.min_places:
         reasons.append(f"{places} view(s); the far side and the depth are guesses below {limits.min_places}")
-    angle = _largest_angle(views, mesh.vertices.mean(axis=0))
+    angle = _largest_angle(views, caster.mesh.vertices.mean(axis=0))
     if places > 1 and angle < limits.min_view_angle:
         reasons.append(f"the views span only {angle:.0f} degrees around the object; add one from another side")
     if iou < limits.min_silhouette_iou:
@@ -57,26 +55,54 @@ def measure_quality(
         )
     if color_error > limits.max_color_error:
         reasons.append(f"colours are off by {color_error:.2f} (at most {limits.max_color_error} expected)")
-    if coverage < limits.min_coverage:
-        reasons.append(f"the views see {coverage:.0%} of the surface (at least {limits.min_coverage:.0%} expected)")
-    gap, excess = _mean_outline_errors(views, agreement.renders)
+    gap, excess = _mean_outline_errors(views, renders)
     faint = [faint_outline(view, limits) for view, found in zip(views, masks_found, strict=True) if found]
     quality = Quality(
         iou,
         color_error,
-        coverage,
+        coverage=float((weights > 0.0).any(axis=0).mean()),
         low=bool(reasons),
-        expected_error_mm=mean_expected_error(mesh),
+        depth_residual_mm=_depth_residual(views, renders),
         outline_gap_mm=gap,
         outline_excess_mm=excess,
         faint_outline=float(np.mean(faint)) if faint else float("nan"),
-        photo_residual_mm=photo_residual(views, agreement.renders, config.photo_consistency),
+        photo_residual_mm=photo_residual(views, renders, config.photo_consistency),
     )
     features = shape_features(quality, len(views))
     expected = expected_chamfer(features, config.expected_chamfer)
     if expected > config.expected_chamfer.max_mm and places >= limits.min_places:
         reasons.append(chamfer_reason(features, config.expected_chamfer))
     return replace(quality, expected_chamfer_mm=expected, low=bool(reasons), reasons=tuple(reasons))
+
+
+def _mask(view: View) -> np.ndarray:
+    assert view.mask is not None  # the pipeline's segment stage
+    return view.mask
+
+
+def _color_error(views: Sequence[View], renders: Sequence[RenderedMesh]) -> float:
+    """Mean absolute difference of colours where the mesh and the silhouette are, [0, 1]; 1 where that is nowhere."""
+    errors = []
+    for view, rendered in zip(views, renders, strict=True):
+        both = np.flatnonzero(rendered.mask & _mask(view))
+        if len(both):
+            difference = cv2.absdiff(view.image, rendered.color).reshape(-1, 3).take(both, axis=0)
+            errors.append(float(difference.mean()) / 255.0)
+    return float(np.mean(errors)) if errors else 1.0
+
+
+def _depth_residual(views: Sequence[View], renders: Sequence[RenderedMesh]) -> float:
+    """Median distance between measured depth and the mesh along the optical axis, millimetres; NaN without depth."""
+    distances = [np.zeros(0, np.float32)]
+    for view, rendered in zip(views, renders, strict=True):
+        if view.depth is None:
+            continue
+        both = np.flatnonzero(rendered.mask & _mask(view))
+        there = view.depth.ravel()[both]
+        measured = (there > 0.0) & np.isfinite(there)
+        distances.append(np.abs(rendered.depth.ravel()[both] - there)[measured])
+    off = np.concatenate(distances)
+    return 1e3 * float(np.median(off)) if len(off) else float("nan")
 
 
 def _mean_outline_errors(views: Sequence[View], renders: Sequence[RenderedMesh]) -> tuple[float, float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mvgamba_ros.types import F64, I32, Mesh, PointCloud
+from mvgamba_ros.types import F32, F64, I32, I64, Mesh, PointCloud
 
 
 def area_vectors(vertices: F64, faces: I32) -> F64:
@@ -27,27 +27,34 @@ def vertex_normals(mesh: Mesh) -> F64:
 
 
 def sample_cloud(mesh: Mesh, count: int, seed: int = 0) -> PointCloud:
-    """``count`` points spread evenly over the mesh's area, with face normals, vertex colours and expected errors
-    interpolated.
+    """``count`` points spread evenly over the mesh's area, with face normals and interpolated vertex colours.
 
     Stratified along the faces' summed area, so that no patch is left bare by chance, as with
     `trimesh.sample.sample_surface`; the same seed gives the same points.
     """
-    rng = np.random.default_rng(seed)
+    face, barycentric = _spread(mesh, count, seed)
     across = area_vectors(mesh.vertices, mesh.faces)
-    doubled = np.linalg.norm(across, axis=1)
-    summed = np.cumsum(doubled)
+    corners = mesh.faces[face]
+    points = np.einsum("nk,nkd->nd", barycentric, mesh.vertices[corners])
+    colors = np.einsum("nk,nkd->nd", barycentric, mesh.colors[corners].astype(np.float64))
+    normals = across[face] / np.maximum(np.linalg.norm(across[face], axis=1, keepdims=True), 1e-18)
+    return PointCloud(points, normals, colors.round().astype(np.uint8))
+
+
+def sample_values(mesh: Mesh, values: F32, count: int, seed: int = 0) -> F32:
+    """``values`` (V,) of the vertices, interpolated at the points of `sample_cloud`, (count,)."""
+    face, barycentric = _spread(mesh, count, seed)
+    sampled: F32 = np.einsum("nk,nk->n", barycentric, values[mesh.faces[face]]).astype(np.float32)
+    return sampled
+
+
+def _spread(mesh: Mesh, count: int, seed: int) -> tuple[I64, F64]:
+    """Face (N,) and barycentric coordinates (N, 3) of the points of `sample_cloud`."""
+    rng = np.random.default_rng(seed)
+    summed = np.cumsum(np.linalg.norm(area_vectors(mesh.vertices, mesh.faces), axis=1))
     at = (np.arange(count) + rng.random(count)) / count * summed[-1]
     face = np.minimum(np.searchsorted(summed, at, side="right"), len(mesh.faces) - 1)
     u, v = rng.random((2, count))
     fold = u + v > 1.0
     u, v = np.where(fold, 1.0 - u, u), np.where(fold, 1.0 - v, v)
-    barycentric = np.stack([1.0 - u - v, u, v], axis=1)
-    corners = mesh.faces[face]
-    points = np.einsum("nk,nkd->nd", barycentric, mesh.vertices[corners])
-    colors = np.einsum("nk,nkd->nd", barycentric, mesh.colors[corners].astype(np.float64))
-    normals = across[face] / np.maximum(doubled[face, None], 1e-18)
-    errors = None
-    if mesh.expected_error_mm is not None:
-        errors = np.einsum("nk,nk->n", barycentric, mesh.expected_error_mm[corners]).astype(np.float32)
-    return PointCloud(points, normals, colors.round().astype(np.uint8), expected_error_mm=errors)
+    return face, np.stack([1.0 - u - v, u, v], axis=1)
