@@ -96,26 +96,3 @@ def test_the_preview_shows_up_to_eight_views_four_in_a_row_and_two_new_sides(wri
     left, right = picture[240 * rows :][:480, :640], picture[240 * rows :][:480, 640:]
     assert all((side[40:] < 200).any(axis=2).sum() > 5000 for side in (left, right))
     assert (left[40:] != right[40:]).any()
-
-
-def test_the_preview_shows_what_is_guessed_in_orange_and_expected_error_with_its_scale(written) -> None:
-    """From the side where most is guessed, which is below; and without the rows where nothing is known of it."""
-    result, _ = written
-    views = rendered.views(4)
-    picture = preview(views, result)
-    row = picture[-(256 + 40 + 36) : -(40 + 36)]
-
-    def orange(tile: np.ndarray) -> int:
-        hue = cv2.cvtColor(np.ascontiguousarray(tile), cv2.COLOR_RGB2HSV)
-        return int(((hue[..., 0] > 8) & (hue[..., 0] < 22) & (hue[..., 1] > 150)).sum())
-
-    above, below = row[:, :320], row[:, 320:640]
-    assert orange(below) > 1000 and orange(above) < orange(below) / 5
-    everything = replace(result.mesh, seen=np.full(len(result.mesh.vertices), 4, np.uint8))
-    assert orange(preview(views, replace(result, mesh=everything))[-(256 + 76) : -76, :640]) == 0
-    flat = replace(result.mesh, expected_error_mm=np.full(len(result.mesh.vertices), 1.0, np.float32))
-    shown = preview(views, replace(result, mesh=flat))[-(256 + 76) : -76, 640:960]
-    yellow = (shown[60:].min(axis=2) < 60) & (shown[60:, :, 0] > 150)  # the end of the scale, which is 1 mm
-    assert yellow.sum() > 1000
-    bare = replace(result.mesh, seen=None, expected_error_mm=None)
-    assert len(preview(views, replace(result, mesh=bare))) == len(picture) - 256 - 40

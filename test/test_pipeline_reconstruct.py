@@ -234,7 +234,7 @@ def test_the_preview_shows_the_gaussians_from_where_it_shows_the_mesh(views, res
     with_gaussians = replace(result, gaussians=gaussians_on_mesh(result.mesh, views))
     plain, picture = preview(views, result), preview(views, with_gaussians)
     assert picture.shape == (plain.shape[0] + 480, 1280, 3)
-    below = 256 + 40 + 36  # what was seen, the colours' meaning, and the line of facts
+    below = 256 + 40 + 36  # what was seen and how far it may be off, what its colours mean, the facts
     mesh, splats = picture[-below - 960 : -below - 480], picture[-below - 480 : -below]
     np.testing.assert_array_equal(mesh, plain[-below - 480 : -below])
     covered = [(x[40:] < 230).any(axis=2) for x in (mesh, splats)]  # below the names
