@@ -39,7 +39,8 @@ class Observation:
         poses: What the check of the poses found; None where they were not checked.
         notes: What was assumed, estimated or corrected, in words.
         reasons: Why a result is doubtful, in words.
-        found_height: The support height that the segmenter found.
+        found_height: The support height that the segmenter saw, also where one was given.
+        region: The box that the segmenter sought the object in, where it guessed one.
     """
 
     views: list[View]
@@ -51,6 +52,7 @@ class Observation:
     notes: list[str] = field(default_factory=list)
     reasons: list[str] = field(default_factory=list)
     found_height: float | None = None
+    region: Box | None = None
 
 
 def segment(views: Sequence[View], options: Options, progress: Progress, cancelled: Cancelled) -> Observation:
@@ -66,7 +68,15 @@ def segment(views: Sequence[View], options: Options, progress: Progress, cancell
             raise
         return Observation(list(views), options.prompts, failure=error)
     views = [replace(view, mask=mask) for view, mask in zip(views, found.masks, strict=True)]
-    return Observation(views, options.prompts, list(found.masks), None, provenance, found_height=found.support_height)
+    return Observation(
+        views,
+        options.prompts,
+        list(found.masks),
+        None,
+        provenance,
+        found_height=found.support_height,
+        region=found.region,
+    )
 
 
 def takes_masks(views: Sequence[View], options: Options) -> list[bool]:

@@ -15,21 +15,24 @@ from mvgamba_ros.errors import stop_if
 from mvgamba_ros.factories import load_method, run_method
 from mvgamba_ros.geometry.boxes import oriented_box
 from mvgamba_ros.geometry.camera import undistort, undistort_pixels
+from mvgamba_ros.geometry.distance_field import DistanceField
 from mvgamba_ros.geometry.pose_conventions import naming_conventions, refuse_other_conventions
 from mvgamba_ros.geometry.single_view import guess_box
 from mvgamba_ros.geometry.visual_hull import carve
 from mvgamba_ros.geometry.world_origin import near_origin
-from mvgamba_ros.observation import check_poses, find_support, segment, takes_masks
+from mvgamba_ros.observation import Observation, check_poses, find_support, segment, takes_masks
 from mvgamba_ros.options import Options
 from mvgamba_ros.reconstruction import Reconstruction
 from mvgamba_ros.rendering.mesh_raycaster import Raycaster
 from mvgamba_ros.rendering.texture import paint, view_weights
 from mvgamba_ros.rendering.visibility import count_views, seen_part, seen_points, vertex_sight
+from mvgamba_ros.surface.completeness import SearchedRegion
 from mvgamba_ros.surface.expected_error import Evidence, mean_expected_error, with_expected_error
 from mvgamba_ros.surface.quality import measure_quality
 from mvgamba_ros.surface.sample import sample_cloud, vertex_normals
 from mvgamba_ros.surface.simplification import convex_hull
-from mvgamba_ros.types import Cancelled, Progress, Prompts, View
+from mvgamba_ros.surface.wholeness import Wholeness, examine_wholeness
+from mvgamba_ros.types import F32, Cancelled, PointCloud, Progress, Prompts, View
 
 __all__ = ["STAGES", "Options", "reconstruct"]
 
@@ -142,8 +145,12 @@ def _reconstruct(
         weights = view_weights(cloud.points, cloud.normals, views, caster, config.texture)
         cloud = replace(cloud, colors=paint(cloud.points, weights, views, cloud.colors, config.texture))
     with stages.run("quality"):
+        whole = _wholeness(caster, cloud, weights, observed, hull, all(masks_given), undistorted)
+        notes += whole.notes
+        doubtful = [*observed.reasons, *whole.reasons]
         places, found_masks = distinct_views(views, config.views), [not given for given in masks_given]
-        quality = measure_quality(caster, views, weights, places, found_masks, config, observed.reasons)
+        quality = measure_quality(caster, views, weights, places, found_masks, config, doubtful)
+        quality = replace(quality, completeness=whole.completeness, objects=whole.objects)
         if observed.poses is not None:
             quality = replace(quality, pose_residual_px=observed.poses.residual_after_px)
     with stages.run("trust"):
@@ -229,3 +236,23 @@ def _undistort(views: Sequence[View], prompts: Prompts, stages: _Stages) -> tupl
 
 def _provenance(made: object) -> dict[str, str]:
     return dict(getattr(made, "provenance", {}))
+
+
+def _wholeness(
+    caster: Raycaster,
+    cloud: PointCloud,
+    weights: F32,
+    observed: Observation,
+    hull: DistanceField,
+    masks_given: bool,
+    options: Options,
+) -> Wholeness:
+    """`examine_wholeness` of what was observed; ``options`` as they were before the support height was found."""
+    given, region = options.prompts.support_height, options.prompts.roi
+    searched = SearchedRegion(region) if region is not None else None
+    if region is None and observed.region is not None:
+        searched = SearchedRegion(observed.region, guessed=True)
+    seen = observed.found_height if given is not None else observed.prompts.support_height
+    return examine_wholeness(
+        caster, cloud, weights, observed.views, hull, searched, given, seen, masks_given, options.config.wholeness
+    )

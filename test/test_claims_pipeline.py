@@ -175,8 +175,8 @@ def test_each_fault_has_its_own_reason() -> None:
     assert found.low and found.reasons[0].startswith("silhouettes match to 0.")
 
     close = [VIEWS[0], *see(CUBE, [[0.49, 0.06, 0.03], [0.49, -0.06, -0.03]], [0.0, 0.0, 0.0])]
-    (spread, coverage) = quality_of(CUBE, close).reasons
-    assert spread.startswith("the views span only 16 degrees") and coverage.startswith("the views see ")
+    (spread,) = quality_of(CUBE, close).reasons
+    assert spread.startswith("the views span only 16 degrees")
 
     (few,) = quality_of(CUBE, VIEWS, places=2).reasons
     assert few.startswith("2 view(s)")

@@ -252,8 +252,8 @@ def settings_with_text(cls: type, prefix: str = "") -> Iterator[tuple[str, Field
 
 
 def test_a_share_above_one_is_refused_also_in_a_pair():
-    with pytest.raises(ReconstructionError, match=r"quality\.min_coverage 1\.5 must be a number, 0 to 1"):
-        load_config(ReconstructionConfig, None, ["quality.min_coverage=1.5"])
+    with pytest.raises(ReconstructionError, match=r"quality\.min_silhouette_iou 1\.5 must be a number, 0 to 1"):
+        load_config(ReconstructionConfig, None, ["quality.min_silhouette_iou=1.5"])
     with pytest.raises(
         ReconstructionError,
         match=r"segmentation\.plane\.match_rate \(0\.5, 2\.0\) must be 2 numbers, each 0\.001 to 0\.999",

@@ -21,6 +21,7 @@ from mvgamba_ros.config.quality_config import QualityConfig
 from mvgamba_ros.config.splats_config import SplatConfig
 from mvgamba_ros.config.surface_config import SurfaceConfig
 from mvgamba_ros.config.texture_config import TextureConfig
+from mvgamba_ros.config.wholeness_config import WholenessConfig
 from mvgamba_ros.options import Options
 from mvgamba_ros.pipeline import reconstruct
 from mvgamba_ros.reconstruction import Reconstruction
@@ -122,8 +123,13 @@ def test_the_textures_settings_reach_the_colours(plain: Reconstruction) -> None:
 
 
 def test_the_qualitys_settings_reach_its_reasons(plain: Reconstruction) -> None:
-    strict = with_section(quality=QualityConfig(min_coverage=1.0))
+    strict = with_section(quality=QualityConfig(min_silhouette_iou=1.0))
     assert not plain.quality.low and strict.quality.low
+    assert any("at least 1.0 expected" in reason for reason in strict.quality.reasons)
+
+
+def test_the_settings_of_wholeness_reach_the_reasons(plain: Reconstruction) -> None:
+    strict = with_section(wholeness=WholenessConfig(min_seen=1.0))
     assert any("at least 100% expected" in reason for reason in strict.quality.reasons)
 
 

@@ -145,12 +145,22 @@ def test_what_is_carved_again_stays_inside_a_turned_region_of_interest() -> None
     assert np.abs(((inside - CENTER) @ T[:3, :3])[:, 1]).max() <= half + 1e-9
 
 
-def test_more_views_than_the_network_takes_are_refused_by_number(method: MVGambaMethod) -> None:
-    seen = views(4)
-    with pytest.raises(ReconstructionError, match=r"20 views.*at most 16") as caught:
-        method(seen * 5, carve(seen, None, RESOLUTION), Options(), lambda s, f: None, lambda: False)
-    assert caught.value.code is ErrorCode.TOO_MANY_VIEWS
+def test_of_more_views_than_it_takes_the_network_sees_those_furthest_apart(
+    method: MVGambaMethod, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[View] = []
+
+    def forward_pass(seen: Sequence[View], *_: object) -> None:
+        taken.extend(seen)
+        raise ReconstructionError(ErrorCode.CANCELLED, "enough")
+
+    monkeypatch.setattr(method, "_forward_pass", forward_pass)
+    around = views(16)
+    crowded = [around[0]] * 20 + around[1:]
+    with pytest.raises(ReconstructionError, match="enough"):
+        method(crowded, carve(around[:4], None, RESOLUTION), Options(), lambda s, f: None, lambda: False)
     assert method.network.config.max_views == 16
+    assert {id(view) for view in taken} == {id(view) for view in around}
 
 
 def test_cancelling_stops_before_the_network_runs(method: MVGambaMethod, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,8 +14,9 @@ from rendered import CENTER, SIZE, orbit, views
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.distance_field import DistanceField
 from mvgamba_ros.geometry.unit_cube import fit
+from mvgamba_ros.geometry.view_spread import spread_views
 from mvgamba_ros.geometry.visual_hull import carve
-from mvgamba_ros.methods.published.method import MVGambaPublished, spread_views
+from mvgamba_ros.methods.published.method import MVGambaPublished
 from mvgamba_ros.methods.published.network import (
     POSITION_BOUND,
     PublishedConfig,

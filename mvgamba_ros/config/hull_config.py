@@ -13,6 +13,9 @@ class HullConfig:
 
     min_camera_distance: float = bounded(0.02, 1e-4, 10)
     """Nothing is reconstructed nearer than this to a camera, metres. Set by hand."""
+    cut_reach: float = bounded(0.05, 0.0, 1.0)
+    """Where the border of the picture cuts a silhouette, the object may go on so far beyond what the picture shows, of
+    the silhouette's longer side. Set by hand: enough to keep the cut itself from rounding off what was seen."""
     max_refinement: float = bounded(2.0, 1.0, 8.0)
     """A long or flat object gets up to this many times as many voxels along its longest side. Set by hand."""
     flat_share: float = bounded(0.25, 0.0, 1.0)

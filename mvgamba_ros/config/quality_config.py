@@ -17,8 +17,6 @@ class QualityConfig:
     """A lower mean IoU of masks and the re-rendered mesh makes it low, [0, 1]. Set by hand."""
     max_color_error: float = bounded(0.15, 0.0, 1.0)
     """A higher mean absolute colour difference inside the masks makes it low, [0, 1]. Set by hand."""
-    min_coverage: float = bounded(0.5, 0.0, 1.0)
-    """A smaller share of the surface that some view sees makes it low, [0, 1]. Set by hand."""
     min_view_angle: float = bounded(30.0, 0.0, 180.0)
     """A smaller largest angle between two views, seen from the object, makes it low, degrees. Set by hand."""
     contrast_distance: float = bounded(3.0, 1.0, 50.0)

@@ -17,6 +17,7 @@ from mvgamba_ros.config.splats_config import SplatConfig
 from mvgamba_ros.config.surface_config import SurfaceConfig
 from mvgamba_ros.config.texture_config import TextureConfig
 from mvgamba_ros.config.views_config import ViewsConfig
+from mvgamba_ros.config.wholeness_config import WholenessConfig
 
 
 @dataclass(frozen=True)
@@ -34,5 +35,6 @@ class ReconstructionConfig:
     photo_consistency: PhotoConsistencyConfig = field(default_factory=PhotoConsistencyConfig)
     expected_chamfer: ExpectedChamferConfig = field(default_factory=ExpectedChamferConfig)
     quality: QualityConfig = field(default_factory=QualityConfig)
+    wholeness: WholenessConfig = field(default_factory=WholenessConfig)
     views: ViewsConfig = field(default_factory=ViewsConfig)
     pose_conventions: PoseConventionsConfig = field(default_factory=PoseConventionsConfig)

@@ -36,6 +36,9 @@ class WindowConfig:
     outline_reach: float = bounded(4.0, 1.0, 1000.0)
     """The outline of a region that passes close to a camera is clipped at this distance from the image's origin, longer
     sides of the image. Set by hand."""
+    camera_clearance: float = bounded(0.95, 0.1, 1.0)
+    """A region that is guessed reaches at most this share of the way from its centre to the nearest camera, along the
+    axis on which that is furthest off, [0, 1]. Set by hand."""
     outline_steps: int = bounded(12, 2, 100)
     """Points along each side of the grid that stands for a region partly behind a camera: those in front of it give
     the outline. Set by hand."""
@@ -66,6 +69,13 @@ class SearchConfig:
     from half to twice this."""
     growth: float = bounded(0.25, 0, 10)
     """The region around what was found is larger than it by this share of its size on every side. Set by hand."""
+    views: int = bounded(8, 2, 64)
+    """At most so many views are searched, those that lie furthest apart around the middle. Set by hand: bounds need no
+    more, and each view more may be the one that misses a part."""
+    max_growths: int = bounded(3, 0, 20)
+    """Times that a region around what was found may grow on, where outlines still end on its edge. Set by hand."""
+    min_at_edge: float = bounded(0.02, 0.0, 1.0)
+    """Outlines end on the region's edge where more than this share of one, [0, 1], lies there. Set by hand."""
     min_vote: float = bounded(-0.3, -1, 1)
     """A grid cell is on the object where no view's vote, [-1, 1], is below this. Set by hand."""
 

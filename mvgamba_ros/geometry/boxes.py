@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from transforms3d.axangles import axangle2mat
 
-from mvgamba_ros.geometry.se3 import rigid
+from mvgamba_ros.geometry.se3 import rigid, transform
 from mvgamba_ros.types import F64, Box, Mesh
 
 ROI_SCALE = 1.4
@@ -23,6 +23,12 @@ def scaled_box(low: F64, high: F64, scale: float = ROI_SCALE) -> Box:
     """The axis-parallel box whose sides are ``scale`` times those from corner ``low`` (3,) to ``high`` (3,), metres,
     about the same centre."""
     return Box(T_world_box=rigid(np.eye(3), (low + high) / 2.0), size=scale * (high - low))
+
+
+def box_corners(box: Box) -> F64:
+    """(8, 3): the corners of ``box``, world, metres."""
+    unit = np.array([[x, y, z] for x in (-0.5, 0.5) for y in (-0.5, 0.5) for z in (-0.5, 0.5)])
+    return transform(box.T_world_box, unit * box.size)
 
 
 def oriented_box(mesh: Mesh) -> Box:

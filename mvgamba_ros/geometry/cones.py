@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import cv2
 import numpy as np
@@ -64,13 +65,17 @@ class Cone:
     K: F64
     box: tuple[float, float, float, float]
     """The silhouette's bounding box x0, y0, x1, y1 in pixels; infinite where it runs into the image border."""
+    frame: tuple[float, float, float, float]
+    """What the picture shows, x0, y0, x1, y1 in pixels, and a little beyond it: as far as a silhouette that runs into
+    the border may go on."""
     name: str
     nearest: float
     """The cone begins so far in front of the camera, metres."""
 
     @classmethod
-    def of(cls, view: View, index: int, nearest: float) -> Cone:
-        """Of an undistorted ``view`` with a mask; ``index`` names it where it has no name. Raises EMPTY_SILHOUETTE,
+    def of(cls, view: View, index: int, nearest: float, reach: float = 0.0) -> Cone:
+        """Of an undistorted ``view`` with a mask; ``index`` names it where it has no name. ``reach``: how far beyond
+        the picture a cut silhouette may go on, a share of its bounding box's longer side. Raises EMPTY_SILHOUETTE,
         BAD_CAMERA_INFO (a distorted camera)."""
         name = view_name(view, index)
         if view.mask is None or not view.mask.any():
@@ -93,11 +98,18 @@ class Cone:
             columns.stop if columns.stop < width else np.inf,
             rows.stop if rows.stop < height else np.inf,
         )
+        beyond = reach * max(rows.stop - rows.start, columns.stop - columns.start)
+        frame = (-beyond, -beyond, width + beyond, height + beyond)
         K = view.camera.K
         T_camera_world = inverse(view.T_world_camera)
         P = (K - HALF_PIXEL) @ T_camera_world[:3]
         focal = float(np.sqrt(K[0, 0] * K[1, 1]))
-        return cls(pixels, P, focal, view.T_world_camera, K, box, name, nearest)
+        return cls(pixels, P, focal, view.T_world_camera, K, box, frame, name, nearest)
+
+    @property
+    def cut(self) -> bool:
+        """Whether the silhouette runs into the picture's border: how it goes on beyond, this view does not show."""
+        return not np.isfinite(self.box).all()
 
     def distances(self, homogeneous: F32) -> F32:
         """Signed distances to this cone (N,) metres, positive inside, from ``P @ points`` (3, N).
@@ -124,10 +136,18 @@ class Cone:
         value /= np.float32(self.focal)
         return np.minimum(value, homogeneous[2] - np.float32(self.nearest))
 
-    def half_spaces(self) -> tuple[F64, F64]:
-        """``A x <= b`` for the pyramid through the silhouette's box, in front of the camera; unit rows."""
+    def frame_distances(self, homogeneous: F32) -> F32:
+        """Signed distances to the pyramid of ``frame`` (N,) metres, positive inside, as `distances` measures them."""
+        x, y, z = homogeneous
+        x0, y0, x1, y1 = (np.float32(side - 0.5) for side in self.frame)  # pixel indices
+        value = np.minimum(np.minimum(x - x0 * z, x1 * z - x), np.minimum(y - y0 * z, y1 * z - y))
+        return np.minimum(value / np.float32(self.focal), z - np.float32(self.nearest))
+
+    def half_spaces(self, box: tuple[float, float, float, float] | None = None) -> tuple[F64, F64]:
+        """``A x <= b`` for the pyramid through the silhouette's box, or another ``box`` of pixels, in front of the
+        camera; unit rows."""
         fx, fy, cx, cy = self.K[0, 0], self.K[1, 1], self.K[0, 2], self.K[1, 2]
-        x0, y0, x1, y1 = self.box
+        x0, y0, x1, y1 = self.box if box is None else box
         normals: list[F64] = [np.array([0.0, 0.0, -1.0])]  # in the camera frame, pointing out of the pyramid
         normals += [np.array([-fx, 0.0, x0 - cx])] if np.isfinite(x0) else []
         normals += [np.array([fx, 0.0, cx - x1])] if np.isfinite(x1) else []
@@ -146,26 +166,36 @@ def bounds_from_views(cones: Sequence[Cone], region: Region) -> tuple[F64, F64]:
     Raises SILHOUETTES_DISAGREE (the region is empty), ROI_NOT_VISIBLE (a region of interest behind a camera),
     TOO_FEW_VIEWS (the region is unbounded).
     """
-    A_region, b_region = region.half_spaces()
-    parts = [cone.half_spaces() for cone in cones]
-    A = np.concatenate([A_region, *(a for a, _ in parts)])
-    b = np.concatenate([b_region, *(b for _, b in parts)])
-    least_and_most = np.concatenate([np.eye(3), -np.eye(3)])
-    result = linprog(
-        least_and_most.ravel(), A_ub=np.kron(np.eye(6), A), b_ub=np.tile(b, 6), bounds=(None, None), method="highs"
-    )
-    if result.status == 2:
-        raise disagreement() if region.box is None else _not_visible(cones, region.box)
-    if result.status != 0:
+    half_spaces = [region.half_spaces(), *(cone.half_spaces() for cone in cones)]
+    status, corners = _bounding_box(half_spaces)
+    if status == 3 and any(cone.cut for cone in cones):  # open where pictures end: as far as two views, or one, show it
+        shown = [cone.half_spaces(cone.frame) for cone in cones]
+        tried = [_bounding_box([*half_spaces, *pair]) for pair in combinations(shown, min(2, len(cones)))]
+        corners = np.array([found for status, found in tried if status == 0]).reshape(-1, 2, 3)
+        status = max((status for status, _ in tried if status != 2), default=2)
+        if status == 0:
+            corners = np.stack([corners[:, 0].min(axis=0), corners[:, 1].max(axis=0)])
+    if status not in (0, 2):
         raise ReconstructionError(
             ErrorCode.TOO_FEW_VIEWS,
             f"the {len(cones)} view(s) leave open how far away the object is; add a view from another side, "
             "or give a region of interest or the height of the surface it stands on",
         )
-    low, high = np.asarray(result.x, np.float64).reshape(2, 3, 3).diagonal(axis1=1, axis2=2)
-    if not (high - low > 1e-6).all():
+    if status == 2 or not (corners[1] - corners[0] > 1e-6).all():
         raise disagreement() if region.box is None else _not_visible(cones, region.box)
-    return low, high
+    return corners[0], corners[1]
+
+
+def _bounding_box(half_spaces: Sequence[tuple[F64, F64]]) -> tuple[int, F64]:
+    """HiGHS' status (0 solved, 2 empty, 3 unbounded) and the low and high corner (2, 3), metres, of ``A x <= b``."""
+    A, b = (np.concatenate(parts) for parts in zip(*half_spaces, strict=True))
+    least_and_most = np.concatenate([np.eye(3), -np.eye(3)])
+    result = linprog(
+        least_and_most.ravel(), A_ub=np.kron(np.eye(6), A), b_ub=np.tile(b, 6), bounds=(None, None), method="highs"
+    )
+    if result.status != 0:
+        return int(result.status), np.zeros((2, 3))
+    return 0, np.asarray(result.x, np.float64).reshape(2, 3, 3).diagonal(axis1=1, axis2=2)
 
 
 def _not_visible(cones: Sequence[Cone], box: Box) -> ReconstructionError:

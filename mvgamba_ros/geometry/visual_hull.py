@@ -33,7 +33,8 @@ def carve(
     few of them, get up to ``config.max_refinement`` times as many. ``support_height``: world z of the plane the object
     stands on; seen only from above, an object's hull reaches far below it otherwise.
 
-    A silhouette that runs into the image border is taken to go on beyond it.
+    A silhouette that runs into the image border is taken to go on beyond it, as far as two views (or the only one) show
+    the place, and a little further (`HullConfig.cut_reach`).
 
     Raises EMPTY_SILHOUETTE (a view without silhouette), SILHOUETTES_DISAGREE (nothing is inside all of them), BAD_ROI
     (bounds without volume), ROI_NOT_VISIBLE (bounds behind a camera), TOO_FEW_VIEWS (the views leave the object's
@@ -41,7 +42,7 @@ def carve(
     """
     if resolution < 2 * config.block:
         raise ReconstructionError(ErrorCode.BAD_OPTION, f"hull resolution {resolution}: at least {2 * config.block}")
-    cones = [Cone.of(view, index, config.min_camera_distance) for index, view in enumerate(views)]
+    cones = [Cone.of(view, index, config.min_camera_distance, config.cut_reach) for index, view in enumerate(views)]
     if not cones:
         raise ReconstructionError(ErrorCode.TOO_FEW_VIEWS, "no views: a hull needs at least one silhouette")
     region = Region.of(bounds, support_height)
@@ -63,9 +64,17 @@ def carve(
 def _distances(cones: Sequence[Cone], region: Region, points: F32) -> F32:
     """Signed distance to the hull (N,) metres at points (3, N) float32: the smallest over cones and half-spaces."""
     distances = np.full(points.shape[1], np.inf, np.float32)
+    cut = any(cone.cut for cone in cones)
+    most = second = np.full(points.shape[1], -np.inf, np.float32)
     for cone in cones:
         P = cone.P.astype(np.float32)
-        np.minimum(distances, cone.distances(P[:, :3] @ points + P[:, 3:]), out=distances)
+        homogeneous = P[:, :3] @ points + P[:, 3:]
+        np.minimum(distances, cone.distances(homogeneous), out=distances)
+        if cut:
+            shown = cone.frame_distances(homogeneous)
+            most, second = np.maximum(most, shown), np.maximum(second, np.minimum(most, shown))
+    if cut:
+        np.minimum(distances, second if len(cones) > 1 else most, out=distances)
     A, b = region.half_spaces()
     for normal, offset in zip(A.astype(np.float32), b.astype(np.float32), strict=True):
         np.minimum(distances, offset - normal @ points, out=distances)

@@ -15,6 +15,7 @@ from mvgamba_ros.geometry.distance_field import DistanceField
 from mvgamba_ros.geometry.se3 import inverse, transform
 from mvgamba_ros.geometry.torch_rays import to_device
 from mvgamba_ros.geometry.unit_cube import UnitCube, fit
+from mvgamba_ros.geometry.view_spread import spread_views
 from mvgamba_ros.geometry.visual_hull import carve
 from mvgamba_ros.io.weights import identify_checkpoint
 from mvgamba_ros.kernels.autocast import halve_weights, has_bfloat16
@@ -36,6 +37,7 @@ class MVGambaMethod:
     """Loads its weights when made (BAD_CHECKPOINT where that fails) on a device of `choose_device`.
 
     Each call is one forward pass, or a few where the visual hull is much larger than the object, see `recarve_around`.
+    Of more views than the network takes, it sees those that lie furthest apart; hull and silhouettes are those of all.
     """
 
     name = "mvgamba"
@@ -58,18 +60,14 @@ class MVGambaMethod:
     def __call__(
         self, views: Sequence[View], hull: DistanceField, options: Options, progress: Progress, cancelled: Cancelled
     ) -> Shape:
-        max_views = self.network.config.max_views
-        if len(views) > max_views:
-            raise ReconstructionError(
-                ErrorCode.TOO_MANY_VIEWS, f"{len(views)} views: mvgamba takes at most {max_views}; leave some out"
-            )
         config, supported = options.config, options.prompts.support_height is not None
         max_passes = config.hull.max_passes
         for done in range(1, max_passes + 1):
             stop_if(cancelled)
             cube = fit(*hull.bounds())
-            output = self._forward_pass(views, cube, options)
-            maps = depth_maps(output, views, cube, self.network.config.size)
+            taken = well_spread(views, cube.center, self.network.config.max_views)
+            output = self._forward_pass(taken, cube, options)
+            maps = depth_maps(output, taken, cube, self.network.config.size)
             tsdf = integrated(maps, views, hull, config.surface)
             progress("network", (0.3 if options.refine else 0.6) * done / max_passes)
             found = solid(tsdf, options.prompts.support_height, config.surface)
@@ -109,6 +107,13 @@ class MVGambaMethod:
                 )
             with torch.autocast("cpu", torch.bfloat16, enabled=self.half):
                 return to_device(self.network(batch, rays), torch.device("cpu"))
+
+
+def well_spread(views: Sequence[View], centre: F64, most: int) -> Sequence[View]:
+    """``views``, or the ``most`` of them that lie furthest apart around ``centre`` (3,)."""
+    if len(views) <= most:
+        return views
+    return [views[i] for i in spread_views(np.stack([view.T_world_camera for view in views]), centre, most)]
 
 
 def choose_device(name: str) -> torch.device:

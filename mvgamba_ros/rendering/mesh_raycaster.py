@@ -67,6 +67,14 @@ class Raycaster:
         normals = cast["primitive_normals"].reshape(-1, 3).take(met, axis=0)
         return RenderedMesh(placed(cast["t_hit"].take(met)), placed(colors.round().astype(np.uint8)), placed(normals))
 
+    def depths(self, camera: Camera, T_world_camera: F64, pixels: F64) -> F64:
+        """Z-depth (N,) in metres of the mesh at ``pixels`` (N, 2) of the undistorted ``camera``, infinite off it."""
+        rays = np.empty((len(pixels), 6), np.float32)
+        rays[:, :3] = T_world_camera[:3, 3]
+        in_camera = np.column_stack([(pixels - camera.K[:2, 2]) / camera.K[[0, 1], [0, 1]], np.ones(len(pixels))])
+        rays[:, 3:] = in_camera @ T_world_camera[:3, :3].T
+        return np.asarray(self._scene.cast_rays(self._tensor(rays))["t_hit"].numpy(), np.float64)
+
     def _window(self, camera: Camera, T_world_camera: F64) -> tuple[slice, slice]:
         """Rows and columns outside of which ``camera`` sees nothing of the mesh."""
         pixels, z = project(camera, T_world_camera, self.mesh.vertices)

@@ -14,16 +14,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from mvgamba_ros.types import Bool, Cancelled, Progress, Prompts, View
+from mvgamba_ros.types import Bool, Box, Cancelled, Progress, Prompts, View
 
 
 @dataclass(frozen=True)
 class Silhouettes:
     """``masks``: of each view, (H, W) bool, True on the object, none of them empty. ``support_height``: world z in
-    metres of the plane under the object, where it was seen while they were sought."""
+    metres of the plane under the object, where it was seen while they were sought. ``region``: the box that they were
+    sought in, where that was narrower than the views."""
 
     masks: list[Bool]
     support_height: float | None = None
+    region: Box | None = None
 
 
 class Segmenter(Protocol):

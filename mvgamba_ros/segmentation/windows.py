@@ -92,6 +92,15 @@ def common_region(views: Sequence[View], prompts: Prompts, config: WindowConfig 
     return Box(rigid(np.eye(3), center), np.full(3, 2.0 * radius))
 
 
+def clear_of_cameras(region: Box, views: Sequence[View], config: WindowConfig = WindowConfig()) -> Box:
+    """A guessed ``region``, made smaller about its centre until no camera is inside it."""
+    factor = 1.0
+    for view in views:
+        inside = transform(inverse(region.T_world_box), view.T_world_camera[:3, 3][None])[0]
+        factor = min(factor, config.camera_clearance * float((np.abs(inside) / (region.size / 2.0)).max()))
+    return Box(region.T_world_box, region.size * factor)
+
+
 def _aim(view: View, index: int, prompts: Prompts) -> F64:
     """Unit direction (3,), world, of the ray on which the object is expected."""
     K, pixel = view.camera.K, None
@@ -137,6 +146,8 @@ def make_windows(
     Raises ROI_NOT_VISIBLE for a view that shows nothing of it, BAD_ROI for a camera inside it.
     """
     windows = []
+    given = prompts.roi is not None
+    name = "region of interest" if given else "search region that was guessed from the views"
     for index, view in enumerate(views):
         camera = view.camera
         inside = transform(inverse(region.T_world_box), view.T_world_camera[:3, 3][None])[0]
@@ -144,22 +155,25 @@ def make_windows(
             raise ReconstructionError(
                 ErrorCode.BAD_ROI,
                 f"the camera of {view_name(view, index)} at {np.round(view.T_world_camera[:3, 3], 3).tolist()} m "
-                f"is inside the region of interest of {np.round(region.size, 3).tolist()} m: make the region smaller",
+                f"is inside the {name}, of {np.round(region.size, 3).tolist()} m: "
+                + ("make the region smaller" if given else "give a region of interest, or check that view's pose"),
             )
         edge = outline(view, region, config)
-        where = f"region of interest at {np.round(region.T_world_box[:3, 3], 3).tolist()} m"
+        where = f"{name} at {np.round(region.T_world_box[:3, 3], 3).tolist()} m"
         if edge is None:
             raise ReconstructionError(
                 ErrorCode.ROI_NOT_VISIBLE,
-                f"{where} is behind the camera of {view_name(view, index)}: check the region's frame, or that the "
-                "pose is camera to world with z forward",
+                f"{where} is behind the camera of {view_name(view, index)}: check "
+                + ("the region's frame, or " if given else "")
+                + "that the pose is camera to world with z forward",
             )
         (x0, y0), (x1, y1) = edge.min(axis=0), edge.max(axis=0)
         if x1 < 2 or y1 < 2 or x0 > camera.width - 2 or y0 > camera.height - 2:
             raise ReconstructionError(
                 ErrorCode.ROI_NOT_VISIBLE,
                 f"{where} is at pixels ({x0:.0f}, {y0:.0f})-({x1:.0f}, {y1:.0f}) of {view_name(view, index)}, "
-                f"outside its {camera.width} x {camera.height} image: move the region or drop that view",
+                f"outside its {camera.width} x {camera.height} image: {'move the' if given else 'give a'} region or "
+                "drop that view",
             )
         pad = config.margin * max(min(x1, camera.width) - max(x0, 0), min(y1, camera.height) - max(y0, 0))
         rect = (

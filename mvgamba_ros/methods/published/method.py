@@ -12,6 +12,7 @@ from mvgamba_ros.errors import ErrorCode, ReconstructionError, stop_if
 from mvgamba_ros.geometry.distance_field import DistanceField
 from mvgamba_ros.geometry.torch_rays import to_device
 from mvgamba_ros.geometry.unit_cube import UnitCube, fit
+from mvgamba_ros.geometry.view_spread import spread_views
 from mvgamba_ros.io.weights import identify_checkpoint
 from mvgamba_ros.methods.mvgamba import choose_device
 from mvgamba_ros.methods.protocol import Shape
@@ -19,7 +20,7 @@ from mvgamba_ros.methods.published.gaussian_meshing import gaussians_to_mesh
 from mvgamba_ros.methods.published.network import POSITION_BOUND, condition, read_published
 from mvgamba_ros.options import Options
 from mvgamba_ros.rendering.crops import make_crops
-from mvgamba_ros.types import F64, Cancelled, Gaussians, Progress, View
+from mvgamba_ros.types import Cancelled, Gaussians, Progress, View
 
 
 class MVGambaPublished:
@@ -93,17 +94,3 @@ class MVGambaPublished:
         return cube.from_unit(
             Gaussians(batch.means[0], batch.quats[0], batch.scales[0], batch.opacities[0], batch.colors[0])
         )
-
-
-def spread_views(T_world_camera: F64, centre: F64, count: int) -> list[int]:
-    """Indices of ``count`` of the poses (V, 4, 4): the first, then each time the one whose direction from ``centre``
-    (3,) is furthest from all before. In order of azimuth about the world's z from the first, as the authors' four."""
-    away = T_world_camera[:, :3, 3] - centre
-    away = away / np.linalg.norm(away, axis=1, keepdims=True)
-    chosen = [0]
-    while len(chosen) < count:
-        nearest = (away @ away[chosen].T).max(axis=1)  # cosine to the nearest of the chosen
-        nearest[chosen] = np.inf
-        chosen.append(int(nearest.argmin()))
-    azimuth = np.arctan2(away[:, 1], away[:, 0])
-    return sorted(chosen, key=lambda i: (azimuth[i] - azimuth[0]) % (2 * np.pi))

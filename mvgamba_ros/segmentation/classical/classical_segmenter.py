@@ -18,14 +18,14 @@ from mvgamba_ros.parallel import each
 from mvgamba_ros.segmentation.classical import objectness
 from mvgamba_ros.segmentation.classical.border import refine_border
 from mvgamba_ros.segmentation.classical.components import cleaned
-from mvgamba_ros.segmentation.classical.object_search import agreed_points, find_region
+from mvgamba_ros.segmentation.classical.object_search import agreed_points, find_region, grown_region
 from mvgamba_ros.segmentation.classical.window_segmentation import segment_windows
-from mvgamba_ros.segmentation.classical.window_state import WindowState
+from mvgamba_ros.segmentation.classical.window_state import SegmentedWindows, WindowState
 from mvgamba_ros.segmentation.segmenter import Silhouettes
 from mvgamba_ros.segmentation.silhouette_agreement import check_silhouettes
-from mvgamba_ros.segmentation.support_plane import refine_support_height
+from mvgamba_ros.segmentation.support_plane import refine_support_height, support_height
 from mvgamba_ros.segmentation.windows import make_windows
-from mvgamba_ros.types import Bool, Cancelled, Progress, Prompts, View
+from mvgamba_ros.types import Bool, Box, Cancelled, Progress, Prompts, View
 
 
 class ClassicalSegmenter:
@@ -60,12 +60,17 @@ class ClassicalSegmenter:
 
         check_prompts(views, prompts)
         report(0.0)
-        region = prompts.roi
+        region, growths = prompts.roi, 0
         if region is None:
             region = find_region(self.network, views, prompts, cancelled, self.config)
+            growths = self.config.search.max_growths if len(views) > 1 else 0
             report(0.4)
-        windows = make_windows(views, region, prompts, self.config.windows.side, self.config.windows)
-        found = segment_windows(self.network, windows, region, prompts, False, cancelled, self.config)
+        found = self._segment(views, region, prompts, cancelled)
+        for _ in range(growths):
+            larger = grown_region(found, region, views, self.config)
+            if larger is None:
+                break
+            region, found = larger, self._segment(views, larger, prompts, cancelled)
         check_silhouettes(views, [state.labels for state in found.states], found.grid)
         report(0.8)
 
@@ -76,10 +81,19 @@ class ClassicalSegmenter:
 
         masks = each(border, views, found.states)
         height, agreed = found.height, agreed_points(found, self.config.search)
-        if height is not None and prompts.support_height is None and len(agreed):
+        if prompts.support_height is not None:  # what the views show of it
+            windows = [state.window for state in found.states]
+            height, _ = support_height(windows, region, False, self.config)
+        if height is not None and len(agreed):
             half = found.grid.cell / 2
             around = axis_parallel_box(agreed.min(axis=0) - half, agreed.max(axis=0) + half)
             height = refine_support_height(views, around, height, self.config)
         if progress is not None:
             progress("segment", 1.0)
-        return Silhouettes(masks, height)
+        return Silhouettes(masks, height, region)
+
+    def _segment(
+        self, views: Sequence[View], region: Box, prompts: Prompts, cancelled: Cancelled | None
+    ) -> SegmentedWindows:
+        windows = make_windows(views, region, prompts, self.config.windows.side, self.config.windows)
+        return segment_windows(self.network, windows, region, prompts, False, cancelled, self.config)

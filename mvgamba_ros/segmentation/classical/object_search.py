@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+import cv2
 import numpy as np
 
 from mvgamba_ros.config.segmentation_config import SearchConfig, SegmentationConfig
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.boxes import axis_parallel_box
+from mvgamba_ros.geometry.se3 import inverse, transform
+from mvgamba_ros.geometry.view_spread import spread_views
 from mvgamba_ros.segmentation.classical import objectness
 from mvgamba_ros.segmentation.classical.cues import color_densities
 from mvgamba_ros.segmentation.classical.window_segmentation import segment_windows
-from mvgamba_ros.segmentation.classical.window_state import SegmentedWindows
+from mvgamba_ros.segmentation.classical.window_state import SegmentedWindows, WindowState
 from mvgamba_ros.segmentation.silhouette_agreement import UNSEEN, check_silhouettes
-from mvgamba_ros.segmentation.windows import common_region, make_windows
+from mvgamba_ros.segmentation.windows import clear_of_cameras, common_region, make_windows
 from mvgamba_ros.types import F64, Bool, Box, Cancelled, Prompts, View
 
 
@@ -30,7 +33,8 @@ def find_region(
 
     Raises BAD_ROI, EMPTY_SILHOUETTE, SILHOUETTES_DISAGREE, ROI_NOT_VISIBLE and CANCELLED as the segmenter does.
     """
-    region = common_region(views, prompts, config.windows)
+    region = clear_of_cameras(common_region(views, prompts, config.windows), views, config.windows)
+    views, prompts = _few(views, prompts, region.T_world_box[:3, 3], config.search.views)
     windows = make_windows(views, region, prompts, config.windows.search_side, config.windows)
     found = segment_windows(network, windows, region, prompts, True, cancelled, config)
     lying = _on_plane(found, config)
@@ -47,6 +51,51 @@ def find_region(
                 pass
     check_silhouettes(views, [state.labels for state in found.states], found.grid)
     return _bounds(found, config.search) if len(views) > 1 else region
+
+
+def _few(views: Sequence[View], prompts: Prompts, centre: F64, most: int) -> tuple[Sequence[View], Prompts]:
+    """At most about ``most`` views, well spread around ``centre`` (3,), and those with prompts; their prompts.
+
+    Bounds need no more, and each view more may be the one that misses a part in a small picture."""
+    if len(views) <= most:
+        return views, prompts
+    chosen = spread_views(np.stack([view.T_world_camera for view in views]), centre, most)
+    chosen = sorted({*chosen, *prompts.pixel_boxes, *prompts.points})
+    pixel_boxes = {k: prompts.pixel_boxes[i] for k, i in enumerate(chosen) if i in prompts.pixel_boxes}
+    points = {k: prompts.points[i] for k, i in enumerate(chosen) if i in prompts.points}
+    return [views[i] for i in chosen], replace(prompts, pixel_boxes=pixel_boxes, points=points)
+
+
+def grown_region(found: SegmentedWindows, region: Box, views: Sequence[View], config: SegmentationConfig) -> Box | None:
+    """A guessed ``region`` made larger where the labels in its windows end on its edge; None where they do not, or
+    where no camera leaves it room."""
+    search = config.search
+    if max([_share_at_edge(state) for state in found.states]) < search.min_at_edge:
+        return None
+    low, high = -region.size / 2.0, region.size / 2.0
+    points = transform(inverse(region.T_world_box), agreed_points(found, search))
+    reach = 1.5 * found.grid.cell
+    ends = np.ones((2, 3), bool)
+    if len(points):
+        ends = np.stack([points.min(axis=0) < low + reach, points.max(axis=0) > high - reach])
+    if not ends.any():
+        ends[:] = True
+    low, high = low - ends[0] * search.growth * region.size, high + ends[1] * search.growth * region.size
+    placed = region.T_world_box.copy()
+    placed[:3, 3] = transform(placed, (low + high) / 2.0)
+    grown = clear_of_cameras(Box(placed, high - low), views, config.windows)
+    return grown if (grown.size > region.size).any() else None
+
+
+def _share_at_edge(state: WindowState) -> float:
+    """Share of the labels' outline, [0, 1], on the edge of the area where the object may be, not of the picture."""
+    kernel = np.ones((3, 3), np.uint8)
+    outline, edge = (
+        mask & (cv2.erode(mask.astype(np.uint8), kernel, borderType=cv2.BORDER_REPLICATE) == 0)
+        for mask in (state.labels, state.window.allowed)
+    )
+    near = cv2.dilate(edge.astype(np.uint8), kernel) > 0
+    return int(np.count_nonzero(outline & near)) / max(int(np.count_nonzero(outline)), 1)
 
 
 def _on_plane(found: SegmentedWindows, config: SegmentationConfig) -> list[Bool] | None:
