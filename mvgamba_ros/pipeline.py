@@ -15,6 +15,7 @@ from mvgamba_ros.errors import stop_if
 from mvgamba_ros.factories import load_method, run_method
 from mvgamba_ros.geometry.boxes import oriented_box
 from mvgamba_ros.geometry.camera import undistort, undistort_pixels
+from mvgamba_ros.geometry.depth_agreement import without_wrong_depth
 from mvgamba_ros.geometry.distance_field import DistanceField
 from mvgamba_ros.geometry.pose_conventions import naming_conventions, refuse_other_conventions
 from mvgamba_ros.geometry.single_view import guess_box
@@ -27,6 +28,7 @@ from mvgamba_ros.rendering.mesh_raycaster import Raycaster
 from mvgamba_ros.rendering.texture import paint, view_weights
 from mvgamba_ros.rendering.visibility import count_views, seen_part, seen_points, vertex_sight
 from mvgamba_ros.surface.completeness import SearchedRegion
+from mvgamba_ros.surface.depth_bias import without_biased_depth
 from mvgamba_ros.surface.expected_error import Evidence, mean_expected_error, with_expected_error
 from mvgamba_ros.surface.quality import measure_quality
 from mvgamba_ros.surface.sample import sample_cloud, vertex_normals
@@ -107,6 +109,8 @@ def _reconstruct(
         views, notes = check_views(views, options)
     with stages.run("undistort"):
         views, prompts = _undistort(views, options.prompts, stages)
+        views, set_aside = without_wrong_depth(views, prompts.support_height, config.depth.agreement)
+        notes += set_aside
     masks_given = takes_masks(views, options)
     undistorted = replace(options, prompts=prompts)
     with stages.run("segment") as part:
@@ -123,6 +127,8 @@ def _reconstruct(
             region = guess_box(views[0], prompts.support_height, config.hull)
             notes.append("one view: the object is taken to be as deep as it is wide")
         hull = carve(views, region, options.hull_resolution, prompts.support_height, config.hull)
+        views, set_aside = without_biased_depth(views, hull, prompts.support_height, config.depth)
+        notes += set_aside
     with stages.run("method") as part:
         method = load_method(options)
         stages.check()

@@ -165,7 +165,7 @@ def mesh_depths(mesh: trimesh.Trimesh, eyes: list[F64], size: int = 96) -> Depth
 
 def integrate(maps: DepthMaps, hull: DistanceField) -> DistanceField:
     """At every voxel near the surface, truncated at three voxels."""
-    return integrate_depth_maps(maps, hull, 3 * hull.voxel)
+    return integrate_depth_maps([maps], hull, 3 * hull.voxel)
 
 
 def crossings(shape: DistanceField) -> F64:
@@ -195,7 +195,7 @@ def test_depths_fused_at_every_second_voxel_and_smoothed_are_as_near_as_those_fu
     truncation = 5 * hull.voxel
     errors = [
         np.abs(
-            radii(smooth(integrate_depth_maps(maps, hull, truncation, coarse_only), hull, truncation)) - RADIUS
+            radii(smooth(integrate_depth_maps([maps], hull, truncation, coarse_only), hull, truncation)) - RADIUS
         ).mean()
         for coarse_only in (False, True)
     ]

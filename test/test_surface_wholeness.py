@@ -14,10 +14,11 @@ from mvgamba_ros.geometry.boxes import axis_parallel_box
 from mvgamba_ros.geometry.distance_field import DistanceField
 from mvgamba_ros.options import Options
 from mvgamba_ros.pipeline import reconstruct
+from mvgamba_ros.reconstruction import Reconstruction
 from mvgamba_ros.surface.outline_support import unsupported_outline
 from mvgamba_ros.surface.standing_parts import count_standing
 from mvgamba_ros.surface.wholeness import widest_gap
-from mvgamba_ros.types import Bool, Prompts, Reconstruction, View
+from mvgamba_ros.types import Bool, Prompts, View
 
 VIEWS = rendered.views(6)
 LOW, HIGH = rendered.CENTER - rendered.SIZE / 2, rendered.CENTER + rendered.SIZE / 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from mvgamba_ros.config.depth_config import DepthConfig
 from mvgamba_ros.config.expected_chamfer_config import ExpectedChamferConfig
 from mvgamba_ros.config.expected_error_config import ExpectedErrorConfig
 from mvgamba_ros.config.gaussian_meshing_config import GaussianMeshingConfig
@@ -27,6 +28,7 @@ class ReconstructionConfig:
     segmentation: SegmentationConfig = field(default_factory=SegmentationConfig)
     poses: PoseRefinementConfig = field(default_factory=PoseRefinementConfig)
     hull: HullConfig = field(default_factory=HullConfig)
+    depth: DepthConfig = field(default_factory=DepthConfig)
     surface: SurfaceConfig = field(default_factory=SurfaceConfig)
     splats: SplatConfig = field(default_factory=SplatConfig)
     texture: TextureConfig = field(default_factory=TextureConfig)

@@ -24,6 +24,9 @@ class SurfaceConfig:
     """A first hit is integrated up to this many of its sigmas behind it, a last exit as far before it. Set by hand."""
     max_reach: float = bounded(30.0, 1.0, 1000.0)
     """Upper bound of the reach of an integrated hit, `sigma_reach` sigmas, in truncations. Set by hand."""
+    measured_reach: float = bounded(0.4, 0.0, 1.0)
+    """A measured depth is integrated at least this far behind its surface, in truncations, and at most one truncation.
+    Set by hand: at 1, thin walls swell."""
     min_cosine: float = bounded(0.15, 0.01, 1.0)
     """Surfaces seen at a smaller cosine between ray and normal are weighted, and their distances corrected, as if at
     this one. Set by hand."""
@@ -35,6 +38,9 @@ class SurfaceConfig:
     smoothing_sigma: float = bounded(1.5, 0.1, 20)
     """Sigma of the Gaussian over the integrated field, voxels. Chosen on held-out procedural objects, where 1 to 2 do
     about as well."""
+    measured_smoothing_sigma: float = bounded(0.7, 0.1, 20)
+    """The same where depths were measured, which are smooth already; voxels. Set by hand: at 1.5 a thin pan's floor is
+    lifted by a millimetre."""
     kernel_radius: float = bounded(3.0, 1, 10)
     """Every Gaussian kernel over a field ends this many sigmas from its middle. Set by hand."""
 

@@ -8,12 +8,15 @@ from mvgamba_ros.errors import stop_if
 from mvgamba_ros.geometry.distance_field import DistanceField
 from mvgamba_ros.methods.protocol import Shape
 from mvgamba_ros.options import Options
+from mvgamba_ros.surface.measured_depth import measured_depths
 from mvgamba_ros.surface.meshing import field_to_mesh
+from mvgamba_ros.surface.tsdf import integrate_depth_maps, smooth
 from mvgamba_ros.types import Cancelled, Progress, View
 
 
 class HullMethod:
-    """Marching cubes on the visual hull. Never smaller than the object, and without its hollows."""
+    """Marching cubes on the visual hull. Never smaller than the object, and without its hollows, but for those that
+    measured depth shows."""
 
     name = "hull"
 
@@ -26,6 +29,14 @@ class HullMethod:
         self, views: Sequence[View], hull: DistanceField, options: Options, progress: Progress, cancelled: Cancelled
     ) -> Shape:
         stop_if(cancelled)
-        mesh = field_to_mesh(hull, options.max_faces, options.prompts.support_height, config=options.config.surface)
+        surface = options.config.surface
+        height = options.prompts.support_height
+        depths = measured_depths(views, hull, height, options.config.depth)
+        measured = [found for found in depths if found is not None]
+        if measured:
+            truncation = surface.truncation * hull.voxel
+            tsdf = integrate_depth_maps(measured, hull, truncation, config=surface)
+            hull = smooth(tsdf, hull, truncation, surface, measured=True)
+        mesh = field_to_mesh(hull, options.max_faces, height, config=surface)
         progress("method", 1.0)
         return Shape(mesh)

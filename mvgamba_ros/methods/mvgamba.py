@@ -27,6 +27,7 @@ from mvgamba_ros.options import Options
 from mvgamba_ros.rendering.crops import make_crops
 from mvgamba_ros.splats.fit import fit_gaussians
 from mvgamba_ros.surface.depth_maps import DepthMaps
+from mvgamba_ros.surface.measured_depth import measured_depths, with_measured
 from mvgamba_ros.surface.meshing import solid, solid_to_mesh
 from mvgamba_ros.surface.silhouette_consistency import enforce_silhouettes
 from mvgamba_ros.surface.tsdf import integrate_depth_maps, smooth
@@ -62,12 +63,15 @@ class MVGambaMethod:
     ) -> Shape:
         config, supported = options.config, options.prompts.support_height is not None
         max_passes = config.hull.max_passes
+        measured = measured_depths(views, hull, options.prompts.support_height, config.depth)
         for done in range(1, max_passes + 1):
             stop_if(cancelled)
             cube = fit(*hull.bounds())
             taken = well_spread(views, cube.center, self.network.config.max_views)
-            output = self._forward_pass(taken, cube, options)
-            maps = depth_maps(output, taken, cube, self.network.config.size)
+            output = self._forward_pass([views[v] for v in taken], cube, options)
+            inferred = depth_maps(output, [views[v] for v in taken], cube, self.network.config.size)
+            maps = with_measured(inferred, [measured[v] for v in taken])
+            maps += [found for v, found in enumerate(measured) if found is not None and v not in taken]
             tsdf = integrated(maps, views, hull, config.surface)
             progress("network", (0.3 if options.refine else 0.6) * done / max_passes)
             found = solid(tsdf, options.prompts.support_height, config.surface)
@@ -91,7 +95,7 @@ class MVGambaMethod:
                 cancelled=cancelled,
             )
         progress("surface", 1.0)
-        return Shape(mesh, gaussians, (maps,))
+        return Shape(mesh, gaussians, tuple(maps))
 
     def _forward_pass(self, views: Sequence[View], cube: UnitCube, options: Options) -> RayGambaOutput:
         """The network on crops of ``views`` in ``cube``, on the CPU. Raises SILHOUETTES_DISAGREE."""
@@ -109,11 +113,11 @@ class MVGambaMethod:
                 return to_device(self.network(batch, rays), torch.device("cpu"))
 
 
-def well_spread(views: Sequence[View], centre: F64, most: int) -> Sequence[View]:
-    """``views``, or the ``most`` of them that lie furthest apart around ``centre`` (3,)."""
+def well_spread(views: Sequence[View], centre: F64, most: int) -> list[int]:
+    """Indices of ``views``: all, or of the ``most`` that lie furthest apart around ``centre`` (3,)."""
     if len(views) <= most:
-        return views
-    return [views[i] for i in spread_views(np.stack([view.T_world_camera for view in views]), centre, most)]
+        return list(range(len(views)))
+    return spread_views(np.stack([view.T_world_camera for view in views]), centre, most)
 
 
 def choose_device(name: str) -> torch.device:
@@ -186,11 +190,17 @@ def _bounds_along(field: DistanceField, T_world_box: F64) -> F64:
     return np.stack([points.min(0) - 0.5 * field.voxel, points.max(0) + 0.5 * field.voxel])
 
 
-def integrated(maps: DepthMaps, views: Sequence[View], hull: DistanceField, config: SurfaceConfig) -> DistanceField:
-    """TSDF of ``maps`` on the visual ``hull``'s grid, smoothed and consistent with the silhouettes."""
-    truncation = config.truncation * hull.voxel
-    tsdf = integrate_depth_maps(maps, hull, truncation, coarse_only=True, config=config)
-    return enforce_silhouettes(smooth(tsdf, hull, truncation, config), hull, views, config)
+def integrated(
+    maps: Sequence[DepthMaps], views: Sequence[View], hull: DistanceField, config: SurfaceConfig
+) -> DistanceField:
+    """TSDF of ``maps`` on the visual ``hull``'s grid, smoothed and consistent with the silhouettes.
+
+    Where depths were measured, the field is integrated at every voxel and smoothed less: each map is as smooth as its
+    noise asks for, and a wide Gaussian would lift the floor of what is hollow and thin.
+    """
+    truncation, measured = config.truncation * hull.voxel, any(found.measured for found in maps)
+    tsdf = integrate_depth_maps(maps, hull, truncation, coarse_only=not measured, config=config)
+    return enforce_silhouettes(smooth(tsdf, hull, truncation, config, measured), hull, views, config)
 
 
 def depth_maps(output: RayGambaOutput, views: Sequence[View], cube: UnitCube, size: int) -> DepthMaps:

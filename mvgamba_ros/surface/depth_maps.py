@@ -19,8 +19,10 @@ class DepthMaps:
 
     ``front`` (V, H, W): where the ray first meets the object; infinity where it meets nothing, NaN where unknown.
     ``back`` (V, H, W) or None: where it leaves the object for good, in the same terms. ``K`` (V, 3, 3) pixels, centres
-    at +0.5; ``T_world_camera`` (V, 4, 4) OpenCV optical frames. ``sigma`` (V, H, W, 2) or None: standard deviations
-    of front and back in metres; it goes with ``back``.
+    at +0.5; ``T_world_camera`` (V, 4, 4) OpenCV optical frames. ``sigma`` (V, H, W, layers) or None: standard
+    deviations of front and, where there is one, back, in metres. ``measured``: by a sensor, not inferred. Of these,
+    one of little noise outweighs all inferred ones, whose weight, however sure they are, is at most 1; and it says
+    nothing of what lies behind it, so that a thin wall keeps its other side.
     """
 
     front: Tensor
@@ -28,6 +30,7 @@ class DepthMaps:
     T_world_camera: F64
     back: Tensor | None = None
     sigma: Tensor | None = None
+    measured: bool = False
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,9 @@ class DepthMapView:
     M: Tensor
     """(3, 3) and ``o`` (3,): world to homogeneous image coordinates in [-1, 1], z-depth third."""
     o: Tensor
+    layers: int
+    """1 with a front depth only, 2 with a back one."""
+    measured: bool
 
     @classmethod
     def of(cls, maps: DepthMaps, v: int) -> DepthMapView:
@@ -53,7 +59,8 @@ class DepthMapView:
             planes.append(_depth_planes(maps.back[v], maps.K[v]))
         if maps.sigma is not None:
             planes.append((maps.sigma[v] * maps.front[v].isfinite()[..., None]).permute(2, 0, 1))
-        return cls(torch.cat(planes), _float(M), _float(-M @ T[:3, 3]))
+        layers = 1 if maps.back is None else 2
+        return cls(torch.cat(planes), _float(M), _float(-M @ T[:3, 3]), layers, maps.measured)
 
     def integrate(
         self, points: Tensor, truncation: float, config: SurfaceConfig = SurfaceConfig()
@@ -64,23 +71,25 @@ class DepthMapView:
         z = projected[:, 2]
         uv = (projected[:, :2] / z.clamp(min=1e-6)[:, None])[None, None]
         smooth = F.grid_sample(self.planes[None], uv, align_corners=False)[0, :, 0]
-        nearest = F.grid_sample(self.planes[None, :8:4], uv, mode="nearest", align_corners=False)[0, :, 0]
+        nearest = F.grid_sample(self.planes[None, : 4 * self.layers : 4], uv, mode="nearest", align_corners=False)[
+            0, :, 0
+        ]
         depth, known, misses, cosine = _interpolated(smooth[:4], nearest[0], truncation, config.min_cosine)
         reach = self._reach(smooth, truncation, config)
         behind = z - depth
         # along the ray, not along the normal: a grazing ray observes nothing far behind its first hit
         valid = (behind < reach[0]) & (z > 0)
         distance = (behind * cosine).clamp(-truncation, truncation)
-        weight = torch.where(valid, self._weight(known, cosine, truncation / reach[0]), 0)
-        if len(self.planes) > 4:
-            depth, known, _, cosine = _interpolated(smooth[4:], nearest[1], truncation, config.min_cosine)
+        weight = torch.where(valid, self._weight(known, cosine, self._certainty(smooth, 0, truncation, config)), 0)
+        if self.layers > 1:
+            depth, known, _, cosine = _interpolated(smooth[4:8], nearest[1], truncation, config.min_cosine)
             before = ((depth - z) * cosine).clamp(-truncation, truncation)
             # past the front surface the back one counts, but only near itself: a ray through a cup's two walls runs
             # through air between them; in a thin wall, whichever leaves less room
             back_valid = (z > 0) & (known > config.min_back_known) & (depth - z < reach[1])
             back_valid &= ~valid | (before < distance)
             distance = torch.where(back_valid, before, distance)
-            back_weight = self._weight(known, cosine, truncation / reach[1])
+            back_weight = self._weight(known, cosine, self._certainty(smooth, 1, truncation, config))
             if not self.has_sigma:
                 back_weight = config.back_weight * back_weight
             weight = torch.where(back_valid, back_weight, weight)
@@ -91,18 +100,32 @@ class DepthMapView:
 
     @property
     def has_sigma(self) -> bool:
-        return len(self.planes) == 10
+        return len(self.planes) > 4 * self.layers
 
-    def _weight(self, known: Tensor, cosine: Tensor, certainty: Tensor) -> Tensor:
-        """Of a depth, (P,): less for one seen at a slant, unless its sigma includes that already."""
-        return known * certainty.square() if self.has_sigma else known * cosine.square()
+    def _sigma(self, smooth: Tensor) -> Tensor:
+        """Of the layers' depths, (layers, P) metres."""
+        return smooth[4 * self.layers :] / smooth[1].clamp(min=1e-6)
+
+    def _weight(self, known: Tensor, cosine: Tensor, certainty: Tensor | float) -> Tensor:
+        """Of a depth, (P,): less for one seen at a slant, unless its sigma is the network's, which includes that."""
+        return known * certainty**2 * (1.0 if self.has_sigma and not self.measured else cosine.square())
+
+    def _certainty(self, smooth: Tensor, layer: int, truncation: float, config: SurfaceConfig) -> Tensor | float:
+        """Of the depths of a layer, (P,): ``truncation`` in reaches, at most 1 unless measured; 1 without a sigma."""
+        if not self.has_sigma:
+            return 1.0
+        if self.measured:
+            return truncation / (config.sigma_reach * self._sigma(smooth)[layer]).clamp(min=1e-6)
+        return truncation / self._reach(smooth, truncation, config)[layer]
 
     def _reach(self, smooth: Tensor, truncation: float, config: SurfaceConfig) -> Tensor:
-        """How far into the object the front and the back depth are integrated, (2, P) or (2, 1) metres."""
+        """How far into the object the front and the back depth are integrated, (layers, P) or (2, 1) metres."""
         if not self.has_sigma:
             return torch.full((2, 1), truncation)
-        sigma = smooth[8:] / smooth[1].clamp(min=1e-6)
-        return (config.sigma_reach * sigma).clamp(truncation, config.max_reach * truncation)
+        reach = config.sigma_reach * self._sigma(smooth)
+        if self.measured:
+            return reach.clamp(config.measured_reach * truncation, truncation)
+        return reach.clamp(truncation, config.max_reach * truncation)
 
 
 def _interpolated(

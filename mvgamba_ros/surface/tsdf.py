@@ -1,15 +1,18 @@
 """TSDF integration: depth maps -> one signed distance field on the visual hull's grid (dense, two-sided).
 
 Curless and Levoy, "A volumetric method for building complex models from range images", SIGGRAPH 1996: each map gives a
-point's truncated signed distance from the surface along its ray, and the maps' weighted mean is the field. Four things
+point's truncated signed distance from the surface along its ray, and the maps' weighted mean is the field. Five things
 differ from the usual sparse integration (Open3D's `VoxelBlockGrid`). A map may have a second depth, where the ray
 leaves the object for good. A ray that meets nothing is free along all of its length. The field is dense and bounded by
 the hull: what no map observes stays inside, so the surface closes by itself. And where a map has a standard deviation
 (sigma) of each depth, its weight is the inverse of the variance, instead of the cosine's square, and its depths are
-integrated as far into the object as their sigma reaches.
+integrated as far into the object as their sigma reaches. A measured depth is weighted by both, without an upper bound,
+and integrated behind its surface no further than its noise asks for.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -22,7 +25,7 @@ from mvgamba_ros.types import F32
 
 
 def integrate_depth_maps(
-    maps: DepthMaps,
+    maps: Sequence[DepthMaps],
     hull: DistanceField,
     truncation: float,
     coarse_only: bool = False,
@@ -35,7 +38,7 @@ def integrate_depth_maps(
     then at every voxel near the surface found there. ``coarse_only``: without the latter, for a field that `smooth`
     goes over afterwards: its meshes are as good.
     """
-    views = [DepthMapView.of(maps, v) for v in range(len(maps.front))]
+    views = [DepthMapView.of(those, v) for those in maps for v in range(len(those.front))]
     reach = -config.hull_margin * hull.voxel
     # one coarse sample beyond the last voxel, so that every fine voxel lies between coarse ones
     shape = hull.values.shape
@@ -54,14 +57,19 @@ def integrate_depth_maps(
 
 
 def smooth(
-    tsdf: DistanceField, hull: DistanceField, truncation: float, config: SurfaceConfig = SurfaceConfig()
+    tsdf: DistanceField,
+    hull: DistanceField,
+    truncation: float,
+    config: SurfaceConfig = SurfaceConfig(),
+    measured: bool = False,
 ) -> DistanceField:
     """``tsdf`` without the ripple of single depths, still inside the visual ``hull`` (on the same grid).
 
-    A Gaussian over the field, cut off at ``truncation`` metres outside so that what is far away does not pull, and once
-    more over what it took away, given back ("twicing", Tukey 1977): alone it would shrink what bends outward.
+    A Gaussian over the field, narrower where some of its depths were ``measured``, cut off at ``truncation`` metres
+    outside so that what is far away does not pull, and once more over what it took away, given back ("twicing", Tukey
+    1977): alone it would shrink what bends outward.
     """
-    sigma, radius = config.smoothing_sigma, config.kernel_radius
+    sigma, radius = config.measured_smoothing_sigma if measured else config.smoothing_sigma, config.kernel_radius
     values = gaussian_filter(np.maximum(tsdf.values, -truncation), sigma, radius)
     values = 2.0 * values - gaussian_filter(values, sigma, radius)
     return DistanceField(np.minimum(values, hull.values), tsdf.origin, tsdf.voxel)

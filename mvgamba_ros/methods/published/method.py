@@ -81,6 +81,7 @@ class MVGambaPublished:
             options.prompts.support_height,
             options.config.gaussian_meshing,
             options.config.surface,
+            options.config.depth,
         )
         progress("surface", 1.0)
         return Shape(mesh, gaussians)
