@@ -15,6 +15,7 @@ from mvgamba_ros.geometry.rays import axes_intersection
 from mvgamba_ros.geometry.single_view import guess_box
 from mvgamba_ros.geometry.visual_hull import carve
 from mvgamba_ros.options import Options
+from mvgamba_ros.pose_refinement.findings import outline_doubt
 from mvgamba_ros.pose_refinement.refine_poses import refine_poses
 from mvgamba_ros.reconstruction import PoseCorrection
 from mvgamba_ros.segmentation.given import GivenMasks
@@ -32,6 +33,7 @@ class Observation:
 
     Attributes:
         views: Undistorted, with the poses to use and, once segmented, their silhouettes.
+        kept: Indices of ``views`` among those that were given.
         prompts: As given, the support height filled in where it was found; keys are indices of ``views``.
         masks: The silhouette of every view, also of those that were left out.
         failure: Why segmentation failed, where wrong poses may be the cause.
@@ -44,6 +46,7 @@ class Observation:
     """
 
     views: list[View]
+    kept: list[int]
     prompts: Prompts
     masks: list[Bool] = field(default_factory=list)
     failure: ReconstructionError | None = None
@@ -66,14 +69,14 @@ def segment(views: Sequence[View], options: Options, progress: Progress, cancell
     except ReconstructionError as error:
         if error.code not in POSES_AT_FAULT or not _checks_poses(views, options):
             raise
-        return Observation(list(views), options.prompts, failure=error)
+        return Observation(list(views), list(range(len(views))), options.prompts, failure=error)
     views = [replace(view, mask=mask) for view, mask in zip(views, found.masks, strict=True)]
     return Observation(
         views,
+        list(range(len(views))),
         options.prompts,
         list(found.masks),
-        None,
-        provenance,
+        provenance=provenance,
         found_height=found.support_height,
         region=found.region,
     )
@@ -143,13 +146,14 @@ def check_poses(observed: Observation, options: Options, progress: Progress, can
     checked = replace(
         observed,
         views=moved,
+        kept=kept,
         poses=refined.correction,
         notes=[*observed.notes, *refined.notes],
         reasons=[*observed.reasons, *refined.reasons],
         prompts=_of_views(observed.prompts, kept),
     )
     if unmoved:
-        return checked
+        return replace(checked, reasons=[*checked.reasons, *outline_doubt(moved, observed.masks, config.poses)])
     prompts = _of_views(options.prompts, kept)
     again = segment(moved, replace(options, prompts=prompts, refine_poses="off"), progress, cancelled)
     masks = list(observed.masks) or [np.zeros(view.image.shape[:2], bool) for view in views]
@@ -157,7 +161,12 @@ def check_poses(observed: Observation, options: Options, progress: Progress, can
         masks[v] = mask
     again = find_support(replace(again, notes=[]), config)
     return replace(
-        again, masks=masks, poses=refined.correction, notes=[*again.notes, *refined.notes], reasons=checked.reasons
+        again,
+        kept=kept,
+        masks=masks,
+        poses=refined.correction,
+        notes=[*again.notes, *refined.notes],
+        reasons=[*checked.reasons, *outline_doubt(again.views, again.masks, config.poses)],
     )
 
 

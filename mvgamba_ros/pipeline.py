@@ -154,7 +154,7 @@ def _reconstruct(
         whole = _wholeness(caster, cloud, weights, observed, hull, all(masks_given), undistorted)
         notes += whole.notes
         doubtful = [*observed.reasons, *whole.reasons]
-        places, found_masks = distinct_views(views, config.views), [not given for given in masks_given]
+        places, found_masks = distinct_views(views, config.views), [not masks_given[v] for v in observed.kept]
         quality = measure_quality(caster, views, weights, places, found_masks, config, doubtful)
         quality = replace(quality, completeness=whole.completeness, objects=whole.objects)
         if observed.poses is not None:

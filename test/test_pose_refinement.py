@@ -126,8 +126,8 @@ def test_an_object_that_moved_between_two_halves_is_named_with_the_distance() ->
     slid = np.eye(4)
     slid[0, 3] = 0.012
     views = [v if i < 2 else replace(v, T_world_camera=slid @ v.T_world_camera) for i, v in enumerate(TRUE)]
-    found = checked([replace(v, name=f"picture {i}") for i, v in enumerate(views)])
-    (reason,) = found.reasons
+    strict = replace(CONFIG, max_position_sigma=0.004)
+    (reason,) = checked([replace(v, name=f"picture {i}") for i, v in enumerate(views)], strict).reasons
     assert re.match("picture 0, picture 1 and picture 2, picture 3 are 1[12] mm apart", reason)
 
 

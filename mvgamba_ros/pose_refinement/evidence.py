@@ -39,13 +39,8 @@ class Agreement:
         """Root mean square of the disagreement, pixels: the median block of each pair on the plane, and the outlines'
         misses. NaN where there is neither."""
         squares = [float(np.median(pair.residuals)) ** 2 for pair in self.pairs if len(pair.residuals)]
-        squares += [float((self.outlines.pixels**2).mean())] if len(self.outlines.pixels) else []
+        squares += [self.outlines.root_mean_square**2] if len(self.outlines.pixels) else []
         return float(np.sqrt(np.mean(squares))) if squares else float("nan")
-
-    @property
-    def outline_residual(self) -> float:
-        """Root mean square by which outline rays miss the other silhouettes, pixels."""
-        return float(np.sqrt((self.outlines.pixels**2).mean())) if len(self.outlines.pixels) else float("nan")
 
     @property
     def score(self) -> float:

@@ -11,9 +11,10 @@ from mvgamba_ros.geometry.se3 import inverse, transform
 from mvgamba_ros.pose_refinement.alternatives import agreeing
 from mvgamba_ros.pose_refinement.evidence import Agreement, Fit
 from mvgamba_ros.pose_refinement.normal_equations import Prior, hand_eye_information, posterior
+from mvgamba_ros.pose_refinement.silhouette_coherence import SilhouetteCoherence
 from mvgamba_ros.pose_refinement.twists import exponential
 from mvgamba_ros.reconstruction import PoseCorrection
-from mvgamba_ros.types import F64
+from mvgamba_ros.types import F64, Bool, View
 
 
 def pose_correction(
@@ -88,12 +89,20 @@ def describe(
     if len(groups) > 1:
         apart = " | ".join(", ".join(names[v] for v in group) for group in groups)
         reasons.append(f"the views contradict each other on the support plane ({apart}): check their poses and stamps")
-    if after.outline_residual > config.max_outline_residual:
-        reasons.append(
-            f"outlines miss each other by {after.outline_residual:.1f} px (at most {config.max_outline_residual:g} "
-            "expected): a pose is off, the object moved between views, or a silhouette shows another thing"
-        )
     return notes, reasons
+
+
+def outline_doubt(views: Sequence[View], masks: Sequence[Bool], config: PoseRefinementConfig) -> list[str]:
+    """A reason where outlines miss each other under the poses of the ``views``."""
+    poses = np.stack([view.T_world_camera for view in views])
+    _, found = SilhouetteCoherence(views, masks, config.silhouettes).linearise(poses, np.zeros(6 * len(views) + 1))
+    missed = found.root_mean_square
+    if not missed > config.max_outline_residual:
+        return []
+    return [
+        f"outlines miss each other by {missed:.1f} px (at most {config.max_outline_residual:g} expected): a pose is "
+        "off, the object moved between views, or a silhouette shows another thing"
+    ]
 
 
 def _shifts(views: F64, given: F64, center: F64) -> F64:

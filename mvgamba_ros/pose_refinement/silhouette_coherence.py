@@ -30,6 +30,11 @@ class OutlineResiduals:
     view: F64
     pixels: F64
 
+    @property
+    def root_mean_square(self) -> float:
+        """Over all rays, pixels; NaN without any."""
+        return float(np.sqrt((self.pixels**2).mean())) if len(self.pixels) else float("nan")
+
 
 class SilhouetteCoherence:
     """The silhouettes ``masks`` (H, W) of V views."""
