@@ -1,9 +1,9 @@
 """A process that plays a capture folder as a wrist camera: image, camera_info, depth, mask and TF, one view at a time.
 
-    python test/ros_player.py FOLDER [--depth] [--masks]
+    python test/ros_player.py FOLDER [--depth] [--masks] [--flange]
 
 stands at the first view; each call of /next (std_srvs/Trigger) moves on to the next one, the last stays. The parameter
-``fault`` breaks the stream in one of the ways named in `FAULTS`.
+``fault`` breaks the stream in one of the ways named in `FAULTS`. With --flange the camera hangs on a flange by `MOUNT`.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from sensor_msgs.msg import CameraInfo, Image
 from std_srvs.srv import Trigger
 from tf2_msgs.msg import TFMessage
 
+from mvgamba_ros.geometry.se3 import inverse, look_at
 from mvgamba_ros.io.capture_readers import read_capture
 from mvgamba_ros.ros.conversions.geometry import camera_to_camera_info, matrix_to_transform
 from mvgamba_ros.ros.conversions.images import array_to_image
@@ -46,10 +47,14 @@ FAULTS = (
     "other_frame",
 )
 
+MOUNT = look_at(np.array([0.03, -0.02, 0.05]), np.array([0.05, 0.0, 1.0]))
+"""``T_flange_camera``."""
+
 
 class Player(Node):
-    def __init__(self, folder: str, depth: bool, masks: bool) -> None:
+    def __init__(self, folder: str, depth: bool, masks: bool, flange: bool) -> None:
         super().__init__("player")
+        self.flange = flange
         self.views, self.index, self.ticks = read_capture(folder), 0, 0
         self.declare_parameter("fault", "none")
         self.images = self.create_publisher(Image, "image", qos_profile_sensor_data)
@@ -94,14 +99,19 @@ class Player(Node):
             self.publish_image(view, stamp, fault)
 
     def publish_transform(self, T: np.ndarray, now: rclpy.time.Time, fault: str) -> None:
-        transform = TransformStamped(child_frame_id="camera", transform=matrix_to_transform(T))
-        transform.header.frame_id = "base_link"
-        transform.header.stamp = now.to_msg()
-        if fault == "late_tf":
-            transform.header.stamp.sec -= 5
-        if fault == "nan_tf":
-            transform.transform.translation.x = float("nan")
-        self.tf.publish(TFMessage(transforms=[transform]))
+        joints = [("base_link", "camera", T)]
+        if self.flange:
+            joints = [("base_link", "flange", T @ inverse(MOUNT)), ("flange", "camera", MOUNT)]
+        message = TFMessage()
+        for parent, child, T_parent_child in joints:
+            transform = TransformStamped(child_frame_id=child, transform=matrix_to_transform(T_parent_child))
+            transform.header.frame_id, transform.header.stamp = parent, now.to_msg()
+            if fault == "late_tf":
+                transform.header.stamp.sec -= 5
+            if fault == "nan_tf":
+                transform.transform.translation.x = float("nan")
+            message.transforms.append(transform)
+        self.tf.publish(message)
 
     def publish_info(self, view: object, stamp: object, fault: str) -> None:
         info = camera_to_camera_info(view.camera)  # type: ignore[attr-defined]
@@ -130,10 +140,11 @@ def main() -> int:
     parser.add_argument("folder")
     parser.add_argument("--depth", action="store_true")
     parser.add_argument("--masks", action="store_true")
+    parser.add_argument("--flange", action="store_true")
     arguments = parser.parse_args()
     rclpy.init()
     with contextlib.suppress(KeyboardInterrupt, ExternalShutdownException):
-        rclpy.spin(Player(arguments.folder, arguments.depth, arguments.masks))
+        rclpy.spin(Player(arguments.folder, arguments.depth, arguments.masks, arguments.flange))
     return 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,32 +14,35 @@ from mvgamba_ros.pose_refinement.hand_eye import HandEyeEstimate
 from mvgamba_ros.pose_refinement.twists import logarithm
 from mvgamba_ros.reconstruction import Reconstruction
 from mvgamba_ros.ros.conversions.geometry import matrix_to_pose
-from mvgamba_ros.ros.transforms import TransformSource
+from mvgamba_ros.ros.transforms import speeds
+from mvgamba_ros.ros.view_buffer import Mount
+from mvgamba_ros.types import F64
+
+SAME_MOUNT = 1e-4
+"""Metres and radians within which a camera hangs on its parent as before."""
 
 
 class Calibration:
-    """Adds up what reconstructions from captured views show of the hand-eye calibration of one optical frame."""
+    """Adds up what reconstructions from captured views show of the hand-eye calibration of one camera."""
 
-    def __init__(self, transforms: TransformSource) -> None:
-        self._transforms = transforms
-        self._frame = ""
+    def __init__(self) -> None:
+        self._mounts: Sequence[Mount] = ()
         self._estimate = HandEyeEstimate()
 
-    def add(self, result: Reconstruction, frame: str) -> None:
-        """Takes a result of views from the optical ``frame``; one whose views contradict each other shows nothing. A
-        new frame starts anew: it is another camera's."""
-        if result.poses is None or result.quality.low or not frame:
+    def add(self, result: Reconstruction, mounts: Sequence[Mount | None]) -> None:
+        """Takes a result of views whose cameras were mounted so; one whose views contradict each other shows nothing. A
+        camera mounted otherwise than before starts anew: another one, or a new calibration."""
+        known = [mount for mount in mounts if mount is not None]
+        if result.poses is None or result.quality.low or not known:
             return
-        if frame != self._frame:
-            self._frame, self._estimate = frame, HandEyeEstimate()
-        self._estimate = self._estimate + result.poses
+        if not self._mounts or (_fixed(known) and not _same(known[-1], self._mounts[-1])):
+            self._estimate = HandEyeEstimate()
+        self._mounts, self._estimate = known, self._estimate + result.poses
 
-    def answer(self, response: Any, stamp: int, reset: bool, config: PosePriorConfig) -> Any:
-        """Fills the response of srv/Calibration; then forgets, if ``reset``.
-
-        Raises NO_ESTIMATE before the first reconstruction, TRANSFORM_UNAVAILABLE where TF has no parent of the frame.
-        """
-        estimate, frame = self._estimate, self._frame
+    def answer(self, response: Any, reset: bool, config: PosePriorConfig) -> Any:
+        """Fills the response of srv/Calibration; then forgets, if ``reset``. Raises NO_ESTIMATE before the first
+        reconstruction that showed something."""
+        estimate = self._estimate
         if not estimate.captures:
             raise ReconstructionError(
                 ErrorCode.NO_ESTIMATE,
@@ -46,25 +50,52 @@ class Calibration:
                 "reconstruct an object on a textured table",
             )
         correction, response.sigma_mm, response.sigma_deg = estimate.solve(config)
-        parent = self._transforms.parent(frame)
-        T_parent_frame = self._transforms.lookup(parent, frame, stamp) @ correction
-        pose = matrix_to_pose(T_parent_frame)
         response.reconstructions = estimate.captures
         response.correction = matrix_to_pose(correction)
-        position, q = pose.position, pose.orientation
-        response.transform = TransformStamped(child_frame_id=frame)
-        response.transform.header.frame_id = parent
-        response.transform.transform.translation = Vector3(x=position.x, y=position.y, z=position.z)
-        response.transform.transform.rotation = q
         twist = logarithm(correction)
         response.message = (
             f"your hand-eye calibration is {1e3 * np.linalg.norm(twist[3:]):.1f} mm and "
             f"{np.degrees(np.linalg.norm(twist[:3])):.2f} degrees off (standard deviation {response.sigma_mm:.1f} mm, "
-            f"{response.sigma_deg:.2f} degrees), by {estimate.captures} reconstruction(s). To publish the corrected "
-            f"transform in place of the present one: ros2 run tf2_ros static_transform_publisher --x {position.x:.6f} "
-            f"--y {position.y:.6f} --z {position.z:.6f} --qx {q.x:.8f} --qy {q.y:.8f} --qz {q.z:.8f} --qw {q.w:.8f} "
-            f"--frame-id {parent} --child-frame-id {frame}"
+            f"{response.sigma_deg:.2f} degrees), by {estimate.captures} reconstruction(s). "
         )
+        mount = self._mounts[-1]
+        if _fixed(self._mounts):
+            response.transform = _transform(mount, correction)
+            response.message += f"To publish the right transform in place of the present one: {_command(response)}"
+        else:
+            response.message += (
+                f"TF moves '{mount.frame}' against its parent '{mount.parent}', so there is no static transform to "
+                "replace: apply the correction where the camera's pose is made"
+            )
         if reset:
             self._estimate = HandEyeEstimate()
         return response
+
+
+def _transform(mount: Mount, correction: F64) -> TransformStamped:
+    """The mount as it is by the ``correction`` (4, 4)."""
+    pose = matrix_to_pose(mount.T_parent_frame @ correction)
+    transform = TransformStamped(child_frame_id=mount.frame)
+    transform.header.frame_id = mount.parent
+    transform.transform.translation = Vector3(x=pose.position.x, y=pose.position.y, z=pose.position.z)
+    transform.transform.rotation = pose.orientation
+    return transform
+
+
+def _command(response: Any) -> str:
+    """The shell command that publishes the response's transform."""
+    t, q = response.transform.transform.translation, response.transform.transform.rotation
+    return (
+        f"ros2 run tf2_ros static_transform_publisher --x {t.x:.6f} --y {t.y:.6f} --z {t.z:.6f} --qx {q.x:.8f} "
+        f"--qy {q.y:.8f} --qz {q.z:.8f} --qw {q.w:.8f} --frame-id {response.transform.header.frame_id} "
+        f"--child-frame-id {response.transform.child_frame_id}"
+    )
+
+
+def _fixed(mounts: Sequence[Mount]) -> bool:
+    return all(_same(mount, mounts[0]) for mount in mounts)
+
+
+def _same(a: Mount, b: Mount) -> bool:
+    metres, radians = speeds(a.T_parent_frame, b.T_parent_frame, 1.0)
+    return (a.parent, a.frame) == (b.parent, b.frame) and metres < SAME_MOUNT and radians < SAME_MOUNT

@@ -75,7 +75,7 @@ class Reconstructor(Node):
         self._capture = Capture(self._inputs, self._transforms, self._settings, self._now)
         self._outputs = Outputs(self)
         self._diagnostics = Diagnostics(self, self._inputs, self._health)
-        self._calibration = Calibration(self._transforms)
+        self._calibration = Calibration()
         self._worker = Worker()
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._wake = self.create_guard_condition(lambda: None)
@@ -191,7 +191,7 @@ class Reconstructor(Node):
         outcome = Outcome()
         try:
             prior = self._settings().options.config.poses.prior
-            self._calibration.answer(response, self._now(), request.reset, prior)
+            self._calibration.answer(response, request.reset, prior)
         except Exception as error:
             outcome.error = self._failed("calibration", error)
         return outcome.fill(response)
@@ -218,7 +218,7 @@ class Reconstructor(Node):
         self._outputs.reconstruction(result, message, views, task.parameters.publish_collision_object)
         self._last = (result, views, message)
         if not task.request.views:
-            self._calibration.add(result, task.captured[-1].camera_frame)
+            self._calibration.add(result, [captured.mount for captured in task.captured])
         self._health.reconstructions += 1
         self._health.last_error = None
         self._health.last_seconds = {**result.seconds, "total": time.monotonic() - began}

@@ -18,12 +18,22 @@ PARALLEL_DEPTH = 0.5
 
 
 @dataclass(frozen=True)
+class Mount:
+    """How an optical ``frame`` hangs on its ``parent`` in TF: ``T_parent_frame`` (4, 4), metres. Most often this is the
+    hand-eye calibration."""
+
+    parent: str
+    frame: str
+    T_parent_frame: F64
+
+
+@dataclass(frozen=True)
 class CapturedView:
-    """A view in the buffer's frame, the stamp of its image, nanoseconds, and its optical frame's name."""
+    """A view in the buffer's frame, the stamp of its image, nanoseconds, and how its camera was mounted."""
 
     view: View
     stamp: int
-    camera_frame: str = ""
+    mount: Mount | None = None
 
 
 class ViewBuffer:

@@ -19,7 +19,7 @@ from mvgamba_ros.ros.inputs import Inputs
 from mvgamba_ros.ros.parameters import Parameters
 from mvgamba_ros.ros.picture_motion import FROZEN_SHARE, MOVED_SHARE, moved_share
 from mvgamba_ros.ros.transforms import TransformSource, speeds
-from mvgamba_ros.ros.view_buffer import CapturedView
+from mvgamba_ros.ros.view_buffer import CapturedView, Mount
 from mvgamba_ros.types import F64, U8, View
 
 
@@ -183,7 +183,15 @@ class Capture:
                 "light, let the arm settle, or lower min_sharpness for a scene without texture",
             )
         self._check_punctual(view, before, image.header.frame_id, parameters)
-        return CapturedView(view, stamp, parameters.camera_frame or image.header.frame_id)
+        return CapturedView(view, stamp, self._mount(parameters.camera_frame or image.header.frame_id, stamp))
+
+    def _mount(self, frame: str, stamp: int) -> Mount | None:
+        """How the camera hangs on the robot; None where its frame is the root of TF."""
+        try:
+            parent = self._transforms.parent(frame)
+        except ReconstructionError:
+            return None
+        return Mount(parent, frame, self._transforms.lookup(parent, frame, stamp))
 
     def _check_punctual(self, view: View, before: Any | None, frame_id: str, parameters: Parameters) -> None:
         """Raises STALE_IMAGE where the picture is that of the last view though the camera moved since, CAMERA_MOVING
