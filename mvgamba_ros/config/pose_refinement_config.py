@@ -142,9 +142,12 @@ class PoseRefinementConfig:
     """How many. Set by hand: six percent apart."""
     same_correlation: float = bounded(0.9, -1.0, 1.0)
     """Views whose textures correlate more than this under the poses given were posed alike. Set by hand."""
-    max_position_sigma: float = bounded(0.006, 1e-5, 1.0)
+    max_position_sigma: float = bounded(0.0055, 1e-5, 1.0)
     """Poses that leave the object's position less certain than this make the result low, metres. Set by hand: a little
     above the 5 mm within which a surface counts as found."""
+    max_groups_apart: float = bounded(0.008, 1e-5, 1.0)
+    """Groups of views that put the object further apart than this make the result low, metres: it lies somewhere
+    between. Set by hand."""
     max_outline_residual: float = bounded(3.0, 0.1, 100.0)
     """Outlines that miss each other by more than this after the correction make the result low, pixels. Set by hand."""
     segment_again: float = bounded(1.0, 0.0, 1000.0)

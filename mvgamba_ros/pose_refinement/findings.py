@@ -12,7 +12,7 @@ from mvgamba_ros.pose_refinement.alternatives import agreeing
 from mvgamba_ros.pose_refinement.evidence import Agreement, Fit
 from mvgamba_ros.pose_refinement.normal_equations import Prior, hand_eye_information, posterior
 from mvgamba_ros.pose_refinement.silhouette_coherence import SilhouetteCoherence
-from mvgamba_ros.pose_refinement.twists import exponential
+from mvgamba_ros.pose_refinement.twists import exponential, point_motion
 from mvgamba_ros.reconstruction import PoseCorrection
 from mvgamba_ros.types import F64, Bool, View
 
@@ -83,8 +83,7 @@ def describe(
             f"poses contradict each other: at the object by {np.sqrt((lengths**2).mean()):.1f} mm, most in "
             f"{names[worst]} ({lengths[worst]:.1f} mm); corrected"
         )
-        together = _shifts(found.hand_eye + found.views, given, center)
-        reasons += _position_doubt(shifts, together, found.prior.views, before, names, config)
+        reasons += _position_doubt(fit, given, center, before, names, config)
     groups = [g for g in agreeing(after.correlation, config.min_correlation) if np.isfinite(after.correlation[g]).any()]
     if len(groups) > 1:
         apart = " | ".join(", ".join(names[v] for v in group) for group in groups)
@@ -115,15 +114,15 @@ def _shifts(views: F64, given: F64, center: F64) -> F64:
 
 
 def _position_doubt(
-    shifts: F64, all_shifts: F64, own_sigmas: F64, before: Agreement, names: Sequence[str], config: PoseRefinementConfig
+    fit: Fit, given: F64, center: F64, before: Agreement, names: Sequence[str], config: PoseRefinementConfig
 ) -> list[str]:
-    """Where all the poses err, which ones are right is not known: the result lies between them. ``shifts`` (V, 3) by
-    the views' own corrections, ``all_shifts`` by these and the hand-eye correction; ``own_sigmas`` (V,) of the views'
-    priors."""
+    """Where all the poses err, which ones are right is not known: the result lies between them."""
+    found = fit.posterior
     groups = [g for g in agreeing(before.correlation, config.same_correlation) if len(g) > 1]
     limit = 1e3 * config.max_position_sigma
     if len(groups) > 1:
-        first, second = (all_shifts[group].mean(axis=0) for group in groups[:2])
+        shifts = _shifts(found.hand_eye + found.views, given, center)
+        first, second = (shifts[group].mean(axis=0) for group in groups[:2])
         apart = 1e3 * float(np.linalg.norm(first - second))
         if apart / 2 > limit:
             named = [", ".join(names[v] for v in group) for group in groups[:2]]
@@ -131,11 +130,22 @@ def _position_doubt(
                 f"{named[0]} and {named[1]} are {apart:.0f} mm apart: the object or the arm's base moved between them; "
                 "capture all views again"
             ]
-    common = own_sigmas <= own_sigmas.min()  # the others are single bad views, which the common ones outvote
-    sigma = 1e3 * float(np.sqrt((shifts[common] ** 2).sum() / common.sum() / max(common.sum() - 1, 1)))
+    sigma, limit = 1e3 * _position_sigma(fit, given, center), 1e3 * config.max_position_sigma
     if sigma > limit:
         return [
             f"the poses contradict each other so much that the object's position is known to {sigma:.1f} mm only (at "
             f"most {limit:g} expected): check the robot's calibration and the stamps of the pictures"
         ]
     return []
+
+
+def _position_sigma(fit: Fit, given: F64, center: F64) -> float:
+    """Standard deviation of the object's place, metres: what the views' own corrections leave of their mean, and what
+    the hand-eye correction's covariance does there."""
+    own, found = fit.posterior.prior.views, fit.posterior
+    common = own <= own.min()  # the others are single bad views, which the common ones outvote
+    shifts = _shifts(found.views, given, center)[common]
+    variance = float((shifts**2).sum()) / len(shifts) / max(len(shifts) - 1, 1)
+    motions = [T[:3, :3] @ point_motion(T, center[None])[0] for T in given[common]]
+    mean = np.mean(motions, axis=0)
+    return float(np.sqrt(variance + np.trace(mean @ found.covariance[:6, :6] @ mean.T)))
