@@ -66,8 +66,9 @@ def run(args: argparse.Namespace) -> int:
     print(f"box      {size} mm at ({center}) m")
     print(f"mesh     {len(result.mesh.faces)} faces, cloud {len(result.cloud.points)} points, method {result.method}")
     print(
-        f"quality  silhouettes {quality.silhouette_iou:.3f} IoU, colour error {quality.color_error:.3f}, "
-        f"coverage {quality.coverage:.0%}"
+        f"quality  {'LOW' if quality.low else 'good'}: expected error {quality.expected_error_mm:.1f} mm, "
+        f"{quality.coverage:.0%} seen, silhouettes {quality.silhouette_iou:.3f} IoU, "
+        f"colour error {quality.color_error:.3f}"
     )
     for note in result.notes:
         print(f"note     {note}")
