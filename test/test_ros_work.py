@@ -139,7 +139,7 @@ def test_a_wrong_config_file_stops_the_start_with_the_key_and_what_is_near(tmp_p
     with World(tmp_path) as world:
         node = world.start("node", ["-m", "mvgamba_ros.ros", "--ros-args", "-p", f"config_file:={file}"])
         assert node.wait(120) == 1
-        assert "'segmentatoin': did you mean segmentation?" in world.log("node")
+        assert "'segmentatoin': did you mean segmentation" in world.log("node")
         assert str(file) in world.log("node")
 
 
