@@ -25,6 +25,8 @@ import trimesh
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from mvgamba_ros.config import ReconstructionConfig
+from mvgamba_ros.config.views_config import ViewsConfig
 from mvgamba_ros.errors import ReconstructionError
 from mvgamba_ros.evaluation.captures import mean_scores
 from mvgamba_ros.evaluation.novel_view import cut_target, picture_scores, show_gaussians, show_mesh
@@ -52,7 +54,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--refine", action="store_true")
     args = parser.parse_args(argv)
 
-    options = Options(method=args.method, checkpoint=args.checkpoint, segmenter="masks", refine=args.refine)
+    crops = ViewsConfig(principal_point_margin=-100.0, resized_tolerance=0.0, min_field_of_view=0.0)
+    options = Options(
+        method=args.method,
+        checkpoint=args.checkpoint,
+        segmenter="masks",
+        refine=args.refine,
+        refine_poses="off",  # the poses are exact, and there is no table
+        config=replace(ReconstructionConfig(), views=crops),
+    )
     shards = Shards(args.data)
     count = min(args.objects, len(shards))
     families: dict[str, list[dict[str, float]]] = defaultdict(list)

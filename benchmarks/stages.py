@@ -72,6 +72,7 @@ ROWS = {
     "check": "check and undistort the views",
     "segment": "segment",
     "support": "find the support plane",
+    "poses": "check the poses",
     "hull": "carve the hull",
     "crops": "crop the views",
     "intervals": "hull interval of every ray",

@@ -153,6 +153,9 @@ def test_eval_scores_the_hull_of_a_capture_as_score_py_does(captures: Path, tmp_
     """And one capture that can't be done, having no masks, costs the other nothing but the exit status."""
     for name in ("ketchup", "temple"):
         shutil.copytree(captures / name, tmp_path / "set" / name)
+        for path in (tmp_path / "set" / name).glob("transforms*.json"):  # colour only
+            path.chmod(0o644)
+            path.write_text(path.read_text().replace("depth_file_path", "other_depth"))
     out = tmp_path / "out"
     assert main(["eval", str(tmp_path / "set"), "-o", str(out), "--masks", "--method", "hull"]) == 1
     scores = json.loads((out / "scores.json").read_text())

@@ -80,7 +80,7 @@ def test_weights_halved_once_answer_as_those_that_autocast_halves() -> None:
 
 
 def test_an_object_twice_as_large_seen_from_twice_as_far_gives_twice_the_mesh(method: MVGambaMethod) -> None:
-    once = run(method, views(4))
+    once = run(method, [moved(v, 1.0, np.zeros(3)) for v in views(4)])
     twice = run(method, [moved(v, 2.0, np.zeros(3)) for v in views(4)])
     np.testing.assert_allclose(np.ptp(twice.mesh.vertices, axis=0), 2 * np.ptp(once.mesh.vertices, axis=0), rtol=0.02)
 

@@ -198,9 +198,11 @@ def test_silhouettes_that_disagree_are_refused(world, views):
     moved = np.zeros_like(views[1].mask)
     moved[5:60, 5:60] = True
     messages[1].mask = array_to_image(moved.astype(np.uint8) * 255, "mono8")
-    answer = world.reconstruct(views=messages)
+    answer = world.reconstruct(views=messages, refine_poses="off")
     assert answer.error_code == ErrorCode.SILHOUETTES_DISAGREE, answer.error_msg
     assert not answer.object.mesh.vertices
+    answer = world.reconstruct(views=messages)
+    assert answer.error_code == 0 and list(answer.object.poses.left_out) == [1], answer.error_msg
 
 
 def test_an_output_folder_that_cannot_be_written_is_named(world, views, tmp_path):

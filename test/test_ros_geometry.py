@@ -98,10 +98,10 @@ def test_an_image_of_another_size_than_its_camera_info_is_refused():
 
 
 def test_depth_of_another_size_than_its_image_is_refused():
-    image = array_to_image(np.zeros((24, 32, 3), np.uint8), "rgb8")
+    image = array_to_image(np.zeros((480, 640, 3), np.uint8), "rgb8")
     depth = array_to_image(np.ones((12, 16), np.float32), "32FC1")
     with pytest.raises(ReconstructionError, match="16 x 12") as caught:
-        make_view(image, info(32, 24), np.eye(4), depth=depth)
+        make_view(image, info(), np.eye(4), depth=depth)
     assert caught.value.code is ErrorCode.BAD_DEPTH
 
 

@@ -157,6 +157,7 @@ def test_what_a_request_leaves_open_is_the_nodes_parameter_and_all_of_it_is_repo
             "refine": False,
             "max_faces": 700,
             "convex_hull": False,
+            "refine_poses": "auto",
             "seen_only": False,
             "min_views": 1,
             "cloud_points": 2000,

@@ -10,6 +10,7 @@ measurements do not support a correction, none is made.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -119,36 +120,39 @@ def hand_eye_information(measured: NormalEquations, prior: Prior) -> tuple[F64, 
 
 
 def select(measured: NormalEquations, height_sigma: float, config: PosePriorConfig) -> Posterior:
-    """The correction whose prior has the most evidence; each term of it, the hand-eye calibration and the views' own
-    errors, must raise the log-evidence by ``config.min_log_evidence``, or is left out.
+    """The correction whose prior has the most evidence; each term of it, the hand-eye calibration, the views' own
+    errors and a height that was given wrong, must raise the log-evidence by ``config.min_log_evidence``.
 
-    The standard deviations are taken from the config's lists. Single views may have a larger one than the others: one
-    bad view among good ones.
+    The standard deviations are taken from the config's lists; ``height_sigma`` is the height's, unless it was given
+    wrong. Single views may have a larger one than the others: one bad view among good ones.
     """
     count = measured.views
 
-    def tried(hand_eye: float, views: Sequence[float]) -> Posterior:
-        return posterior(measured, Prior(hand_eye, np.array(views), height_sigma, config.ratio))
+    def tried(hand_eye: float, views: Sequence[float], height: float) -> Posterior:
+        return posterior(measured, Prior(hand_eye, np.array(views), height, config.ratio))
 
     def merit(found: Posterior) -> float:
-        terms = (found.prior.hand_eye > 0.0) + bool(found.prior.views.any())
+        prior = found.prior
+        terms = (prior.hand_eye > 0.0) + bool(prior.views.any()) + (prior.height > height_sigma)
         return found.evidence - config.min_log_evidence * terms
 
-    none = tried(0.0, [0.0] * count)
-    widest = tried(max(config.hand_eye_sigmas), [max(config.view_sigmas)] * count)
+    none = tried(0.0, [0.0] * count, height_sigma)
+    heights = sorted({height_sigma, max(height_sigma, config.found_height_sigma)})
+    widest = tried(max(config.hand_eye_sigmas), [max(config.view_sigmas)] * count, heights[-1])
     if widest.explained < none.explained + config.min_log_evidence:
         return none  # whatever the prior: a time saver for good poses
     best = none
-    for hand_eye in (0.0, *config.hand_eye_sigmas):
-        for view in (0.0, *config.view_sigmas):
-            found = tried(hand_eye, [view] * count)
-            wider = [sigma for sigma in config.view_sigmas if sigma > view]
-            for _ in range((count - 1) // 2 if wider else 0):
-                views = found.prior.views
-                singled = [tried(hand_eye, [*views[:v], s, *views[v + 1 :]]) for v in range(count) for s in wider]
-                next_one = max(singled, key=merit)
-                if merit(next_one) <= merit(found) + config.min_log_evidence:
-                    break
-                found = next_one
-            best = max(best, found, key=merit)
+    for height, hand_eye, view in itertools.product(
+        heights, (0.0, *config.hand_eye_sigmas), (0.0, *config.view_sigmas)
+    ):
+        found = tried(hand_eye, [view] * count, height)
+        wider = [sigma for sigma in config.view_sigmas if sigma > view]
+        for _ in range((count - 1) // 2 if wider and height == height_sigma else 0):
+            views = found.prior.views
+            singled = [tried(hand_eye, [*views[:v], s, *views[v + 1 :]], height) for v in range(count) for s in wider]
+            next_one = max(singled, key=merit)
+            if merit(next_one) <= merit(found) + config.min_log_evidence:
+                break
+            found = next_one
+        best = max(best, found, key=merit)
     return best
