@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 
 from mvgamba_ros.config.bounds import bounded
@@ -94,11 +93,6 @@ class PosePriorConfig:
     min_log_evidence: float = bounded(3.0, 0.0, 1000.0)
     """A richer correction must be this much more likely, natural logarithm: 20 to 1. Set by hand."""
 
-    @property
-    def ratio(self) -> float:
-        """`degrees_per_mm` in radians per metre."""
-        return math.radians(self.degrees_per_mm) * 1e3
-
 
 @dataclass(frozen=True)
 class PoseRefinementConfig:
@@ -143,8 +137,9 @@ class PoseRefinementConfig:
     same_correlation: float = bounded(0.9, -1.0, 1.0)
     """Views whose textures correlate more than this under the poses given were posed alike. Set by hand."""
     max_position_sigma: float = bounded(0.0055, 1e-5, 1.0)
-    """Poses that leave the object's position less certain than this make the result low, metres. Set by hand: a little
-    above the 5 mm within which a surface counts as found."""
+    """Poses that leave the object's position less certain than this make the result low, metres; so do two groups of
+    views that put it more than twice as far apart. Set by hand: a little above the 5 mm within which a surface counts
+    as found."""
     max_groups_apart: float = bounded(0.008, 1e-5, 1.0)
     """Groups of views that put the object further apart than this make the result low, metres: it lies somewhere
     between. Set by hand."""

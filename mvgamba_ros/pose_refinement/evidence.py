@@ -9,7 +9,14 @@ import cv2
 import numpy as np
 
 from mvgamba_ros.config.pose_refinement_config import PoseRefinementConfig
-from mvgamba_ros.pose_refinement.normal_equations import NormalEquations, Posterior, Prior, posterior, select
+from mvgamba_ros.pose_refinement.normal_equations import (
+    NormalEquations,
+    Posterior,
+    Prior,
+    posterior,
+    radians_per_metre,
+    select,
+)
 from mvgamba_ros.pose_refinement.plane_alignment import PairAgreement, PlaneAlignment
 from mvgamba_ros.pose_refinement.silhouette_coherence import OutlineResiduals, SilhouetteCoherence
 from mvgamba_ros.pose_refinement.twists import corrected
@@ -131,7 +138,7 @@ class PoseEvidence:
         return y[:-1].reshape(-1, 6)
 
     def _climb(self, T_world_camera: F64, y: F64, points: int) -> F64:
-        prior, count = self.config.prior, len(T_world_camera)
+        prior, count, turn = self.config.prior, len(T_world_camera), radians_per_metre(self.config.prior)
 
         def at(y: F64) -> Agreement:
             return self.agreement(corrected(T_world_camera, y[:-1].reshape(count, 6)), y, points)
@@ -142,7 +149,7 @@ class PoseEvidence:
                 break
             hand_eye, own = max(prior.hand_eye_sigmas), max(prior.view_sigmas)
             tried = [
-                posterior(found.measured, Prior(common, np.full(count, each), self.height_sigma, prior.ratio)).y
+                posterior(found.measured, Prior(common, np.full(count, each), self.height_sigma, turn)).y
                 for common, each in ((hand_eye, 0.0), (0.0, own))
             ]
             reached = [at(each) for each in tried]

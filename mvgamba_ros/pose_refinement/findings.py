@@ -130,7 +130,7 @@ def _position_doubt(
                 f"{named[0]} and {named[1]} are {apart:.0f} mm apart: the object or the arm's base moved between them; "
                 "capture all views again"
             ]
-    sigma, limit = 1e3 * _position_sigma(fit, given, center), 1e3 * config.max_position_sigma
+    sigma = 1e3 * _position_sigma(fit, given, center)
     if sigma > limit:
         return [
             f"the poses contradict each other so much that the object's position is known to {sigma:.1f} mm only (at "

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from mvgamba_ros.config.pose_refinement_config import PosePriorConfig
+from mvgamba_ros.pose_refinement.normal_equations import radians_per_metre
 from mvgamba_ros.pose_refinement.twists import exponential
 from mvgamba_ros.reconstruction import PoseCorrection
 from mvgamba_ros.types import F64
@@ -32,7 +33,7 @@ class HandEyeEstimate:
         millimetres, and of its rotation, degrees. Under the widest prior of the config: what no capture shows stays
         as it is."""
         translation = max(config.hand_eye_sigmas)
-        rotation = config.ratio * translation
+        rotation = radians_per_metre(config) * translation
         prior = np.concatenate([np.full(3, rotation), np.full(3, translation)]) ** -2.0
         covariance = np.linalg.inv(self.information + np.diag(prior))
         variances = np.diag(covariance)

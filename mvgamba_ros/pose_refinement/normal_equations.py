@@ -80,6 +80,11 @@ class Posterior:
         return np.concatenate([(self.hand_eye + self.views).ravel(), [self.height]])
 
 
+def radians_per_metre(config: PosePriorConfig) -> float:
+    """Standard deviation of a rotation for each metre of its translation's."""
+    return 1e3 * float(np.radians(config.degrees_per_mm))
+
+
 def posterior(measured: NormalEquations, prior: Prior) -> Posterior:
     """The most probable correction under a prior, its covariance, and the prior's evidence."""
     count = measured.views
@@ -126,10 +131,10 @@ def select(measured: NormalEquations, height_sigma: float, config: PosePriorConf
     The standard deviations are taken from the config's lists; ``height_sigma`` is the height's, unless it was given
     wrong. Single views may have a larger one than the others: one bad view among good ones.
     """
-    count = measured.views
+    count, turn = measured.views, radians_per_metre(config)
 
     def tried(hand_eye: float, views: Sequence[float], height: float) -> Posterior:
-        return posterior(measured, Prior(hand_eye, np.array(views), height, config.ratio))
+        return posterior(measured, Prior(hand_eye, np.array(views), height, turn))
 
     def merit(found: Posterior) -> float:
         prior = found.prior
