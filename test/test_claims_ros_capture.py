@@ -238,7 +238,7 @@ def test_pictures_that_move_while_the_camera_stands_by_tf_are_late() -> None:
 
 def test_a_picture_that_stays_while_the_camera_moves_by_tf_is_frozen() -> None:
     topics = Topics(image=[photo(10.0, seen(noise=5, seed=2))], camera_info=[large_info(10.0)])
-    tf = transforms((5.0, pose(0.0)), (12.0, pose(0.0)), (13.0, pose(0.05)), (20.0, pose(0.05)))
+    tf = transforms(*((t, pose(x)) for t, x in ((5, 0.0), (12, 0.0), (13, 0.05), (16, 0.05), (17, 0.07), (20, 0.07))))
     made, now = parameters(), [10.2]
     capture = Capture(topics, tf, lambda: made, lambda: round(now[0] * SECOND))  # type: ignore
     capture.newest_good_view()
@@ -251,6 +251,9 @@ def test_a_picture_that_stays_while_the_camera_moves_by_tf_is_frozen() -> None:
     topics["image"].messages.clear()
     topics["image"].messages.extend([photo(15.5, seen(40, noise=5, seed=4))])
     assert capture.newest_good_view().stamp == round(15.5 * SECOND)
+    now[0] = 19.1
+    topics["image"].messages.extend([photo(19.0, seen(41, noise=5, seed=5))])  # of 20 mm towards the object
+    assert capture.newest_good_view().stamp == 19 * SECOND
 
 
 def test_a_buffer_keeps_views_in_order_and_a_refused_one_changes_nothing() -> None:
