@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -23,9 +24,11 @@ SAME_MOUNT = 1e-4
 
 
 class Calibration:
-    """Adds up what reconstructions from captured views show of the hand-eye calibration of one camera."""
+    """Adds up what reconstructions from captured views show of the hand-eye calibration of one camera. Results come
+    from the worker's thread, requests from the executor's."""
 
     def __init__(self) -> None:
+        self._lock = Lock()
         self._mounts: Sequence[Mount] = ()
         self._estimate = HandEyeEstimate()
 
@@ -33,16 +36,20 @@ class Calibration:
         """Takes a result of views whose cameras were mounted so; one whose views contradict each other shows nothing. A
         camera mounted otherwise than before starts anew: another one, or a new calibration."""
         known = [mount for mount in mounts if mount is not None]
-        if result.poses is None or result.quality.low or not known:
+        if result.poses is None or result.quality.low or not known or not result.poses.hand_eye_information.any():
             return
-        if not self._mounts or (_fixed(known) and not _same(known[-1], self._mounts[-1])):
-            self._estimate = HandEyeEstimate()
-        self._mounts, self._estimate = known, self._estimate + result.poses
+        with self._lock:
+            if not self._mounts or (_fixed(known) and not _same(known[-1], self._mounts[-1])):
+                self._estimate = HandEyeEstimate()
+            self._mounts, self._estimate = known, self._estimate + result.poses
 
     def answer(self, response: Any, reset: bool, config: PosePriorConfig) -> Any:
         """Fills the response of srv/Calibration; then forgets, if ``reset``. Raises NO_ESTIMATE before the first
         reconstruction that showed something."""
-        estimate = self._estimate
+        with self._lock:
+            mounts, estimate = self._mounts, self._estimate
+            if reset:
+                self._estimate = HandEyeEstimate()
         if not estimate.captures:
             raise ReconstructionError(
                 ErrorCode.NO_ESTIMATE,
@@ -58,8 +65,8 @@ class Calibration:
             f"{np.degrees(np.linalg.norm(twist[:3])):.2f} degrees off (standard deviation {response.sigma_mm:.1f} mm, "
             f"{response.sigma_deg:.2f} degrees), by {estimate.captures} reconstruction(s). "
         )
-        mount = self._mounts[-1]
-        if _fixed(self._mounts):
+        mount = mounts[-1]
+        if _fixed(mounts):
             response.transform = _transform(mount, correction)
             response.message += f"To publish the right transform in place of the present one: {_command(response)}"
         else:
@@ -67,8 +74,6 @@ class Calibration:
                 f"TF moves '{mount.frame}' against its parent '{mount.parent}', so there is no static transform to "
                 "replace: apply the correction where the camera's pose is made"
             )
-        if reset:
-            self._estimate = HandEyeEstimate()
         return response
 
 
