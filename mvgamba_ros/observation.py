@@ -26,6 +26,9 @@ from mvgamba_ros.types import F64, Bool, Box, Cancelled, Progress, Prompts, View
 POSES_AT_FAULT = (ErrorCode.EMPTY_SILHOUETTE, ErrorCode.SILHOUETTES_DISAGREE)
 """Errors of segmentation that wrong poses cause."""
 
+PARALLEL = 1e-6
+"""Spread of lines of sight, as in `axes_intersection`, below which they are parallel: a milliradian."""
+
 
 @dataclass(frozen=True)
 class Observation:
@@ -35,7 +38,9 @@ class Observation:
         views: Undistorted, with the poses to use and, once segmented, their silhouettes.
         kept: Indices of ``views`` among those that were given.
         prompts: As given, the support height filled in where it was found; keys are indices of ``views``.
-        masks: The silhouette of every view, also of those that were left out.
+        masks: The silhouette of every view that was given, also of those that were left out: empty where one was not
+            found.
+        masks_given: Of the same views whether they brought that silhouette.
         failure: Why segmentation failed, where wrong poses may be the cause.
         provenance: The segmenter's.
         poses: What the check of the poses found; None where they were not checked.
@@ -49,6 +54,7 @@ class Observation:
     kept: list[int]
     prompts: Prompts
     masks: list[Bool] = field(default_factory=list)
+    masks_given: list[bool] = field(default_factory=list)
     failure: ReconstructionError | None = None
     provenance: dict[str, str] = field(default_factory=dict)
     poses: PoseCorrection | None = None
@@ -64,25 +70,28 @@ def segment(views: Sequence[View], options: Options, progress: Progress, cancell
     Raises what the segmenter raises, and EMPTY_SILHOUETTE for a view in which it finds nothing; errors that wrong poses
     cause are kept in the observation for `check_poses`, where that is to follow.
     """
+    given = _take_masks(views, options)
     try:
         found, provenance = _silhouettes(views, options, progress, cancelled)
     except ReconstructionError as error:
         if error.code not in POSES_AT_FAULT or not _checks_poses(views, options):
             raise
-        return Observation(list(views), list(range(len(views))), options.prompts, failure=error)
+        everyone = list(range(len(views)))
+        return Observation(list(views), everyone, options.prompts, masks_given=given, failure=error)
     views = [replace(view, mask=mask) for view, mask in zip(views, found.masks, strict=True)]
     return Observation(
         views,
         list(range(len(views))),
         options.prompts,
         list(found.masks),
+        given,
         provenance=provenance,
         found_height=found.support_height,
         region=found.region,
     )
 
 
-def takes_masks(views: Sequence[View], options: Options) -> list[bool]:
+def _take_masks(views: Sequence[View], options: Options) -> list[bool]:
     """Of each view whether it brings a mask that is kept."""
     kept = options.use_masks or options.segmenter == GivenMasks.name
     return [view.mask is not None and kept for view in views]
@@ -129,10 +138,15 @@ def check_poses(observed: Observation, options: Options, progress: Progress, can
         return observed
     given = options.prompts.support_height
     masks = None if observed.failure else observed.masks
+    center = _center(views, masks, observed.prompts)
+    if center is None:
+        if observed.failure:
+            raise observed.failure
+        return observed
     refined = refine_poses(
         views,
         masks,
-        _center(views, masks, observed.prompts),
+        center,
         observed.prompts.support_height,
         given is not None,
         config.poses,
@@ -142,7 +156,8 @@ def check_poses(observed: Observation, options: Options, progress: Progress, can
     if observed.failure and unmoved:
         raise observed.failure
     kept = [v for v in range(len(views)) if v not in left_out]
-    moved = [replace(views[v], T_world_camera=refined.T_world_camera[v]) for v in kept]
+    # with their names, as their numbers change
+    moved = [replace(views[v], T_world_camera=refined.T_world_camera[v], name=view_name(views[v], v)) for v in kept]
     checked = replace(
         observed,
         views=moved,
@@ -155,15 +170,17 @@ def check_poses(observed: Observation, options: Options, progress: Progress, can
     if unmoved:
         return replace(checked, reasons=[*checked.reasons, *outline_doubt(moved, observed.masks, config.poses)])
     prompts = _of_views(options.prompts, kept)
-    again = segment(moved, replace(options, prompts=prompts, refine_poses="off"), progress, cancelled)
+    bare = [view if observed.masks_given[v] else replace(view, mask=None) for v, view in zip(kept, moved, strict=True)]
+    again = segment(bare, replace(options, prompts=prompts, refine_poses="off"), progress, cancelled)
     masks = list(observed.masks) or [np.zeros(view.image.shape[:2], bool) for view in views]
     for v, mask in zip(kept, again.masks, strict=True):
         masks[v] = mask
-    again = find_support(replace(again, notes=[]), config)
+    again = find_support(again, config)
     return replace(
         again,
         kept=kept,
         masks=masks,
+        masks_given=observed.masks_given,
         poses=refined.correction,
         notes=[*again.notes, *refined.notes],
         reasons=[*checked.reasons, *outline_doubt(again.views, again.masks, config.poses)],
@@ -207,9 +224,9 @@ def _around(observed: Observation, views: Sequence[View], config: Reconstruction
         return region  # by wrong poses, which are checked next
 
 
-def _center(views: Sequence[View], masks: Sequence[Bool] | None, prompts: Prompts) -> F64:
+def _center(views: Sequence[View], masks: Sequence[Bool] | None, prompts: Prompts) -> F64 | None:
     """About where the object is, (3,) world: where the lines of sight through the silhouettes' middles meet, or through
-    the pictures'."""
+    the pictures'. None where these are parallel."""
     if prompts.roi is not None:
         return prompts.roi.T_world_box[:3, 3]
     directions = []
@@ -220,9 +237,7 @@ def _center(views: Sequence[View], masks: Sequence[Bool] | None, prompts: Prompt
         K = view.camera.K
         ray = view.T_world_camera[:3, :3] @ [*((middle - K[:2, 2]) / K.diagonal()[:2]), 1.0]
         directions.append(ray / np.linalg.norm(ray))
-    center = axes_intersection([view.T_world_camera[:3, 3] for view in views], directions, 0.0)
-    assert center is not None  # without a least spread it always is
-    return center
+    return axes_intersection([view.T_world_camera[:3, 3] for view in views], directions, PARALLEL)
 
 
 def _of_views(prompts: Prompts, kept: Sequence[int]) -> Prompts:

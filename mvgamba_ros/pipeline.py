@@ -21,7 +21,7 @@ from mvgamba_ros.geometry.pose_conventions import naming_conventions, refuse_oth
 from mvgamba_ros.geometry.single_view import guess_box
 from mvgamba_ros.geometry.visual_hull import carve
 from mvgamba_ros.geometry.world_origin import near_origin
-from mvgamba_ros.observation import Observation, check_poses, find_support, segment, takes_masks
+from mvgamba_ros.observation import Observation, check_poses, find_support, segment
 from mvgamba_ros.options import Options
 from mvgamba_ros.reconstruction import Reconstruction
 from mvgamba_ros.rendering.mesh_raycaster import Raycaster
@@ -111,7 +111,6 @@ def _reconstruct(
         views, prompts = _undistort(views, options.prompts, stages)
         views, set_aside = without_wrong_depth(views, prompts.support_height, config.depth.agreement)
         notes += set_aside
-    masks_given = takes_masks(views, options)
     undistorted = replace(options, prompts=prompts)
     with stages.run("segment") as part:
         observed = segment(views, undistorted, part, stages.cancelled)
@@ -151,10 +150,10 @@ def _reconstruct(
         weights = view_weights(cloud.points, cloud.normals, views, caster, config.texture)
         cloud = replace(cloud, colors=paint(cloud.points, weights, views, cloud.colors, config.texture))
     with stages.run("quality"):
-        whole = _wholeness(caster, cloud, weights, observed, hull, all(masks_given), undistorted)
+        whole = _wholeness(caster, cloud, weights, observed, hull, undistorted)
         notes += whole.notes
         doubtful = [*observed.reasons, *whole.reasons]
-        places, found_masks = distinct_views(views, config.views), [not masks_given[v] for v in observed.kept]
+        places, found_masks = distinct_views(views, config.views), [not observed.masks_given[v] for v in observed.kept]
         quality = measure_quality(caster, views, weights, places, found_masks, config, doubtful)
         quality = replace(quality, completeness=whole.completeness, objects=whole.objects)
         if observed.poses is not None:
@@ -186,7 +185,7 @@ def _reconstruct(
             "version": __version__,
             **options.to_dict(),
             "provenance": {"method": _provenance(method), "segmenter": observed.provenance},
-            "masks": ["given" if given else "found" for given in masks_given],
+            "masks": ["given" if given else "found" for given in observed.masks_given],
         },
     )
 
@@ -250,7 +249,6 @@ def _wholeness(
     weights: F32,
     observed: Observation,
     hull: DistanceField,
-    masks_given: bool,
     options: Options,
 ) -> Wholeness:
     """`examine_wholeness` of what was observed; ``options`` as they were before the support height was found."""
@@ -258,6 +256,7 @@ def _wholeness(
     searched = SearchedRegion(region) if region is not None else None
     if region is None and observed.region is not None:
         searched = SearchedRegion(observed.region, guessed=True)
+    masks_given = all(observed.masks_given[v] for v in observed.kept)
     seen = observed.found_height if given is not None else observed.prompts.support_height
     return examine_wholeness(
         caster, cloud, weights, observed.views, hull, searched, given, seen, masks_given, options.config.wholeness

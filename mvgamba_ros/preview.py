@@ -43,6 +43,9 @@ def preview(views: Sequence[View], result: Reconstruction) -> U8:
     if origin is not None:
         views, result = move_views(views, -origin), move_result(result, -origin)
     tiles = [_outlined(view, mask) for view, mask in zip(views[:MOST_VIEWS], result.masks, strict=False)]
+    for index in () if result.poses is None else result.poses.left_out:
+        if index < len(tiles):
+            tiles[index] = _written(tiles[index] // 2 + 128, "left out")
     rows = []
     for start in range(0, len(tiles), COLUMNS):
         row = tiles[start : start + COLUMNS]
@@ -56,13 +59,14 @@ def preview(views: Sequence[View], result: Reconstruction) -> U8:
         rows.append(np.concatenate([_written((255 * x).round().astype(np.uint8), "Gaussians") for x in seen], axis=1))
     if result.mesh.seen is not None and result.mesh.expected_error_mm is not None:
         rows += _trust(result, [sides[0], _guessed_side(result)])
-    return np.concatenate([*rows, _caption(views, result)])
+    return np.concatenate([*rows, _caption(result)])
 
 
 def _outlined(view: View, mask: Bool) -> U8:
-    """The undistorted view around the object, a quarter of the picture wide, its silhouette drawn."""
+    """The undistorted view around the object, a quarter of the picture wide, its silhouette drawn; all of a view in
+    which none was found."""
     straight = undistort(view)
-    rows, columns = np.nonzero(mask)
+    rows, columns = np.nonzero(mask if mask.any() else ~mask)
     x, y = (columns.min() + columns.max() + 1) / 2.0, (rows.min() + rows.max() + 1) / 2.0
     half = ROOM / 2.0 * max(np.ptp(columns) + 1, 4 / 3 * (np.ptp(rows) + 1))
     half = min(half, mask.shape[1] / 2.0, mask.shape[0] / 1.5)
@@ -176,11 +180,11 @@ def _written(picture: U8, text: str, scale: float = 0.55, at: tuple[int, int] = 
     return written
 
 
-def _caption(views: Sequence[View], result: Reconstruction) -> U8:
+def _caption(result: Reconstruction) -> U8:
     size = " x ".join(f"{1e3 * side:.0f}" for side in result.box.size)
     quality = result.quality
     text = (
-        f"{result.method}, {len(views)} views: {size} mm, {len(result.mesh.faces)} faces; silhouettes "
+        f"{result.method}, {result.view_count} views: {size} mm, {len(result.mesh.faces)} faces; silhouettes "
         f"{quality.silhouette_iou:.3f} IoU, colour error {quality.color_error:.3f}, seen {quality.coverage:.0%}, "
         f"expected error {quality.expected_error_mm:.1f} mm"
     )

@@ -103,7 +103,7 @@ class Reconstruction:
         cloud: Samples of the mesh's surface.
         box: The smallest upright box around the mesh: its z axis is the world's.
         quality: How well the mesh explains the views.
-        masks: The silhouette used in each view, (H, W) bool each.
+        masks: The silhouette of each view that was given, (H, W) bool each.
         seconds: Wall time of each stage.
         method: Name of the reconstructor.
         gaussians: The Gaussians of a method that makes them.
@@ -135,3 +135,8 @@ class Reconstruction:
     notes: tuple[str, ...] = ()
     poses: PoseCorrection | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def view_count(self) -> int:
+        """How many views it was made from: those given, without the ones that were left out."""
+        return len(self.masks) - (0 if self.poses is None else len(self.poses.left_out))

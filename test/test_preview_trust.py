@@ -8,9 +8,11 @@ import cv2
 import numpy as np
 import rendered
 
+from mvgamba_ros.io.results import report
 from mvgamba_ros.options import Options
 from mvgamba_ros.pipeline import reconstruct
 from mvgamba_ros.preview import preview
+from mvgamba_ros.reconstruction import PoseCorrection
 
 
 def test_the_preview_shows_what_is_guessed_in_orange_and_expected_error_with_its_scale() -> None:
@@ -34,3 +36,14 @@ def test_the_preview_shows_what_is_guessed_in_orange_and_expected_error_with_its
     assert yellow.sum() > 1000
     bare = replace(result.mesh, seen=None, expected_error_mm=None)
     assert len(preview(views, replace(result, mesh=bare))) == len(picture) - 256 - 40
+
+
+def test_a_view_that_was_left_out_is_shown_as_such_with_or_without_a_silhouette() -> None:
+    views, nothing = rendered.views(4), np.zeros(4)
+    result = reconstruct(views[:3], Options(method="hull", segmenter="masks", hull_resolution=32, cloud_points=500))
+    correction = PoseCorrection(np.eye(4), 0.0, 0.0, nothing, nothing, float("inf"), 0.0, left_out=(3,))
+    result = replace(result, masks=(*result.masks, np.zeros_like(result.masks[0])), poses=correction)
+    assert result.view_count == 3 and report(result)["poses"]["residual_before_px"] is None  # JSON has no infinity
+    tiles = preview(views, result)[:240].reshape(240, 4, 320, 3)
+    assert tiles[30:, 3].min() >= 128 and (tiles[:30, 3] < 60).any()  # pale, with its text
+    assert all(tiles[:, k].min() < 100 for k in range(3))

@@ -102,7 +102,7 @@ def test_an_object_says_of_each_vertex_how_many_views_saw_it_and_how_far_it_may_
     cloud = PointCloud(np.eye(3), np.eye(3), np.zeros((3, 3), np.uint8), seen[:3], errors[:3])
     quality = Quality(0.9, 0.1, 0.8, low=False, expected_error_mm=2.5)
     result = Reconstruction(mesh, cloud, Box(np.eye(4), np.ones(3)), quality, (), {}, "hull")
-    sent = reconstruction_to_object(result, "cup", 4, Header(frame_id="base_link"))
+    sent = reconstruction_to_object(result, "cup", Header(frame_id="base_link"))
     found = deserialize_message(serialize_message(sent), ReconstructedObject)
     back = mesh_from_message(
         found.mesh, found.mesh_vertex_colors, found.mesh_vertex_seen, found.mesh_vertex_expected_error_mm
@@ -112,7 +112,7 @@ def test_an_object_says_of_each_vertex_how_many_views_saw_it_and_how_far_it_may_
     assert found.quality.expected_error_mm == 2.5
     assert cloud_to_columns(found.cloud)["seen"].tolist() == [0.0, 1.0, 2.0]
     without = replace(mesh, seen=None, expected_error_mm=None)
-    found = reconstruction_to_object(replace(result, mesh=without), "cup", 4, Header())
+    found = reconstruction_to_object(replace(result, mesh=without), "cup", Header())
     assert not found.mesh_vertex_seen and not found.mesh_vertex_expected_error_mm
     assert mesh_from_message(found.mesh, found.mesh_vertex_colors, found.mesh_vertex_seen).seen is None
 

@@ -93,8 +93,8 @@ def _plain(value: Any) -> Any:
 
 
 def _number(value: float) -> float | None:
-    """JSON has no NaN."""
-    return None if math.isnan(value) else value
+    """JSON has neither NaN nor infinity."""
+    return value if math.isfinite(value) else None
 
 
 def _poses(correction: PoseCorrection) -> dict[str, Any]:

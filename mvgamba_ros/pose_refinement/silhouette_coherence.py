@@ -22,6 +22,9 @@ from mvgamba_ros.pose_refinement.normal_equations import NormalEquations
 from mvgamba_ros.pose_refinement.twists import point_motion, ray_motion
 from mvgamba_ros.types import F32, F64, Bool, View
 
+PARALLEL = 1e-6
+"""Spread of the rays through the silhouettes' middles, as in `axes_intersection`, below which they do not meet."""
+
 
 @dataclass(frozen=True)
 class OutlineResiduals:
@@ -93,12 +96,13 @@ class SilhouetteCoherence:
         return NormalEquations.at(y, H, gradient), found
 
     def _sphere(self, T_world_camera: F64) -> tuple[F64 | None, float]:
-        """Center (3,) and radius, metres, of a ball that holds the object."""
+        """Center (3,) and radius, metres, of a ball that holds the object; no center where the rays through the
+        silhouettes' middles are parallel."""
         directions = []
         for K, T, middle in zip(self.K, T_world_camera, self.middles, strict=True):
             ray = T[:3, :3] @ [*((middle - K[:2, 2]) / K.diagonal()[:2]), 1.0]
             directions.append(ray / np.linalg.norm(ray))
-        center = axes_intersection([T[:3, 3] for T in T_world_camera], directions, 0.0)
+        center = axes_intersection([T[:3, 3] for T in T_world_camera], directions, PARALLEL)
         if center is None:
             return None, 0.0
         sizes = [

@@ -214,7 +214,7 @@ class Reconstructor(Node):
         views, options = views_and_options(task)
         result = reconstruct(views, options, progress, cancelled)
         header = make_header(task.frame, task.stamp)
-        message = reconstruction_to_object(result, task.request.object_id or "object", len(views), header)
+        message = reconstruction_to_object(result, task.request.object_id or "object", header)
         self._outputs.reconstruction(result, message, views, task.parameters.publish_collision_object)
         self._last = (result, views, message)
         if not task.request.views:
@@ -223,9 +223,9 @@ class Reconstructor(Node):
         self._health.last_error = None
         self._health.last_seconds = {**result.seconds, "total": time.monotonic() - began}
         self.get_logger().info(
-            f"'{message.id}' from {len(views)} views in {time.monotonic() - began:.2f} s: "
+            f"'{message.id}' from {result.view_count} views in {time.monotonic() - began:.2f} s: "
             f"{len(result.mesh.faces)} faces, silhouette IoU {result.quality.silhouette_iou:.3f}"
-            f"{', low quality' if result.quality.low else ''}"
+            f"{', low quality' if result.quality.low else ''}{''.join(f'; {note}' for note in result.notes)}"
         )
         return Outcome(message=message, stages=seconds_to_stages(self._health.last_seconds))
 

@@ -131,9 +131,7 @@ def views_to_poses(views: Sequence[View], header: Header) -> PoseArray:
     return PoseArray(header=header, poses=[matrix_to_pose(view.T_world_camera) for view in views])
 
 
-def reconstruction_to_object(
-    result: Reconstruction, object_id: str, view_count: int, header: Header
-) -> ReconstructedObject:
+def reconstruction_to_object(result: Reconstruction, object_id: str, header: Header) -> ReconstructedObject:
     """The whole result, all of it in ``header``'s frame."""
     cloud = points_to_cloud(result.cloud)
     cloud.header = header
@@ -150,7 +148,7 @@ def reconstruction_to_object(
         mesh_vertex_expected_error_mm=[] if result.mesh.expected_error_mm is None else result.mesh.expected_error_mm,
         box_pose=matrix_to_pose(result.box.T_world_box),
         box_size=Vector3(x=x, y=y, z=z),
-        view_count=view_count,
+        view_count=result.view_count,
         poses=pose_correction_to_message(result.poses),
         quality=QualityMessage(
             silhouette_iou=float(quality.silhouette_iou),
