@@ -11,7 +11,7 @@ from mvgamba_ros.config import ReconstructionConfig
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.factories import load_segmenter, run_segmenter
 from mvgamba_ros.geometry.boxes import axis_parallel_box
-from mvgamba_ros.geometry.rays import axes_intersection
+from mvgamba_ros.geometry.rays import PARALLEL, axes_intersection
 from mvgamba_ros.geometry.single_view import guess_box
 from mvgamba_ros.geometry.visual_hull import carve
 from mvgamba_ros.options import Options
@@ -25,9 +25,6 @@ from mvgamba_ros.types import F64, Bool, Box, Cancelled, Progress, Prompts, View
 
 POSES_AT_FAULT = (ErrorCode.EMPTY_SILHOUETTE, ErrorCode.SILHOUETTES_DISAGREE)
 """Errors of segmentation that wrong poses cause."""
-
-PARALLEL = 1e-6
-"""Spread of lines of sight, as in `axes_intersection`, below which they are parallel: a milliradian."""
 
 
 @dataclass(frozen=True)

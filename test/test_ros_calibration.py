@@ -14,14 +14,36 @@ from ros_player import MOUNT
 from ros_world import World
 from test_pose_refinement import HAND_EYE, orbit
 
-from mvgamba_ros.errors import ErrorCode
+from mvgamba_ros.config.pose_refinement_config import PosePriorConfig
+from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.se3 import inverse
 from mvgamba_ros.io.transforms_json import write_capture
 from mvgamba_ros.pose_refinement.twists import exponential, logarithm
+from mvgamba_ros.reconstruction import PoseCorrection, Quality, Reconstruction
+from mvgamba_ros.ros import calibration as node_calibration
 from mvgamba_ros.ros.conversions.geometry import pose_to_matrix, transform_to_matrix
+from mvgamba_ros.ros.view_buffer import Mount
 from mvgamba_ros.srv import Calibration
+from mvgamba_ros.types import Box, Mesh, PointCloud
 
 pytestmark = [pytest.mark.ros, pytest.mark.timeout(600)]
+
+
+def test_a_capture_that_shows_nothing_of_the_hand_eye_does_not_count() -> None:
+    nothing = PoseCorrection(np.eye(4), np.nan, np.nan, np.zeros(4), np.zeros(4), np.nan, np.nan)
+    shape = Mesh(np.zeros((0, 3)), np.zeros((0, 3), np.int32), np.zeros((0, 3), np.uint8))
+    cloud = PointCloud(np.zeros((0, 3)), np.zeros((0, 3)), np.zeros((0, 3), np.uint8))
+    quality, box = Quality(1.0, 0.0, 1.0, low=False), Box(np.eye(4), np.ones(3))
+    result = Reconstruction(shape, cloud, box, quality, (), {}, "hull", poses=nothing)
+    calibration, prior = node_calibration.Calibration(), PosePriorConfig()
+    calibration.add(result, [Mount("flange", "camera", np.eye(4))])
+    with pytest.raises(ReconstructionError, match="no reconstruction has shown"):
+        calibration.answer(Calibration.Response(), False, prior)
+    seen = replace(nothing, hand_eye_information=np.eye(6) * 1e9)
+    calibration.add(replace(result, poses=seen), [Mount("flange", "camera", np.eye(4))])
+    assert calibration.answer(Calibration.Response(), True, prior).reconstructions == 1
+    with pytest.raises(ReconstructionError, match="no reconstruction has shown"):
+        calibration.answer(Calibration.Response(), False, prior)
 
 
 def test_a_hand_eye_error_is_answered_with_the_transform_to_publish(tmp_path: Path) -> None:

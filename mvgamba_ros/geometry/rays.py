@@ -9,6 +9,9 @@ import numpy as np
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.types import F64, Camera
 
+PARALLEL = 1e-6
+"""Spread of lines, as in `axes_intersection`, below which they do not meet: about a milliradian around their mean."""
+
 
 def pixel_rays(camera: Camera, part: tuple[slice, slice] = np.s_[:, :]) -> F64:
     """Directions (h, w, 3) through the centres of the pixels in ``part`` (rows, columns), in the camera frame, with a

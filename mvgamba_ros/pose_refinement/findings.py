@@ -16,6 +16,9 @@ from mvgamba_ros.pose_refinement.twists import exponential, point_motion
 from mvgamba_ros.reconstruction import PoseCorrection
 from mvgamba_ros.types import F64, Bool, View
 
+UNSEEN = 0.9
+"""Standard deviations above this share of their prior's are the prior's own: the views show nothing."""
+
 
 def pose_correction(
     fit: Fit, moved_px: Sequence[float], kept: Sequence[int], count: int, config: PoseRefinementConfig
@@ -50,7 +53,7 @@ def _hand_eye_sigmas(fit: Fit, config: PoseRefinementConfig) -> tuple[float, flo
     else:
         found = fit.posterior
     sigmas = np.sqrt(np.diag(found.covariance)[:6])
-    if (sigmas > 0.9 * found.prior.sigmas()[:6]).all():
+    if (sigmas > UNSEEN * found.prior.sigmas()[:6]).all():
         return float("nan"), float("nan")
     return 1e3 * float(np.sqrt((sigmas[3:] ** 2).mean())), float(np.degrees(np.sqrt((sigmas[:3] ** 2).mean())))
 

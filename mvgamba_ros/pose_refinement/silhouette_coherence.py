@@ -16,14 +16,11 @@ import numpy as np
 
 from mvgamba_ros.config.pose_refinement_config import SilhouetteCoherenceConfig
 from mvgamba_ros.geometry.camera import HALF_PIXEL
-from mvgamba_ros.geometry.rays import axes_intersection
+from mvgamba_ros.geometry.rays import PARALLEL, axes_intersection
 from mvgamba_ros.geometry.se3 import inverse, transform
 from mvgamba_ros.pose_refinement.normal_equations import NormalEquations
 from mvgamba_ros.pose_refinement.twists import point_motion, ray_motion
 from mvgamba_ros.types import F32, F64, Bool, View
-
-PARALLEL = 1e-6
-"""Spread of the rays through the silhouettes' middles, as in `axes_intersection`, below which they do not meet."""
 
 
 @dataclass(frozen=True)
