@@ -11,8 +11,7 @@ measurements do not support a correction, none is made.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -133,31 +132,75 @@ def select(measured: NormalEquations, height_sigma: float, config: PosePriorConf
     """
     count, turn = measured.views, radians_per_metre(config)
 
-    def tried(hand_eye: float, views: Sequence[float], height: float) -> Posterior:
-        return posterior(measured, Prior(hand_eye, np.array(views), height, turn))
+    def tried(hand_eye: float, view: float, height: float) -> Posterior:
+        return posterior(measured, Prior(hand_eye, np.full(count, view), height, turn))
 
-    def merit(found: Posterior) -> float:
-        prior = found.prior
+    def merit(prior: Prior, evidence: float) -> float:
         terms = (prior.hand_eye > 0.0) + bool(prior.views.any()) + (prior.height > height_sigma)
-        return found.evidence - config.min_log_evidence * terms
+        return evidence - config.min_log_evidence * terms
 
-    none = tried(0.0, [0.0] * count, height_sigma)
+    best = tried(0.0, 0.0, height_sigma)
     heights = sorted({height_sigma, max(height_sigma, config.found_height_sigma)})
-    widest = tried(max(config.hand_eye_sigmas), [max(config.view_sigmas)] * count, heights[-1])
-    if widest.explained < none.explained + config.min_log_evidence:
-        return none  # whatever the prior: a time saver for good poses
-    best = none
-    for height, hand_eye, view in itertools.product(
-        heights, (0.0, *config.hand_eye_sigmas), (0.0, *config.view_sigmas)
-    ):
-        found = tried(hand_eye, [view] * count, height)
-        wider = [sigma for sigma in config.view_sigmas if sigma > view]
-        for _ in range((count - 1) // 2 if wider and height == height_sigma else 0):
-            views = found.prior.views
-            singled = [tried(hand_eye, [*views[:v], s, *views[v + 1 :]], height) for v in range(count) for s in wider]
-            next_one = max(singled, key=merit)
-            if merit(next_one) <= merit(found) + config.min_log_evidence:
+    widest = tried(max(config.hand_eye_sigmas), max(config.view_sigmas), heights[-1])
+    if widest.explained < best.explained + config.min_log_evidence:
+        return best  # whatever the prior: a time saver for good poses
+    best_prior, best_merit = best.prior, merit(best.prior, best.evidence)
+    grid = itertools.product(heights, (0.0, *config.hand_eye_sigmas), (0.0, *config.view_sigmas))
+    for height, hand_eye, view in grid:
+        found = tried(hand_eye, view, height)
+        prior, reached = found.prior, merit(found.prior, found.evidence)
+        left = _Unexplained.by(measured, found)
+        for _ in range((count - 1) // 2):
+            wider = np.maximum(np.array(config.view_sigmas)[:, None] ** 2 - prior.views**2, 0.0)
+            gains = left.gains(wider, turn)
+            first = 0.0 if prior.views.any() else config.min_log_evidence  # the term's own price
+            s, v = np.unravel_index(int(gains.argmax()), gains.shape)
+            if gains[s, v] - first <= config.min_log_evidence:
                 break
-            found = next_one
-        best = max(best, found, key=merit)
-    return best
+            reached += float(gains[s, v]) - first
+            left = left.widened(int(v), float(wider[s, v]), turn)
+            prior = replace(prior, views=np.where(np.arange(count) == v, config.view_sigmas[s], prior.views))
+        if reached > best_merit:
+            best_prior, best_merit = prior, reached
+    return posterior(measured, best_prior)
+
+
+@dataclass(frozen=True)
+class _Unexplained:
+    """What a posterior leaves unexplained: information (6 V + 1, 6 V + 1) and vector (6 V + 1,) of a further, unknown
+    motion of the views, all that the posterior's prior allows marginalised. A view's wider prior is such a motion, so
+    its evidence follows from that view's block, without the whole system (Woodbury's identity)."""
+
+    information: F64
+    vector: F64
+
+    @classmethod
+    def by(cls, measured: NormalEquations, found: Posterior) -> _Unexplained:
+        H, spread = measured.H, found.covariance[6:, 6:].copy()  # of y: hand-eye and own errors together
+        common, both = found.covariance[:6, :6], found.covariance[:6, 6:]
+        count = measured.views
+        spread[:-1] += np.tile(both, (count, 1))
+        spread[:, :-1] += np.tile(both.T, (1, count))
+        spread[:-1, :-1] += np.tile(common, (count, count))
+        return cls(H - H @ spread @ H, measured.h - H @ found.y)
+
+    def gains(self, variances: F64, ratio: float) -> F64:
+        """(S, V) log-evidence gained where view v's own translation has ``variances[s, v]`` more, metres^2."""
+        count = variances.shape[1]
+        blocks = np.arange(6 * count).reshape(count, 6)
+        W = self.information[blocks[:, :, None], blocks[:, None, :]]
+        B = np.sqrt(variances)[..., None] * np.array([ratio] * 3 + [1.0] * 3)
+        inner = np.eye(6) + B[..., :, None] * W * B[..., None, :]
+        pulled = B * self.vector[blocks]
+        solved = np.linalg.solve(inner, pulled[..., None])[..., 0]
+        gain: F64 = 0.5 * (pulled * solved).sum(axis=-1) - 0.5 * np.linalg.slogdet(inner)[1]
+        return gain
+
+    def widened(self, view: int, variance: float, ratio: float) -> _Unexplained:
+        """After view ``view``'s own translation got this ``variance`` more, metres^2."""
+        block = slice(6 * view, 6 * view + 6)
+        B = np.sqrt(variance) * np.array([ratio] * 3 + [1.0] * 3)
+        columns = self.information[:, block] * B
+        inner = np.eye(6) + B[:, None] * self.information[block, block] * B
+        gain = np.linalg.solve(inner, columns.T).T
+        return _Unexplained(self.information - gain @ columns.T, self.vector - gain @ (B * self.vector[block]))
