@@ -37,6 +37,8 @@ from scipy.spatial.transform import Rotation
 from scipy.stats import spearmanr
 
 from benchmarks.held_out import as_view
+from mvgamba_ros.config import ReconstructionConfig
+from mvgamba_ros.config.views_config import ViewsConfig
 from mvgamba_ros.errors import ReconstructionError
 from mvgamba_ros.geometry.se3 import rigid
 from mvgamba_ros.options import Options
@@ -51,6 +53,10 @@ from mvgamba_ros.types import F64, Bool, Mesh, Prompts, View
 
 RECIPE = DataRecipe(seed=2201, count=64, per_shard=8, points=30_000, rig=CameraRig(views=INPUT_VIEWS, size=224))
 """Objects of a seed that nothing else was fitted to, with points close enough to stand for the surface."""
+CROPPED = ReconstructionConfig(
+    views=ViewsConfig(resized_tolerance=0.0, principal_point_margin=-100.0, min_field_of_view=1.0)
+)
+"""Stored views are crops, whose principal points may lie anywhere and whose angles are small."""
 NEIGHBOURS = 4
 """Of the stored points, so many nearest to a vertex are taken for pieces of the surface."""
 
@@ -98,7 +104,7 @@ def collect(item: Mapping[str, NDArray[Any]], index: int) -> Iterator[Rows]:
     support = float(item["support_height"])
     prompts = Prompts(support_height=None if np.isnan(support) else support)
     for case, views, method in damaged([as_view(item, i) for i in range(INPUT_VIEWS)], index):
-        options = Options(method=method, segmenter="masks", refine=False, prompts=prompts)
+        options = Options(method=method, segmenter="masks", refine=False, prompts=prompts, config=CROPPED)
         try:
             features, mesh = measured_features(views, options)
         except ReconstructionError:

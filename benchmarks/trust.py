@@ -6,11 +6,12 @@ usage: python -m benchmarks.trust WORK [--objects 24] [--seed 41] [--conditions 
 
 Renders procedural captures into WORK/captures, or takes the captures in FOLDER: each a folder that `mvgamba
 reconstruct` reads, with masks, depth and truth.ply. Every condition of `mvgamba_ros.evaluation.damage` is one
-reconstruction of each. WORK/rows.jsonl gets a line for each, with every part of its quality, the reasons and the notes;
+reconstruction of each. WORK/rows.jsonl gets a line for each, with every part of its quality, the reasons, the notes and
+the features that its expected error was made from;
 what is there is not run again. Printed is a row for each condition, then
   false confidence: of the answers with F@5mm < 0.8, the share that is not low;
   false alarms: of those with F@5mm >= 0.9 from three views or more, the share that is low;
-  rank: Spearman's correlation of expected_chamfer_mm and the chamfer distance.
+  rank: Spearman's correlation of expected_error_mm and the chamfer distance.
 A refusal is neither right nor wrong and is counted beside. --against times the whole job on the clean captures, by
 turns with an option set otherwise.
 """
@@ -27,6 +28,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 from scipy.stats import spearmanr
@@ -41,6 +43,7 @@ from mvgamba_ros.metrics.shape import shape_errors, surface_points
 from mvgamba_ros.options import Options
 from mvgamba_ros.pipeline import reconstruct
 from mvgamba_ros.reconstruction import Reconstruction
+from mvgamba_ros.surface import expected_chamfer
 from mvgamba_ros.synthesis.robot_captures import robot_capture
 from mvgamba_ros.types import Mesh, Prompts, View
 
@@ -163,7 +166,8 @@ def run(
     began = time.perf_counter()
     row: Row = {"views": len(views)}
     try:
-        result = reconstruct(views, options)
+        with patch.object(expected_chamfer, "shape_features", wraps=expected_chamfer.shape_features) as spy:
+            result = reconstruct(views, options)
     except ReconstructionError as error:
         return (
             row | {"refused": f"{error.code.name}: {error.message}", "seconds": time.perf_counter() - began},
@@ -172,6 +176,7 @@ def run(
         )
     row["seconds"] = time.perf_counter() - began
     row |= shape_errors(surface_points(result.mesh), surface_points(case.truth))
+    row["features"] = dict(expected_chamfer.shape_features(*spy.call_args.args))
     quality = dataclasses.asdict(result.quality)
     row["quality"] = {part: None if value != value else value for part, value in quality.items()}
     return row | {"notes": result.notes, "stages": dict(result.seconds)}, views, result
@@ -189,7 +194,7 @@ def report(name: str, rows: Sequence[Row]) -> str:
     bad, good = f5 < BAD, (f5 >= GOOD) & (np.array([row["views"] for row in answers]) >= 3)
     text += f" low {sum(low):4d} chamfer {chamfer.mean():6.2f} F@5mm {f5.mean():.3f}"
     text += f" false confidence {share(~np.array(low), bad)} false alarms {share(np.array(low), good)}"
-    expected = np.array([row["quality"].get("expected_chamfer_mm") or math.nan for row in answers], np.float64)
+    expected = np.array([row["quality"].get("expected_error_mm") or math.nan for row in answers], np.float64)
     known = np.isfinite(expected)
     if known.sum() > 2:
         text += f" rank {spearmanr(expected[known], chamfer[known]).statistic:.2f}"

@@ -2,27 +2,24 @@
 
 usage: python -m benchmarks.trust_fit WORK [WORK ...] [--false-alarms 0.03]
 
-Ridge regression of the logarithm of the chamfer distance, over the answers from three views or more. Bad is F@5mm <
-0.8, a false alarm an answer of F@5mm >= 0.9 whose expectation is above the limit. Prints what a fit to four fifths of
-the objects does on the others, and the fields of `ExpectedChamferConfig`.
+Ridge regression of the logarithm of the chamfer distance. Bad is F@5mm < 0.8, a false alarm an answer of F@5mm >= 0.9
+from three views or more whose expectation is above the limit. Prints what a fit to four fifths of the objects does on
+the others, and the settings that follow.
 """
 
 from __future__ import annotations
 
 import argparse
-import math
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from scipy.stats import spearmanr
 
 from benchmarks.trust import BAD, GOOD, read_rows
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
-from mvgamba_ros.reconstruction import Quality
-from mvgamba_ros.surface.expected_chamfer import shape_features
+from mvgamba_ros.surface.expected_chamfer import COLUMNS
 from mvgamba_ros.types import F64, Bool
 
 FOLDS = 5
@@ -37,14 +34,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--false-alarms", type=float, default=0.03, help="share of the good answers (%(default)s)")
     args = parser.parse_args(argv)
     rows = [row for folder in args.work for row in read_rows(folder / "rows.jsonl")]
-    rows = [row for row in rows if "refused" not in row and row["views"] >= MIN_VIEWS]
+    rows = [row for row in rows if "refused" not in row]
     f5 = np.array([row["F@5mm"] for row in rows])
-    bad, good = f5 < BAD, f5 >= GOOD
+    several = np.array([row["views"] >= MIN_VIEWS for row in rows])
+    bad, good = f5 < BAD, (f5 >= GOOD) & several
     if min(bad.sum(), good.sum()) < FOLDS:
         raise ReconstructionError(
             ErrorCode.BAD_CAPTURE, f"{len(rows)} answers, {bad.sum()} bad and {good.sum()} good: too few to fit to"
         )
-    x = np.array([list(features_of(row).values()) for row in rows])
+    x = np.array([[row["features"][name] for name in COLUMNS] for row in rows])
     chamfer = np.array([row["chamfer_mm"] for row in rows])
     fold = np.array([zlib.crc32(row["capture"].encode()) % FOLDS for row in rows])
     expected = np.zeros(len(rows))
@@ -63,13 +61,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             errors = f"F@5mm {row['F@5mm']:.2f} chamfer {row['chamfer_mm']:.1f} expected {value:.1f}"
             print(f"  {kind} {row['condition']:22s} {row['capture']:24s} {errors}")
     weights, usual = fit(x, np.log(chamfer)), np.median(x[good], axis=0)
-    print(f"    weights = {rounded(weights)}\n    usual = {rounded(usual)}\n    max_mm = {limit:.2f}")
-
-
-def features_of(row: dict[str, Any]) -> dict[str, float]:
-    """The features of a row of the benchmark."""
-    parts = {name: math.nan if part is None else part for name, part in row["quality"].items()}
-    return dict(shape_features(Quality(**parts), row["views"]))
+    print(f"    weights = {rounded(weights)}\n    usual = {rounded(usual)}\n    max_expected_error_mm = {limit:.2f}")
 
 
 def fit(x: F64, y: F64) -> F64:

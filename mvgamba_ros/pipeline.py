@@ -29,7 +29,8 @@ from mvgamba_ros.rendering.texture import paint, view_weights
 from mvgamba_ros.rendering.visibility import count_views, seen_part, seen_points, vertex_sight
 from mvgamba_ros.surface.completeness import SearchedRegion
 from mvgamba_ros.surface.depth_bias import without_biased_depth
-from mvgamba_ros.surface.expected_error import Evidence, mean_expected_error, with_expected_error
+from mvgamba_ros.surface.expected_chamfer import with_expected_chamfer
+from mvgamba_ros.surface.expected_error import Evidence, with_expected_error
 from mvgamba_ros.surface.quality import measure_quality
 from mvgamba_ros.surface.sample import sample_cloud, vertex_normals
 from mvgamba_ros.surface.simplification import convex_hull
@@ -153,18 +154,22 @@ def _reconstruct(
         whole = _wholeness(caster, cloud, weights, observed, hull, undistorted)
         notes += whole.notes
         doubtful = [*observed.reasons, *whole.reasons]
-        places, found_masks = distinct_views(views, config.views), [not observed.masks_given[v] for v in observed.kept]
-        quality = measure_quality(caster, views, weights, places, found_masks, config, doubtful)
-        quality = replace(quality, completeness=whole.completeness, objects=whole.objects)
+        places = distinct_views(views, config.views)
+        quality = measure_quality(caster, views, weights, places, config, doubtful)
+        quality = replace(
+            quality,
+            completeness=whole.completeness,
+            objects=whole.objects,
+            unsupported_outline=whole.unsupported_outline,
+        )
         if observed.poses is not None:
             quality = replace(quality, pose_residual_px=observed.poses.residual_after_px)
     with stages.run("trust"):
         cloud = replace(cloud, seen=count_views(cloud.points, weights, views, config.texture))
-        gap = quality.outline_gap_mm + quality.outline_excess_mm
         sight = vertex_sight(mesh, views, caster, config.texture)
-        evidence = Evidence(views, sight, hull, shape.depths, gap, prompts.support_height)
+        evidence = Evidence(views, sight, hull, shape.depths, quality.outline_gap_mm, prompts.support_height)
         mesh, cloud = with_expected_error(mesh, cloud, evidence, config.expected_error)
-        quality = replace(quality, expected_error_mm=mean_expected_error(mesh))
+        mesh, cloud, quality = with_expected_chamfer(mesh, cloud, quality, places, config)
     with stages.run("box"):
         if options.seen_only:
             mesh, cloud = seen_part(mesh, views, caster, config.texture), seen_points(cloud)

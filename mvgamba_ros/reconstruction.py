@@ -22,16 +22,14 @@ class Quality:
         coverage: Share of the mesh's area that at least one view sees, [0, 1].
         low: The shape should not be trusted.
         reasons: Why it is ``low``, in words.
-        expected_error_mm: Mean over the mesh of the expected distance to the true surface.
+        expected_error_mm: Expected chamfer distance to the true surface: mean of what the mesh's vertices expect.
         pose_residual_px: How far the views still contradict each other after the correction of their poses, RMS.
         depth_residual_mm: Median distance between measured depth and the mesh where both see the surface.
         completeness: Share of the silhouettes' outlines that end inside the pictures and the region, [0, 1].
         objects: Separate things found standing in the region.
         outline_gap_mm: Mean distance by which the mesh ends inside the silhouettes.
-        outline_excess_mm: Mean distance by which it reaches beyond them.
-        faint_outline: Share of the outlines of found masks across which the pictures hardly change, [0, 1].
+        unsupported_outline: Share of the outlines of found masks along which the pictures change no colour, [0, 1].
         photo_residual_mm: Median displacement of the surface's picture between neighbouring views.
-        expected_chamfer_mm: Expected chamfer distance to the true surface, from the other parts.
 
     Example:
         >>> from mvgamba_ros import Options, read_capture, reconstruct
@@ -51,10 +49,8 @@ class Quality:
     completeness: float = math.nan
     objects: int = 1
     outline_gap_mm: float = math.nan
-    outline_excess_mm: float = math.nan
-    faint_outline: float = math.nan
+    unsupported_outline: float = math.nan
     photo_residual_mm: float = math.nan
-    expected_chamfer_mm: float = math.nan
 
 
 @dataclass(frozen=True)

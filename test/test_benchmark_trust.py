@@ -13,13 +13,15 @@ import rendered
 import trimesh
 
 from benchmarks import trust, trust_fit
+from mvgamba_ros.config import ReconstructionConfig
 from mvgamba_ros.io.mesh_files import write_mesh
 from mvgamba_ros.io.transforms_json import write_capture
 from mvgamba_ros.options import Options
 from mvgamba_ros.reconstruction import Quality
-from mvgamba_ros.surface.expected_chamfer import COLUMNS, shape_features
+from mvgamba_ros.surface.expected_chamfer import COLUMNS, shape_features, with_expected_chamfer
+from mvgamba_ros.surface.expected_error import mean_expected_error
 from mvgamba_ros.synthesis.robot_captures import OrbitRig, robot_capture
-from mvgamba_ros.types import Mesh
+from mvgamba_ros.types import Mesh, PointCloud
 
 
 @pytest.fixture
@@ -53,7 +55,7 @@ def test_damaged_captures_are_reconstructed_scored_and_not_run_again(
 
 def test_false_confidence_and_false_alarms_are_counted() -> None:
     def row(f5: float, low: bool, views: int = 4, chamfer: float = 1.0) -> trust.Row:
-        quality = asdict(Quality(1.0, 0.0, 1.0, low=low, expected_chamfer_mm=chamfer))
+        quality = asdict(Quality(1.0, 0.0, 1.0, low=low, expected_error_mm=chamfer))
         return {"condition": "x", "F@5mm": f5, "chamfer_mm": chamfer, "views": views, "quality": quality}
 
     rows = [
@@ -73,14 +75,11 @@ def made_up(count: int, rng: np.random.Generator) -> list[dict[str, Any]]:
     """Rows whose chamfer distance is 2 mm times gap times the 0.5th power of the photo residual."""
     rows = []
     for index in range(count):
-        gap, photo = np.exp(rng.normal(0, 0.7, 2))
-        quality = Quality(
-            0.9, 0.1, 0.8, low=False, outline_gap_mm=gap - 0.1, faint_outline=0.0, photo_residual_mm=photo
-        )
-        chamfer = 2.0 * gap * photo**0.5
+        gap, photo = rng.normal(0, 0.7, 2)
+        chamfer = 2.0 * math.exp(gap + 0.5 * photo)
+        features = dict.fromkeys(COLUMNS, 0.0) | {"constant": 1.0, "vertices": gap, "photo": photo}
         row = {"condition": "x", "capture": f"object {index % 20}", "chamfer_mm": chamfer, "views": 4}
-        parts = {name: None if part != part else part for name, part in asdict(quality).items()}
-        rows.append(row | {"F@5mm": min(1.0, 2.4 / chamfer), "quality": parts})
+        rows.append(row | {"F@5mm": min(1.0, 2.4 / chamfer), "features": features, "quality": {"low": False}})
     return rows
 
 
@@ -88,24 +87,52 @@ def test_the_fit_finds_the_law_that_the_rows_follow(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = made_up(400, np.random.default_rng(1))
-    x = np.array([list(trust_fit.features_of(row).values()) for row in rows])
+    x = np.array([list(row["features"].values()) for row in rows])
     weights = dict(zip(COLUMNS, trust_fit.fit(x, np.log([row["chamfer_mm"] for row in rows])), strict=True))
-    assert weights["gap"] == pytest.approx(1.0, abs=0.03) and weights["photo"] == pytest.approx(0.5, abs=0.03)
+    assert weights["vertices"] == pytest.approx(1.0, abs=0.03) and weights["photo"] == pytest.approx(0.5, abs=0.03)
     monkeypatch.setattr(trust_fit, "read_rows", lambda path: iter(rows))
     trust_fit.main([str(tmp_path)])
     text = capsys.readouterr().out
     assert "by this: false confidence 0.0" in text and "rank correlation with the chamfer distance 1.00" in text
 
 
-def test_features_are_those_of_the_quality() -> None:
-    quality = Quality(0.9, 0.1, 0.8, low=False, outline_gap_mm=0.9, faint_outline=0.25, photo_residual_mm=math.e)
-    features = shape_features(quality, 8)
+BALL = trimesh.creation.icosphere(3, 0.05)
+MESH = Mesh(
+    np.asarray(BALL.vertices),
+    np.asarray(BALL.faces, np.int32),
+    np.zeros((len(BALL.vertices), 3), np.uint8),
+    expected_error_mm=np.full(len(BALL.vertices), 2.0, np.float32),
+)
+
+
+def test_features_are_those_of_the_mesh_and_its_quality() -> None:
+    quality = Quality(0.9, 0.1, 0.8, low=False, unsupported_outline=0.25, photo_residual_mm=math.e)
+    features = shape_features(MESH, quality)
     assert list(features) == list(COLUMNS)
-    assert features == pytest.approx(
-        {"constant": 1, "gap": 0, "photo": 1, "plain": 0, "faint": 0.25, "views": math.log(2), "unseen": 0.2}
-    )
-    plain = shape_features(replace(quality, photo_residual_mm=math.nan), 4)
+    expected = {"constant": 1, "vertices": math.log(2.0), "photo": 1, "plain": 0, "unsupported": 0.25}
+    assert features == pytest.approx(expected, abs=1e-6)
+    plain = shape_features(MESH, replace(quality, photo_residual_mm=math.nan))
     assert plain["plain"] == 1 and plain["photo"] == 0
+
+
+def test_one_number_is_expected_and_low_follows_from_it() -> None:
+    quality = Quality(0.9, 0.1, 0.8, low=False, outline_gap_mm=4.2, photo_residual_mm=1.0)
+
+    def judged(vertices: float, places: int = 4) -> tuple[Mesh, PointCloud, Quality]:
+        errors = np.full(len(MESH.vertices), vertices, np.float32)
+        cloud = PointCloud(MESH.vertices, MESH.vertices, MESH.colors, expected_error_mm=errors)
+        shape = replace(MESH, expected_error_mm=errors)
+        return with_expected_chamfer(shape, cloud, quality, places, ReconstructionConfig())
+
+    mesh, points, good = judged(1.0)
+    assert not good.low and good.expected_error_mm == pytest.approx(mean_expected_error(mesh), rel=1e-5)
+    assert points.expected_error_mm is not None and points.expected_error_mm[0] == pytest.approx(good.expected_error_mm)
+    _, _, bad = judged(9.0)
+    limit = ReconstructionConfig().quality.max_expected_error_mm
+    assert bad.low and bad.expected_error_mm > limit
+    assert f"at most {limit:g} accepted): it ends 4.2 mm inside the silhouettes" in bad.reasons[0]
+    assert "by what they rest on, are 9.0 mm off" in bad.reasons[0]
+    assert not judged(9.0, places=2)[2].low  # few places are a reason of their own
 
 
 @pytest.mark.parametrize("index", [0, 2])
@@ -115,6 +142,6 @@ def test_of_captures_not_fitted_to_the_clean_one_is_trusted_and_the_one_with_lat
     options = Options(refine=False, refine_poses="off")
     clean, late = (trust.run(case, name, 4, "region", options)[0] for name in ("clean", "poses_late"))
     assert clean["F@5mm"] >= trust.GOOD and not clean["quality"]["low"]
-    assert clean["quality"]["expected_chamfer_mm"] == pytest.approx(clean["chamfer_mm"], rel=1.0)
+    assert clean["quality"]["expected_error_mm"] == pytest.approx(clean["chamfer_mm"], rel=1.0)
     assert late["F@5mm"] < trust.BAD and late["quality"]["low"]
     assert any("mm off" in reason for reason in late["quality"]["reasons"])

@@ -12,8 +12,7 @@ from shapes import cuboid
 
 from mvgamba_ros.geometry.se3 import look_at, rigid
 from mvgamba_ros.rendering.mesh_raycaster import Raycaster, RenderedMesh
-from mvgamba_ros.surface.outline_contrast import faint_outline
-from mvgamba_ros.surface.outline_gap import outline_errors
+from mvgamba_ros.surface.outline_gap import outline_gap
 from mvgamba_ros.surface.photo_consistency import photo_residual
 from mvgamba_ros.types import Camera, Mesh, View
 
@@ -85,28 +84,15 @@ def test_noise_alone_is_no_texture() -> None:
     assert np.isnan(residual(plain)) or residual(plain) < 1.0
 
 
-def test_a_mesh_that_ends_six_millimetres_inside_leaves_a_gap_of_six_and_a_larger_one_an_excess() -> None:
+def test_a_mesh_that_ends_six_millimetres_inside_leaves_a_gap_of_six_and_a_larger_one_none() -> None:
     above = look_at(np.array([0.0, 0.0, 0.6]), np.array([0.0, 0.0, 0.0]), up=(0.0, 1.0, 0.0))
     view = photograph(above)
     pixel = 0.9  # millimetres, of the upper side, 0.54 m away
-    for change, gap, excess in ((-0.006, 6.0, 0.0), (0.006, 0.0, 6.0)):
+    for change, gap in ((-0.006, 6.0), (0.006, 0.0)):
         sized = replace(BOX, vertices=BOX.vertices * [1 + change / 0.04, 1 + change / 0.04, 1.0])
-        errors = outline_errors(view, rendered([view], sized)[0])
-        assert errors.gap == pytest.approx(gap, abs=1.1 * pixel)
-        assert errors.excess == pytest.approx(excess, abs=1.1 * pixel)
+        assert outline_gap(view, rendered([view], sized)[0]) == pytest.approx(gap, abs=1.1 * pixel)
 
 
-def test_a_view_that_shows_nothing_of_the_mesh_has_no_outline_errors() -> None:
+def test_a_view_that_shows_nothing_of_the_mesh_has_no_outline_gap() -> None:
     away = replace(BOX, vertices=BOX.vertices + np.array([5.0, 0, 0]))
-    assert np.isnan(outline_errors(VIEWS[0], rendered(VIEWS, away)[0])).all()
-
-
-def test_an_outline_is_faint_where_the_picture_does_not_change_across_it() -> None:
-    image = np.full((120, 160, 3), 60, np.uint8)
-    image[30:90, 40:80] = 200
-    mask = np.zeros((120, 160), bool)
-    mask[30:90, 40:120] = True  # its right half ends nowhere
-    view = View(image, CAMERA, np.eye(4), mask=mask)
-    assert faint_outline(view) == pytest.approx((60 + 2 * 40) / (2 * 60 + 2 * 80), abs=0.03)
-    assert faint_outline(replace(view, mask=image[..., 0] > 100)) == 0.0
-    assert np.isnan(faint_outline(replace(view, mask=np.zeros_like(mask))))
+    assert np.isnan(outline_gap(VIEWS[0], rendered(VIEWS, away)[0]))

@@ -90,7 +90,7 @@ def describe(
     groups = [g for g in agreeing(after.correlation, config.min_correlation) if np.isfinite(after.correlation[g]).any()]
     if len(groups) > 1:
         apart = " | ".join(", ".join(names[v] for v in group) for group in groups)
-        reasons.append(f"the views contradict each other on the support plane ({apart}): check their poses and stamps")
+        notes.append(f"pictures of the support plane agree only within groups of views ({apart})")
     return notes, reasons
 
 
@@ -127,7 +127,7 @@ def _position_doubt(
         shifts = _shifts(found.hand_eye + found.views, given, center)
         first, second = (shifts[group].mean(axis=0) for group in groups[:2])
         apart = 1e3 * float(np.linalg.norm(first - second))
-        if apart / 2 > limit:
+        if apart > 1e3 * config.max_groups_apart:
             named = [", ".join(names[v] for v in group) for group in groups[:2]]
             return [
                 f"{named[0]} and {named[1]} are {apart:.0f} mm apart: the object or the arm's base moved between them; "

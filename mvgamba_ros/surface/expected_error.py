@@ -34,7 +34,7 @@ COLUMNS = {
     "unmapped": "1 where no map tells of the vertex",
     "no_maps": "1 for a method without depth maps",
     "colors": "log(1 + x / 8), x the disagreement in counts of 255 of the views that see it about its colour",
-    "outline_gap": "of the whole mesh: log of the mean distance between its outlines and the silhouettes', mm + 1",
+    "outline_gap": "of the whole mesh: log of how far it ends inside the silhouettes beyond a pixel or so, mm + 1",
     "all_colors": "of the whole mesh: colors of the root mean square",
     "views": "of the whole mesh: 1 over the number of views",
     "parallel": "of the whole mesh: how little the views' directions differ, see `parallelism`",
@@ -57,17 +57,13 @@ class Evidence:
 
 
 def with_expected_error(
-    mesh: Mesh,
-    cloud: PointCloud,
-    evidence: Evidence,
-    config: ExpectedErrorConfig = ExpectedErrorConfig(),
-    pose_sigma_mm: float = 0.0,
+    mesh: Mesh, cloud: PointCloud, evidence: Evidence, config: ExpectedErrorConfig = ExpectedErrorConfig()
 ) -> tuple[Mesh, PointCloud]:
     """``mesh`` with `seen` and `expected_error_mm`, see `vertex_features` and `expected_errors`, and its ``cloud``, of
     `sample_cloud`, with the latter interpolated."""
     features = vertex_features(mesh, evidence, config)
     largest = 1e3 * float(np.ptp(mesh.vertices, axis=0).max())
-    errors = expected_errors(features, largest, pose_sigma_mm, config)
+    errors = expected_errors(features, largest, config)
     mesh = replace(mesh, seen=count_sight(evidence.sight), expected_error_mm=errors)
     return mesh, replace(cloud, expected_error_mm=sample_values(mesh, errors, len(cloud.points)))
 
@@ -95,20 +91,24 @@ def vertex_features(mesh: Mesh, evidence: Evidence, config: ExpectedErrorConfig 
     spread, several = color_spread(mesh.vertices, evidence.sight, evidence.views)
     table["colors"] = np.log1p(spread / 8.0)
     table["all_colors"] = np.full(len(seen), np.log1p(_rms(spread[several]) / 8.0))
-    table["outline_gap"] = np.full(len(seen), np.log(evidence.outline_gap_mm + 1.0))
+    gap = evidence.outline_gap_mm - config.pixels * pixel_mm(mesh, evidence.views)
+    table["outline_gap"] = np.full(len(seen), np.log1p(max(gap, 0.0)))
     table["views"] = np.full(len(seen), 1.0 / len(evidence.views))
     eyes = np.stack([view.T_world_camera[:3, 3] for view in evidence.views])
     table["parallel"] = np.full(len(seen), parallelism(eyes - mesh.vertices.mean(axis=0)))
     return np.stack([table[name] for name in COLUMNS], axis=1)
 
 
-def expected_errors(
-    features: F64, largest_mm: float, pose_sigma_mm: float = 0.0, config: ExpectedErrorConfig = ExpectedErrorConfig()
-) -> F32:
-    """(V,) mm from ``features`` (V, F); no more than ``largest_mm``, the size of the object. ``pose_sigma_mm``: what is
-    not known of the views' poses, as a standard deviation at the object."""
-    logs = np.clip(features @ np.array(config.weights), -20.0, 20.0)
-    errors = np.hypot(np.exp(logs), config.pose_share * pose_sigma_mm)
+def pixel_mm(mesh: Mesh, views: Sequence[View]) -> float:
+    """What a pixel covers at the mesh's centre, mean over views."""
+    center = mesh.vertices.mean(axis=0)
+    sizes = [np.linalg.norm(view.T_world_camera[:3, 3] - center) / view.camera.K[0, 0] for view in views]
+    return 1e3 * float(np.mean(sizes))
+
+
+def expected_errors(features: F64, largest_mm: float, config: ExpectedErrorConfig = ExpectedErrorConfig()) -> F32:
+    """(V,) mm from ``features`` (V, F); no more than ``largest_mm``, the size of the object."""
+    errors = np.exp(np.clip(features @ np.array(config.weights), -20.0, 20.0))
     return np.clip(errors, min(config.least_mm, largest_mm), largest_mm).astype(np.float32)
 
 

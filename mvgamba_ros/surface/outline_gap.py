@@ -1,8 +1,6 @@
-"""Outline gap: how far a mesh stays inside the silhouettes that it was made from, and how far it reaches beyond."""
+"""Outline gap: how far a mesh stays inside the silhouettes that it was made from."""
 
 from __future__ import annotations
-
-from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -12,18 +10,10 @@ from mvgamba_ros.rendering.mesh_raycaster import RenderedMesh
 from mvgamba_ros.types import View
 
 
-class OutlineErrors(NamedTuple):
-    """Mean distances between two outlines, millimetres at the mesh's depth: ``gap`` where the mesh stays inside the
-    silhouette, ``excess`` where it reaches beyond. NaN where the view shows nothing of the mesh or has an empty
-    mask."""
-
-    gap: float
-    excess: float
-
-
-def outline_errors(view: View, rendered: RenderedMesh) -> OutlineErrors:
-    """Compares the silhouette of an undistorted ``view`` with the mesh ``rendered`` into it: the areas that one has and
-    the other has not, over the length of the silhouette's outline.
+def outline_gap(view: View, rendered: RenderedMesh) -> float:
+    """Mean distance, millimetres at the mesh's depth, by which the mesh ``rendered`` into an undistorted ``view`` ends
+    inside the view's silhouette: the area that it does not cover, over the length of the silhouette's outline. NaN
+    where the view shows nothing of the mesh or has an empty mask.
 
     A mesh lies within what the silhouettes of all views allow: where poses, intrinsics or masks contradict each other,
     that is less than each of them shows, and a gap is left. In millimetres, since a pixel of a thin object's outline is
@@ -35,7 +25,6 @@ def outline_errors(view: View, rendered: RenderedMesh) -> OutlineErrors:
     outlines, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     length = sum(cv2.arcLength(outline, True) for outline in outlines)
     if not length or not covered.any():
-        return OutlineErrors(float("nan"), float("nan"))
+        return float("nan")
     pixel = 1e3 * float(np.median(rendered.depth[part][covered])) / view.camera.K[0, 0]
-    missing, beyond = np.count_nonzero(mask & ~covered), np.count_nonzero(covered & ~mask)
-    return OutlineErrors(missing / length * pixel, beyond / length * pixel)
+    return np.count_nonzero(mask & ~covered) / length * pixel

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -12,9 +11,7 @@ from mvgamba_ros.config import ReconstructionConfig
 from mvgamba_ros.metrics.image import mask_iou
 from mvgamba_ros.reconstruction import Quality
 from mvgamba_ros.rendering.mesh_raycaster import Raycaster, RenderedMesh
-from mvgamba_ros.surface.expected_chamfer import chamfer_reason, expected_chamfer, shape_features
-from mvgamba_ros.surface.outline_contrast import faint_outline
-from mvgamba_ros.surface.outline_gap import outline_errors
+from mvgamba_ros.surface.outline_gap import outline_gap
 from mvgamba_ros.surface.photo_consistency import photo_residual
 from mvgamba_ros.types import F32, F64, View, view_name
 
@@ -24,7 +21,6 @@ def measure_quality(
     views: Sequence[View],
     weights: F32,
     places: int,
-    masks_found: Sequence[bool],
     config: ReconstructionConfig,
     doubtful: Sequence[str] = (),
 ) -> Quality:
@@ -33,8 +29,7 @@ def measure_quality(
 
     ``weights`` (V, N) from `view_weights` for points spread evenly over the mesh: coverage is the share of them that
     some view sees. The underside of a standing object is seen by none, so 1 is out of reach there. ``places``: how many
-    different places the views are from. ``masks_found``: which views' masks were found by a segmenter, not given.
-    ``doubtful``: reasons not to trust the shape that other stages found.
+    different places the views are from. ``doubtful``: reasons not to trust the shape that other stages found.
     """
     limits = config.quality
     renders = [caster.render(view.camera, view.T_world_camera) for view in views]
@@ -55,24 +50,16 @@ def measure_quality(
         )
     if color_error > limits.max_color_error:
         reasons.append(f"colours are off by {color_error:.2f} (at most {limits.max_color_error} expected)")
-    gap, excess = _mean_outline_errors(views, renders)
-    faint = [faint_outline(view, limits) for view, found in zip(views, masks_found, strict=True) if found]
-    quality = Quality(
+    return Quality(
         iou,
         color_error,
         coverage=float((weights > 0.0).any(axis=0).mean()),
         low=bool(reasons),
+        reasons=tuple(reasons),
         depth_residual_mm=_depth_residual(views, renders),
-        outline_gap_mm=gap,
-        outline_excess_mm=excess,
-        faint_outline=float(np.mean(faint)) if faint else float("nan"),
+        outline_gap_mm=_mean_gap(views, renders),
         photo_residual_mm=photo_residual(views, renders, config.photo_consistency),
     )
-    features = shape_features(quality, len(views))
-    expected = expected_chamfer(features, config.expected_chamfer)
-    if expected > config.expected_chamfer.max_mm and places >= limits.min_places:
-        reasons.append(chamfer_reason(features, config.expected_chamfer))
-    return replace(quality, expected_chamfer_mm=expected, low=bool(reasons), reasons=tuple(reasons))
 
 
 def _mask(view: View) -> np.ndarray:
@@ -105,12 +92,11 @@ def _depth_residual(views: Sequence[View], renders: Sequence[RenderedMesh]) -> f
     return 1e3 * float(np.median(off)) if len(off) else float("nan")
 
 
-def _mean_outline_errors(views: Sequence[View], renders: Sequence[RenderedMesh]) -> tuple[float, float]:
+def _mean_gap(views: Sequence[View], renders: Sequence[RenderedMesh]) -> float:
     """Over the views that show the mesh, millimetres; 0 where none does."""
-    errors = np.array([outline_errors(view, rendered) for view, rendered in zip(views, renders, strict=True)])
-    seen = errors[~np.isnan(errors).any(axis=1)]
-    gap, excess = seen.mean(axis=0) if len(seen) else (0.0, 0.0)
-    return float(gap), float(excess)
+    gaps = np.array([outline_gap(view, rendered) for view, rendered in zip(views, renders, strict=True)])
+    known = gaps[~np.isnan(gaps)]
+    return float(known.mean()) if len(known) else 0.0
 
 
 def _largest_angle(views: Sequence[View], center: F64) -> float:

@@ -19,10 +19,12 @@ from mvgamba_ros.types import F32, F64, PointCloud, View
 @dataclass(frozen=True)
 class Wholeness:
     """``completeness``: share of the outlines that are the object's own ends, [0, 1]; ``objects``: things that stand in
-    the silhouettes; ``reasons`` not to trust the shape; ``notes`` that are worth knowing."""
+    the silhouettes; ``unsupported_outline``: share of the outlines along which the pictures change no colour, NaN for
+    masks that were given; ``reasons`` not to trust the shape; ``notes`` that are worth knowing."""
 
     completeness: float
     objects: int
+    unsupported_outline: float
     reasons: tuple[str, ...]
     notes: tuple[str, ...]
 
@@ -54,14 +56,13 @@ def examine_wholeness(
             f"{objects} things seem to stand in the silhouettes and were taken for one: give a region of interest "
             "around one of them, or move them apart"
         )
-    if not masks_given:
-        guessed = unsupported_outline(views, config.outlines)
-        if guessed > config.outlines.max_unsupported:
-            reasons.append(
-                f"{guessed:.0%} of the outlines lie where the pictures show no change of colour (at most "
-                f"{config.outlines.max_unsupported:.0%} expected), so they are guesses: give masks or depth, or change "
-                "light or background"
-            )
+    guessed = float("nan") if masks_given else unsupported_outline(views, config.outlines)
+    if guessed > config.outlines.max_unsupported:
+        reasons.append(
+            f"{guessed:.0%} of the outlines lie where the pictures show no change of colour (at most "
+            f"{config.outlines.max_unsupported:.0%} expected), so they are guesses: give masks or depth, or change "
+            "light or background"
+        )
     aside = cloud.normals[:, 2] > -config.facing_down
     seen = float(np.any(weights[:, aside] > 0.0, axis=0).mean()) if aside.any() else 0.0
     gap = widest_gap(views, cloud.points.mean(axis=0))
@@ -74,7 +75,7 @@ def examine_wholeness(
     if len(views) > 1 and gap > config.one_sided:
         notes.append(f"all views are from one side, none within {gap:.0f} degrees: the back is a guess")
     reasons += _standing(float(cloud.points[:, 2].min()), given_height, seen_height, config)
-    return Wholeness(whole.share, objects, tuple(reasons), tuple(notes))
+    return Wholeness(whole.share, objects, guessed, tuple(reasons), tuple(notes))
 
 
 def _surface(hull: DistanceField, height: float | None) -> F64:
