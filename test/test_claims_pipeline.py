@@ -152,7 +152,7 @@ def quality_of(mesh: Mesh, views: list[View], places: int | None = None) -> Qual
     caster, cloud = Raycaster(mesh), sample_cloud(mesh, 3000)
     weights = view_weights(cloud.points, cloud.normals, views, caster)
     places = len(views) if places is None else places
-    return measure_quality(caster, views, weights, places, [False] * len(views), ReconstructionConfig())
+    return measure_quality(caster, views, weights, places, ReconstructionConfig())
 
 
 def test_the_truth_is_trusted_and_its_coverage_is_the_share_of_seen_sides() -> None:
