@@ -61,7 +61,6 @@ def _hand_eye_sigmas(fit: Fit, config: PoseRefinementConfig) -> tuple[float, flo
 def describe(
     fit: Fit,
     before: Agreement,
-    given: F64,
     center: F64,
     names: Sequence[str],
     config: PoseRefinementConfig,
@@ -78,7 +77,7 @@ def describe(
             f"the hand-eye calibration is {mm:.1f} mm and {degrees:.2f} degrees off (standard deviation {sigma_mm:.1f} "
             f"mm, {sigma_deg:.2f} degrees); corrected"
         )
-    shifts = _shifts(found.views, given, center)
+    shifts = _shifts(found.views, fit.T_world_camera, center)
     lengths = 1e3 * np.linalg.norm(shifts, axis=1)
     if found.prior.views.any():
         worst = int(lengths.argmax())
@@ -86,7 +85,7 @@ def describe(
             f"poses contradict each other: at the object by {np.sqrt((lengths**2).mean()):.1f} mm, most in "
             f"{names[worst]} ({lengths[worst]:.1f} mm); corrected"
         )
-        reasons += _position_doubt(fit, given, center, before, names, config)
+        reasons += _position_doubt(fit, center, before, names, config)
     groups = [g for g in agreeing(after.correlation, config.min_correlation) if np.isfinite(after.correlation[g]).any()]
     if len(groups) > 1:
         apart = " | ".join(", ".join(names[v] for v in group) for group in groups)
@@ -107,24 +106,25 @@ def outline_doubt(views: Sequence[View], masks: Sequence[Bool], config: PoseRefi
     ]
 
 
-def _shifts(views: F64, given: F64, center: F64) -> F64:
-    """(V, 3) metres: how far each view's own correction moves the object's middle, world."""
+def _shifts(views: F64, T_world_camera: F64, center: F64) -> F64:
+    """(V, 3) metres: how far each of ``views``' twists moves the object's middle, world. At the corrected poses: those
+    that were given may be another view's."""
     moved = []
-    for T, twist in zip(given, views, strict=True):
+    for T, twist in zip(T_world_camera, views, strict=True):
         in_camera = transform(inverse(T), center[None])[0]
         moved.append(T[:3, :3] @ (transform(exponential(twist), in_camera[None])[0] - in_camera))
     return np.stack(moved)
 
 
 def _position_doubt(
-    fit: Fit, given: F64, center: F64, before: Agreement, names: Sequence[str], config: PoseRefinementConfig
+    fit: Fit, center: F64, before: Agreement, names: Sequence[str], config: PoseRefinementConfig
 ) -> list[str]:
     """Where all the poses err, which ones are right is not known: the result lies between them."""
     found = fit.posterior
     groups = [g for g in agreeing(before.correlation, config.same_correlation) if len(g) > 1]
     limit = 1e3 * config.max_position_sigma
     if len(groups) > 1:
-        shifts = _shifts(found.hand_eye + found.views, given, center)
+        shifts = _shifts(found.hand_eye + found.views, fit.T_world_camera, center)
         first, second = (shifts[group].mean(axis=0) for group in groups[:2])
         apart = 1e3 * float(np.linalg.norm(first - second))
         if apart > 1e3 * config.max_groups_apart:
@@ -133,7 +133,7 @@ def _position_doubt(
                 f"{named[0]} and {named[1]} are {apart:.0f} mm apart: the object or the arm's base moved between them; "
                 "capture all views again"
             ]
-    sigma = 1e3 * _position_sigma(fit, given, center)
+    sigma = 1e3 * _position_sigma(fit, center)
     if sigma > limit:
         return [
             f"the poses contradict each other so much that the object's position is known to {sigma:.1f} mm only (at "
@@ -142,13 +142,13 @@ def _position_doubt(
     return []
 
 
-def _position_sigma(fit: Fit, given: F64, center: F64) -> float:
+def _position_sigma(fit: Fit, center: F64) -> float:
     """Standard deviation of the object's place, metres: what the views' own corrections leave of their mean, and what
     the hand-eye correction's covariance does there."""
     own, found = fit.posterior.prior.views, fit.posterior
     common = own <= own.min()  # the others are single bad views, which the common ones outvote
-    shifts = _shifts(found.views, given, center)[common]
+    shifts = _shifts(found.views, fit.T_world_camera, center)[common]
     variance = float((shifts**2).sum()) / len(shifts) / max(len(shifts) - 1, 1)
-    motions = [T[:3, :3] @ point_motion(T, center[None])[0] for T in given[common]]
+    motions = [T[:3, :3] @ point_motion(T, center[None])[0] for T in fit.T_world_camera[common]]
     mean = np.mean(motions, axis=0)
     return float(np.sqrt(variance + np.trace(mean @ found.covariance[:6, :6] @ mean.T)))
