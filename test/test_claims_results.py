@@ -55,7 +55,14 @@ def test_the_report_is_that_of_the_files_beside_it(written) -> None:
     assert saved["seconds"]["total"] == pytest.approx(sum(result.seconds.values()))
     assert set(saved["quality"]) == {field.name for field in fields(Quality)}
     assert saved["quality"]["low"] is False and saved["quality"]["reasons"] == []
-    for name in ("silhouette_iou", "color_error", "coverage", "expected_error_mm", "pose_residual_px"):
+    for name in (
+        "silhouette_iou",
+        "color_error",
+        "coverage",
+        "expected_error_mm",
+        "pose_residual_px",
+        "depth_residual_mm",
+    ):
         assert saved["quality"][name] == pytest.approx(getattr(result.quality, name))
     assert saved["quality"]["depth_residual_mm"] < 1.0
     assert saved["poses"]["left_out"] == [] and len(saved["poses"]["view_mm"]) == 4
