@@ -169,7 +169,7 @@ def _reconstruct(
         sight = vertex_sight(mesh, views, caster, config.texture)
         evidence = Evidence(views, sight, hull, shape.depths, quality.outline_gap_mm, prompts.support_height)
         mesh, cloud = with_expected_error(mesh, cloud, evidence, config.expected_error)
-        mesh, cloud, quality = with_expected_chamfer(mesh, cloud, quality, places, config)
+        mesh, cloud, quality = with_expected_chamfer(mesh, cloud, quality, views, places, config)
     with stages.run("box"):
         if options.seen_only:
             mesh, cloud = seen_part(mesh, views, caster, config.texture), seen_points(cloud)

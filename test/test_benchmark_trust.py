@@ -14,6 +14,7 @@ import trimesh
 
 from benchmarks import trust, trust_fit
 from mvgamba_ros.config import ReconstructionConfig
+from mvgamba_ros.geometry.se3 import look_at
 from mvgamba_ros.io.mesh_files import write_mesh
 from mvgamba_ros.io.transforms_json import write_capture
 from mvgamba_ros.options import Options
@@ -21,7 +22,7 @@ from mvgamba_ros.reconstruction import Quality
 from mvgamba_ros.surface.expected_chamfer import COLUMNS, shape_features, with_expected_chamfer
 from mvgamba_ros.surface.expected_error import mean_expected_error
 from mvgamba_ros.synthesis.robot_captures import OrbitRig, robot_capture
-from mvgamba_ros.types import Mesh, PointCloud
+from mvgamba_ros.types import Camera, Mesh, PointCloud, View
 
 
 @pytest.fixture
@@ -105,13 +106,17 @@ MESH = Mesh(
 )
 
 
+K = np.array([[600.0, 0, 32], [0, 600.0, 32], [0, 0, 1]])
+VIEW = View(np.zeros((64, 64, 3), np.uint8), Camera(K, 64, 64), look_at(np.array([0.6, 0, 0]), np.zeros(3)))
+
+
 def test_features_are_those_of_the_mesh_and_its_quality() -> None:
-    quality = Quality(0.9, 0.1, 0.8, low=False, unsupported_outline=0.25, photo_residual_mm=math.e)
-    features = shape_features(MESH, quality)
+    quality = Quality(0.9, 0.1, 0.8, low=False, unsupported_outline=0.25, photo_residual_mm=math.e)  # a pixel is 1 mm
+    features = shape_features(MESH, quality, [VIEW])
     assert list(features) == list(COLUMNS)
     expected = {"constant": 1, "vertices": math.log(2.0), "photo": 1, "plain": 0, "unsupported": 0.25}
     assert features == pytest.approx(expected, abs=1e-6)
-    plain = shape_features(MESH, replace(quality, photo_residual_mm=math.nan))
+    plain = shape_features(MESH, replace(quality, photo_residual_mm=math.nan), [VIEW])
     assert plain["plain"] == 1 and plain["photo"] == 0
 
 
@@ -122,7 +127,7 @@ def test_one_number_is_expected_and_low_follows_from_it() -> None:
         errors = np.full(len(MESH.vertices), vertices, np.float32)
         cloud = PointCloud(MESH.vertices, MESH.vertices, MESH.colors, expected_error_mm=errors)
         shape = replace(MESH, expected_error_mm=errors)
-        return with_expected_chamfer(shape, cloud, quality, places, ReconstructionConfig())
+        return with_expected_chamfer(shape, cloud, quality, [VIEW] * 4, places, ReconstructionConfig())
 
     mesh, points, good = judged(1.0)
     assert not good.low and good.expected_error_mm == pytest.approx(mean_expected_error(mesh), rel=1e-5)
@@ -142,6 +147,6 @@ def test_of_captures_not_fitted_to_the_clean_one_is_trusted_and_the_one_with_lat
     options = Options(refine=False, refine_poses="off")
     clean, late = (trust.run(case, name, 4, "region", options)[0] for name in ("clean", "poses_late"))
     assert clean["F@5mm"] >= trust.GOOD and not clean["quality"]["low"]
-    assert clean["quality"]["expected_error_mm"] == pytest.approx(clean["chamfer_mm"], rel=1.0)
+    assert 0.4 < clean["quality"]["expected_error_mm"] / clean["chamfer_mm"] < 2.5
     assert late["F@5mm"] < trust.BAD and late["quality"]["low"]
     assert any("mm off" in reason for reason in late["quality"]["reasons"])

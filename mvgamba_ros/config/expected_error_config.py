@@ -20,8 +20,8 @@ class ExpectedErrorConfig:
     least_mm: float = bounded(0.1, 0.0, 1000.0)
     """Expected error is never less, mm: that of a pose, a lens and a scale at their best. Set by hand."""
     pixels: float = bounded(1.0, 0.0, 10.0)
-    """An outline gap of so many pixels is that of any mask and mesh, and counts as none. Chosen on procedural captures:
-    where nothing is wrong, 0.5 to 1 remain."""
+    """An outline gap or photo residual of so many pixels is that of any picture, and counts as none. Chosen on
+    procedural captures: where nothing is wrong, 0.5 to 1 remain."""
     band: float = bounded(0.04, 0.001, 1.0)
     """A depth map tells of a vertex at most this far inside its surface, beside the map's own uncertainty, of the
     mesh's longest side: about the truncation of the TSDF. Set by hand."""

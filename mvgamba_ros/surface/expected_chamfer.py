@@ -10,16 +10,17 @@ grey pictures, silhouette IoU and colour error, residuals and standard deviation
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from mvgamba_ros.config import ReconstructionConfig
 from mvgamba_ros.config.expected_chamfer_config import ExpectedChamferConfig
+from mvgamba_ros.config.expected_error_config import ExpectedErrorConfig
 from mvgamba_ros.reconstruction import Quality
-from mvgamba_ros.surface.expected_error import mean_expected_error
-from mvgamba_ros.types import F32, Mesh, PointCloud
+from mvgamba_ros.surface.expected_error import mean_expected_error, pixel_mm
+from mvgamba_ros.types import F32, Mesh, PointCloud, View
 
 COLUMNS: Mapping[str, tuple[str, Callable[[float], str]]] = {
     "constant": ("1", lambda x: ""),
@@ -28,8 +29,8 @@ COLUMNS: Mapping[str, tuple[str, Callable[[float], str]]] = {
         lambda x: f"its vertices, by what they rest on, are {math.exp(x):.1f} mm off",
     ),
     "photo": (
-        "log of photo_residual_mm, of at least 0.1; 0 where that is not known",
-        lambda x: f"pictures of the surface are {math.exp(x):.1f} mm apart between views",
+        "log(1 + x), x what photo_residual_mm is beyond `ExpectedErrorConfig.pixels`, mm; 0 where that is not known",
+        lambda x: f"pictures of the surface are {math.expm1(x):.1f} mm and a pixel apart between views",
     ),
     "plain": ("1 where photo_residual_mm is not known", lambda x: "it has no texture to compare between views"),
     "unsupported": (
@@ -41,12 +42,12 @@ COLUMNS: Mapping[str, tuple[str, Callable[[float], str]]] = {
 
 
 def with_expected_chamfer(
-    mesh: Mesh, cloud: PointCloud, quality: Quality, places: int, config: ReconstructionConfig
+    mesh: Mesh, cloud: PointCloud, quality: Quality, views: Sequence[View], places: int, config: ReconstructionConfig
 ) -> tuple[Mesh, PointCloud, Quality]:
     """``quality`` with the expected chamfer distance of a ``mesh`` from `with_expected_error` as its
-    `expected_error_mm`, and with its reason where that is above `QualityConfig.max_expected_error_mm` and the views are
-    from enough different ``places``; mesh and ``cloud`` with their expected errors scaled to that mean."""
-    features = shape_features(mesh, quality)
+    `expected_error_mm`, and with its reason where that is above `QualityConfig.max_expected_error_mm` and the ``views``
+    are from enough different ``places``; mesh and ``cloud`` with their expected errors scaled to that mean."""
+    features = shape_features(mesh, quality, views, config.expected_error)
     expected = expected_chamfer(features, config.expected_chamfer)
     scale = np.float32(expected / math.exp(features["vertices"]))
     limit, reasons = config.quality.max_expected_error_mm, quality.reasons
@@ -59,13 +60,15 @@ def with_expected_chamfer(
     )
 
 
-def shape_features(mesh: Mesh, quality: Quality) -> Mapping[str, float]:
+def shape_features(
+    mesh: Mesh, quality: Quality, views: Sequence[View], config: ExpectedErrorConfig = ExpectedErrorConfig()
+) -> Mapping[str, float]:
     """The features of a shape, by name of `COLUMNS`."""
     photo, unsupported = quality.photo_residual_mm, quality.unsupported_outline
     return {
         "constant": 1.0,
         "vertices": math.log(mean_expected_error(mesh)),
-        "photo": 0.0 if math.isnan(photo) else math.log(max(photo, 0.1)),
+        "photo": 0.0 if math.isnan(photo) else math.log1p(max(photo - config.pixels * pixel_mm(mesh, views), 0.0)),
         "plain": float(math.isnan(photo)),
         "unsupported": 0.0 if math.isnan(unsupported) else unsupported,
     }
