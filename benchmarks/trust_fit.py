@@ -31,7 +31,7 @@ MIN_VIEWS = 3
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("work", metavar="WORK", type=Path, nargs="+", help="folders with rows.jsonl")
-    parser.add_argument("--false-alarms", type=float, default=0.03, help="share of the good answers (%(default)s)")
+    parser.add_argument("--false-alarms", type=float, default=0.012, help="share of the good answers (%(default)s)")
     args = parser.parse_args(argv)
     rows = [row for folder in args.work for row in read_rows(folder / "rows.jsonl")]
     rows = [row for row in rows if "refused" not in row]
