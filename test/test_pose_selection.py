@@ -7,8 +7,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import rendered
 
-from mvgamba_ros.config.pose_refinement_config import PosePriorConfig
+from mvgamba_ros.config.pose_refinement_config import PosePriorConfig, PoseRefinementConfig
+from mvgamba_ros.pose_refinement.evidence import PoseEvidence
 from mvgamba_ros.pose_refinement.normal_equations import (
     NormalEquations,
     _Unexplained,
@@ -54,3 +56,13 @@ def test_forty_views_that_all_err_are_weighed_in_a_moment() -> None:
     found = select(equations, 0.001, CONFIG)
     assert time.process_time() - began < 3.0  # a system for each view and width takes minutes
     assert (found.prior.views > 0.0).all()
+
+
+def test_poses_that_are_tried_score_as_they_do_in_full() -> None:
+    views = rendered.views(4)
+    masks = [view.mask for view in views if view.mask is not None]
+    evidence = PoseEvidence(views, masks, rendered.CENTER, 0.0, 0.001, PoseRefinementConfig())
+    poses = np.stack([view.T_world_camera for view in views])
+    for tried in (poses, np.roll(poses, 1, axis=0)):
+        assert evidence.score(tried) == pytest.approx(evidence.at(tried).score)
+    assert evidence.score(poses) > 0.8

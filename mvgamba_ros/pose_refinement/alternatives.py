@@ -66,12 +66,13 @@ def best_alternative(
     config, everyone = evidence.config, list(range(len(given)))
     tried = list(shifted(given))
     suspects = _suspects(before, config) if len(given) > config.exchange_all else everyone
-    tried += exchanged(given, suspects, names)
+    if len(suspects) < len(given) or len(given) <= config.exchange_all:
+        tried += exchanged(given, suspects, names)  # among many, two exchanged poses leave most views agreeing
     single, step = _suspects(found, config), evidence.search_step
     for view in single if len(single) < len(given) / 2 else []:
         tried += turned(given, [view], step, config.search_rings)
     tried += turned(given, everyone, step, config.search_rings)
-    scores = [evidence.at(alternative.poses).score for alternative in tried]
+    scores = [evidence.score(alternative.poses) for alternative in tried]
     return tried[int(np.nanargmax(scores))] if np.isfinite(scores).any() else None
 
 
@@ -79,7 +80,7 @@ def other_focal_length(evidence: PoseEvidence, views: Sequence[View], T_world_ca
     """A reason where the views agree much better than by ``score`` with another focal length than the one given."""
     config = evidence.config
     scales = np.geomspace(1.0 / config.focal_range, config.focal_range, config.focal_steps)
-    scores = [evidence.with_focal_length(float(scale)).at(T_world_camera).score for scale in scales]
+    scores = [evidence.with_focal_length(float(scale)).score(T_world_camera) for scale in scales]
     if not np.isfinite(scores).any() or np.nanmax(scores) < score + config.min_gain:
         return []
     scale = float(scales[int(np.nanargmax(scores))])

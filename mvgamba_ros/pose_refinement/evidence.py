@@ -128,6 +128,12 @@ class PoseEvidence:
         """On the coarse grid, without a correction."""
         return self.agreement(T_world_camera, np.zeros(6 * len(T_world_camera) + 1), self.config.plane.coarse_points)
 
+    def score(self, T_world_camera: F64) -> float:
+        """`Agreement.score` on the coarse grid, a fraction of the work: for many poses that are tried."""
+        if self.plane is None:
+            return float("nan")
+        return self.plane.score(T_world_camera, self.plane.level(self.config.plane.coarse_points))
+
     def climbed(self, T_world_camera: F64) -> F64:
         """Twists (V, 6) to start `refine` at, nearer to agreement: steps of Gauss-Newton on the coarser grids under the
         widest priors, as long as the correlation grows. Far from agreement the residuals are no noise, and evidence

@@ -93,15 +93,28 @@ class PlaneAlignment:
                 slopes = 0.5 * (along_x[i] + along_x[j]), 0.5 * (along_y[i] + along_y[j])
                 blocks = _Blocks.of(difference, *slopes, both, level, config)
                 weights = blocks.information(2.0 / count, level, config)
-                D = np.zeros((len(weights), 2, len(y)))
-                D[:, :, 6 * i : 6 * i + 6] = motion[i][:, :, :6]
-                D[:, :, 6 * j : 6 * j + 6] = -motion[j][:, :, :6]
-                D[:, :, -1] = motion[i][:, :, 6] - motion[j][:, :, 6]
-                H += np.einsum("bik,bij,bjl->kl", D, weights[:, None, None] * blocks.C, D, optimize=True)
-                gradient += np.einsum("bik,bi->k", D, weights[:, None] * blocks.e, optimize=True)
+                D = np.concatenate(
+                    [motion[i][:, :, :6], -motion[j][:, :, :6], motion[i][:, :, 6:] - motion[j][:, :, 6:]], 2
+                )
+                unknowns = [*range(6 * i, 6 * i + 6), *range(6 * j, 6 * j + 6), len(y) - 1]
+                CD = (weights[:, None, None] * blocks.C) @ D
+                H[np.ix_(unknowns, unknowns)] += np.tensordot(D, CD, axes=([0, 1], [0, 1]))
+                gradient[unknowns] += np.tensordot(D, weights[:, None] * blocks.e, axes=([0, 1], [0, 1]))
                 correlation = _correlation(images[i][both], images[j][both])
                 pairs.append(PairAgreement(i, j, correlation, blocks.residuals(level, config)))
         return NormalEquations.at(y, H, gradient), pairs
+
+    def score(self, T_world_camera: F64, level: PlaneLevel) -> float:
+        """Mean correlation of the pairs that `linearise` compares, NaN without any; no more is computed."""
+        images, valid = self._resample(T_world_camera, self.height, level)
+        found = []
+        for i in range(len(self.cameras)):
+            for j in self._partners(i, T_world_camera):
+                both = valid[i] & valid[j]
+                if both.mean() >= self.config.min_common and both.any():
+                    found.append(_correlation(images[i][both], images[j][both]))
+        known = np.array(found)[np.isfinite(found)]
+        return float(known.mean()) if len(known) else float("nan")
 
     def _partners(self, index: int, T_world_camera: F64) -> list[int]:
         """Views before ``index`` that it is compared with: all, or those nearest in direction."""
