@@ -147,6 +147,7 @@ def check_poses(observed: Observation, options: Options, progress: Progress, can
         observed.prompts.support_height,
         given is not None,
         config.poses,
+        cancelled,
     )
     left_out = refined.correction.left_out
     unmoved = refined.moved_px < config.poses.segment_again and not left_out

@@ -10,6 +10,7 @@ import pytest
 import rendered
 
 from mvgamba_ros.config.pose_refinement_config import PosePriorConfig, PoseRefinementConfig
+from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.pose_refinement.evidence import PoseEvidence
 from mvgamba_ros.pose_refinement.normal_equations import (
     NormalEquations,
@@ -18,6 +19,7 @@ from mvgamba_ros.pose_refinement.normal_equations import (
     radians_per_metre,
     select,
 )
+from mvgamba_ros.pose_refinement.refine_poses import refine_poses
 from mvgamba_ros.types import F64
 
 CONFIG = PosePriorConfig()
@@ -66,3 +68,19 @@ def test_poses_that_are_tried_score_as_they_do_in_full() -> None:
     for tried in (poses, np.roll(poses, 1, axis=0)):
         assert evidence.score(tried) == pytest.approx(evidence.at(tried).score)
     assert evidence.score(poses) > 0.8
+
+
+def test_the_search_for_poses_that_are_far_off_is_cancelled_within_it() -> None:
+    views = [
+        replace(view, T_world_camera=T)
+        for view, T in zip(rendered.views(4), np.roll(rendered.orbit(4), 2, axis=0), strict=True)
+    ]
+    polls = iter(range(1000))
+
+    def cancelled() -> bool:
+        return next(polls) > 12
+
+    with pytest.raises(ReconstructionError) as error:
+        refine_poses(views, None, rendered.CENTER, 0.0, True, PoseRefinementConfig(), cancelled)
+    assert error.value.code == ErrorCode.CANCELLED
+    assert next(polls) == 14

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from mvgamba_ros.config.pose_refinement_config import PoseRefinementConfig
+from mvgamba_ros.errors import stop_if
 from mvgamba_ros.pose_refinement.normal_equations import (
     NormalEquations,
     Posterior,
@@ -20,7 +21,7 @@ from mvgamba_ros.pose_refinement.normal_equations import (
 from mvgamba_ros.pose_refinement.plane_alignment import PairAgreement, PlaneAlignment
 from mvgamba_ros.pose_refinement.silhouette_coherence import OutlineResiduals, SilhouetteCoherence
 from mvgamba_ros.pose_refinement.twists import corrected
-from mvgamba_ros.types import F64, Bool, View
+from mvgamba_ros.types import F64, Bool, Cancelled, View
 
 
 @dataclass(frozen=True)
@@ -79,8 +80,10 @@ class PoseEvidence:
         height: float | None,
         height_sigma: float,
         config: PoseRefinementConfig,
+        cancelled: Cancelled = lambda: False,
     ) -> None:
-        self.config = config
+        """``cancelled`` is polled for each poses that are tried."""
+        self.config, self._cancelled = config, cancelled
         self.height_sigma = height_sigma
         self._views, self._center, self._height = views, center, height
         if masks is None:  # what stands on the plane is an outlier there
@@ -98,13 +101,14 @@ class PoseEvidence:
             replace(view, camera=replace(view.camera, K=scaled @ view.camera.K + offset * view.camera.K[:, 2:]))
             for view in self._views
         ]
-        other = PoseEvidence(views, None, self._center, None, self.height_sigma, self.config)
+        other = PoseEvidence(views, None, self._center, None, self.height_sigma, self.config, self._cancelled)
         if self._height is not None:
             other.plane = PlaneAlignment(views, self._hidden, self._center, self._height, self.config.plane)
         return other
 
     def agreement(self, T_world_camera: F64, y: F64, points: int) -> Agreement:
         """At poses (V, 4, 4), those of the corrections ``y`` (6 V + 1,); ``points`` a side of the plane's grid."""
+        stop_if(self._cancelled)
         measured = NormalEquations(np.zeros((len(y), len(y))), np.zeros(len(y)))
         pairs: list[PairAgreement] = []
         outlines = OutlineResiduals(np.zeros(0), np.zeros(0))
@@ -130,6 +134,7 @@ class PoseEvidence:
 
     def score(self, T_world_camera: F64) -> float:
         """`Agreement.score` on the coarse grid, a fraction of the work: for many poses that are tried."""
+        stop_if(self._cancelled)
         if self.plane is None:
             return float("nan")
         return self.plane.score(T_world_camera, self.plane.level(self.config.plane.coarse_points))

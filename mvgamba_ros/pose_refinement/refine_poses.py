@@ -13,7 +13,7 @@ from mvgamba_ros.pose_refinement.alternatives import agreeing, best_alternative,
 from mvgamba_ros.pose_refinement.evidence import Fit, PoseEvidence
 from mvgamba_ros.pose_refinement.findings import describe, pose_correction
 from mvgamba_ros.reconstruction import PoseCorrection
-from mvgamba_ros.types import F64, Bool, View, view_name
+from mvgamba_ros.types import F64, Bool, Cancelled, View, view_name
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,7 @@ def refine_poses(
     height: float | None,
     height_given: bool,
     config: PoseRefinementConfig,
+    cancelled: Cancelled = lambda: False,
 ) -> RefinedPoses:
     """Check the poses of undistorted ``views``, at least two, and correct them where the pictures show how.
 
@@ -49,11 +50,12 @@ def refine_poses(
         height: World z of the support plane, metres; None where it is not known: its texture is not used then.
         height_given: Whether the height is known, not estimated from the same views.
         config: Its settings.
+        cancelled: Polled for each poses that are tried; CANCELLED is raised once it returns True.
     """
     given = np.stack([view.T_world_camera for view in views])
     names = [view_name(view, index) for index, view in enumerate(views)]
     sigma = config.prior.given_height_sigma if height_given else config.prior.found_height_sigma
-    evidence = PoseEvidence(views, masks, center, height, sigma, config)
+    evidence = PoseEvidence(views, masks, center, height, sigma, config, cancelled)
     before = evidence.at(given)
     fit = evidence.refine(given)
     reasons: list[str] = []
@@ -72,7 +74,7 @@ def refine_poses(
     kept = [v for v in range(len(views)) if v not in left_out]
     if left_out:  # it must not have pulled the others along
         some = None if masks is None else [masks[v] for v in kept]
-        evidence = PoseEvidence([views[v] for v in kept], some, center, height, sigma, config)
+        evidence = PoseEvidence([views[v] for v in kept], some, center, height, sigma, config, cancelled)
         fit, before = evidence.refine(given[kept]), evidence.at(given[kept])
     poses = given.copy()
     poses[kept] = fit.T_world_camera
