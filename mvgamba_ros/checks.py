@@ -47,6 +47,23 @@ def check_views(views: Sequence[View], options: Options) -> tuple[list[View], li
     return checked, notes
 
 
+def check_arrays(views: Sequence[View]) -> None:
+    """Raises BAD_IMAGE, BAD_CAMERA_INFO, BAD_POSE, BAD_MASK or BAD_DEPTH for what is not a numpy array."""
+    for index, view in enumerate(views):
+        for what, value, code in (
+            ("image", view.image, ErrorCode.BAD_IMAGE),
+            ("camera.K", view.camera.K, ErrorCode.BAD_CAMERA_INFO),
+            ("T_world_camera", view.T_world_camera, ErrorCode.BAD_POSE),
+            ("mask", view.mask, ErrorCode.BAD_MASK),
+            ("depth", view.depth, ErrorCode.BAD_DEPTH),
+        ):
+            optional = what in ("mask", "depth") and value is None
+            if not optional and not isinstance(value, np.ndarray):
+                raise ReconstructionError(
+                    code, f"{view_name(view, index)}: {what} is a {type(value).__name__}: give a numpy array"
+                )
+
+
 def check_prompts(views: Sequence[View], prompts: Prompts) -> None:
     """Raises BAD_OPTION for pixel boxes or points of views that are not there or that lie off the image, BAD_ROI for
     a region of interest without volume."""

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import numpy as np
+
 from mvgamba_ros.config import ReconstructionConfig
 from mvgamba_ros.config.bounds import check_bounds
 from mvgamba_ros.config.rows import check_choices, check_types, option, rows
@@ -112,6 +114,6 @@ def _prompts_to_dict(prompts: Prompts) -> Mapping[str, Any]:
     return {
         "roi": None if roi is None else {"T_world_box": roi.T_world_box.tolist(), "size_m": roi.size.tolist()},
         "pixel_boxes": {view: [float(x) for x in box] for view, box in prompts.pixel_boxes.items()},
-        "points": {view: points.tolist() for view, points in prompts.points.items()},
+        "points": {view: np.asarray(points).tolist() for view, points in prompts.points.items()},
         "support_height_m": None if prompts.support_height is None else float(prompts.support_height),
     }

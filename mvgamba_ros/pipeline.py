@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from mvgamba_ros import __version__
-from mvgamba_ros.checks import check_views, distinct_views
+from mvgamba_ros.checks import check_arrays, check_views, distinct_views
 from mvgamba_ros.errors import stop_if
 from mvgamba_ros.factories import load_method, run_method
 from mvgamba_ros.geometry.boxes import oriented_box
@@ -90,6 +90,7 @@ def reconstruct(
     """
     options = options or Options()
     config = options.config
+    check_arrays(views)
 
     def work(near: Sequence[View], prompts: Prompts) -> Reconstruction:
         return _reconstruct(near, replace(options, prompts=prompts), progress, cancelled)
@@ -233,7 +234,8 @@ def _undistort(views: Sequence[View], prompts: Prompts, stages: _Stages) -> tupl
         stages.check()
         result.append(undistort(view))
     points = {}
-    for index, rows in prompts.points.items():
+    for index, points_of_view in prompts.points.items():
+        rows = np.asarray(points_of_view, dtype=np.float64)
         moved = undistort_pixels(views[index].camera, result[index].camera, rows[:, :2])
         points[index] = np.concatenate([moved, rows[:, 2:]], axis=1)
     boxes = {}
