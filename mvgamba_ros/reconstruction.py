@@ -112,11 +112,11 @@ class Reconstruction:
 
     Example:
         >>> from mvgamba_ros import Options, read_capture, reconstruct
-        >>> result = reconstruct(read_capture("capture"), Options(method="hull"))
+        >>> result = reconstruct(read_capture("capture"), Options(refine=False))
         >>> x, y, z = result.box.T_world_box[:3, 3]
         >>> width, depth, height = result.box.size
         >>> result.method, result.quality.low
-        ('hull', False)
+        ('mvgamba', False)
     """
 
     mesh: Mesh

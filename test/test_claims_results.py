@@ -54,7 +54,8 @@ def test_the_report_is_that_of_the_files_beside_it(written) -> None:
     assert saved["views"] == 4 and saved["support_height_m"] == result.support_height
     assert saved["seconds"]["total"] == pytest.approx(sum(result.seconds.values()))
     assert set(saved["quality"]) == {field.name for field in fields(Quality)}
-    assert saved["quality"]["low"] is False and saved["quality"]["reasons"] == []
+    assert saved["quality"]["low"] is result.quality.low
+    assert saved["quality"]["reasons"] == list(result.quality.reasons)
     for name in (
         "silhouette_iou",
         "color_error",
