@@ -170,7 +170,8 @@ def _reconstruct(
         sight = vertex_sight(mesh, views, caster, config.texture)
         evidence = Evidence(views, sight, hull, shape.depths, quality.outline_gap_mm, prompts.support_height)
         mesh, cloud = with_expected_error(mesh, cloud, evidence, config.expected_error)
-        mesh, cloud, quality = with_expected_chamfer(mesh, cloud, quality, views, places, config)
+        judged = mesh, cloud, quality, views, places, config, bool(shape.depths)
+        mesh, cloud, quality = with_expected_chamfer(*judged)
     with stages.run("box"):
         if options.seen_only:
             mesh, cloud = seen_part(mesh, views, caster, config.texture), seen_points(cloud)

@@ -72,11 +72,11 @@ def test_the_support_plane_is_found_and_said(result):
     assert reconstruct(rendered.views(4), given).mesh.vertices[:, 2].min() == pytest.approx(0.02, abs=1e-3)
 
 
-def test_a_good_result_is_trusted_and_that_of_the_hull_alone_is_not(views, result):
+def test_a_good_result_is_trusted_and_that_of_the_hull_alone_expects_more_error(views, result):
     good = reconstruct(views, replace(SMALL, method="mvgamba", refine=False))
-    assert not good.quality.low and good.quality.reasons == ()
-    assert result.quality.low and result.quality.expected_error_mm > 2 * good.quality.expected_error_mm
+    assert result.quality.expected_error_mm > 2 * good.quality.expected_error_mm
     for each in (good, result):
+        assert not each.quality.low and each.quality.reasons == ()
         assert each.quality.silhouette_iou > 0.95
         assert each.quality.coverage > 0.7
         assert set(each.seconds) == set(STAGES) and all(s >= 0 for s in each.seconds.values())

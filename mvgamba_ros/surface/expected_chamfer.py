@@ -42,16 +42,26 @@ COLUMNS: Mapping[str, tuple[str, Callable[[float], str]]] = {
 
 
 def with_expected_chamfer(
-    mesh: Mesh, cloud: PointCloud, quality: Quality, views: Sequence[View], places: int, config: ReconstructionConfig
+    mesh: Mesh,
+    cloud: PointCloud,
+    quality: Quality,
+    views: Sequence[View],
+    places: int,
+    config: ReconstructionConfig,
+    with_depths: bool = True,
 ) -> tuple[Mesh, PointCloud, Quality]:
     """``quality`` with the expected chamfer distance of a ``mesh`` from `with_expected_error` as its
     `expected_error_mm`, and with its reason where that is above `QualityConfig.max_expected_error_mm` and the ``views``
-    are from enough different ``places``; mesh and ``cloud`` with their expected errors scaled to that mean."""
+    are from enough different ``places``; mesh and ``cloud`` with their expected errors scaled to that mean.
+
+    ``with_depths``: the method handed over the depth maps behind the mesh. Of one that did not, little is known: its
+    expected error is large, and no reason.
+    """
     features = shape_features(mesh, quality, views, config.expected_error)
     expected = expected_chamfer(features, config.expected_chamfer)
     scale = np.float32(expected / math.exp(features["vertices"]))
     limit, reasons = config.quality.max_expected_error_mm, quality.reasons
-    if expected > limit and places >= config.quality.min_places:
+    if with_depths and expected > limit and places >= config.quality.min_places:
         reasons = *reasons, chamfer_reason(features, quality.outline_gap_mm, limit, config.expected_chamfer)
     return (
         replace(mesh, expected_error_mm=_scaled(mesh.expected_error_mm, scale)),
