@@ -14,7 +14,7 @@ from scipy.optimize import linprog
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.boxes import axis_parallel_box
 from mvgamba_ros.geometry.camera import HALF_PIXEL
-from mvgamba_ros.geometry.raster import depth_inside, part_around
+from mvgamba_ros.geometry.raster import part_around, signed_distance
 from mvgamba_ros.geometry.se3 import inverse, transform
 from mvgamba_ros.types import F32, F64, Box, View, view_name
 
@@ -86,10 +86,7 @@ class Cone:
             )
         if any(view.camera.distortion):
             raise ReconstructionError(ErrorCode.BAD_CAMERA_INFO, f"{name}: undistort the view before carving")
-        inside = depth_inside(view.mask, cv2.DIST_MASK_PRECISE)
-        outside = depth_inside(~view.mask, cv2.DIST_MASK_PRECISE)
-        pixels = np.where(view.mask, inside - 0.5, 0.5 - outside)  # the outline runs between pixel centres
-        pixels = np.clip(pixels, -1e4, 1e4).astype(np.float32)  # a mask that is True everywhere has no outline
+        pixels = signed_distance(view.mask)
         rows, columns = part_around(view.mask, 0)
         height, width = view.mask.shape
         box = (

@@ -30,3 +30,10 @@ def depth_inside(mask: Bool, kind: int = 5) -> F32:
     depth = np.zeros(mask.shape, np.float32)
     depth[part] = cv2.distanceTransform(mask[part].astype(np.uint8), cv2.DIST_L2, kind)
     return depth
+
+
+def signed_distance(mask: Bool) -> F32:
+    """Distance (H, W) in pixels from each pixel's centre to the outline of ``mask`` (H, W), which runs between pixels'
+    centres; positive inside. At most 1e4: a mask that is True everywhere has no outline."""
+    inside, outside = depth_inside(mask, cv2.DIST_MASK_PRECISE), depth_inside(~mask, cv2.DIST_MASK_PRECISE)
+    return np.clip(np.where(mask, inside - 0.5, 0.5 - outside), -1e4, 1e4).astype(np.float32)

@@ -63,16 +63,17 @@ def describe(
     before: Agreement,
     center: F64,
     names: Sequence[str],
+    correction: PoseCorrection,
     config: PoseRefinementConfig,
 ) -> tuple[list[str], list[str]]:
-    """Notes on what was corrected, and reasons to doubt the result."""
+    """Notes on what was corrected, with the numbers of ``correction``, and reasons to doubt the result."""
     notes, reasons = [], []
     found, after = fit.posterior, fit.agreement
     if fit.words:
         notes.append(f"{fit.words}: taken so, as the pictures agree then")
     if found.prior.hand_eye:
         mm, degrees = 1e3 * np.linalg.norm(found.hand_eye[3:]), np.degrees(np.linalg.norm(found.hand_eye[:3]))
-        sigma_mm, sigma_deg = _hand_eye_sigmas(fit, config)
+        sigma_mm, sigma_deg = correction.hand_eye_sigma_mm, correction.hand_eye_sigma_deg
         notes.append(
             f"the hand-eye calibration is {mm:.1f} mm and {degrees:.2f} degrees off (standard deviation {sigma_mm:.1f} "
             f"mm, {sigma_deg:.2f} degrees); corrected"

@@ -80,7 +80,7 @@ def refine_poses(
     poses[kept] = fit.T_world_camera
     moved = [_moved_px(views[v], poses[v], center) for v in kept]
     correction = pose_correction(fit, moved, kept, len(views), config)
-    notes, doubts = describe(fit, before, center, [names[v] for v in kept], config)
+    notes, doubts = describe(fit, before, center, [names[v] for v in kept], correction, config)
     if left_out:
         out = ", ".join(names[v] for v in left_out)
         notes.append(f"{out} left out: all other views contradict it on the support plane")

@@ -16,6 +16,7 @@ import numpy as np
 
 from mvgamba_ros.config.pose_refinement_config import SilhouetteCoherenceConfig
 from mvgamba_ros.geometry.camera import HALF_PIXEL
+from mvgamba_ros.geometry.raster import signed_distance
 from mvgamba_ros.geometry.rays import PARALLEL, axes_intersection
 from mvgamba_ros.geometry.se3 import inverse, transform
 from mvgamba_ros.pose_refinement.normal_equations import NormalEquations
@@ -42,7 +43,7 @@ class SilhouetteCoherence:
     def __init__(self, views: Sequence[View], masks: Sequence[Bool], config: SilhouetteCoherenceConfig) -> None:
         self.config = config
         self.K = [view.camera.K - HALF_PIXEL for view in views]
-        self.distances = [_signed_distance(mask) for mask in masks]
+        self.distances = [signed_distance(mask) for mask in masks]
         self.slopes = [_slopes(distance) for distance in self.distances]
         self.outlines = [_outline_points(mask, config.outline_points) for mask in masks]
         self.middles = [np.argwhere(mask).mean(axis=0)[::-1] for mask in masks]
@@ -65,7 +66,7 @@ class SilhouetteCoherence:
             along = ((center - T[:3, 3]) @ directions.T) / (directions**2).sum(axis=1)
             depths = along[:, None] + steps / np.linalg.norm(directions, axis=1)[:, None]
             points = T[:3, 3] + depths[..., None] * directions[:, None]
-            distances = np.stack([self._sample(j, T_world_camera[j], points)[0] for j in range(count) if j != i])
+            distances = np.stack([self._sample(j, T_world_camera[j], points) for j in range(count) if j != i])
             least = distances.min(axis=0)
             best = least.argmax(axis=1)
             rows = np.arange(len(outline))
@@ -108,15 +109,15 @@ class SilhouetteCoherence:
         ]
         return center, 1.5 * max(sizes)
 
-    def _sample(self, j: int, T_world_camera: F64, points: F64) -> tuple[F64, F64]:
-        """Signed distance in pixels to outline ``j`` at world points (..., 3), and their place in its frame."""
+    def _sample(self, j: int, T_world_camera: F64, points: F64) -> F64:
+        """Signed distance in pixels to outline ``j`` at world points (..., 3)."""
         in_camera = transform(inverse(T_world_camera), points)
         z = np.maximum(in_camera[..., 2], 1e-6)
         K = self.K[j]
         u = (K[0, 0] * in_camera[..., 0] / z + K[0, 2]).astype(np.float32)
         v = (K[1, 1] * in_camera[..., 1] / z + K[1, 2]).astype(np.float32)
         value: F32 = cv2.remap(self.distances[j], u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # type: ignore
-        return value.astype(np.float64), in_camera
+        return value.astype(np.float64)
 
     def _gradient(self, j: int, T_world_camera: F64, points: F64) -> tuple[F64, F64]:
         """(N, 3) derivative of the signed distance to outline ``j`` with a point's place in its camera's frame, and
@@ -131,14 +132,6 @@ class SilhouetteCoherence:
         )
         in_u, in_v = slope_u * K[0, 0] / z, slope_v * K[1, 1] / z
         return np.stack([in_u, in_v, -(in_u * x + in_v * y) / z], axis=1), rotation
-
-
-def _signed_distance(mask: Bool) -> F32:
-    """(H, W) pixels, positive inside; the outline runs between pixels' centres."""
-    inside = cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    outside = cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    signed: F32 = np.where(mask, inside - 0.5, 0.5 - outside).astype(np.float32)
-    return np.clip(signed, -1e4, 1e4)
 
 
 def _slopes(distance: F32) -> tuple[F32, F32]:
