@@ -11,7 +11,15 @@ import pytest
 from shapes import camera
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
-from mvgamba_ros.geometry.camera import check_camera, crop, project, resample, undistort, undistort_pixels
+from mvgamba_ros.geometry.camera import (
+    check_camera,
+    crop,
+    named_distortion,
+    project,
+    resample,
+    undistort,
+    undistort_pixels,
+)
 from mvgamba_ros.geometry.rays import plucker, rays
 from mvgamba_ros.geometry.se3 import look_at
 from mvgamba_ros.types import Camera, View
@@ -159,3 +167,26 @@ def test_impossible_intrinsics_are_refused_by_name(change, word):
     with pytest.raises(ReconstructionError, match=word) as error:
         check_camera(replace(camera(), **change), "wrist")
     assert error.value.code == ErrorCode.BAD_CAMERA_INFO and "wrist" in error.value.message
+
+
+@pytest.mark.parametrize(
+    ("given", "ours"),
+    [
+        (("plumb_bob", [0.1, -0.2, 0.001, 0.002, 0.05, 0, 0, 0]), ("plumb_bob", (0.1, -0.2, 0.001, 0.002, 0.05))),
+        (("plumb_bob", [0.1, -0.2, 0.001, 0.002] + [0] * 8), ("plumb_bob", (0.1, -0.2, 0.001, 0.002))),
+        (("plumb_bob", [0.1, -0.2]), ("plumb_bob", (0.1, -0.2, 0.0, 0.0))),
+        (("rational_polynomial", [0.1] * 5), ("rational_polynomial", (0.1,) * 5 + (0.0,) * 3)),
+        (("Kannala-Brandt4", [0.1, 0, 0, 0, 0]), ("equidistant", (0.1, 0.0, 0.0, 0.0))),
+        (("fisheye", [0.1, 0.2, 0.3, 0.4]), ("equidistant", (0.1, 0.2, 0.3, 0.4))),
+        (("anything", [0.0, 0.0]), ("none", ())),
+        (("division", [0.1]), ("division", (0.1,))),
+    ],
+)
+def test_distortion_as_drivers_write_it_gets_our_name_and_length(given, ours):
+    assert named_distortion(*given) == ours
+
+
+def test_eight_coefficients_that_are_called_plumb_bob_are_refused_with_their_likely_name():
+    model, coefficients = named_distortion("plumb_bob", [0.1] * 8)
+    with pytest.raises(ReconstructionError, match=r"got 8: .*is it rational_polynomial\?"):
+        check_camera(replace(camera(), distortion_model=model, distortion=coefficients))

@@ -6,6 +6,7 @@ by half a pixel on the way in and out of them, here and nowhere else.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -24,10 +25,34 @@ DISTORTION_LENGTHS: dict[str, tuple[int, ...]] = {
 }
 """Distortion models and how many coefficients each may have, in ROS's and OpenCV's order (k1 k2 p1 p2 k3 ...)."""
 
+DISTORTION_NAMES = {
+    "fisheye": "equidistant",
+    "kannala_brandt": "equidistant",
+    "kannala_brandt4": "equidistant",
+    "radtan": "plumb_bob",
+    "brown_conrady": "plumb_bob",
+}
+"""Other names of distortion models, in lower case with underscores, and ours (those of sensor_msgs/CameraInfo)."""
+
 Raster = TypeVar("Raster", U8, Bool, F32)
 
 HALF_PIXEL = np.array([[0.0, 0.0, 0.5], [0.0, 0.0, 0.5], [0.0, 0.0, 0.0]])
 """``K - HALF_PIXEL`` gives OpenCV's pixels, whose centres lie at integers."""
+
+
+def named_distortion(name: str, coefficients: Iterable[float]) -> tuple[str, tuple[float, ...]]:
+    """Our name of a distortion model and as many coefficients as it takes, from the name and the coefficients that
+    some driver or file has: zeros at the end are added or left out, as drivers pad plumb_bob to 8 or 12. "none" where
+    all are 0. What is not known comes back as it is, for `check_camera` to refuse."""
+    values = tuple(float(value) for value in coefficients)
+    if not any(values):
+        return "none", ()
+    name = DISTORTION_NAMES.get(name.lower().replace("-", "_").replace(" ", "_"), name)
+    needed = len(values) - next(k for k, value in enumerate(reversed(values)) if value)
+    lengths = [length for length in DISTORTION_LENGTHS.get(name, ()) if length >= needed]
+    if not lengths or len(values) in lengths:
+        return name, values
+    return name, (values[:needed] + (0.0,) * min(lengths))[: min(lengths)]
 
 
 def check_camera(camera: Camera, what: str = "camera") -> None:
@@ -51,7 +76,8 @@ def check_camera(camera: Camera, what: str = "camera") -> None:
     if len(camera.distortion) not in allowed:
         raise bad(
             f"{camera.distortion_model} takes {' or '.join(map(str, allowed))} coefficients, "
-            f"got {len(camera.distortion)}"
+            f"got {len(camera.distortion)}: {camera.distortion}"
+            + ("; is it rational_polynomial?" if camera.distortion_model == "plumb_bob" else "")
         )
     if not np.isfinite(camera.distortion).all():
         raise bad(f"distortion {camera.distortion} is not finite")

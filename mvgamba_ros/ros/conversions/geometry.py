@@ -9,7 +9,7 @@ from geometry_msgs.msg import Point, Pose, Quaternion, Transform, Vector3
 from sensor_msgs.msg import CameraInfo
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
-from mvgamba_ros.geometry.camera import check_camera
+from mvgamba_ros.geometry.camera import check_camera, named_distortion
 from mvgamba_ros.geometry.se3 import check_rigid, matrix_to_quat, quat_to_matrix, rigid, wxyz_to_xyzw, xyzw_to_wxyz
 from mvgamba_ros.types import F64, Camera, DistortionModel
 
@@ -79,10 +79,7 @@ def camera_info_to_camera(info: CameraInfo, rectified: bool = False, what: str =
     binning = np.array([max(1, info.binning_x), max(1, info.binning_y)])
     K[:2] /= binning[:, None]
 
-    distortion = () if rectified else tuple(float(d) for d in info.d)
-    model = info.distortion_model
-    if not any(distortion):
-        model, distortion = "none", ()
+    model, distortion = ("none", ()) if rectified else named_distortion(info.distortion_model, info.d)
     camera = Camera(
         K=K,
         width=int(width // binning[0]),
