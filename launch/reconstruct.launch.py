@@ -1,14 +1,18 @@
-"""The node beside your robot: ros2 launch mvgamba_ros reconstruct.launch.py --show-args"""
+"""The node beside your robot: ros2 launch mvgamba_ros reconstruct.launch.py --show-args
+
+An argument that is not given changes nothing: the parameter file, the site's environment and the node's own defaults
+stay as they are.
+"""
 
 from pathlib import Path
 
-from ament_index_python.packages import get_package_share_directory
-from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, SetEnvironmentVariable
-from launch.conditions import IfCondition
+from ament_index_python.packages import PackageNotFoundError, get_package_prefix, get_package_share_directory
+from launch import LaunchContext, LaunchDescription
+from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
-from launch_ros.parameter_descriptions import ParameterValue
+
+from mvgamba_ros.ros.fastdds import profile_environment
 
 SHARE = Path(get_package_share_directory("mvgamba_ros"))
 
@@ -17,42 +21,67 @@ ARGUMENTS = {
     "camera_info": ("camera_info", "Topic of their camera_info"),
     "depth": ("depth", "Topic of depth images registered to them (with parameter use_depth)"),
     "mask": ("mask", "Topic of masks of the object (with parameter use_mask)"),
-    "target_frame": ("base_link", "Frame of the views and of the result"),
+    "target_frame": ("", "Frame of the views and of the result (default: as in params_file)"),
     "namespace": ("", "Namespace of the node"),
     "params_file": (str(SHARE / "config" / "reconstruct.yaml"), "Parameter file; start from the default one"),
-    "use_sim_time": ("false", "Take the time from /clock"),
+    "use_sim_time": ("", "true: take the time from /clock (default: as in params_file)"),
+    "log_level": ("", "Least severity that the node logs: debug, info, warn, error (default: ROS's own)"),
+    "respawn": ("false", "Start the node again, after two seconds, when it ends"),
     "rviz": ("false", "Open RViz on the node's outputs"),
-    "fastdds_profile": (str(SHARE / "config" / "fastdds.xml"), "Fast DDS profile; the camera's side needs the same"),
+    "fastdds_profile": ("", "Fast DDS profile of the node (default: config/fastdds.xml, unless the site sets its own)"),
 }
 
 
+def nodes(context: LaunchContext) -> list:
+    given = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
+    parameters = {"target_frame": given["target_frame"]} if given["target_frame"] else {}
+    clock = {"use_sim_time": is_true("use_sim_time", given)} if given["use_sim_time"] else {}
+    level = ["--log-level", given["log_level"]] if given["log_level"] else []
+    started = [
+        Node(
+            package="mvgamba_ros",
+            executable="reconstructor",
+            namespace=given["namespace"],
+            parameters=[given["params_file"], parameters | clock],
+            remappings=[(name, given[name]) for name in ("image", "camera_info", "depth", "mask")]
+            + [("image/compressed", given["image"] + "/compressed")],
+            ros_arguments=level,
+            additional_env=profile_environment(
+                given["fastdds_profile"], str(SHARE / "config" / "fastdds.xml"), context.environment
+            ),
+            respawn=is_true("respawn", given),
+            respawn_delay=2.0,
+            output="screen",
+        )
+    ]
+    if is_true("rviz", given):
+        started.append(rviz(given["namespace"], clock))
+    return started
+
+
+def rviz(namespace: str, parameters: dict) -> Node | LogInfo:
+    try:
+        get_package_prefix("rviz2")
+    except PackageNotFoundError:
+        return LogInfo(msg="rviz:=true, but rviz2 is not installed (ros-$ROS_DISTRO-rviz2); the node runs without it")
+    return Node(
+        package="rviz2",
+        executable="rviz2",
+        namespace=namespace,
+        arguments=["-d", str(SHARE / "config" / "reconstruct.rviz")],
+        parameters=[parameters],
+    )
+
+
+def is_true(name: str, given: dict[str, str]) -> bool:
+    value = given[name].lower()
+    if value not in ("true", "false", "1", "0"):
+        raise ValueError(f"{name}:={given[name]} is neither true nor false")
+    return value in ("true", "1")
+
+
 def generate_launch_description() -> LaunchDescription:
-    value = {name: LaunchConfiguration(name) for name in ARGUMENTS}
     return LaunchDescription(
         [DeclareLaunchArgument(name, default_value=d, description=what) for name, (d, what) in ARGUMENTS.items()]
-        + [
-            SetEnvironmentVariable("FASTDDS_DEFAULT_PROFILES_FILE", value["fastdds_profile"]),
-            Node(
-                package="mvgamba_ros",
-                executable="reconstructor",
-                namespace=value["namespace"],
-                parameters=[
-                    value["params_file"],
-                    {
-                        "target_frame": value["target_frame"],
-                        "use_sim_time": ParameterValue(value["use_sim_time"], value_type=bool),
-                    },
-                ],
-                remappings=[(name, value[name]) for name in ("image", "camera_info", "depth", "mask")]
-                + [("image/compressed", [value["image"], "/compressed"])],
-                output="screen",
-            ),
-            Node(
-                package="rviz2",
-                executable="rviz2",
-                arguments=["-d", str(SHARE / "config" / "reconstruct.rviz")],
-                parameters=[{"use_sim_time": ParameterValue(value["use_sim_time"], value_type=bool)}],
-                condition=IfCondition(value["rviz"]),
-            ),
-        ]
+        + [OpaqueFunction(function=nodes)]
     )

@@ -170,16 +170,6 @@ def test_launch_files_document_each_argument(name):
         assert isinstance(description, ast.Constant) and len(str(description.value)) > 10
 
 
-@pytest.mark.parametrize("name", ["reconstruct.launch.py", "demo.launch.py"])
-def test_launch_files_are_parsed_by_launch(name):
-    actions = pytest.importorskip("launch.actions", reason="launch is not among the ROS wheels")
-    from launch.launch_description_sources import get_launch_description_from_python_launch_file
-
-    description = get_launch_description_from_python_launch_file(str(REPOSITORY / "launch" / name))
-    declared = [e for e in description.entities if isinstance(e, actions.DeclareLaunchArgument)]
-    assert declared and all(argument.description for argument in declared)
-
-
 def test_the_set_up_names_the_exact_line_when_no_python_fits(tmp_path):
     import subprocess
 

@@ -1,0 +1,176 @@
+"""The launch files, run by ROS's own launch with nodes that only write down how they were started.
+
+Skipped where launch and launch_ros are not installed (the ROS wheels lack them).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from mvgamba_ros.ros.fastdds import profile_environment
+
+REPOSITORY = Path(__file__).parents[1]
+SITE = "/site/profile.xml"
+RECORDER = f"""#!{sys.executable}
+import json, os, pathlib, sys, time
+name = pathlib.Path(sys.argv[0]).name
+files = [f for f in sys.argv if os.path.isfile(f) and "params" in f or f.endswith(".yaml")]
+out = pathlib.Path(os.environ["RECORDED"]) / name
+out.write_text(json.dumps(dict(
+    argv=sys.argv[1:], files=[open(f).read() for f in files], profile=os.environ.get("FASTDDS_DEFAULT_PROFILES_FILE")
+)))
+sys.exit(int(os.environ.get("RECORDER_RC", "0")))
+"""
+LAUNCH = """
+import sys
+from launch import LaunchDescription, LaunchService
+from launch.actions import IncludeLaunchDescription
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+
+source = PythonLaunchDescriptionSource(sys.argv[1])
+pairs = [tuple(a.split(":=", 1)) for a in sys.argv[2:]]
+service = LaunchService(noninteractive=True)
+service.include_launch_description(LaunchDescription([IncludeLaunchDescription(source, launch_arguments=pairs)]))
+sys.exit(service.run())
+"""
+
+
+@pytest.mark.parametrize(
+    ("chosen", "environment", "profile"),
+    [
+        ("", {}, "ours"),
+        ("", {"FASTDDS_DEFAULT_PROFILES_FILE": SITE}, None),
+        ("", {"FASTRTPS_DEFAULT_PROFILES_FILE": SITE}, None),
+        ("", {"RMW_IMPLEMENTATION": "rmw_cyclonedds_cpp"}, None),
+        ("", {"RMW_IMPLEMENTATION": "rmw_fastrtps_cpp"}, "ours"),
+        ("mine", {"FASTDDS_DEFAULT_PROFILES_FILE": SITE}, "mine"),
+    ],
+)
+def test_our_profile_never_replaces_the_sites(chosen, environment, profile):
+    found = profile_environment(chosen, "ours", environment)
+    assert found == ({} if profile is None else {"FASTDDS_DEFAULT_PROFILES_FILE": profile})
+
+
+@pytest.fixture
+def prefix(tmp_path: Path) -> Path:
+    """An installed package whose programs only write down how they were started."""
+    pytest.importorskip("launch_ros.actions", reason="launch is not among the ROS wheels")
+    share, programs = tmp_path / "share", tmp_path / "lib" / "mvgamba_ros"
+    (share / "ament_index" / "resource_index" / "packages").mkdir(parents=True)
+    (share / "ament_index" / "resource_index" / "packages" / "mvgamba_ros").touch()
+    (share / "mvgamba_ros").mkdir()
+    for folder in ("config", "launch"):
+        (share / "mvgamba_ros" / folder).symlink_to(REPOSITORY / folder)
+    programs.mkdir(parents=True)
+    for name in ("reconstructor", "simulated_arm"):
+        (programs / name).write_text(RECORDER)
+        (programs / name).chmod(0o755)
+    return tmp_path
+
+
+def run(prefix: Path, name: str, *arguments: str, environment: dict[str, str] | None = None) -> tuple[dict, str]:
+    """What each node was started with, by its program, and what launch printed."""
+    recorded = prefix / "recorded"
+    recorded.mkdir()
+    plain = {k: v for k, v in os.environ.items() if not k.startswith(("FASTDDS", "FASTRTPS", "RMW"))}
+    done = subprocess.run(
+        [sys.executable, "-c", LAUNCH, str(REPOSITORY / "launch" / name), *arguments],
+        env=plain | {"AMENT_PREFIX_PATH": str(prefix), "RECORDED": str(recorded)} | (environment or {}),
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    found = {path.name: json.loads(path.read_text()) for path in recorded.iterdir()}
+    return found, done.stdout + done.stderr
+
+
+def parameters(node: dict) -> dict:
+    """As the node would read them: later files win."""
+    merged: dict = {}
+    for text in node["files"]:
+        for section in (yaml.safe_load(text) or {}).values():
+            merged |= section["ros__parameters"]
+    return merged
+
+
+def test_an_argument_left_alone_changes_nothing(prefix):
+    mine = prefix / "my_params.yaml"
+    mine.write_text("/**:\n  ros__parameters: {target_frame: panda_link0, use_sim_time: true}\n")
+    nodes, printed = run(prefix, "reconstruct.launch.py", f"params_file:={mine}", environment={
+        "FASTDDS_DEFAULT_PROFILES_FILE": SITE
+    })  # fmt: skip
+    assert parameters(nodes["reconstructor"]) == {"target_frame": "panda_link0", "use_sim_time": True}, printed
+    assert nodes["reconstructor"]["profile"] == SITE
+    assert "--log-level" not in nodes["reconstructor"]["argv"]
+
+
+def test_an_argument_that_is_given_wins_and_our_profile_is_the_nodes_alone(prefix):
+    nodes, printed = run(
+        prefix, "reconstruct.launch.py", "target_frame:=tool0", "use_sim_time:=false", "log_level:=debug",
+        "namespace:=left", "image:=/cam/image",
+    )  # fmt: skip
+    node = nodes["reconstructor"]
+    assert parameters(node)["target_frame"] == "tool0" and parameters(node)["use_sim_time"] is False, printed
+    words = " ".join(node["argv"])
+    for expected in (
+        "--log-level debug",
+        "__ns:=/left",
+        "image:=/cam/image",
+        "image/compressed:=/cam/image/compressed",
+    ):
+        assert expected in words
+    assert node["profile"].endswith("config/fastdds.xml")
+
+
+def test_without_rviz2_one_line_tells_so_and_the_node_runs(prefix):
+    nodes, printed = run(prefix, "reconstruct.launch.py", "rviz:=true")
+    assert set(nodes) == {"reconstructor"}
+    assert printed.count("rviz2 is not installed") == 1 and "Traceback" not in printed
+
+
+def test_a_word_that_is_no_truth_value_is_named(prefix):
+    nodes, printed = run(prefix, "reconstruct.launch.py", "rviz:=maybe")
+    assert not nodes and "rviz:=maybe is neither true nor false" in printed
+
+
+def test_a_node_that_ends_is_started_again_where_wanted(prefix):
+    command = [sys.executable, "-c", LAUNCH, str(REPOSITORY / "launch" / "reconstruct.launch.py"), "respawn:=true"]
+    (prefix / "recorded").mkdir()
+    environment = {"AMENT_PREFIX_PATH": str(prefix), "RECORDED": str(prefix / "recorded"), "RECORDER_RC": "1"}
+    with subprocess.Popen(command, env=os.environ | environment, stdout=subprocess.PIPE, text=True) as launched:
+        assert launched.stdout is not None
+        started = 0
+        while started < 2:
+            line = launched.stdout.readline()
+            assert line, "launch ended"
+            started += "process started with pid" in line
+        launched.send_signal(2)
+        assert launched.wait(5) is not None
+
+
+def test_the_demo_starts_both_nodes_alike(prefix):
+    pytest.importorskip("mujoco")
+    nodes, printed = run(prefix, "demo.launch.py", "namespace:=left", "object:=milk", "log_level:=warn")
+    assert set(nodes) == {"reconstructor", "simulated_arm"}, printed
+    for node in nodes.values():
+        assert "__ns:=/left" in " ".join(node["argv"]) and "--log-level warn" in " ".join(node["argv"])
+        assert node["profile"].endswith("config/fastdds.xml")
+    assert parameters(nodes["simulated_arm"]) == {"object": "milk", "view_count": 6, "publish_depth": False}
+    assert parameters(nodes["reconstructor"])["target_frame"] == "base_link"
+
+
+def test_the_demo_without_the_simulator_tells_so_and_keeps_the_node(prefix):
+    hidden = prefix / "hidden"
+    hidden.mkdir()
+    (hidden / "sitecustomize.py").write_text(
+        "import importlib.util as u\nfind = u.find_spec\n"
+        "u.find_spec = lambda name, *a: None if name == 'mujoco' else find(name, *a)\n"
+    )
+    path = os.pathsep.join([str(hidden), os.environ.get("PYTHONPATH", "")])
+    nodes, printed = run(prefix, "demo.launch.py", environment={"PYTHONPATH": path})
+    assert set(nodes) == {"reconstructor"} and printed.count("it needs MuJoCo") == 1, printed
