@@ -98,6 +98,7 @@ class World:
         By the hull, where a test does not name a method: these tests are about the node, and the hull is fast.
         """
         parameters.setdefault("method", "hull")
+        parameters.setdefault("output_dir", self.logs)
         command = ["-m", "mvgamba_ros.ros", "--ros-args", "--params-file", "config/reconstruct.yaml"]
         for name, value in parameters.items():
             command += ["-p", f"{name}:={str(value).lower() if isinstance(value, bool) else value}"]

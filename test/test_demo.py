@@ -69,10 +69,10 @@ def test_the_arm_looks_and_the_node_answers_a_shape_close_to_the_truth(tmp_path:
     assert size < 20.0
 
     faces = re.search(r"mesh +(\d+) faces", text)
-    assert faces and len(read_mesh(tmp_path / "mesh.ply").faces) == int(faces[1])
+    assert faces and len(read_mesh(tmp_path / "object" / "mesh.ply").faces) == int(faces[1])
     for name in ("cloud.ply", "mesh.ply", "report.json", "preview.png"):
-        assert str(tmp_path / name) in text
-        assert (tmp_path / name).stat().st_size > 100
+        assert str(tmp_path / "object" / name) in text
+        assert (tmp_path / "object" / name).stat().st_size > 100
     assert demo.left_behind() == []
 
 

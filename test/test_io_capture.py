@@ -49,6 +49,8 @@ def refused(folder, *words, views_file="transforms.json"):
         ("none", ()),
         ("plumb_bob", (0.1, -0.02, 0.001, 0.002, 0.03)),
         ("rational_polynomial", (0.1, -0.02, 0.001, 0.002, 0.03, 0.2, 0.01, 0.02)),
+        ("rational_polynomial", tuple(0.001 * k for k in range(1, 13))),
+        ("rational_polynomial", tuple(0.001 * k for k in range(1, 15))),
         ("equidistant", (0.02, -0.005, 0.001, 0.0005)),
     ],
 )
@@ -199,8 +201,8 @@ def test_a_folder_that_cannot_be_made_is_said_so(tmp_path):
     assert error.value.code == ErrorCode.CANNOT_WRITE
 
 
-def test_distortion_that_the_format_cannot_hold_is_not_dropped(tmp_path):
-    lens = Camera(VIEWS[0].camera.K, 64, 48, "rational_polynomial", (0.1,) * 12)
+def test_a_number_of_coefficients_that_no_model_has_is_not_cut(tmp_path):
+    lens = Camera(VIEWS[0].camera.K, 64, 48, "rational_polynomial", (0.1,) * 9)
     with pytest.raises(ReconstructionError, match="undistort"):
         write_capture(tmp_path, [replace(VIEWS[0], camera=lens)])
 

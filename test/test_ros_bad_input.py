@@ -205,13 +205,16 @@ def test_silhouettes_that_disagree_are_refused(world, views):
     assert answer.error_code == 0 and list(answer.object.poses.left_out) == [1], answer.error_msg
 
 
-def test_an_output_folder_that_cannot_be_written_is_named(world, views, tmp_path):
+def test_an_output_folder_that_cannot_or_must_not_be_written_is_named(world, views, tmp_path):
     assert world.reconstruct(views=[message_of(v) for v in views]).error_code == 0
-    blocked = tmp_path / "file"
+    blocked = world.logs / "file"
     blocked.write_text("not a folder")
-    answer = world.save(str(blocked / "out"))
+    answer = world.save("file/out")
     assert answer.error_code == ErrorCode.CANNOT_WRITE
     assert str(blocked) in answer.error_msg
+    answer = world.save(str(tmp_path / "out"))
+    assert answer.error_code == ErrorCode.CANNOT_WRITE and not (tmp_path / "out").exists()
+    assert str(tmp_path / "out") in answer.error_msg and "save_outside" in answer.error_msg
 
 
 def test_a_second_request_while_one_runs_is_told_busy_at_once(world, views):

@@ -1,8 +1,9 @@
 """Reconstruct the object in a folder of posed images.
 
-CAPTURE is a folder with a transforms.json (nerfstudio or instant-ngp layout, metres) and its images. OUT gets
-mesh.ply, cloud.ply, report.json, preview.png, and gaussians.ply where the method makes Gaussians. Everything is in
-metres, in the frame of the capture's poses.
+CAPTURE is a folder with a transforms.json (nerfstudio or instant-ngp layout, metres) and its images. OUT holds
+mesh.ply, cloud.ply, preview.png, gaussians.ply where the method makes Gaussians, and report.json, which lists them.
+Everything is in metres, in the frame of the capture's poses. OUT appears whole: a former result there is replaced once
+the new one is written, and a folder that holds anything else is refused.
 """
 
 from __future__ import annotations
@@ -45,13 +46,13 @@ def run(args: argparse.Namespace) -> int:
     prepare_process()
     from mvgamba_ros.cli._progress import ProgressLine
     from mvgamba_ros.io.capture_readers import read_capture
-    from mvgamba_ros.io.results import check_writable, write_results
+    from mvgamba_ros.io.results import check_results_folder, write_results
     from mvgamba_ros.options import Options
     from mvgamba_ros.pipeline import reconstruct
     from mvgamba_ros.preview import preview
 
     options = options_from(args, Options)
-    out = check_writable(args.out)
+    out = check_results_folder(args.out)
     views = read_capture(args.capture, args.views, args.reader)
     progress = ProgressLine()
     try:

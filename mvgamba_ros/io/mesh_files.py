@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
+from mvgamba_ros.io.atomic_writes import write_file
 from mvgamba_ros.io.ply import position_type, widen_positions
 from mvgamba_ros.types import Mesh
 
@@ -35,12 +36,11 @@ def write_mesh(path: str | Path, mesh: Mesh) -> None:
         vertex_attributes={name: values for name, values in trust.items() if values is not None},
         process=False,
     )
-    try:
-        shape.export(path)
-        if path.suffix.lower() == ".ply" and position_type(mesh.vertices) == "<f8":
-            widen_positions(path, mesh.vertices)
-    except OSError as error:
-        raise ReconstructionError(ErrorCode.CANNOT_WRITE, f"{path}: {error.strerror}") from error
+    content: Any = shape.export(file_type=path.suffix.lower()[1:])
+    content = content.encode() if isinstance(content, str) else content
+    if path.suffix.lower() == ".ply" and position_type(mesh.vertices) == "<f8":
+        content = widen_positions(content, mesh.vertices)
+    write_file(path, content)
 
 
 def read_mesh(path: str | Path) -> Mesh:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
+from mvgamba_ros.io.atomic_writes import write_file
 from mvgamba_ros.types import F64, Gaussians, PointCloud
 
 SH_C0 = 0.28209479177387814
@@ -98,10 +99,8 @@ def position_type(points: F64) -> str:
     return "<f8" if np.spacing(largest) / 2.0 > ROUNDING else "<f4"
 
 
-def widen_positions(path: Path, vertices: F64) -> None:
-    """Rewrites x, y, z (V, 3) of a mesh's binary PLY, whose first element are vertices of scalars, as float64. Raises
-    CANNOT_WRITE."""
-    content = path.read_bytes()
+def widen_positions(content: bytes, vertices: F64) -> bytes:
+    """A mesh's binary PLY, whose first element are vertices of scalars, with x, y, z (V, 3) as float64."""
     header, end, body = content.partition(b"end_header\n")
     vertex, element, faces = header.partition(b"element face")
     words = [line.split() for line in vertex.decode("ascii").splitlines()]
@@ -113,10 +112,7 @@ def widen_positions(path: Path, vertices: F64) -> None:
         table[name] = vertices[:, "xyz".index(name)] if name in "xyz" else rows[name]
     for axis in (b"x", b"y", b"z"):
         vertex = vertex.replace(b"property float " + axis + b"\n", b"property double " + axis + b"\n")
-    try:
-        path.write_bytes(vertex + element + faces + end + table.tobytes() + body[rows.nbytes :])
-    except OSError as error:
-        raise ReconstructionError(ErrorCode.CANNOT_WRITE, f"{path}: {error.strerror}") from error
+    return vertex + element + faces + end + table.tobytes() + body[rows.nbytes :]
 
 
 def _write(path: Path, table: np.ndarray) -> None:
@@ -124,10 +120,7 @@ def _write(path: Path, table: np.ndarray) -> None:
     assert table.dtype.fields is not None
     lines = ["ply", "format binary_little_endian 1.0", f"element vertex {len(table)}"]
     lines += [f"property {PLY_NAMES[kind.str]} {name}" for name, (kind, *_) in table.dtype.fields.items()]
-    try:
-        path.write_bytes(("\n".join([*lines, "end_header"]) + "\n").encode("ascii") + table.tobytes())
-    except OSError as error:
-        raise ReconstructionError(ErrorCode.CANNOT_WRITE, f"{path}: {error.strerror}") from error
+    write_file(path, ("\n".join([*lines, "end_header"]) + "\n").encode("ascii") + table.tobytes())
 
 
 def _read(path: Path) -> np.ndarray:

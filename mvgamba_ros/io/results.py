@@ -1,56 +1,123 @@
-"""A reconstruction as files: mesh.ply, cloud.ply, gaussians.ply, report.json, preview.png."""
+"""A reconstruction as a folder: mesh.ply, cloud.ply, gaussians.ply, preview.png, views/, and last report.json, which
+lists the others.
+
+The folder appears whole and is replaced as a whole. Nothing is deleted that the report in it does not list, or that was
+changed since.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
+import os
 import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
-
-from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.se3 import matrix_to_quat
+from mvgamba_ros.io.atomic_writes import check_place, whole_folder, write_file
+from mvgamba_ros.io.lock import LOCK, cannot_write
 from mvgamba_ros.io.mesh_files import write_mesh
 from mvgamba_ros.io.ply import write_cloud, write_gaussians
+from mvgamba_ros.io.transforms_json import encode_png, write_capture
 from mvgamba_ros.reconstruction import PoseCorrection, Reconstruction
-from mvgamba_ros.types import U8, PointCloud
+from mvgamba_ros.types import U8, PointCloud, View
+
+REPORT = "report.json"
+LARGEST_REPORT = 10_000_000
+"""Bytes. One that is larger is another file."""
 
 
 def check_writable(folder: str | Path) -> Path:
     """Makes ``folder`` and tries it with a file, so that a job need not find out at its end. Raises CANNOT_WRITE."""
-    try:
-        folder = Path(folder).expanduser()
+    folder = Path(folder)
+    with cannot_write(folder):
+        folder = folder.expanduser()
         str(folder).encode()  # Open3D ends the process where a name is not UTF-8
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
-    except (OSError, RuntimeError, ValueError) as error:  # also ~user of nobody, a name that is no text
-        raise ReconstructionError(
-            ErrorCode.CANNOT_WRITE, f"{folder}: {getattr(error, 'strerror', error)}; choose another output folder"
-        ) from error
     return folder
 
 
-def write_results(folder: str | Path, result: Reconstruction, preview: U8 | None = None) -> list[Path]:
-    """Writes ``result`` into ``folder`` and returns the files. ``preview``: (H, W, 3) RGB. Raises CANNOT_WRITE."""
-    folder = check_writable(folder)
-    written = [folder / "mesh.ply", folder / "cloud.ply", folder / "report.json"]
-    write_mesh(written[0], result.mesh)
-    write_cloud(written[1], result.cloud)
+def check_results_folder(folder: str | Path) -> Path:
+    """The absolute path of a folder for `write_results`, "~" and symbolic links resolved; makes its parents. Raises
+    CANNOT_WRITE where `write_results` would."""
+    path = Path(folder)
+    with cannot_write(path):
+        path = path.expanduser().resolve()
+        str(path).encode()
+    check_place(path, unlisted)
+    return path
+
+
+def write_results(
+    folder: str | Path,
+    result: Reconstruction,
+    preview: U8 | None = None,
+    views: Sequence[View] = (),
+    about: Mapping[str, Any] | None = None,
+) -> list[Path]:
+    """Writes ``result`` as ``folder``, in place of a former result there, and returns the files, absolute.
+
+    Args:
+        folder: Missing, empty, or a folder that this wrote and nobody changed since; no symbolic link.
+        result: What to write.
+        preview: (H, W, 3) RGB.
+        views: Written as a capture into views/.
+        about: Goes before everything else in the report.
+
+    Raises:
+        ReconstructionError: CANNOT_WRITE, with ``folder`` as it was.
+    """
+    target = Path(folder)
+    with cannot_write(target):
+        target = Path(os.path.abspath(target.expanduser()))  # noqa: PTH100  (resolve would follow a link)
+    with whole_folder(target, unlisted) as part:
+        write_mesh(part / "mesh.ply", result.mesh)
+        write_cloud(part / "cloud.ply", result.cloud)
+        if result.gaussians is not None:
+            write_gaussians(part / "gaussians.ply", result.gaussians)
+        if preview is not None:
+            write_file(part / "preview.png", encode_png(preview))
+        if views:
+            write_capture(part / "views", views)
+        files = {name: _identity(part / name) for name in sorted(_files(part))}
+        content = json.dumps({**(about or {}), **report(result), "files": files}, indent=1) + "\n"
+        write_file(part / REPORT, content.encode())
+    return [target / name for name in (*files, REPORT)]
+
+
+def unlisted(folder: Path) -> str:
+    """Why ``folder`` is more than a result that `write_results` wrote; empty where it is just that."""
     try:
-        written[2].write_text(json.dumps(report(result), indent=1) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise ReconstructionError(ErrorCode.CANNOT_WRITE, f"{written[2]}: {error.strerror}") from error
-    if result.gaussians is not None:
-        written.append(folder / "gaussians.ply")
-        write_gaussians(written[-1], result.gaussians)
-    if preview is not None:
-        written.append(folder / "preview.png")
-        if not cv2.imwrite(str(written[-1]), preview[..., ::-1]):
-            raise ReconstructionError(ErrorCode.CANNOT_WRITE, f"{written[-1]}: cannot be written")
-    return written
+        with (folder / REPORT).open("rb") as file:
+            listed = json.loads(file.read(LARGEST_REPORT))["files"]
+        found = _files(folder) - {REPORT}
+        if strange := sorted(found - set(listed)):
+            return f"holds {strange[0]}, which the {REPORT} there does not list"
+        for name in sorted(found):
+            if (folder / name).is_symlink() or _identity(folder / name) != listed[name]:
+                return f"holds {name}, which was changed since it was written"
+    except (OSError, RecursionError, ValueError, KeyError, TypeError):
+        return f"holds something, and no {REPORT} that lists it"
+    return ""
+
+
+def _files(folder: Path) -> set[str]:
+    """Of everything in ``folder`` but the lock and folders that are not empty, the path in it."""
+    found = set()
+    for path in folder.rglob("*"):
+        if path.is_symlink() or not path.is_dir() or not any(path.iterdir()):
+            found.add(str(path.relative_to(folder)))
+    return found - {LOCK}
+
+
+def _identity(file: Path) -> dict[str, Any]:
+    content = file.read_bytes()
+    return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
 
 
 def report(result: Reconstruction) -> dict[str, Any]:

@@ -21,10 +21,13 @@ import numpy as np
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.camera import check_camera
 from mvgamba_ros.geometry.se3 import OPENCV_FROM_OPENGL, check_rigid
+from mvgamba_ros.io.atomic_writes import write_files
 from mvgamba_ros.types import F32, F64, U8, Bool, Camera, DistortionModel, View
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".JPG", ".PNG", ".webp", ".bmp", ".tif", ".tiff")
 """Tried in this order where a file_path has no extension, as in NeRF's synthetic scenes."""
+
+RATIONAL, THIN_PRISM = ("k1", "k2", "p1", "p2", "k3", "k4", "k5", "k6"), ("s1", "s2", "s3", "s4")
 
 COEFFICIENTS: dict[str, tuple[DistortionModel, tuple[str, ...]]] = {
     "PINHOLE": ("none", ()),
@@ -32,17 +35,28 @@ COEFFICIENTS: dict[str, tuple[DistortionModel, tuple[str, ...]]] = {
     "SIMPLE_RADIAL": ("plumb_bob", ("k1", "", "", "", "")),
     "RADIAL": ("plumb_bob", ("k1", "k2", "", "", "")),
     "OPENCV": ("plumb_bob", ("k1", "k2", "p1", "p2", "k3")),
-    "FULL_OPENCV": ("rational_polynomial", ("k1", "k2", "p1", "p2", "k3", "k4", "k5", "k6")),
+    "FULL_OPENCV": ("rational_polynomial", RATIONAL),
+    "FULL_OPENCV_THIN_PRISM": ("rational_polynomial", (*RATIONAL, *THIN_PRISM)),
+    "FULL_OPENCV_TILTED": ("rational_polynomial", (*RATIONAL, *THIN_PRISM, "tau_x", "tau_y")),
     "OPENCV_FISHEYE": ("equidistant", ("k1", "k2", "k3", "k4")),
 }
-"""camera_model: our distortion model and which keys hold its coefficients, in order ("" is always 0)."""
+"""camera_model: our distortion model and which keys hold its coefficients, in order ("" is always 0). The last but one
+and two are OpenCV's models of 12 and 14 coefficients, which have no common name: a reader that does not know the name
+refuses the file instead of leaving coefficients out."""
 
-MODEL_NAMES: dict[DistortionModel, str] = {
-    "none": "PINHOLE",
-    "plumb_bob": "OPENCV",
-    "rational_polynomial": "FULL_OPENCV",
-    "equidistant": "OPENCV_FISHEYE",
+MODEL_NAMES: dict[tuple[DistortionModel, int], str] = {
+    ("none", 0): "PINHOLE",
+    ("plumb_bob", 0): "PINHOLE",
+    ("plumb_bob", 4): "OPENCV",
+    ("plumb_bob", 5): "OPENCV",
+    ("rational_polynomial", 0): "PINHOLE",
+    ("rational_polynomial", 8): "FULL_OPENCV",
+    ("rational_polynomial", 12): "FULL_OPENCV_THIN_PRISM",
+    ("rational_polynomial", 14): "FULL_OPENCV_TILTED",
+    ("equidistant", 0): "OPENCV_FISHEYE",
+    ("equidistant", 4): "OPENCV_FISHEYE",
 }
+"""camera_model by distortion model and number of coefficients."""
 
 
 class TransformsJson:
@@ -85,34 +99,38 @@ def write_capture(folder: str | Path, views: Sequence[View], views_file: str = "
 
     ``views_file``: a folder may hold several sets of views; those of ``transforms_test.json`` lie in ``images_test``.
     Images and masks become PNGs, depth 16-bit millimetres (0 where unknown, and beyond 65.5 m); intrinsics are
-    written per frame. Raises CANNOT_WRITE, and BAD_CAPTURE where there are no views.
+    written per frame. The list is removed before the first picture changes and appears last, so that it never names
+    pictures of another list. Raises CANNOT_WRITE, and BAD_CAPTURE where there are no views.
     """
     folder = Path(folder)
     path = folder / views_file
     images = "images" + path.stem.removeprefix("transforms")
     if not views:
         raise _bad(path, "no views to write")
-    frames = []
-    try:
-        (folder / images).mkdir(parents=True, exist_ok=True)
-        for index, view in enumerate(views):
-            frame: dict[str, Any] = {"file_path": f"{images}/{index:04d}.png", **_intrinsics(view.camera)}
-            _write_png(folder / frame["file_path"], view.image[..., ::-1])
-            if view.mask is not None:
-                frame["mask_path"] = f"{images}/{index:04d}_mask.png"
-                _write_png(folder / frame["mask_path"], view.mask.astype(np.uint8) * 255)
-            if view.depth is not None:
-                frame["depth_file_path"] = f"{images}/{index:04d}_depth.png"
-                millimetres = np.rint(np.nan_to_num(view.depth, nan=0.0, posinf=0.0, neginf=0.0) * 1e3)
-                known = (millimetres > 0) & (millimetres < 65536)
-                _write_png(folder / frame["depth_file_path"], np.where(known, millimetres, 0).astype(np.uint16))
-            frame["transform_matrix"] = (view.T_world_camera @ OPENCV_FROM_OPENGL).tolist()
-            frames.append(frame)
-        # also for the whole file: instant-ngp reads the model from there
-        path.write_text(json.dumps({**_intrinsics(views[0].camera), "frames": frames}, indent=1), encoding="utf-8")
-    except OSError as error:
-        raise ReconstructionError(ErrorCode.CANNOT_WRITE, f"{error.filename or folder}: {error.strerror}") from error
+    frames, pictures = [], {}
+    for index, view in enumerate(views):
+        frame: dict[str, Any] = {"file_path": f"{images}/{index:04d}.png", **_intrinsics(view.camera)}
+        pictures[frame["file_path"]] = encode_png(view.image)
+        if view.mask is not None:
+            frame["mask_path"] = f"{images}/{index:04d}_mask.png"
+            pictures[frame["mask_path"]] = encode_png(view.mask.astype(np.uint8) * 255)
+        if view.depth is not None:
+            frame["depth_file_path"] = f"{images}/{index:04d}_depth.png"
+            millimetres = np.rint(np.nan_to_num(view.depth, nan=0.0, posinf=0.0, neginf=0.0) * 1e3)
+            known = (millimetres > 0) & (millimetres < 65536)
+            pictures[frame["depth_file_path"]] = encode_png(np.where(known, millimetres, 0).astype(np.uint16))
+        frame["transform_matrix"] = (view.T_world_camera @ OPENCV_FROM_OPENGL).tolist()
+        frames.append(frame)
+    # also for the whole file: instant-ngp reads the model from there
+    listed = json.dumps({**_intrinsics(views[0].camera), "frames": frames}, indent=1)
+    write_files(folder, {**pictures, views_file: listed.encode()}, last=views_file)
     return path
+
+
+def encode_png(pixels: np.ndarray) -> bytes:
+    """(H, W) or (H, W, 3) RGB, uint8 or uint16, as the content of a PNG file."""
+    _, content = cv2.imencode(".png", pixels[..., ::-1] if pixels.ndim == 3 else pixels)
+    return content.tobytes()
 
 
 def _bad(path: Path, message: str) -> ReconstructionError:
@@ -207,14 +225,14 @@ def _read_camera(path: Path, values: Mapping[str, Any], width: int, height: int,
 
 
 def _intrinsics(camera: Camera) -> dict[str, Any]:
-    name = MODEL_NAMES[camera.distortion_model]
-    keys = COEFFICIENTS[name][1]
-    if len(camera.distortion) > len(keys):
+    name = MODEL_NAMES.get((camera.distortion_model, len(camera.distortion)))
+    if name is None:
         raise ReconstructionError(
             ErrorCode.CANNOT_WRITE,
-            f"{len(camera.distortion)} distortion coefficients do not fit transforms.json's {name}; "
-            "undistort the view before writing it",
+            f"{len(camera.distortion)} coefficients of {camera.distortion_model} do not fit transforms.json; undistort "
+            "the view before writing it",
         )
+    keys = COEFFICIENTS[name][1]
     return {
         "camera_model": name,
         "fl_x": float(camera.K[0, 0]),
@@ -262,8 +280,3 @@ def _same_size(path: Path, shape: tuple[int, ...], image_path: Path, image_shape
         raise _bad(
             path, f"is {shape[1]} x {shape[0]}, its image {image_path.name} is {image_shape[1]} x {image_shape[0]}"
         )
-
-
-def _write_png(path: Path, pixels: np.ndarray) -> None:
-    if not cv2.imwrite(str(path), pixels):
-        raise PermissionError(13, "cannot be written", str(path))

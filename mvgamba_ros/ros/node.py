@@ -173,7 +173,7 @@ class Reconstructor(Node):
         return outcome.fill_object(ReconstructObject.Result())
 
     async def _on_save(self, request: Save.Request, response: Save.Response) -> Any:
-        folder = request.directory or self._settings().output_dir
+        settings = self._settings()
 
         def work(job: Job) -> Outcome:
             if self._last is None:
@@ -181,7 +181,8 @@ class Reconstructor(Node):
                     ErrorCode.NOTHING_TO_SAVE, "no object was reconstructed yet: call ~/reconstruct first"
                 )
             result, views, message = self._last
-            return Outcome(files=save(folder, result, views, message.id, message.header.frame_id))
+            where = request.directory, settings.output_dir, settings.save_outside
+            return Outcome(files=save(*where, result, views, message))
 
         outcome = await self._in_worker("save", work)
         response.files = outcome.files

@@ -80,7 +80,14 @@ class Parameters:
         "", "YAML file of settings, see `mvgamba config`; empty: the defaults of all settings", read_only=True
     )
     publish_collision_object: bool = option(True, "Publish `collision_object` where moveit_msgs is installed")
-    output_dir: str = option("~/.ros/mvgamba_ros", "Where `~/save` writes when the request names no folder")
+    output_dir: str = option(
+        "~/.ros/mvgamba_ros",
+        "Where `~/save` writes: each object in a folder of its own, or the one that the request names",
+        read_only=True,
+    )
+    save_outside: bool = option(
+        False, "Let whoever calls `~/save` write outside `output_dir`, wherever the node's user may", read_only=True
+    )
 
     options: Options = field(default_factory=Options)
     """What a request that chooses nothing is reconstructed with; each row of it is a parameter too."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -143,9 +142,9 @@ class Client:
             stages={stage.name: stage.seconds for stage in response.stages},
         )
 
-    def save(self, folder: Path, limit_s: float) -> list[str]:
-        """Has the node write the object into ``folder``; returns the files."""
-        answer = self._call("reconstructor/save", Save.Request(directory=str(folder)), limit_s)
+    def save(self, folder: str, limit_s: float) -> list[str]:
+        """Has the node write the object as ``folder`` of its output_dir; returns the files."""
+        answer = self._call("reconstructor/save", Save.Request(directory=folder), limit_s)
         if answer.error_code != ErrorCode.SUCCESS:
             raise self._refused("save", answer)
         return list(answer.files)

@@ -73,7 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--method", default=Options.method, choices=available("methods"), help="the reconstructor")
     parser.add_argument("--depth", action="store_true", help="the camera gives depth too, and the node uses it")
     parser.add_argument(
-        "-o", "--output", default="demo_output", help="folder for cloud, mesh, report, picture and logs"
+        "-o", "--output", default="demo_output", help="folder for the logs and object/: cloud, mesh, report, picture"
     )
     return parser
 
@@ -111,7 +111,7 @@ def run(options: argparse.Namespace, output: Path, stack: ExitStack) -> None:
             _process(
                 "reconstructor",
                 ["mvgamba_ros.ros"],
-                {"method": options.method, "use_depth": options.depth, **PATIENCE},
+                {"method": options.method, "use_depth": options.depth, "output_dir": str(output), **PATIENCE},
                 output,
             )
         ),
@@ -131,7 +131,7 @@ def run(options: argparse.Namespace, output: Path, stack: ExitStack) -> None:
     began = time.monotonic()
     answer = client.reconstruct(*_region(truth), RECONSTRUCT_S)
     seconds["reconstruct"] = time.monotonic() - began
-    files = client.save(output, RECONSTRUCT_S)
+    files = client.save("object", RECONSTRUCT_S)
     print("\n".join(["", *_table(answer, truth, seconds), "", *files]))
 
 

@@ -1,0 +1,72 @@
+"""Where ~/save may write, and what it calls an object's folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mvgamba_ros.errors import ErrorCode, ReconstructionError
+
+pytest.importorskip("rclpy")
+from builtin_interfaces.msg import Time
+from std_msgs.msg import Header
+
+from mvgamba_ros.msg import ReconstructedObject
+from mvgamba_ros.ros.save import folder_name, place
+
+pytestmark = pytest.mark.ros
+
+
+def named(identity: str) -> str:
+    stamp = Time(sec=1764342069, nanosec=250_000_000)
+    return folder_name(ReconstructedObject(id=identity, header=Header(stamp=stamp)))
+
+
+def test_an_objects_folder_is_named_after_its_id_and_stamp() -> None:
+    assert named("mug") == "mug-1764342069.250000000"
+    for strange in ("../../etc/cron.d/x", "a/b", "~root", ".hidden", "x" * 5000, "Tasse\n", "é", "/"):
+        name = named(strange)
+        assert "/" not in name and not name.startswith((".", "~")) and len(name) < 150 and name.isascii()
+        assert name != named(strange.replace("/", "_")) or "/" not in strange
+
+
+@pytest.mark.parametrize("directory", ["mug", "a/b/mug", "{base}/mug", "a/../mug", "~/out/mug"])
+def test_folders_below_the_output_folder_are_written(
+    directory: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    found = place(directory.format(base=tmp_path / "out"), "~/out", outside=False)
+    assert found.is_relative_to(tmp_path / "out") and found.name == "mug"
+
+
+@pytest.mark.parametrize("directory", ["/etc/cron.d", "../mug", "a/../../mug", "~root/mug", "~/mug", ".", "{base}"])
+def test_folders_outside_are_refused_unless_the_node_allows_them(
+    directory: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    base = str(tmp_path / "out")
+    with pytest.raises(ReconstructionError, match=r"output_dir.*save_outside") as caught:
+        place(directory.format(base=base), base, outside=False)
+    assert caught.value.code is ErrorCode.CANNOT_WRITE
+    assert place(directory.format(base=base), base, outside=True).is_absolute()
+
+
+def test_a_symbolic_link_is_not_followed_out_of_the_output_folder(tmp_path: Path) -> None:
+    base, elsewhere = tmp_path / "out", tmp_path / "elsewhere"
+    base.mkdir()
+    elsewhere.mkdir()
+    (base / "link").symlink_to(elsewhere)
+    for directory in ("link", "link/mug"):
+        with pytest.raises(ReconstructionError, match="symbolic link"):
+            place(directory, str(base), outside=False)
+    (tmp_path / "named").symlink_to(base)  # the operator's own link is his choice
+    assert place("mug", str(tmp_path / "named"), outside=False) == base / "mug"
+    assert place(str(tmp_path / "named" / "mug"), str(tmp_path / "named"), outside=False) == base / "mug"
+
+
+@pytest.mark.parametrize("directory", ["~nobody-of-that-name/x", "a\0b"])
+def test_names_that_are_no_path_are_refused(directory: str, tmp_path: Path) -> None:
+    with pytest.raises(ReconstructionError) as caught:
+        place(directory, str(tmp_path), outside=False)
+    assert caught.value.code is ErrorCode.CANNOT_WRITE
