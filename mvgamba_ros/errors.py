@@ -6,8 +6,11 @@ constants, and a test holds the two together.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from enum import IntEnum
+
+LONGEST_CAUSE = 300
 
 
 class ErrorCode(IntEnum):
@@ -93,6 +96,28 @@ class ReconstructionError(Exception):
     @property
     def message(self) -> str:
         return str(self.args[0])
+
+
+@contextmanager
+def boundary(code: ErrorCode, file: object, remedy: str) -> Iterator[None]:
+    """Around all that a reader does with ``file``: what that raises becomes ``code`` with the file, the cause in one
+    line and the ``remedy``. A `ReconstructionError` and MemoryError pass as they are."""
+    try:
+        yield
+    except (ReconstructionError, MemoryError):
+        raise
+    except Exception as error:
+        raise ReconstructionError(code, f"{file}: {cause(error)}: {remedy}") from error
+
+
+def cause(error: BaseException) -> str:
+    """What an exception of a library tells, in one line of at most `LONGEST_CAUSE` characters."""
+    text = " ".join((getattr(error, "strerror", None) or str(error)).split())
+    if isinstance(error, KeyError):
+        text = f"it lacks {text}"
+    if len(text) > LONGEST_CAUSE:
+        text = text[:LONGEST_CAUSE] + " ..."
+    return text or type(error).__name__
 
 
 def stop_if(cancelled: Callable[[], bool] | None) -> None:

@@ -162,6 +162,8 @@ def _wrong_shape(shape: Any) -> str:
         return "a mesh without volume: all its vertices lie in one plane"
     if not isinstance(shape.depths, tuple) or not all(isinstance(maps, DepthMaps) for maps in shape.depths):
         return f"depths {type(shape.depths).__name__}, not a tuple of DepthMaps"
+    if not isinstance(shape.reasons, tuple) or not all(isinstance(reason, str) for reason in shape.reasons):
+        return f"reasons {shape.reasons!r}, not a tuple of texts"
     return "" if shape.gaussians is None else _wrong_gaussians(shape.gaussians)
 
 

@@ -154,7 +154,7 @@ def _reconstruct(
     with stages.run("quality"):
         whole = _wholeness(caster, cloud, weights, observed, hull, undistorted)
         notes += whole.notes
-        doubtful = [*observed.reasons, *whole.reasons]
+        doubtful = [*observed.reasons, *whole.reasons, *shape.reasons]
         places = distinct_views(views, config.views)
         quality = measure_quality(caster, views, weights, places, config, doubtful)
         quality = replace(

@@ -17,7 +17,7 @@ from mvgamba_ros.geometry.torch_rays import to_device
 from mvgamba_ros.geometry.unit_cube import UnitCube, fit
 from mvgamba_ros.geometry.view_spread import spread_views
 from mvgamba_ros.geometry.visual_hull import carve
-from mvgamba_ros.io.weights import identify_checkpoint
+from mvgamba_ros.io.weights import REMEDY, CheckpointFile, identify_checkpoint
 from mvgamba_ros.kernels.autocast import halve_weights, has_bfloat16
 from mvgamba_ros.methods.protocol import Shape
 from mvgamba_ros.model.checkpoint import SHIPPED, load_checkpoint
@@ -45,7 +45,7 @@ class MVGambaMethod:
 
     def __init__(self, checkpoint: str = "", device: str = "auto") -> None:
         self.device = choose_device(device)
-        path = Path(checkpoint) if checkpoint else SHIPPED
+        self.path = path = Path(checkpoint) if checkpoint else SHIPPED
         network, self.recipe = load_checkpoint(path)
         self.provenance = {"device": str(self.device), **identify_checkpoint(path)}
         self.network = network.to(self.device)
@@ -95,10 +95,11 @@ class MVGambaMethod:
                 cancelled=cancelled,
             )
         progress("surface", 1.0)
-        return Shape(mesh, gaussians, tuple(maps))
+        return Shape(mesh, gaussians, tuple(maps), self._doubts(output, config.quality.min_depth_spread))
 
     def _forward_pass(self, views: Sequence[View], cube: UnitCube, options: Options) -> RayGambaOutput:
-        """The network on crops of ``views`` in ``cube``, on the CPU. Raises SILHOUETTES_DISAGREE."""
+        """The network on crops of ``views`` in ``cube``, on the CPU. Raises SILHOUETTES_DISAGREE, and BAD_CHECKPOINT
+        where it gives anything that is not finite."""
         config = self.network.config
         with torch.no_grad():
             crops = make_crops(views, cube, config.size, config.crop_margin, options.prompts.support_height)
@@ -110,7 +111,20 @@ class MVGambaMethod:
                     "no ray of any view meets the silhouettes of the others; check the poses and the masks",
                 )
             with torch.autocast("cpu", torch.bfloat16, enabled=self.half):
-                return to_device(self.network(batch, rays), torch.device("cpu"))
+                output = to_device(self.network(batch, rays), torch.device("cpu"))
+        if not output.is_finite():
+            raise CheckpointFile(self.path).bad("its network gives values that are not finite")
+        return output
+
+    def _doubts(self, output: RayGambaOutput, least: float) -> tuple[str, ...]:
+        """Reasons not to trust the network of this ``output``: it tells no ray from another."""
+        spread = output.spread()
+        if spread >= least:
+            return ()
+        return (
+            f"the network of {self.path} has no effect: its depths are the same share of the visual hull on every ray "
+            f"(they differ by {spread:.4f}, at least {least:g} expected); {REMEDY}",
+        )
 
 
 def well_spread(views: Sequence[View], centre: F64, most: int) -> list[int]:

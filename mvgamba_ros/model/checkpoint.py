@@ -10,11 +10,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-from mvgamba_ros.errors import ErrorCode, ReconstructionError
-from mvgamba_ros.io.weights import read_weights, write_weights
+from mvgamba_ros.io.weights import CheckpointFile, write_weights
 from mvgamba_ros.model.raygamba import RayGamba, RayGambaConfig
 
-SHIPPED = Path(__file__).parent / "weights" / "raygamba-s.safetensors"
+SHIPPED = Path(__file__).resolve().parent / "weights" / "raygamba-s.safetensors"
+SHIPPED_SHA256 = "2bd3f05dce619dc0863b09d56699badb0fc11ca37d67afb5de8b0243b4a52656"
+"""Of the file `SHIPPED`; a new one comes with a new digest (sha256sum)."""
 FORMAT = "mvgamba_ros raygamba 1"
 
 RENAMED: dict[str, tuple[dict[str, str], dict[str, str]]] = {
@@ -33,32 +34,21 @@ def save_checkpoint(path: Path, network: RayGamba, recipe: dict[str, Any]) -> No
 
 def load_checkpoint(path: Path = SHIPPED) -> tuple[RayGamba, dict[str, Any]]:
     """The network in evaluation mode, and its recipe. Raises BAD_CHECKPOINT naming the file and what is wrong."""
-    if not path.is_file():
-        raise ReconstructionError(
-            ErrorCode.BAD_CHECKPOINT,
-            f"checkpoint {path}: no such file; leave the checkpoint unset to use the one in the package, "
-            "or train one with `mvgamba train`",
-        )
-    tensors, header = read_weights(path)
-    if header.get("format") not in RENAMED:
-        raise ReconstructionError(
-            ErrorCode.BAD_CHECKPOINT, f"checkpoint {path}: format {header.get('format')!r}, expected {FORMAT!r}"
-        )
-    prefixes, keys = RENAMED[header["format"]]
-    tensors = {_renamed(name, prefixes): value for name, value in tensors.items()}
-    try:
+    file = CheckpointFile(path)
+    with file.reading():
+        tensors, header = file.read(SHIPPED_SHA256 if path.resolve() == SHIPPED else "")
+        if header.get("format") not in RENAMED:
+            raise file.bad(f"format {header.get('format')!r}, expected {FORMAT!r}")
+        prefixes, keys = RENAMED[header["format"]]
+        tensors = {_renamed(name, prefixes): value for name, value in tensors.items()}
         values, recipe = json.loads(header["config"]), json.loads(header["recipe"])
-        values = {keys.get(k, k): tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-        network = RayGamba(RayGambaConfig(**values))
-        network.load_state_dict(tensors, strict=True)
-    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise ReconstructionError(ErrorCode.BAD_CHECKPOINT, f"checkpoint {path}: {_one_line(error)}") from error
-    return network.eval(), recipe
-
-
-def _one_line(error: Exception) -> str:
-    missing = "its header lacks " if isinstance(error, KeyError) else ""
-    return missing + " ".join(str(error).split())
+        config = file.config(RayGambaConfig, {keys.get(k, k): v for k, v in values.items()})
+        why = config.conflict()
+        if len(config.orders) > len(tensors):
+            why = f"{len(config.orders)} orders are more than it has tensors"
+        if why:
+            raise file.bad(f"its config's {why}")
+        return file.fill(lambda: RayGamba(config), tensors), recipe
 
 
 def _renamed(name: str, prefixes: dict[str, str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from mvgamba_ros.kernels.rasterize_reference import LOW_PASS
@@ -42,6 +43,18 @@ class RayGambaOutput:
     def errors(self, truth: Tensor) -> Tensor:
         """Absolute error of ``depth`` against z-depth ``truth``, both (B, V, G, G, 2)."""
         return (self.depth - truth).abs()
+
+    def is_finite(self) -> bool:
+        """Whether all values on valid rays are finite numbers."""
+        values = (self.depth, self.sigma, self.scales, self.quats, self.opacities, self.colors)
+        return all(bool(torch.isfinite(value[self.rays.valid]).all()) for value in values)
+
+    def spread(self) -> float:
+        """How much the depths of the valid rays differ, as shares of the hull's intervals: the larger standard
+        deviation of the two layers."""
+        near, far = (x[self.rays.valid][:, None] for x in (self.rays.near, self.rays.far))
+        shares = (self.depth[self.rays.valid] - near) / (far - near).clamp(min=1e-6)
+        return float(shares.std(dim=0, correction=0).max())
 
     def gaussians(self, scene: int = 0, blurred: bool = False) -> Gaussians:
         """All Gaussians of one scene on valid rays, front layer first, in the unit cube.

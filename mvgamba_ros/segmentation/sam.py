@@ -19,13 +19,17 @@ from mvgamba_ros.checks import check_prompts
 from mvgamba_ros.config.segmentation_config import SegmentationConfig, WindowConfig
 from mvgamba_ros.errors import ErrorCode, ReconstructionError, stop_if
 from mvgamba_ros.geometry.camera import project, resample
-from mvgamba_ros.io.weights import identify_checkpoint
+from mvgamba_ros.io.weights import CheckpointFile, identify_checkpoint
 from mvgamba_ros.options import Options
 from mvgamba_ros.segmentation.segmenter import Silhouettes
 from mvgamba_ros.segmentation.silhouette_agreement import OccupancyGrid, check_silhouettes
 from mvgamba_ros.segmentation.windows import common_region, make_windows, outline
 from mvgamba_ros.types import F64, Box, Cancelled, Progress, Prompts, View
 
+DOWNLOAD = (
+    "download sam_vit_b_01ec64.pth, sam_vit_l_0b3195.pth or sam_vit_h_4b8939.pth from the model checkpoints section of "
+    "github.com/facebookresearch/segment-anything and set sam_checkpoint to its path"
+)
 KINDS = {768: "vit_b", 1024: "vit_l", 1280: "vit_h"}
 """The backbone by the width of its patch embedding, the one thing in which the published checkpoints always differ."""
 
@@ -42,8 +46,9 @@ class SamSegmenter:
     ) -> None:
         self.config = config
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        self._predictor = _load(checkpoint, device)
-        self.provenance = {"device": device, **identify_checkpoint(Path(checkpoint))}
+        self.path = Path(checkpoint)
+        self._predictor = _load(self.path, device)
+        self.provenance = {"device": device, **identify_checkpoint(self.path)}
         self._embeddings: OrderedDict[bytes, tuple[Any, ...]] = OrderedDict()
 
     @classmethod
@@ -82,6 +87,8 @@ class SamSegmenter:
             self.embed(view)
             arguments = predict_arguments(view, index, prompts, region, self.config.windows)
             found, scores, _ = self._predictor.predict(**arguments)
+            if not np.isfinite(scores).all():
+                raise CheckpointFile(self.path, DOWNLOAD).bad("its network gives scores that are not finite")
             masks.append(np.asarray(found[int(np.argmax(scores))], dtype=bool))
             if progress is not None:
                 progress("segment", (index + 1) / len(views))
@@ -119,21 +126,19 @@ def predict_arguments(
     }
 
 
-def _load(checkpoint: str, device: str) -> Any:
-    where = (
-        "download sam_vit_b_01ec64.pth, sam_vit_l_0b3195.pth or sam_vit_h_4b8939.pth from the model checkpoints "
-        "section of github.com/facebookresearch/segment-anything and set sam_checkpoint to its path"
-    )
+def _load(path: Path, device: str) -> Any:
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:  # AssertionError: of a torch built without CUDA
         raise ReconstructionError(
             ErrorCode.BAD_OPTION, f"device {device}: torch cannot use it ({error}); choose auto, cpu, cuda or cuda:N"
         ) from error
-    if not checkpoint:
-        raise ReconstructionError(ErrorCode.BAD_CHECKPOINT, f"the sam segmenter needs a checkpoint: {where}")
-    if not Path(checkpoint).is_file():
-        raise ReconstructionError(ErrorCode.BAD_CHECKPOINT, f"no checkpoint file at {checkpoint}: {where}")
+    if path == Path():
+        raise ReconstructionError(ErrorCode.BAD_CHECKPOINT, f"the sam segmenter needs a checkpoint: {DOWNLOAD}")
+    file = CheckpointFile(path, DOWNLOAD)
+    with file.reading():
+        if not path.is_file():
+            raise file.bad("no such file")
     try:
         from segment_anything import SamPredictor, sam_model_registry
     except (ImportError, RuntimeError) as error:  # torchvision of another torch fails with RuntimeError
@@ -142,15 +147,11 @@ def _load(checkpoint: str, device: str) -> Any:
             f"the sam segmenter cannot import segment_anything ({error}): pip install segment-anything, and a "
             "torchvision that fits the installed torch",
         ) from error
-    try:
-        weights = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    with file.reading():
+        weights = torch.load(path, map_location="cpu", weights_only=True)
+        file.check_tensors(weights)
         width = int(weights["image_encoder.patch_embed.proj.weight"].shape[0])
         model = sam_model_registry[KINDS[width]]()
         model.load_state_dict(weights)
-    except Exception as error:  # whatever unpickling a wrong file raises
-        raise ReconstructionError(
-            ErrorCode.BAD_CHECKPOINT,
-            f"{checkpoint} is not a Segment Anything checkpoint ({type(error).__name__}: {error}): {where}",
-        ) from error
     model.to(device).eval()
     return SamPredictor(model)

@@ -92,9 +92,5 @@ def check_train_config(config: TrainConfig) -> None:
             ErrorCode.BAD_OPTION,
             f"view_counts {counts}: give numbers of views, 1 to {INPUT_VIEWS}, with chances of 0 or more, one above",
         )
-    if model.patch % (2 * model.stride) or model.size % model.patch:
-        raise ReconstructionError(
-            ErrorCode.BAD_OPTION,
-            f"model: size {model.size} must be a multiple of patch {model.patch}, and that of twice the stride "
-            f"{model.stride}",
-        )
+    if why := model.conflict():
+        raise ReconstructionError(ErrorCode.BAD_OPTION, f"model: {why}")

@@ -13,11 +13,11 @@ from mvgamba_ros.geometry.distance_field import DistanceField
 from mvgamba_ros.geometry.torch_rays import to_device
 from mvgamba_ros.geometry.unit_cube import UnitCube, fit
 from mvgamba_ros.geometry.view_spread import spread_views
-from mvgamba_ros.io.weights import identify_checkpoint
+from mvgamba_ros.io.weights import CheckpointFile, identify_checkpoint
 from mvgamba_ros.methods.mvgamba import choose_device
 from mvgamba_ros.methods.protocol import Shape
 from mvgamba_ros.methods.published.gaussian_meshing import gaussians_to_mesh
-from mvgamba_ros.methods.published.network import POSITION_BOUND, condition, read_published
+from mvgamba_ros.methods.published.network import POSITION_BOUND, REMEDY, condition, read_published
 from mvgamba_ros.options import Options
 from mvgamba_ros.rendering.crops import make_crops
 from mvgamba_ros.types import Cancelled, Gaussians, Progress, View
@@ -48,8 +48,9 @@ class MVGambaPublished:
                 "weights come with the package",
             )
         self.device = choose_device(device)
-        self.network = read_published(Path(checkpoint)).to(self.device)
-        self.provenance = {"device": str(self.device), **identify_checkpoint(Path(checkpoint))}
+        self.path = Path(checkpoint)
+        self.network = read_published(self.path).to(self.device)
+        self.provenance = {"device": str(self.device), **identify_checkpoint(self.path)}
 
     @classmethod
     def from_options(cls, options: Options) -> MVGambaPublished:
@@ -92,6 +93,8 @@ class MVGambaPublished:
         crops = to_device(make_crops(views, cube, config.size, config.crop_margin), self.device)
         with torch.no_grad():
             batch = to_device(self.network(condition(crops.rgb, crops.K, crops.T_cube_camera)), torch.device("cpu"))
+        if not all(bool(torch.isfinite(value).all()) for value in vars(batch).values()):
+            raise CheckpointFile(self.path, REMEDY).bad("its network gives values that are not finite")
         return cube.from_unit(
             Gaussians(batch.means[0], batch.quats[0], batch.scales[0], batch.opacities[0], batch.colors[0])
         )

@@ -15,15 +15,14 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mvgamba_ros.errors import ErrorCode, ReconstructionError
-from mvgamba_ros.io.weights import read_weights, write_weights
+from mvgamba_ros.config.bounds import bounded
+from mvgamba_ros.io.weights import CheckpointFile, write_weights
 from mvgamba_ros.model.mamba import Block, RMSNorm, init_residual_scale
 from mvgamba_ros.model.rotnet import RotNet
 from mvgamba_ros.types import Gaussians
@@ -37,29 +36,30 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """ImageNet's, by which the input colours are normalised."""
 TRAINING_ONLY = "lpips_loss."
 """Tensors of the loss network, which training checkpoints carry along."""
+REMEDY = "give a file of MVGamba's network, or use the method mvgamba, whose weights come with the package"
 
 
 @dataclass(frozen=True)
 class PublishedConfig:
     """What the network is built from; the defaults are the paper's."""
 
-    size: int = 448
+    size: int = bounded(448, 8, 4096)
     """Side of the input images, pixels."""
-    views: int = 4
+    views: int = bounded(4, 1, 64)
     """Number of input images, always as many: the positions of tokens are learned."""
-    patch: int = 14
+    patch: int = bounded(14, 1, 1024)
     """Side of a patch, pixels."""
-    width: int = 512
+    width: int = bounded(512, 1, 8192)
     """Channels of a token."""
-    layers: int = 14
+    layers: int = bounded(14, 1, 256)
     """Mamba blocks."""
-    d_state: int = 16
+    d_state: int = bounded(16, 1, 1024)
     """States per channel of the selective scan."""
-    drop_path: float = 0.1
+    drop_path: float = bounded(0.1, 0.0, 0.99)
     """Stochastic depth in training, rising linearly to this rate over the blocks."""
     straight_through: bool = False
     """RotNet picks one rotation instead of mixing all."""
-    crop_margin: float = 1.15
+    crop_margin: float = bounded(1.15, 1.0, 10.0)
     """Side of an input image over the longer side of its silhouette's box, where it is cut out of a captured view. Set
     by hand."""
 
@@ -213,24 +213,18 @@ def condition(rgb: Tensor, K: Tensor, T_cube_camera: Tensor) -> Tensor:
     return torch.cat([(rgb - mean) / std, rays], 2)
 
 
-def load_published(tensors: Mapping[str, Tensor], config: PublishedConfig = PUBLISHED) -> PublishedNetwork:
+def load_published(
+    tensors: Mapping[str, Tensor], config: PublishedConfig = PUBLISHED, path: Path = Path("of MVGamba")
+) -> PublishedNetwork:
     """The network with the tensors of a checkpoint of the authors' code, in evaluation mode.
 
     Their names start with ``model.``, or with nothing; those of the loss network are left aside. Anything else missing,
-    surplus, misshapen or not finite raises BAD_CHECKPOINT.
+    surplus, misshapen or not of finite floats raises BAD_CHECKPOINT, which names the file ``path``.
     """
-    network = PublishedNetwork(config)
     own = {k.removeprefix("model."): v for k, v in tensors.items() if not k.startswith(TRAINING_ONLY)}
-    broken = [name for name, value in own.items() if not bool(torch.isfinite(value).all())]
-    if broken:
-        raise ReconstructionError(
-            ErrorCode.BAD_CHECKPOINT, f"MVGamba checkpoint: values that are not finite in {', '.join(broken[:3])}"
-        )
-    try:
-        network.load_state_dict(own, strict=True)
-    except RuntimeError as error:
-        raise ReconstructionError(ErrorCode.BAD_CHECKPOINT, f"MVGamba checkpoint: {error}") from error
-    return network.eval()
+    file = CheckpointFile(path, REMEDY)
+    file.check_tensors(own)
+    return file.fill(lambda: PublishedNetwork(config), own)
 
 
 def read_published(path: Path, config: PublishedConfig | None = None) -> PublishedNetwork:
@@ -242,16 +236,17 @@ def read_published(path: Path, config: PublishedConfig | None = None) -> Publish
     """
     header: dict[str, str] = {}
     content: Any
-    try:
+    file = CheckpointFile(path, REMEDY)
+    with file.reading():
         if path.suffix == ".safetensors":
-            content, header = read_weights(path)
+            content, header = file.read()
         else:
             content = torch.load(path, "cpu", weights_only=True)
         if config is None:
-            config = PublishedConfig(**json.loads(header["config"])) if "config" in header else PUBLISHED
-    except (OSError, EOFError, RuntimeError, ValueError, TypeError, UnpicklingError) as error:
-        raise ReconstructionError(ErrorCode.BAD_CHECKPOINT, f"MVGamba checkpoint {path}: {error}") from error
-    return load_published(content.get("model", content), config)
+            config = PUBLISHED
+            if "config" in header:
+                config = file.config(PublishedConfig, json.loads(header["config"]))
+        return load_published(content.get("model", content), config, path)
 
 
 def save_published(path: Path, network: PublishedNetwork) -> None:

@@ -19,8 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mvgamba_ros.errors import ErrorCode, ReconstructionError
-from mvgamba_ros.io.weights import read_weights, write_weights
+from mvgamba_ros.io.weights import CheckpointFile, write_weights
 from mvgamba_ros.segmentation.plane_matching import PlanePair
 from mvgamba_ros.segmentation.windows import Window
 from mvgamba_ros.types import F32, U8
@@ -30,7 +29,12 @@ SIDE = 128
 CHANNELS = 8
 """Colour (3), where the object may be, where there is a picture at all, and of the comparisons through the support
 plane: how many other views show the plane there, how many match, and how many would by chance."""
-SHIPPED = Path(__file__).parent / "weights" / "objectness.safetensors"
+REMEDY = "install the package anew"
+MOST_WIDTHS, WIDEST = 6, 1024
+"""Of a file: SIDE halves no more often, and a wider network would be no small one."""
+SHIPPED = Path(__file__).resolve().parent / "weights" / "objectness.safetensors"
+SHIPPED_SHA256 = "e7ee04b1fb30fa3637144607a778de0aaa87057771324d84b353db31f77a620f"
+"""Of the file `SHIPPED`; a new one comes with a new digest (sha256sum)."""
 
 
 def inputs(windows: Sequence[Window], pairs: Sequence[Sequence[PlanePair]]) -> U8:
@@ -104,21 +108,23 @@ def save(path: Path, network: Objectness, recipe: dict[str, Any]) -> None:
 
 def load(path: Path = SHIPPED) -> Objectness:
     """The network in evaluation mode. Raises BAD_CHECKPOINT naming the file and what is wrong."""
-    tensors, header = read_weights(path)
-    try:
-        network = Objectness(tuple(json.loads(header["widths"])))
-        network.load_state_dict(tensors)
-    except (RuntimeError, KeyError) as error:
-        raise ReconstructionError(ErrorCode.BAD_CHECKPOINT, f"objectness network {path}: {error}") from error
-    return network.eval()
+    file = CheckpointFile(path, REMEDY)
+    with file.reading():
+        tensors, header = file.read(SHIPPED_SHA256 if path.resolve() == SHIPPED else "")
+        widths = json.loads(header["widths"])
+        if not (2 <= len(widths) <= MOST_WIDTHS and all(type(w) is int and 0 < w <= WIDEST for w in widths)):
+            raise file.bad(f"widths {widths} are not 2 to {MOST_WIDTHS} whole numbers up to {WIDEST}")
+        return file.fill(lambda: Objectness(tuple(widths)), tensors)
 
 
 @torch.no_grad()
 def log_odds(network: Objectness, windows: Sequence[Window], pairs: Sequence[Sequence[PlanePair]]) -> list[F32]:
-    """(h, w) for each window."""
+    """(h, w) for each window. Raises BAD_CHECKPOINT where the network gives values that are not finite."""
     pictures = torch.from_numpy(inputs(windows, pairs)).float()
     pictures = pictures.contiguous(memory_format=torch.channels_last)  # convolutions of few channels are faster so
     found = network(pictures).numpy()
+    if not np.isfinite(found).all():
+        raise CheckpointFile(SHIPPED, REMEDY).bad("its network gives log-odds that are not finite")
     answer = []
     for odds, window in zip(found, windows, strict=True):
         height, width = fitted(window)
