@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from mvgamba_ros.errors import ErrorCode, ReconstructionError
+from mvgamba_ros.errors import ErrorCode, ReconstructionError, boundary
 from mvgamba_ros.io.atomic_writes import write_file
+from mvgamba_ros.io.mesh_headers import check_mesh_header
 from mvgamba_ros.io.ply import position_type, widen_positions
 from mvgamba_ros.types import Mesh
 
@@ -50,20 +51,23 @@ def read_mesh(path: str | Path) -> Mesh:
 
     path = Path(path)
     _check_format(path, ErrorCode.BAD_CAPTURE)
-    try:
+    with boundary(ErrorCode.BAD_CAPTURE, path, "cannot be read as a mesh; write it anew"):
+        check_mesh_header(path)
         shape = trimesh.load(path, force="mesh", process=False)
-    except (OSError, ValueError, KeyError) as error:
-        raise ReconstructionError(ErrorCode.BAD_CAPTURE, f"{path}: cannot be read as a mesh: {error}") from error
-    if not isinstance(shape, trimesh.Trimesh) or not len(shape.faces):
-        raise ReconstructionError(ErrorCode.BAD_CAPTURE, f"{path}: holds no triangles")
-    colors = np.full((len(shape.vertices), 3), 160, np.uint8)
-    if isinstance(shape.visual, trimesh.visual.ColorVisuals) and shape.visual.kind == "vertex":
-        colors = np.asarray(shape.visual.vertex_colors)[:, :3].astype(np.uint8)
-    table = shape.metadata.get("_ply_raw", {}).get("vertex", {}).get("data", {})
-    names = _names(table)
-    trust = {name: np.asarray(table[name]).ravel().astype(kind) for name, kind in TRUST.items() if name in names}
-    vertices, faces = np.asarray(shape.vertices, dtype=np.float64), np.asarray(shape.faces, dtype=np.int32)
-    return Mesh(vertices, faces, colors, **trust)
+        if not isinstance(shape, trimesh.Trimesh) or not len(shape.faces):
+            raise ReconstructionError(ErrorCode.BAD_CAPTURE, f"{path}: holds no triangles")
+        colors = np.full((len(shape.vertices), 3), 160, np.uint8)
+        if isinstance(shape.visual, trimesh.visual.ColorVisuals) and shape.visual.kind == "vertex":
+            colors = np.asarray(shape.visual.vertex_colors)[:, :3].astype(np.uint8)
+        table = shape.metadata.get("_ply_raw", {}).get("vertex", {}).get("data", {})
+        names = _names(table)
+        trust = {name: np.asarray(table[name]).ravel().astype(kind) for name, kind in TRUST.items() if name in names}
+        vertices, faces = np.asarray(shape.vertices, dtype=np.float64), np.asarray(shape.faces, dtype=np.int32)
+        if not np.isfinite(vertices).all():
+            raise ReconstructionError(ErrorCode.BAD_CAPTURE, f"{path}: has vertices that are not finite")
+        if faces.min() < 0 or faces.max() >= len(vertices):
+            raise ReconstructionError(ErrorCode.BAD_CAPTURE, f"{path}: has faces of vertices that are not there")
+        return Mesh(vertices, faces, colors, **trust)
 
 
 def _names(table: Any) -> tuple[str, ...]:

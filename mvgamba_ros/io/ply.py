@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from mvgamba_ros.errors import ErrorCode, ReconstructionError
+from mvgamba_ros.errors import ErrorCode, boundary
 from mvgamba_ros.io.atomic_writes import write_file
 from mvgamba_ros.types import F64, Gaussians, PointCloud
 
@@ -21,6 +21,8 @@ ROUNDING = 5e-5
 
 PLY_TYPES = {"float": "<f4", "float32": "<f4", "double": "<f8", "float64": "<f8", "uchar": "u1", "uint8": "u1"}
 PLY_NAMES = {"<f4": "float", "<f8": "double", "|u1": "uchar"}
+LONGEST_HEADER = 100_000
+"""Bytes of a PLY file in which its header ends."""
 GAUSSIAN_FIELDS = (
     ["x", "y", "z", "nx", "ny", "nz"]
     + [f"f_dc_{i}" for i in range(3)]
@@ -51,23 +53,25 @@ def write_gaussians(path: str | Path, gaussians: Gaussians) -> None:
 def read_gaussians(path: str | Path) -> Gaussians:
     """Gaussians of a 3DGS PLY; colours beyond the base one (f_rest) are left out. Raises BAD_CAPTURE."""
     path = Path(path)
-    table = _read(path)
-    missing = [name for name in GAUSSIAN_FIELDS if name not in (table.dtype.names or ()) and name[0] != "n"]
-    if missing:
-        raise ReconstructionError(
-            ErrorCode.BAD_CAPTURE, f"{path}: no {', '.join(missing)}; this is not a PLY of 3D Gaussians"
+    with boundary(ErrorCode.BAD_CAPTURE, path, "cannot be read as a PLY of 3D Gaussians"):
+        table = _read(path)
+        missing = [name for name in GAUSSIAN_FIELDS if name not in (table.dtype.names or ()) and name[0] != "n"]
+        if missing:
+            raise ValueError(f"no {', '.join(missing)}")
+
+        def columns(*names: str) -> torch.Tensor:
+            return torch.from_numpy(np.stack([table[name] for name in names], axis=1).astype(np.float32))
+
+        gaussians = Gaussians(
+            means=columns("x", "y", "z"),
+            quats=torch.nn.functional.normalize(columns("rot_0", "rot_1", "rot_2", "rot_3"), dim=1),
+            scales=columns("scale_0", "scale_1", "scale_2").exp(),
+            opacities=columns("opacity")[:, 0].sigmoid(),
+            colors=(columns("f_dc_0", "f_dc_1", "f_dc_2") * SH_C0 + 0.5).clamp(0.0, 1.0),
         )
-
-    def columns(*names: str) -> torch.Tensor:
-        return torch.from_numpy(np.stack([table[name] for name in names], axis=1).astype(np.float32))
-
-    return Gaussians(
-        means=columns("x", "y", "z"),
-        quats=torch.nn.functional.normalize(columns("rot_0", "rot_1", "rot_2", "rot_3"), dim=1),
-        scales=columns("scale_0", "scale_1", "scale_2").exp(),
-        opacities=columns("opacity")[:, 0].sigmoid(),
-        colors=(columns("f_dc_0", "f_dc_1", "f_dc_2") * SH_C0 + 0.5).clamp(0.0, 1.0),
-    )
+        if not all(bool(torch.isfinite(value).all()) for value in vars(gaussians).values()):
+            raise ValueError("it has values that are not finite")
+        return gaussians
 
 
 def write_cloud(path: str | Path, cloud: PointCloud) -> None:
@@ -124,19 +128,12 @@ def _write(path: Path, table: np.ndarray) -> None:
 
 
 def _read(path: Path) -> np.ndarray:
-    """The vertices of a binary little-endian PLY of scalars. Raises BAD_CAPTURE."""
-
-    def bad(message: str) -> ReconstructionError:
-        return ReconstructionError(ErrorCode.BAD_CAPTURE, f"{path}: {message}")
-
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise bad(f"cannot be read: {error.strerror}") from error
+    """The vertices of a binary little-endian PLY of scalars. Raises ValueError, and what reading raises."""
+    content = path.read_bytes()
     header, end, body = content.partition(b"end_header\n")
-    lines = header.decode("ascii", errors="replace").splitlines()
+    lines = header[:LONGEST_HEADER].decode("ascii", errors="replace").splitlines()
     if not end or not lines or lines[0] != "ply" or "format binary_little_endian 1.0" not in lines:
-        raise bad("not a binary little-endian PLY")
+        raise ValueError("not a binary little-endian PLY")
     count = 0
     fields: list[tuple[str, str]] = []
     for line in lines:
@@ -144,12 +141,12 @@ def _read(path: Path) -> np.ndarray:
         if words[:2] == ["element", "vertex"]:
             count = int(words[2])
         elif words[:1] == ["element"] and not fields:
-            raise bad(f"element {words[1]} comes before the vertices")
+            raise ValueError(f"element {words[1]} comes before the vertices")
         elif words[:1] == ["property"] and len(words) == 3 and words[1] in PLY_TYPES:
             fields.append((words[2], PLY_TYPES[words[1]]))
         elif words[:1] == ["property"]:
-            raise bad(f"property '{line}' is not one number per vertex")
+            raise ValueError(f"property '{line}' is not one number per vertex")
     kind = np.dtype(fields)
-    if count * kind.itemsize > len(body):
-        raise bad(f"{len(body)} bytes for {count} vertices of {kind.itemsize}: the file is cut off")
+    if not 0 <= count * kind.itemsize <= len(body):
+        raise ValueError(f"{len(body)} bytes for {count} vertices of {kind.itemsize}: the file is cut off")
     return np.frombuffer(body, kind, count)

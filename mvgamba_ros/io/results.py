@@ -18,10 +18,11 @@ from typing import Any
 
 from mvgamba_ros.geometry.se3 import matrix_to_quat
 from mvgamba_ros.io.atomic_writes import check_place, whole_folder, write_file
+from mvgamba_ros.io.image_files import encode_png
 from mvgamba_ros.io.lock import LOCK, cannot_write
 from mvgamba_ros.io.mesh_files import write_mesh
 from mvgamba_ros.io.ply import write_cloud, write_gaussians
-from mvgamba_ros.io.transforms_json import encode_png, write_capture
+from mvgamba_ros.io.transforms_json import write_capture
 from mvgamba_ros.reconstruction import PoseCorrection, Reconstruction
 from mvgamba_ros.types import U8, PointCloud, View
 

@@ -15,17 +15,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
-from mvgamba_ros.errors import ErrorCode, ReconstructionError
+from mvgamba_ros.errors import ErrorCode, ReconstructionError, boundary
 from mvgamba_ros.geometry.camera import check_camera
 from mvgamba_ros.geometry.se3 import OPENCV_FROM_OPENGL, check_rigid
 from mvgamba_ros.io.atomic_writes import write_files
+from mvgamba_ros.io.image_files import encode_png, read_image
 from mvgamba_ros.types import F32, F64, U8, Bool, Camera, DistortionModel, View
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".JPG", ".PNG", ".webp", ".bmp", ".tif", ".tiff")
 """Tried in this order where a file_path has no extension, as in NeRF's synthetic scenes."""
+
+LARGEST_LIST, LARGEST_CAPTURE = 20_000_000, 8_000_000_000
+"""Bytes of a list of views and of all its decoded pictures. Set by hand: 20,000 frames, and 1,200 of 1920 x 1080."""
 
 RATIONAL, THIN_PRISM = ("k1", "k2", "p1", "p2", "k3", "k4", "k5", "k6"), ("s1", "s2", "s3", "s4")
 
@@ -67,7 +70,10 @@ class TransformsJson:
 
     def recognises(self, path: Path, views_file: str) -> bool:
         file = path / (views_file or self.views_file)
-        return file.suffix == ".json" and file.is_file()
+        try:
+            return file.suffix == ".json" and file.is_file()
+        except OSError:  # a name that is too long, a folder that cannot be entered
+            return False
 
     def read(self, path: Path, views_file: str) -> list[View]:
         return read_transforms_json(path, views_file or self.views_file)
@@ -81,17 +87,26 @@ def read_transforms_json(folder: str | Path, views_file: str = "transforms.json"
     ``integer_depth_scale`` gives another unit. Raises BAD_CAPTURE with the file's name and what to do about it.
     """
     path = Path(folder) / views_file
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise _bad(path, "not found; a capture is a folder with transforms.json and its images") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise _bad(path, f"cannot be read: {error}") from error
-    except json.JSONDecodeError as error:
-        raise _bad(path, f"broken JSON in line {error.lineno}, column {error.colno}: {error.msg}") from error
-    if not isinstance(content, dict) or not isinstance(content.get("frames"), list) or not content["frames"]:
-        raise _bad(path, 'has no "frames"; it needs a list with one entry per image')
-    return [_read_frame(path, content, frame, index) for index, frame in enumerate(content["frames"])]
+    with boundary(ErrorCode.BAD_CAPTURE, path, "mend it, or give another list of views"):
+        try:
+            with path.open("rb") as file:
+                text = file.read(LARGEST_LIST + 1)
+            content = json.loads(text.decode("utf-8-sig"))
+        except FileNotFoundError:
+            raise _bad(path, "not found; a capture is a folder with transforms.json and its images") from None
+        except json.JSONDecodeError as error:
+            if len(text) > LARGEST_LIST:
+                raise _bad(path, f"larger than {LARGEST_LIST} bytes: it is no list of views") from error
+            raise _bad(path, f"broken JSON in line {error.lineno}, column {error.colno}: {error.msg}") from error
+        if not isinstance(content, dict) or not isinstance(content.get("frames"), list) or not content["frames"]:
+            raise _bad(path, 'has no "frames"; it needs a list with one entry per image')
+        views, size = [], 0
+        for index, frame in enumerate(content["frames"]):
+            views.append(_read_frame(path, content, frame, index))
+            size += views[-1].image.nbytes + (0 if views[-1].depth is None else views[-1].depth.nbytes)
+            if size > LARGEST_CAPTURE:
+                raise _bad(path, f"the pictures of its first {index + 1} frames take {size} bytes; leave frames out")
+        return views
 
 
 def write_capture(folder: str | Path, views: Sequence[View], views_file: str = "transforms.json") -> Path:
@@ -125,12 +140,6 @@ def write_capture(folder: str | Path, views: Sequence[View], views_file: str = "
     listed = json.dumps({**_intrinsics(views[0].camera), "frames": frames}, indent=1)
     write_files(folder, {**pictures, views_file: listed.encode()}, last=views_file)
     return path
-
-
-def encode_png(pixels: np.ndarray) -> bytes:
-    """(H, W) or (H, W, 3) RGB, uint8 or uint16, as the content of a PNG file."""
-    _, content = cv2.imencode(".png", pixels[..., ::-1] if pixels.ndim == 3 else pixels)
-    return content.tobytes()
 
 
 def _bad(path: Path, message: str) -> ReconstructionError:
@@ -172,8 +181,22 @@ def _read_frame(path: Path, content: Mapping[str, Any], frame: Any, index: int) 
         if raw.ndim != 2 or raw.dtype != np.uint16:
             raise _bad(depth_path, f"depth must be one 16-bit channel in millimetres, this is {raw.dtype} {raw.shape}")
         _same_size(depth_path, raw.shape, image_path, (height, width))
-        depth = raw.astype(np.float32) * np.float32(content.get("integer_depth_scale", 1e-3))
+        depth = raw.astype(np.float32) * np.float32(_depth_scale(path, content))
     return View(image, camera, T_world_camera, mask, depth, name=frame["file_path"])
+
+
+def _depth_scale(path: Path, content: Mapping[str, Any]) -> float:
+    scale = _number(path, content.get("integer_depth_scale", 1e-3), "integer_depth_scale")
+    if not 0.0 < scale < 1.0:
+        raise _bad(path, f'"integer_depth_scale" is {scale:g}: give the metres of one step, 0.001 for millimetres')
+    return scale
+
+
+def _number(path: Path, value: Any, what: str) -> float:
+    """``value`` as a finite float. Raises BAD_CAPTURE where it is none."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not -1e300 < value < 1e300:
+        raise _bad(path, f'"{what}" is {str(value)[:40]}, not a number')
+    return float(value)
 
 
 def _read_camera(path: Path, values: Mapping[str, Any], width: int, height: int, what: str) -> Camera:
@@ -181,11 +204,7 @@ def _read_camera(path: Path, values: Mapping[str, Any], width: int, height: int,
 
     def number(key: str, default: float | None = None) -> float | None:
         value = values.get(key)
-        if value is None:
-            return default
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-            raise _bad(path, f'{what}: "{key}" is {value!r}, not a number')
-        return float(value)
+        return default if value is None else _number(path, value, f"{what}: {key}")
 
     for key, actual in (("w", width), ("h", height)):
         stated = number(key)
@@ -196,6 +215,9 @@ def _read_camera(path: Path, values: Mapping[str, Any], width: int, height: int,
                 "the intrinsics belong to images of another size",
             )
     angle_x, angle_y = number("camera_angle_x"), number("camera_angle_y")
+    for angle in (angle_x, angle_y):
+        if angle is not None and not 0.0 < angle < math.pi:
+            raise _bad(path, f"{what}: a camera_angle of {angle:g} is no angle of view; give radians between 0 and pi")
     fl_x, fl_y = number("fl_x"), number("fl_y")
     if fl_x is None and angle_x is not None:
         fl_x = 0.5 * width / math.tan(0.5 * angle_x)
@@ -207,7 +229,7 @@ def _read_camera(path: Path, values: Mapping[str, Any], width: int, height: int,
     fl_y = fl_x if fl_y is None else fl_y
 
     name = values.get("camera_model") or ("OPENCV_FISHEYE" if values.get("is_fisheye") else "OPENCV")
-    if name not in COEFFICIENTS:
+    if not isinstance(name, str) or name not in COEFFICIENTS:
         raise _bad(path, f"{what}: camera model {name!r} is not one of {', '.join(COEFFICIENTS)}; undistort first")
     model, keys = COEFFICIENTS[name]
     distortion = tuple(number(key, 0.0) or 0.0 for key in keys)
@@ -256,13 +278,9 @@ def _find(path: Path, name: Any, what: str) -> Path:
 
 
 def _read_image(path: Path) -> np.ndarray:
-    """(H, W) or (H, W, 3 or 4) uint8 or uint16, RGB order."""
-    pixels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-    if pixels is None or pixels.dtype not in (np.uint8, np.uint16):
-        raise _bad(path, "cannot be read as an image; it may be cut off or of an unsupported format")
-    if pixels.ndim == 3:
-        pixels = cv2.cvtColor(pixels, cv2.COLOR_BGRA2RGBA if pixels.shape[2] == 4 else cv2.COLOR_BGR2RGB)
-    return pixels
+    """As `read_image`. Raises BAD_CAPTURE."""
+    with boundary(ErrorCode.BAD_CAPTURE, path, "cannot be read as an image; it may be cut off or too large"):
+        return read_image(path)
 
 
 def _split(pixels: np.ndarray) -> tuple[U8, Bool | None]:

@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import json
 import math
-import multiprocessing
 import os
 import shutil
-import signal
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -30,6 +28,7 @@ from mvgamba_ros.synthesis.data_format import ARRAYS, DEPTH_UNIT, SURFACE_POINTS
 from mvgamba_ros.synthesis.pose_sampling import CameraRig
 from mvgamba_ros.synthesis.render import render
 from mvgamba_ros.synthesis.sources import Source
+from mvgamba_ros.synthesis.worker_processes import in_processes
 
 
 @dataclass(frozen=True)
@@ -84,7 +83,6 @@ _job: tuple[Path, Source, DataRecipe]
 def _start_worker(*job: Any) -> None:
     global _job
     _job = job
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's goes to the parent as well, which ends its workers
 
 
 def _work(shard: int) -> float:
@@ -120,9 +118,11 @@ def write_shards(
 ) -> None:
     """Write every shard of a recipe that the folder lacks, with a line of progress for each, in ``workers`` processes.
 
-    Raises BAD_OPTION when the folder was begun with another recipe.
+    Raises BAD_OPTION when the folder was begun with another recipe, or the source is empty.
     """
     missing_shards(folder, recipe)  # refuses before anything is written
+    if not len(source):
+        raise ReconstructionError(ErrorCode.BAD_OPTION, f"source {recipe.source}: holds no objects; name another")
     folder = check_writable(folder)
     with locked(folder):
         _fill(folder, source, recipe, workers, log)
@@ -137,13 +137,11 @@ def _fill(folder: Path, source: Source, recipe: DataRecipe, workers: int, log: C
     if not todo:
         return
     start = time.monotonic()
-    context = multiprocessing.get_context("spawn")
-    with context.Pool(min(workers, len(todo)), _start_worker, (folder, source, recipe)) as pool:
-        for done, _ in enumerate(pool.imap_unordered(_work, todo), 1):
-            spent = time.monotonic() - start
-            rate = done * recipe.per_shard / spent
-            left_s = spent / done * (len(todo) - done)
-            log(f"{folder}: {done}/{len(todo)} shards, {rate:.2f} objects/s, {left_s / 60:.0f} min to go")
+    for done, _ in enumerate(in_processes(_work, todo, workers, folder, _start_worker, (folder, source, recipe)), 1):
+        spent = time.monotonic() - start
+        rate = done * recipe.per_shard / spent
+        left_s = spent / done * (len(todo) - done)
+        log(f"{folder}: {done}/{len(todo)} shards, {rate:.2f} objects/s, {left_s / 60:.0f} min to go")
 
 
 def _objects_in(shard: Path) -> int:

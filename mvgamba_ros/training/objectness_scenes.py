@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,6 +21,7 @@ from mvgamba_ros.segmentation.windows import make_windows
 from mvgamba_ros.synthesis.backgrounds import render_scene
 from mvgamba_ros.synthesis.families import Procedural
 from mvgamba_ros.synthesis.shading import Rng
+from mvgamba_ros.synthesis.worker_processes import in_processes
 from mvgamba_ros.types import U8, Box, Prompts
 
 
@@ -105,10 +104,6 @@ def missing_scenes(folder: Path, recipe: SceneRecipe) -> list[int]:
     return [first for first in starts if not _path(folder, recipe.seed, first).exists()]
 
 
-def _ignore_interrupts() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's goes to the parent as well, which ends its workers
-
-
 def write_scenes(folder: Path, recipe: SceneRecipe, workers: int = 1, log: Callable[[str], None] = print) -> None:
     """Write every shard of a recipe that the folder lacks: windows x (N, CHANNELS, SIDE, SIDE) and silhouettes y
     (N, SIDE, SIDE), uint8. Shards of another seed may lie beside them."""
@@ -120,10 +115,9 @@ def write_scenes(folder: Path, recipe: SceneRecipe, workers: int = 1, log: Calla
     if not jobs:
         return
     start = time.monotonic()
-    with multiprocessing.get_context("spawn").Pool(min(workers, len(jobs)), _ignore_interrupts) as pool:
-        for done, _ in enumerate(pool.imap_unordered(_shard, jobs), 1):
-            left = (time.monotonic() - start) / done * (len(jobs) - done) / 60
-            log(f"{folder}: {done}/{len(jobs)} shards, {left:.0f} min to go")
+    for done, _ in enumerate(in_processes(_shard, jobs, workers, folder), 1):
+        left = (time.monotonic() - start) / done * (len(jobs) - done) / 60
+        log(f"{folder}: {done}/{len(jobs)} shards, {left:.0f} min to go")
 
 
 def holds_scenes(folder: Path) -> bool:

@@ -1,0 +1,32 @@
+"""Picture files of a capture: bounded before they are decoded, in RGB order."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from mvgamba_ros.io.image_size import encoded_size
+
+LARGEST_PIXELS = 100_000_000
+"""Of a picture. Set by hand: above any camera's of a robot, and 0.3 GB."""
+
+
+def read_image(path: Path) -> np.ndarray:
+    """(H, W) or (H, W, 3 or 4) uint8 or uint16, RGB order. Raises ValueError for anything else in the file."""
+    width, height = encoded_size(path)
+    if width * height > LARGEST_PIXELS:
+        raise ValueError(f"{width} x {height} pixels are more than {LARGEST_PIXELS}")
+    pixels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    if pixels is None or pixels.dtype not in (np.uint8, np.uint16) or (pixels.ndim == 3 and pixels.shape[2] < 3):
+        raise ValueError("cannot be read as an image of 8 or 16 bits")
+    if pixels.ndim == 3:
+        pixels = cv2.cvtColor(pixels, cv2.COLOR_BGRA2RGBA if pixels.shape[2] == 4 else cv2.COLOR_BGR2RGB)
+    return pixels
+
+
+def encode_png(pixels: np.ndarray) -> bytes:
+    """(H, W) or (H, W, 3) RGB, uint8 or uint16, as the content of a PNG file."""
+    _, content = cv2.imencode(".png", pixels[..., ::-1] if pixels.ndim == 3 else pixels)
+    return content.tobytes()

@@ -1,0 +1,47 @@
+"""Jobs in processes: a worker that fails or dies ends the whole, and never leaves it waiting."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from mvgamba_ros.errors import ErrorCode, ReconstructionError
+from mvgamba_ros.synthesis.shards import DataRecipe, write_shards
+from mvgamba_ros.synthesis.worker_processes import in_processes
+
+
+class ForeignError(Exception):
+    """As many libraries' exceptions: it cannot be unpickled, since its arguments are not those of its constructor."""
+
+    def __init__(self, line: int, column: int) -> None:
+        super().__init__(f"line {line}, column {column}")
+
+
+def square(number: int) -> int:
+    if number == 7:
+        raise ForeignError(1, 2)
+    if number == 8:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if number == 9:
+        raise ReconstructionError(ErrorCode.BAD_CAPTURE, "nine")
+    return number * number
+
+
+def test_every_job_is_done() -> None:
+    assert sorted(in_processes(square, range(5), 2, Path("out"))) == [0, 1, 4, 9, 16]
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(("number", "words"), [(7, "process that fills it died"), (8, "fewer workers"), (9, "nine")])
+def test_a_job_that_fails_in_any_way_ends_the_whole(number: int, words: str) -> None:
+    with pytest.raises(ReconstructionError, match=words):
+        list(in_processes(square, [1, number, 2, 3], 1, Path("out")))
+
+
+def test_an_empty_source_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    with pytest.raises(ReconstructionError, match="no objects") as caught:
+        write_shards(tmp_path / "out", [], DataRecipe(count=4), workers=2)  # type: ignore[arg-type]
+    assert caught.value.code is ErrorCode.BAD_OPTION and not (tmp_path / "out").exists()
