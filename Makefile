@@ -3,6 +3,7 @@
 #   make test            lint, types, tests
 #   make bench-kernels   the kernels' table of times
 #   make asan            the kernels' tests under the address and undefined-behaviour sanitizers
+#   make fuzz-files      damaged files through every reader, an hour (FUZZ_SECONDS)
 #   make neon            the kernels' tests on aarch64, emulated
 #   make docs            the documentation and the API reference as a site, build/site/index.html
 #   make setup           only the set-up
@@ -20,7 +21,7 @@ KERNELS := $(shell find mvgamba_ros/kernels/native -type f 2>/dev/null)
 # The wheels' start-up hook marks a process tree as bootstrapped; a mark inherited from another environment misleads it.
 unexport _ROS_WHEELS_BOOTSTRAP_COMPLETE
 
-.PHONY: setup test lint demo docs bench-kernels asan neon clean
+.PHONY: setup test lint demo docs bench-kernels asan fuzz-files neon clean
 
 setup: $(STAMPS)/package $(STAMPS)/interfaces
 
@@ -49,6 +50,10 @@ asan: setup
 		ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 \
 		MVGAMBA_KERNELS=$(CURDIR)/build/kernels/asan python -m pytest $(PYTEST_ARGS) \
 		$(filter-out %_cuda.py,$(wildcard test/test_kernels_*.py))
+
+fuzz-files: setup
+	$(RUN) MVGAMBA_FUZZ_SECONDS=$(or $(FUZZ_SECONDS),3600) MVGAMBA_FUZZ_SEED=$(or $(FUZZ_SEED),1) \
+		python -m pytest -s test/test_fuzz_files.py
 
 neon: setup
 	$(RUN) tools/test_neon.sh $(PYTEST_ARGS)

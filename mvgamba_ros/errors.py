@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import IntEnum
 
-LONGEST_CAUSE = 300
+LONGEST = 300
 
 
 class ErrorCode(IntEnum):
@@ -111,13 +111,25 @@ def boundary(code: ErrorCode, file: object, remedy: str) -> Iterator[None]:
 
 
 def cause(error: BaseException) -> str:
-    """What an exception of a library tells, in one line of at most `LONGEST_CAUSE` characters."""
-    text = " ".join((getattr(error, "strerror", None) or str(error)).split())
-    if isinstance(error, KeyError):
-        text = f"it lacks {text}"
-    if len(text) > LONGEST_CAUSE:
-        text = text[:LONGEST_CAUSE] + " ..."
-    return text or type(error).__name__
+    """What an exception of a library tells, as `short`."""
+    text = short(getattr(error, "strerror", None) or error)
+    return f"it lacks {text}" if isinstance(error, KeyError) else text or type(error).__name__
+
+
+def short(value: object) -> str:
+    """``value`` as text in one line of at most `LONGEST` characters, for a message: what it shows may come from
+    anywhere."""
+    text = str(value)[: LONGEST + 1]
+    text = "".join(letter if letter.isprintable() else " " for letter in text)
+    return text[:LONGEST] + " ..." if len(text) > LONGEST else " ".join(text.split())
+
+
+def shown(value: object) -> str:
+    """``repr(value)``, as `short`."""
+    try:
+        return short(repr(value))
+    except ValueError:  # a whole number of more digits than Python writes
+        return f"a {type(value).__name__}"
 
 
 def stop_if(cancelled: Callable[[], bool] | None) -> None:

@@ -6,7 +6,7 @@ import math
 from dataclasses import field, fields, is_dataclass
 from typing import Any, TypeVar
 
-from mvgamba_ros.errors import ErrorCode, ReconstructionError
+from mvgamba_ros.errors import ErrorCode, ReconstructionError, shown
 
 T = TypeVar("T")
 
@@ -45,7 +45,7 @@ def check_bounds(settings: Any, prefix: str = "") -> None:
         value, name = getattr(settings, row.name), f"{prefix}{row.name}"
         if isinstance(row.default_factory, type) and is_dataclass(row.default_factory):
             if not isinstance(value, row.default_factory):
-                raise _bad(f"{name} {value!r} must be a {row.default_factory.__name__}")
+                raise _bad(f"{name} {shown(value)} must be a {row.default_factory.__name__}")
             check_bounds(value, f"{name}.")
             continue
         low, high = row.metadata.get("low"), row.metadata.get("high")
@@ -66,7 +66,7 @@ def check_bounds(settings: Any, prefix: str = "") -> None:
             kind = "whole number" if whole else "number"
             count = f"{least}" if least == most else f"{least} to {most}"
             what = f"{count} {kind}s, each" if several else f"a {kind},"
-            raise _bad(f"{name} {value!r} must be {what} {range_text(low, high)}")
+            raise _bad(f"{name} {shown(value)} must be {what} {range_text(low, high)}")
 
 
 def _bad(message: str) -> ReconstructionError:

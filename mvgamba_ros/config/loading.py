@@ -6,7 +6,6 @@ OmegaConf parses, merges and checks the types; it is imported on the first call.
 from __future__ import annotations
 
 import difflib
-import io
 import math
 import sys
 import typing
@@ -15,15 +14,12 @@ from dataclasses import MISSING, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
-
 from mvgamba_ros.config.bounds import check_bounds
-from mvgamba_ros.errors import ErrorCode, ReconstructionError
+from mvgamba_ros.config.parsing import parse_change, read_yaml
+from mvgamba_ros.errors import ErrorCode, ReconstructionError, boundary, cause, short, shown
 
 T = TypeVar("T")
 
-LARGEST_BYTES = 1_000_000
-"""A file of settings is a few kB. One that is larger is another file, and would be parsed for minutes."""
 UNFIT = (OverflowError, TypeError, ValueError)
 """What OmegaConf raises, beside its own errors, where a value does not fit: a huge number, a list for a section."""
 
@@ -51,19 +47,24 @@ def load_config(cls: type[T], file: str | Path | None = None, changes: Sequence[
         >>> load_config(ReconstructionConfig, None, ["surface.smoothing_sigma=2.0"])  # doctest: +SKIP
     """
     layers = [] if file is None else [(str(file), read_yaml(Path(file)))]
-    return merge_config(cls, [*layers, *((f"--set {change}", parse_change(change)) for change in changes)])
+    return merge_config(cls, [*layers, *((f"--set {short(change)}", parse_change(change)) for change in changes)])
 
 
 def merge_config(cls: type[T], layers: Sequence[tuple[str, Mapping[Any, Any]]]) -> T:
     """An instance of the dataclass ``cls``: its defaults, then each of ``layers``, a mapping of settings with the name
     of where it stands. Rules and errors are those of `load_config`."""
+    with boundary(ErrorCode.BAD_OPTION, ", ".join(source for source, _ in layers), "write 'key: value' lines"):
+        return _merge(cls, layers)
+
+
+def _merge(cls: type[T], layers: Sequence[tuple[str, Mapping[Any, Any]]]) -> T:
     from omegaconf import OmegaConf
     from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
     config = OmegaConf.structured(cls)
     for source, values in layers:
         if not isinstance(values, Mapping):
-            raise _bad(f"{source}: {values!r} is not a mapping: write 'key: value' lines")
+            raise _bad(f"{source}: {shown(values)} is not a mapping: write 'key: value' lines")
         _check_text(source, values)
         try:
             config = OmegaConf.merge(config, values)
@@ -74,7 +75,7 @@ def merge_config(cls: type[T], layers: Sequence[tuple[str, Mapping[Any, Any]]]) 
     except MissingMandatoryValue as error:
         raise _bad(f"{error.full_key} is not set: set it in the config file, or by --set KEY=VALUE") from error
     except OmegaConfBaseException as error:
-        raise _bad(f"{error.full_key}: {str(error).splitlines()[0]}") from error
+        raise _bad(f"{error.full_key}: {cause(error)}") from error
     return _finish(loaded, [values for _, values in layers], "")
 
 
@@ -82,62 +83,21 @@ def _bad(message: str) -> ReconstructionError:
     return ReconstructionError(ErrorCode.BAD_OPTION, message)
 
 
-def read_yaml(file: Path) -> dict[Any, Any]:
-    """The mapping in a YAML file. Raises BAD_OPTION where there is none."""
-    from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
-
-    try:
-        with file.expanduser().open("rb") as opened:
-            content = opened.read(LARGEST_BYTES + 1)
-    except (OSError, RuntimeError, ValueError) as error:  # also a ~user that is not there, and a path with a 0 byte
-        raise _bad(f"config file {file}: {getattr(error, 'strerror', error)}: give the path of a YAML file") from error
-    if len(content) > LARGEST_BYTES:
-        raise _bad(f"config file {file} is larger than {LARGEST_BYTES} bytes: give a file of settings only")
-    try:
-        values = OmegaConf.to_container(OmegaConf.load(io.StringIO(content.decode("utf-8-sig"))))
-    except UnicodeDecodeError as error:
-        raise _bad(f"config file {file} is not text: save it as UTF-8 ({error})") from error
-    except (yaml.YAMLError, OmegaConfBaseException, RecursionError) as error:
-        raise _bad(f"config file {file} is not YAML: {_one_line(error)}") from error
-    except OSError:  # what OmegaConf raises for a number or a truth value
-        values = None
-    if not isinstance(values, dict):
-        raise _bad(f"config file {file} holds no settings: write a mapping (not a list), one 'key: value' a line")
-    return values
-
-
-def parse_change(change: str) -> dict[Any, Any]:
-    """ "section.key=value" as a mapping. Raises BAD_OPTION for what is not of that form."""
-    from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
-
-    key, equals, _ = change.partition("=")
-    if not equals or not key.strip():
-        raise _bad(f"--set {change}: write it as KEY=VALUE, sections by dots, e.g. surface.smoothing_sigma=2.0")
-    try:
-        values = OmegaConf.to_container(OmegaConf.from_dotlist([change]))
-    except (yaml.YAMLError, OmegaConfBaseException, RecursionError, UnicodeError) as error:
-        raise _bad(f"--set {change}: the value is not YAML; put quotes around it: {_one_line(error)}") from error
-    assert isinstance(values, dict)
-    return values
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
-
-
 def _check_text(source: str, value: Any, path: tuple[Any, ...] = ()) -> None:
     """Refuses text that OmegaConf takes for more than text: a reference ${...}, which may read the environment, and
     ???, its mark for a value that is still missing, which would leave the default in place without a word."""
     if isinstance(value, str) and ("${" in value or value == "???"):
         raise _bad(
-            f"{source}: {'.'.join(map(str, path))} {value!r} is not a value: write the value itself, references are "
+            f"{source}: {_dotted(path)} {shown(value)} is not a value: write the value itself, references are "
             "not resolved"
         )
     items = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list | tuple) else ()
     for key, item in items:
         _check_text(source, item, (*path, key))
+
+
+def _dotted(path: Sequence[Any]) -> str:
+    return short(".".join(map(str, path)))
 
 
 def _raise_for_leaf(cls: type, config: Any, source: str, values: Mapping[Any, Any]) -> typing.NoReturn:
@@ -175,7 +135,7 @@ def _explain(cls: type, path: Sequence[Any], value: Any) -> str:
         if key not in {row.name for row in fields(section)}:
             return _unknown(cls, section, [str(part) for part in path[: index + 1]])
         hint = hints[key]
-    return f"{'.'.join(map(str, path))} {value!r} is of a wrong type: give {_kind(hint)}"
+    return f"{_dotted(path)} {shown(value)} is of a wrong type: give {_kind(hint)}"
 
 
 def _unknown(cls: type, section: type, path: Sequence[str]) -> str:
@@ -187,7 +147,7 @@ def _unknown(cls: type, section: type, path: Sequence[str]) -> str:
     here = [row.name for row in fields(section)]
     near = [full for last in difflib.get_close_matches(path[-1], by_last, n=3) for full in by_last[last]]
     prefix = "".join(f"{part}." for part in path[:-1])
-    text = f"there is no setting '{'.'.join(path)}'"
+    text = f"there is no setting '{_dotted(path)}'"
     if near:
         return f"{text}: did you mean {', '.join(near)}?"
     return f"{text}: there are {', '.join(prefix + name for name in here)}" if here else text
@@ -271,7 +231,7 @@ def _typed(value: Any, hint: Any, name: str) -> Any:
     else:
         right = hint not in (int, str, bool) or type(value) is hint
     if not right:
-        raise _bad(f"{name} {value!r} is of a wrong type: give {_kind(hint)}")
+        raise _bad(f"{name} {shown(value)} is of a wrong type: give {_kind(hint)}")
     return value
 
 
@@ -291,5 +251,5 @@ def _element(section: type, values: Mapping[Any, Any], name: str) -> Any:
     try:
         loaded = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(section), dict(values)))
     except (OmegaConfBaseException, *UNFIT) as error:
-        raise _bad(f"{name} {dict(values)!r}: {str(error).splitlines()[0]}") from error
+        raise _bad(f"{name} {shown(dict(values))}: {cause(error)}") from error
     return _finish(loaded, [values], f"{name}.")

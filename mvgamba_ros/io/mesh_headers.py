@@ -17,6 +17,8 @@ PLY_SIZES = {
 """Bytes of a PLY's types."""
 COMPRESSION = 16
 """A glTF file that is compressed may name this many numbers a byte. Set by hand: Draco reaches about 2."""
+MOST_CHUNKS = 16
+"""Of a GLB file, which has two."""
 MOST_NUMBERS = 300_000_000
 """Of all placed meshes of a glTF scene, which names a mesh as often as it likes. Set by hand: 1 to 2 GB."""
 
@@ -56,11 +58,19 @@ def _check_ply(file: BinaryIO, size: int) -> None:
 
 
 def _check_glb(file: BinaryIO, size: int) -> None:
-    start = file.read(20)
-    length = int.from_bytes(start[12:16], "little")
-    if start[:4] != b"glTF" or length > size:
+    if file.read(12)[:4] != b"glTF":
         raise ValueError("no GLB header")
-    tree = json.loads(file.read(length))
+    chunks: list[int] = []
+    at = 12
+    while at < size and len(chunks) < MOST_CHUNKS:
+        file.seek(at)
+        length = int.from_bytes(file.read(8)[:4], "little")
+        chunks.append(length)
+        at += 8 + length
+    if at != size or not chunks:
+        raise ValueError(f"its chunks are of {chunks} bytes, together not the {size} that are there")
+    file.seek(20)
+    tree = json.loads(file.read(chunks[0]))
     accessors = tree.get("accessors", [])
     counts = [_count(accessor) for accessor in accessors]
     bare = sum(count for count, accessor in zip(counts, accessors, strict=True) if "bufferView" not in accessor)

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from mvgamba_ros.errors import ErrorCode, ReconstructionError, boundary
+from mvgamba_ros.errors import ErrorCode, ReconstructionError, boundary, short
 from mvgamba_ros.geometry.camera import check_camera
 from mvgamba_ros.geometry.se3 import OPENCV_FROM_OPENGL, check_rigid
 from mvgamba_ros.io.atomic_writes import write_files
@@ -150,7 +150,7 @@ def _read_frame(path: Path, content: Mapping[str, Any], frame: Any, index: int) 
     what = f"frame {index}"
     if not isinstance(frame, dict) or not isinstance(frame.get("file_path"), str):
         raise _bad(path, f'{what} has no "file_path"')
-    what = f"{what} ({frame['file_path']})"
+    what = f"{what} ({short(frame['file_path'])})"
     image_path = _find(path, frame["file_path"], what)
     pixels = _read_image(image_path)
     height, width = pixels.shape[:2]
@@ -195,7 +195,7 @@ def _depth_scale(path: Path, content: Mapping[str, Any]) -> float:
 def _number(path: Path, value: Any, what: str) -> float:
     """``value`` as a finite float. Raises BAD_CAPTURE where it is none."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not -1e300 < value < 1e300:
-        raise _bad(path, f'"{what}" is {str(value)[:40]}, not a number')
+        raise _bad(path, f'"{what}" is {short(value)}, not a number')
     return float(value)
 
 
@@ -230,7 +230,7 @@ def _read_camera(path: Path, values: Mapping[str, Any], width: int, height: int,
 
     name = values.get("camera_model") or ("OPENCV_FISHEYE" if values.get("is_fisheye") else "OPENCV")
     if not isinstance(name, str) or name not in COEFFICIENTS:
-        raise _bad(path, f"{what}: camera model {name!r} is not one of {', '.join(COEFFICIENTS)}; undistort first")
+        raise _bad(path, f"{what}: camera model {short(name)} is not one of {', '.join(COEFFICIENTS)}; undistort first")
     model, keys = COEFFICIENTS[name]
     distortion = tuple(number(key, 0.0) or 0.0 for key in keys)
     if not any(distortion) and model == "plumb_bob":
@@ -274,7 +274,7 @@ def _find(path: Path, name: Any, what: str) -> Path:
     for candidate in (found, *(found.with_name(found.name + extension) for extension in EXTENSIONS)):
         if candidate.is_file():
             return candidate
-    raise _bad(path, f"{what}: {found} is missing; put it back, or take the frame out of the file")
+    raise _bad(path, f"{what}: {short(found)} is missing; put it back, or take the frame out of the file")
 
 
 def _read_image(path: Path) -> np.ndarray:

@@ -18,7 +18,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from mvgamba_ros.config.bounds import check_bounds
-from mvgamba_ros.errors import ErrorCode, ReconstructionError, boundary
+from mvgamba_ros.errors import ErrorCode, ReconstructionError, boundary, short, shown
 from mvgamba_ros.io.atomic_writes import write_file
 from mvgamba_ros.io.lock import cannot_write
 
@@ -53,7 +53,7 @@ class CheckpointFile:
 
     def bad(self, why: str) -> ReconstructionError:
         """The error for ``why``."""
-        return ReconstructionError(ErrorCode.BAD_CHECKPOINT, f"checkpoint {self.path}: {why}: {self.remedy}")
+        return ReconstructionError(ErrorCode.BAD_CHECKPOINT, f"checkpoint {self.path}: {short(why)}: {self.remedy}")
 
     def read(self, sha256: str = "") -> tuple[dict[str, Tensor], dict[str, str]]:
         """What `write_weights` wrote, tensors by name and header; refused where a tensor is not of finite floats and,
@@ -87,7 +87,7 @@ class CheckpointFile:
             for row in fields(config):  # type: ignore[arg-type]
                 value, kind = getattr(config, row.name), type(row.default)
                 if type(value) is not kind and not (kind is float and type(value) is int):
-                    raise self.bad(f"its config's {row.name} {value!r} is no {kind.__name__}")
+                    raise self.bad(f"its config's {row.name} {shown(value)} is no {kind.__name__}")
             try:
                 check_bounds(config)
             except ReconstructionError as error:

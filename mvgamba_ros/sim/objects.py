@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mvgamba_ros.errors import ErrorCode, ReconstructionError
+from mvgamba_ros.errors import ErrorCode, ReconstructionError, boundary
 from mvgamba_ros.sim.engine import mujoco
 
 if TYPE_CHECKING:
@@ -55,12 +55,8 @@ def object_spec(name: str) -> mujoco.MjSpec:
 def _read_mesh(path: Path) -> trimesh.Trimesh:
     import trimesh
 
-    try:
+    with boundary(ErrorCode.BAD_OPTION, f"object {path}", "not a mesh that can be read"):
         mesh = trimesh.load_mesh(path)
-    except Exception as error:  # trimesh raises whatever its many readers raise
-        raise ReconstructionError(
-            ErrorCode.BAD_OPTION, f"object {path}: not a mesh that can be read ({error})"
-        ) from None
     if not isinstance(mesh, trimesh.Trimesh) or len(mesh.faces) == 0:
         raise ReconstructionError(ErrorCode.BAD_OPTION, f"object {path}: holds no triangles")
     if path.suffix.lower() in (".glb", ".gltf"):  # glTF is y up

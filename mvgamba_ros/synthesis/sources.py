@@ -15,7 +15,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mvgamba_ros.errors import ErrorCode, ReconstructionError
+from mvgamba_ros.errors import ErrorCode, ReconstructionError, boundary
+from mvgamba_ros.io.mesh_headers import check_mesh_header
 from mvgamba_ros.registry import available
 from mvgamba_ros.synthesis import textures as tex
 from mvgamba_ros.synthesis.draw import rotation
@@ -47,9 +48,11 @@ class Source(Protocol):
 
 
 def _sized(mesh: TexturedMesh, rng: np.random.Generator) -> TexturedMesh:
-    """About the origin, and no larger or smaller than what a hand grasps."""
+    """About the origin, and no larger or smaller than what a hand grasps. Raises ValueError for a mesh without size."""
     low, high = mesh.vertices.min(0), mesh.vertices.max(0)
     side = float((high - low).max())
+    if not 0.0 < side < np.inf:
+        raise ValueError(f"its longest side is {side:g}")
     target = side if SIZES_M[0] <= side <= SIZES_M[1] else float(np.exp(rng.uniform(np.log(0.05), np.log(0.25))))
     return replace(mesh, vertices=(mesh.vertices - (low + high) / 2) * (target / side))
 
@@ -127,17 +130,16 @@ class Folder:
 
         path = self.files[index]
         rng = np.random.default_rng([self.seed, index])
-        try:
+        with boundary(ErrorCode.BAD_CAPTURE, path, "cannot be read as a mesh; take it out, or write it anew"):
+            check_mesh_header(path)
             scene = trimesh.load_scene(path)
             pieces = [_piece(mesh, rng) for mesh in scene.dump() if len(getattr(mesh, "faces", ()))]
-        except Exception as error:  # whatever a broken file makes its reader raise
-            raise ReconstructionError(ErrorCode.BAD_CAPTURE, f"{path} cannot be read as a mesh: {error}") from error
-        if not pieces:
-            raise ReconstructionError(ErrorCode.BAD_CAPTURE, f"{path} has no triangles")
-        upright = path.suffix.lower() in (".glb", ".gltf")
-        if upright:
-            pieces = [(part.turned(_Y_UP), images, gloss) for part, images, gloss in pieces]
-        return _sized(assemble(pieces, self.path.name, upright), rng)
+            if not pieces:
+                raise ReconstructionError(ErrorCode.BAD_CAPTURE, f"{path} has no triangles")
+            upright = path.suffix.lower() in (".glb", ".gltf")
+            if upright:
+                pieces = [(part.turned(_Y_UP), images, gloss) for part, images, gloss in pieces]
+            return _sized(assemble(pieces, self.path.name, upright), rng)
 
 
 @dataclass(frozen=True)

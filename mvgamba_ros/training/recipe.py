@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from mvgamba_ros.config.loading import load_config, merge_config, parse_change
+from mvgamba_ros.config.loading import load_config, merge_config
+from mvgamba_ros.config.parsing import parse_change
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.synthesis.shards import DataRecipe, missing_shards, write_shards
 from mvgamba_ros.synthesis.sources import open_source
