@@ -16,9 +16,13 @@ from mvgamba_ros.geometry.se3 import check_rigid, inverse, transform
 from mvgamba_ros.options import Options
 from mvgamba_ros.types import Box, Prompts, View, view_name
 
+MARK = 1e4
+"""A depth beyond this is a sensor's mark for none, metres. A wall behind the table is not."""
+
 
 def check_views(views: Sequence[View], options: Options) -> tuple[list[View], list[str]]:
-    """The views with exactly rigid poses, and notes; or the first thing wrong with them, by name.
+    """The views with exactly rigid poses, without depths that no sensor reads, and notes; or the first thing wrong with
+    them, by name.
 
     Raises TOO_FEW_VIEWS, BAD_IMAGE, BAD_MASK, BAD_DEPTH, BAD_CAMERA_INFO, BAD_POSE, DUPLICATE_VIEW, BAD_ROI,
     ROI_NOT_VISIBLE, BAD_OPTION (prompts that fit no view).
@@ -139,9 +143,12 @@ def _check_view(view: View, name: str, config: ViewsConfig) -> View:
             ErrorCode.BAD_DEPTH,
             f"{name}: depth must be {size} float32 metres, it is {view.depth.shape} {view.depth.dtype}",
         )
-    if view.depth is not None:
-        check_depth(view.depth, name, config)
-    return replace(view, T_world_camera=check_rigid(view.T_world_camera, name))
+    depth = view.depth
+    if depth is not None:
+        check_depth(depth, name, config)
+        possible = (depth >= config.min_depth) & (depth <= MARK)
+        depth = depth if possible.all() else np.where(possible, depth, np.float32(0.0))
+    return replace(view, T_world_camera=check_rigid(view.T_world_camera, name), depth=depth)
 
 
 def _check_places(views: Sequence[View], config: ViewsConfig) -> list[str]:

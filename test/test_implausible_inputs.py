@@ -17,6 +17,7 @@ from mvgamba_ros.geometry.boxes import axis_parallel_box
 from mvgamba_ros.geometry.plausibility import check_depth, check_lens, check_unit
 from mvgamba_ros.geometry.se3 import look_at
 from mvgamba_ros.options import Options
+from mvgamba_ros.pipeline import reconstruct
 from mvgamba_ros.types import Camera, Prompts
 
 VIEWS = rendered.views(4)
@@ -148,3 +149,17 @@ def test_a_region_or_a_support_height_in_millimetres_is_refused():
     refused(ErrorCode.BAD_ROI, "m from the nearest camera", prompts=Prompts(roi=replace(ROI, T_world_box=T)))
     refused(ErrorCode.BAD_ROI, "support height 750 m", "millimetres", prompts=Prompts(support_height=750.0))
     check_views(VIEWS, Options(prompts=Prompts(roi=ROI, support_height=-0.75)))
+
+
+def test_numbers_among_the_depth_that_no_sensor_reads_count_as_unknown():
+    """As uninitialised memory holds them, and sensors' marks; they overflow where depth is squared or inverted."""
+    rng, odd = np.random.default_rng(0), np.array([1e-44, 1e-38, 3e38, np.inf, np.nan, -1.0], np.float32)
+    views = []
+    for view in VIEWS:
+        noise = np.where(rng.random(view.depth.shape) < 0.4, rng.choice(odd, view.depth.shape), view.depth)
+        views.append(replace(view, depth=noise))
+    checked, _ = check_views(views, Options())
+    for given, view in zip(VIEWS, checked, strict=True):
+        assert ((view.depth == 0.0) | (view.depth == given.depth)).all() and (view.depth > 0.0).mean() > 0.5
+    result = reconstruct(views, Options(refine=False, segmenter="masks", hull_resolution=48, cloud_points=500))
+    assert result.mesh.vertices[:, 2].max() == pytest.approx(rendered.CENTER[2] + rendered.SIZE[2] / 2, abs=0.01)

@@ -87,6 +87,7 @@ def _sheet(args: argparse.Namespace) -> int:
     import cv2
 
     from mvgamba_ros.errors import ErrorCode, ReconstructionError
+    from mvgamba_ros.io.atomic_writes import write_file
     from mvgamba_ros.io.results import check_writable
     from mvgamba_ros.synthesis.shards import Shards
     from mvgamba_ros.synthesis.sheet import contact_sheet
@@ -104,7 +105,7 @@ def _sheet(args: argparse.Namespace) -> int:
                 ErrorCode.BAD_OPTION, f"--first {args.first}: {args.folder} holds objects 0 to {len(shards) - 1}"
             )
         picture = contact_sheet(shards, args.first, args.objects, args.views, args.depth)
-    if not cv2.imwrite(str(args.out), picture[..., ::-1]):
-        raise ReconstructionError(ErrorCode.CANNOT_WRITE, f"{args.out} cannot be written: give a .png in a folder")
+    _, content = cv2.imencode(args.out.suffix.lower(), picture[..., ::-1])
+    write_file(args.out, content.tobytes())
     print(f"{args.out}: {picture.shape[1]} x {picture.shape[0]} pixels")
     return 0

@@ -60,11 +60,11 @@ def run(args: argparse.Namespace) -> int:
     import json
     from pathlib import Path
 
-    import cv2
-
     from mvgamba_ros.errors import ReconstructionError
     from mvgamba_ros.evaluation.captures import evaluate, find_captures, mean_scores, read_case
     from mvgamba_ros.evaluation.picture import comparison_picture
+    from mvgamba_ros.io.atomic_writes import write_file
+    from mvgamba_ros.io.image_files import encode_png
     from mvgamba_ros.io.results import check_writable
     from mvgamba_ros.options import Options
 
@@ -88,15 +88,14 @@ def run(args: argparse.Namespace) -> int:
                 continue
             scores[str(count)][case.name] = outcome.scores
             print(_row(case.name, count, *_cells(outcome.scores)), flush=True)
-            sheet = out / f"{case.name}_{count}.png"
-            cv2.imwrite(str(sheet), comparison_picture(case, outcome)[..., ::-1])
+            write_file(out / f"{case.name}_{count}.png", encode_png(comparison_picture(case, outcome)))
     means = {count: mean_scores(list(by_name.values())) for count, by_name in scores.items() if by_name}
     for count, mean in means.items():
         print(_row("MEAN", count, *_cells(mean)))
     chosen = options.to_dict()
     del chosen["options"]["prompts"]["roi"]  # each capture may have its own
     report = {"counts": args.counts, **chosen, "roi": regions, "captures": scores, "failed": failed, "mean": means}
-    (out / "scores.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    write_file(out / "scores.json", (json.dumps(report, indent=1) + "\n").encode())
     print(f"wrote {out / 'scores.json'} and {sum(len(v) for v in scores.values())} pictures")
     return 1 if failed else 0
 

@@ -44,6 +44,8 @@ def measure_noise(depths: Sequence[F32], config: DepthConfig = DepthConfig()) ->
     mean = inverse.sum(axis=(1, 2)) / count
     z = 1.0 / mean
     squares = (residual**2).sum(axis=(1, 2))
+    if not np.isfinite(squares).all():  # patches whose depths no plane was fitted to
+        return None
     smooth = squares / count <= np.median(squares / count)
     blotch = _blotch(residual[smooth], known[smooth], config)
     variance = squares / np.maximum(count - 3.0 * blotch, 0.25 * count) * z**4
