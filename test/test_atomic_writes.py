@@ -149,7 +149,7 @@ def test_a_full_disk_leaves_the_former_result_and_names_the_folder(
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, most))
     last = capsys.readouterr().err.splitlines()[-1]
-    assert done == 1 and "CANNOT_WRITE" in last and str(tmp_path) in last and "make room" in last
+    assert done == 1 and "CANNOT_WRITE" in last and str(out) in last and "make room" in last and PART not in last
     assert content_of(out) == before and list(tmp_path.iterdir()) == [out]
 
 

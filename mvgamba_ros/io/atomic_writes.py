@@ -94,6 +94,9 @@ def whole_folder(target: Path, obstacle: Callable[[Path], str]) -> Iterator[Path
                     shutil.copymode(target, part)
                 for folder, _, _ in os.walk(part):
                     _sync_folder(Path(folder))
+    except ReconstructionError as error:
+        shutil.rmtree(part, ignore_errors=True)
+        raise ReconstructionError(error.code, error.message.replace(str(part), str(target))) from error
     except BaseException:
         shutil.rmtree(part, ignore_errors=True)
         raise
