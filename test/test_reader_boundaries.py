@@ -23,7 +23,10 @@ from mvgamba_ros.io.lock import locked
 from mvgamba_ros.io.mesh_files import read_mesh
 from mvgamba_ros.io.ply import read_gaussians
 from mvgamba_ros.io.transforms_json import write_capture
+from mvgamba_ros.synthesis.data_format import ARRAYS
+from mvgamba_ros.synthesis.shards import Shards
 from mvgamba_ros.synthesis.sources import Folder
+from mvgamba_ros.training.objectness_scenes import read_scenes
 
 VIEWS = [rendered.render(T, 64, 48) for T in rendered.orbit(2)]
 
@@ -167,3 +170,19 @@ def test_a_folder_that_cannot_be_locked_is_named(tmp_path: Path) -> None:
     (tmp_path / ".lock").symlink_to(tmp_path / "victim")
     with pytest.raises(ReconstructionError), locked(tmp_path):
         pass
+
+
+def test_damaged_training_data_is_named(tmp_path: Path) -> None:
+    for name, content in (("0001-0000000.npz", b"PK\3\4"), ("0001-0000001.npz", b"")):
+        (tmp_path / name).write_bytes(content)
+        refused(lambda name=name: read_scenes(tmp_path / name), ErrorCode.BAD_CAPTURE, name, "delete it")
+    np.savez(tmp_path / "0001-0000002.npz", x=np.zeros((2, 3)), y=np.zeros(2))
+    refused(lambda: read_scenes(tmp_path / "0001-0000002.npz"), ErrorCode.BAD_CAPTURE, "(2, 3)")
+    shard = tmp_path / "shard_00000"
+    shard.mkdir()
+    np.save(shard / "support_height.npy", np.zeros(2))
+    for name in (*ARRAYS, "family"):
+        np.save(shard / f"{name}.npy", np.zeros(3 if name == "rgb" else 2))
+    refused(lambda: Shards(tmp_path)[0], ErrorCode.BAD_CAPTURE, "shard_00000")
+    (shard / "family.npy").write_bytes(b"\x93NUMPY\1\0\x10\0{'descr': 9")
+    refused(lambda: Shards(tmp_path)[0], ErrorCode.BAD_CAPTURE, "shard_00000", "render the folder again")

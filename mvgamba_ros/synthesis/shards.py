@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvgamba_ros.config.bounds import bounded
-from mvgamba_ros.errors import ErrorCode, ReconstructionError
+from mvgamba_ros.errors import ErrorCode, ReconstructionError, boundary
 from mvgamba_ros.io.lock import locked
 from mvgamba_ros.io.results import check_writable
 from mvgamba_ros.synthesis.data_format import ARRAYS, DEPTH_UNIT, SURFACE_POINTS
@@ -29,6 +29,8 @@ from mvgamba_ros.synthesis.pose_sampling import CameraRig
 from mvgamba_ros.synthesis.render import render
 from mvgamba_ros.synthesis.sources import Source
 from mvgamba_ros.synthesis.worker_processes import in_processes
+
+REMEDY = "delete it and render the folder again"
 
 
 @dataclass(frozen=True)
@@ -145,12 +147,8 @@ def _fill(folder: Path, source: Source, recipe: DataRecipe, workers: int, log: C
 
 
 def _objects_in(shard: Path) -> int:
-    try:
+    with boundary(ErrorCode.BAD_CAPTURE, f"{shard} is damaged", REMEDY):
         return len(np.load(shard / "support_height.npy", mmap_mode="r"))
-    except (OSError, ValueError, EOFError) as error:
-        raise ReconstructionError(
-            ErrorCode.BAD_CAPTURE, f"{shard} is damaged ({error}): delete it and render the folder again"
-        ) from error
 
 
 class Shards:
@@ -191,6 +189,9 @@ class Shards:
         shard = int(np.searchsorted(self._ends, index, side="right"))
         path = self._paths[shard]
         if path not in self._open:
-            self._open[path] = {k: np.load(path / f"{k}.npy", mmap_mode="r") for k in (*ARRAYS, "family")}
+            with boundary(ErrorCode.BAD_CAPTURE, path, REMEDY):
+                self._open[path] = {k: np.load(path / f"{k}.npy", mmap_mode="r") for k in (*ARRAYS, "family")}
+                if {len(array) for array in self._open[path].values()} != {_objects_in(path)}:
+                    raise ValueError("its arrays are of different lengths")
         row = index - (int(self._ends[shard - 1]) if shard else 0)
         return {k: a[row] for k, a in self._open[path].items()}

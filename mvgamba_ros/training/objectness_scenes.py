@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from mvgamba_ros.errors import ReconstructionError
+from mvgamba_ros.errors import ErrorCode, ReconstructionError, boundary
 from mvgamba_ros.geometry.camera import resample
 from mvgamba_ros.geometry.se3 import rigid
 from mvgamba_ros.io.results import check_writable
@@ -120,6 +120,16 @@ def write_scenes(folder: Path, recipe: SceneRecipe, workers: int = 1, log: Calla
         log(f"{folder}: {done}/{len(jobs)} shards, {left:.0f} min to go")
 
 
+def read_scenes(shard: Path) -> tuple[U8, U8]:
+    """A shard's windows (N, CHANNELS, SIDE, SIDE) and silhouettes (N, SIDE, SIDE). Raises BAD_CAPTURE."""
+    side = objectness.SIDE
+    with boundary(ErrorCode.BAD_CAPTURE, shard, "delete it and render the folder again"), np.load(shard) as data:
+        x, y = data["x"], data["y"]
+        if x.shape[1:] != (objectness.CHANNELS, side, side) or y.shape != (len(x), side, side):
+            raise ValueError(f"it holds arrays {x.shape} and {y.shape}")
+        return x, y
+
+
 def holds_scenes(folder: Path) -> bool:
     """Whether a folder holds shards of scenes, not of views."""
     return any(folder.glob("[0-9]*.npz"))
@@ -127,9 +137,9 @@ def holds_scenes(folder: Path) -> bool:
 
 def scene_sheet(folder: Path, scenes: int = 16) -> U8:
     """RGB picture (H, W, 3) of four windows of each of the first scenes, two scenes in a row, silhouettes outlined."""
-    shard = np.load(min(folder.glob("[0-9]*.npz")))
+    windows, silhouettes = read_scenes(min(folder.glob("[0-9]*.npz")))
     tiles = []
-    for x, y in zip(shard["x"][: 4 * scenes], shard["y"][: 4 * scenes], strict=True):
+    for x, y in zip(windows[: 4 * scenes], silhouettes[: 4 * scenes], strict=True):
         picture = np.ascontiguousarray(x[:3].transpose(1, 2, 0))
         outlines, _ = cv2.findContours((y > 127).astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
         tiles.append(cv2.drawContours(picture, outlines, -1, (0, 255, 0), 1))

@@ -23,6 +23,7 @@ from mvgamba_ros.kernels.autocast import has_bfloat16
 from mvgamba_ros.metrics.image import mean_mask_iou
 from mvgamba_ros.segmentation.classical import objectness
 from mvgamba_ros.training.objectness_augment import WindowAugmentation, disturbed
+from mvgamba_ros.training.objectness_scenes import read_scenes
 from mvgamba_ros.training.state import load_state
 
 
@@ -64,7 +65,8 @@ class ObjectnessTrainer:
     def __init__(self, config: ObjectnessTrainConfig, folder: Path, log: Callable[[str], None] = print) -> None:
         self.config, self.folder, self.log = config, folder, log
         self.held, files = _shards(config)
-        self.windows, self.truth = (torch.cat([torch.from_numpy(np.load(f)[name]) for f in files]) for name in "xy")
+        shards = [read_scenes(file) for file in files]
+        self.windows, self.truth = (torch.from_numpy(np.concatenate(arrays)) for arrays in zip(*shards, strict=True))
         self.generator = torch.Generator().manual_seed(config.seed)
         torch.manual_seed(config.seed)
         folder.mkdir(parents=True, exist_ok=True)
@@ -238,7 +240,7 @@ def _mean_of_last(mean: Tensor, new: Tensor, count: Tensor | int) -> Tensor:
 @torch.no_grad()
 def mean_iou(network: objectness.Objectness, shard: Path) -> float:
     """Mean IoU over the windows of a shard, each where the object may be."""
-    with np.load(shard) as data:
-        x, truth = torch.from_numpy(data["x"]), torch.from_numpy(data["y"]) > 127
+    x, truth = (torch.from_numpy(array) for array in read_scenes(shard))
+    truth = truth > 127
     odds = torch.cat([network(part.float()) for part in x.split(32)])
     return mean_mask_iou((odds > 0) & (x[:, 3] > 127), truth)
