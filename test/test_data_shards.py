@@ -43,7 +43,7 @@ def test_a_folder_that_cannot_be_filled_is_refused_by_name(tmp_path: Path):
 
 def test_a_damaged_shard_is_named(tmp_path: Path):
     (tmp_path / "shard_00000").mkdir()
-    with pytest.raises(ReconstructionError, match=r"shard_00000 is damaged .*: delete it and render") as caught:
+    with pytest.raises(ReconstructionError, match=r"shard_00000 is damaged: .*: delete it and render") as caught:
         Shards(tmp_path)
     assert caught.value.code is ErrorCode.BAD_CAPTURE
 

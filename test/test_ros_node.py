@@ -93,6 +93,9 @@ def test_images_over_dds_become_a_mesh_of_the_right_size_in_the_right_place(worl
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert (report["id"], report["frame"], report["views"]) == ("egg", "base_link", VIEWS)
     assert len(read_capture(tmp_path / "out" / "views")) == VIEWS
+    stamp = box.header.stamp
+    own = Path(world.save("").files[0]).parent
+    assert own == world.logs / f"egg-{stamp.sec}.{stamp.nanosec:09d}" and own != tmp_path / "out"
 
     assert world.call(Trigger, "/reconstructor/clear_views").message == f"{VIEWS} views cleared"
     assert world.reconstruct().error_code == ErrorCode.TOO_FEW_VIEWS

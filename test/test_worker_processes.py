@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
-from mvgamba_ros.synthesis.shards import DataRecipe, write_shards
 from mvgamba_ros.synthesis.worker_processes import in_processes
 
 
@@ -42,6 +41,8 @@ def test_a_job_that_fails_in_any_way_ends_the_whole(number: int, words: str) -> 
 
 
 def test_an_empty_source_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    from mvgamba_ros.synthesis.shards import DataRecipe, write_shards  # not in every worker: it takes seconds
+
     with pytest.raises(ReconstructionError, match="no objects") as caught:
         write_shards(tmp_path / "out", [], DataRecipe(count=4), workers=2)  # type: ignore[arg-type]
     assert caught.value.code is ErrorCode.BAD_OPTION and not (tmp_path / "out").exists()
