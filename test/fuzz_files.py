@@ -22,7 +22,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from mutations import any_of, bytes_of, glb_of, json_of, numbers_of, png_of, safetensors_of
+from file_mutations import any_of, bytes_of, glb_of, json_of, numbers_of, png_of, safetensors_of
 from rendered import orbit, render
 
 from mvgamba_ros.config.loading import load_config

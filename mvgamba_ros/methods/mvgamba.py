@@ -95,7 +95,8 @@ class MVGambaMethod:
                 cancelled=cancelled,
             )
         progress("surface", 1.0)
-        return Shape(mesh, gaussians, tuple(maps), self._doubts(output, config.quality.min_depth_spread))
+        doubts = self._doubts(output, config.quality.min_depth_spread)
+        return Shape(mesh, gaussians, tuple(maps), reasons=doubts)
 
     def _forward_pass(self, views: Sequence[View], cube: UnitCube, options: Options) -> RayGambaOutput:
         """The network on crops of ``views`` in ``cube``, on the CPU. Raises SILHOUETTES_DISAGREE, and BAD_CHECKPOINT
