@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -115,6 +115,20 @@ def test_an_object_says_of_each_vertex_how_many_views_saw_it_and_how_far_it_may_
     found = reconstruction_to_object(replace(result, mesh=without), "cup", Header())
     assert not found.mesh_vertex_seen and not found.mesh_vertex_expected_error_mm
     assert mesh_from_message(found.mesh, found.mesh_vertex_colors, found.mesh_vertex_seen).seen is None
+
+
+def test_every_part_of_the_quality_is_sent():
+    numbers = {
+        field.name: 0.25 + k
+        for k, field in enumerate(fields(Quality))
+        if field.name not in ("low", "reasons", "objects")
+    }
+    quality = Quality(**numbers, low=True, reasons=("it floats",), objects=3)
+    points, box = PointCloud(np.eye(3), np.eye(3), np.zeros((3, 3), np.uint8)), Box(np.eye(4), np.ones(3))
+    result = Reconstruction(tetrahedron(), points, box, quality, (), {}, "hull")
+    sent = reconstruction_to_object(result, "cup", Header()).quality
+    assert {name: getattr(sent, name) for name in numbers} == numbers
+    assert (sent.low, list(sent.reasons), sent.objects) == (True, ["it floats"], 3)
 
 
 def test_a_marker_lists_three_coloured_corners_per_face():

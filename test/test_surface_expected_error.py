@@ -187,8 +187,8 @@ def test_a_colour_that_views_disagree_about_is_counted_and_their_exposure_is_not
     sight = np.tile(top.astype(np.float32), (2, 1))
     spread, several = color_spread(mesh.vertices, sight, views)
     assert (several == top).all() and spread[~top].max() == 0.0 and spread[top].max() < 2.0
-    brighter = [views[0], replace(views[1], image=views[1].image + np.uint8(60))]
-    assert color_spread(mesh.vertices, sight, brighter)[0][top].max() < 2.0
+    for image in (views[1].image // 2 * 3, views[1].image // 2, np.full_like(views[1].image, 255)):
+        assert color_spread(mesh.vertices, sight, [views[0], replace(views[1], image=image)])[0][top].max() < 2.0
     noise = np.random.default_rng(0).integers(0, 60, views[1].image.shape, dtype=np.uint8)
     mixed = [views[0], replace(views[1], image=views[1].image + noise)]
     # uniform over 60 counts, two thirds of it left between pixels, halved between the two views

@@ -22,6 +22,8 @@ class ExpectedErrorConfig:
     pixels: float = bounded(1.0, 0.0, 10.0)
     """An outline gap or photo residual of so many pixels is that of any picture, and counts as none. Chosen on
     procedural captures: where nothing is wrong, 0.5 to 1 remain."""
+    max_level: float = bounded(250.0, 1.0, 255.0)
+    """Brighter colours are not compared between views, grey levels: they may be saturated. Set by hand."""
     band: float = bounded(0.04, 0.001, 1.0)
     """A depth map tells of a vertex at most this far inside its surface, beside the map's own uncertainty, of the
     mesh's longest side: about the truncation of the TSDF. Set by hand."""

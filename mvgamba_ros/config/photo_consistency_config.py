@@ -18,6 +18,8 @@ class PhotoConsistencyConfig:
     """Sigma of the Gaussian whose mean is taken off, pixels: texture is finer, shading coarser. Set by hand."""
     min_gradient: float = bounded(2.0, 0.1, 100.0)
     """Least gradient of texture, grey levels per pixel: rounding to grey levels must stay below it. Set by hand."""
+    max_level: float = bounded(250.0, 1.0, 255.0)
+    """Brighter pixels are not compared, grey levels: they may be saturated, which no gain undoes. Set by hand."""
     noise_ratio: float = bounded(3.0, 0.0, 100.0)
     """Least gradient of texture relative to the noise that is measured in the pictures, per pixel. Set by hand: noise
     then makes less than a third of a pixel."""

@@ -88,7 +88,7 @@ def vertex_features(mesh: Mesh, evidence: Evidence, config: ExpectedErrorConfig 
         table["unmapped"] = np.where(found.covered, 0.0, 1.0)
     else:
         table["no_maps"] = np.ones(len(seen))
-    spread, several = color_spread(mesh.vertices, evidence.sight, evidence.views)
+    spread, several = color_spread(mesh.vertices, evidence.sight, evidence.views, config.max_level)
     table["colors"] = np.log1p(spread / 8.0)
     table["all_colors"] = np.full(len(seen), np.log1p(_rms(spread[several]) / 8.0))
     gap = evidence.outline_gap_mm - config.pixels * pixel_mm(mesh, evidence.views)
@@ -130,28 +130,45 @@ def parallelism(directions: F64) -> float:
     return float(-np.log(np.linalg.eigvalsh(np.eye(3) - d.T @ d / len(d))[0] + 0.02))
 
 
-def color_spread(points: F64, sight: F32, views: Sequence[View]) -> tuple[F64, Bool]:
+def color_spread(
+    points: F64, sight: F32, views: Sequence[View], max_level: float = ExpectedErrorConfig.max_level
+) -> tuple[F64, Bool]:
     """How much the views that see a point disagree about its colour, (N,): the standard deviation over views, RMS over
-    channels, in counts of 255, each view's mean offset from the others taken out; 0 where fewer than two see it; and
-    which points (N,) two or more see."""
-    total, squared, weight = np.zeros((len(points), 3)), np.zeros((len(points), 3)), np.zeros((len(points), 1))
+    channels, in counts of 255, each view brought to the exposure of the others; 0 where fewer than two see it; and
+    which points (N,) two or more see. What is brighter than ``max_level`` in a view is not seen there."""
+    weights = np.array(sight)
     samples = []
-    for view, cosines in zip(views, sight, strict=True):
+    for view, cosines in zip(views, weights, strict=True):
         at = np.flatnonzero(cosines)
         pixels, _ = project(view.camera, view.T_world_camera, points[at])
         x, y = (pixels - 0.5).astype(np.float32).T[:, :, None]
-        samples.append(sample_raster(view.image, x, y).astype(np.float64) if len(at) else np.zeros((0, 3)))
-        total[at] += cosines[at, None] * samples[-1]
-        weight[at] += cosines[at, None]
-    mean = total / np.maximum(weight, 1e-9)
-    for color, cosines in zip(samples, sight, strict=True):
+        color = sample_raster(view.image, x, y).astype(np.float64) if len(at) else np.zeros((0, 3))
+        saturated = (color > max_level).any(axis=1)
+        cosines[at[saturated]] = 0.0
+        samples.append(color[~saturated])
+    weight = np.maximum(weights.sum(axis=0), 1e-9)[:, None]
+    exposures = np.ones(len(samples))
+    for _ in range(2):  # the mean is of balanced colours only from the second time on
+        total = np.zeros((len(points), 3))
+        for color, cosines, exposure in zip(samples, weights, exposures, strict=True):
+            at = np.flatnonzero(cosines)
+            total[at] += cosines[at, None] * color / exposure
+        mean = total / weight
+        exposures = np.array([_exposure(c, mean[np.flatnonzero(w)]) for c, w in zip(samples, weights, strict=True)])
+    squared = np.zeros((len(points), 3))
+    for color, cosines, exposure in zip(samples, weights, exposures, strict=True):
         at = np.flatnonzero(cosines)
-        difference = color - mean[at]
-        difference -= difference.mean(axis=0) if len(at) else 0.0  # the exposure's
+        difference = color / exposure - mean[at]
+        difference -= difference.mean(axis=0) if len(at) else 0.0  # the light's colour
         squared[at] += cosines[at, None] * difference**2
-    several = np.count_nonzero(sight, axis=0) > 1
-    spread = np.sqrt((squared / np.maximum(weight, 1e-9)).mean(axis=1))
+    several = np.count_nonzero(weights, axis=0) > 1
+    spread = np.sqrt((squared / weight).mean(axis=1))
     return np.where(several, spread, 0.0), several
+
+
+def _exposure(colors: F64, mean: F64) -> float:
+    """The gain that brings ``mean`` (N, 3) nearest to ``colors`` (N, 3), least squares."""
+    return float((colors * mean).sum() + 1.0) / float((mean * mean).sum() + 1.0)
 
 
 def _distance_to_seen(points: F64, seen: Bool, size: float) -> F64:

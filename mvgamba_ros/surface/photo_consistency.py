@@ -2,13 +2,15 @@
 
 Seitz, Curless, Diebel, Scharstein and Szeliski, "A comparison and evaluation of multi-view stereo reconstruction
 algorithms", CVPR 2006, call a surface photo-consistent where its pictures in all views agree. Here a view's picture is
-warped through the surface into a neighbouring view, and what is left of a difference becomes a displacement by the
-picture's own gradient: the normal flow of Horn and Schunck, "Determining optical flow", 1981. So it is in the unit of
-the errors that it stands for, of poses, intrinsics or shape, and does not grow with contrast.
+warped through the surface into a neighbouring view, brought to the same exposure, and what is left of a difference
+becomes a displacement by the picture's own gradient: the normal flow of Horn and Schunck, "Determining optical flow",
+1981. So it is in the unit of the errors that it stands for, of poses, intrinsics or shape, and does not grow with
+contrast.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -86,13 +88,16 @@ def _displacements(a: _Patch, b: _Patch, config: PhotoConsistencyConfig) -> F32:
     """Of the textured points (N,) that both see, from their place in ``b`` to that of their picture in ``a``,
     millimetres."""
     pictures, seen = _warp(a, b, config)
+    seen &= np.maximum(pictures, b.grey) < config.max_level
     if seen.sum() < config.min_pixels:
         return np.zeros(0, np.float32)
-    in_a, in_b = (_without_shading(picture, seen, config.shading_sigma) for picture in (pictures, b.grey))
+    exposure = math.sqrt(float(np.median(pictures[seen]) + 1.0) / float(np.median(b.grey[seen]) + 1.0))
+    in_a = _without_shading(pictures / exposure, seen, config.shading_sigma)
+    in_b = _without_shading(b.grey * exposure, seen, config.shading_sigma)
     mean = 0.5 * (in_a + in_b)
     slope = np.hypot(cv2.Sobel(mean, cv2.CV_32F, 1, 0), cv2.Sobel(mean, cv2.CV_32F, 0, 1)) / 8.0
     # both pictures' noise is in the difference; it must be small against what a pixel's displacement makes
-    steep = max(config.min_gradient, config.noise_ratio * float(np.hypot(a.noise, b.noise)))
+    steep = max(config.min_gradient, config.noise_ratio * float(np.hypot(a.noise / exposure, b.noise * exposure)))
     inner = cv2.erode(seen.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
     textured = np.flatnonzero(inner & (slope > steep))
     difference = np.abs(in_a - in_b).take(textured)
@@ -122,7 +127,7 @@ def _warp(a: _Patch, b: _Patch, config: PhotoConsistencyConfig) -> tuple[F32, Bo
 
 
 def _without_shading(picture: F32, where: Bool, sigma: float) -> F32:
-    """Less its Gaussian mean over what is True in ``where``: exposure, shading and vignetting go."""
+    """Less its Gaussian mean over what is True in ``where``: shading and vignetting go."""
     inside = where.astype(np.float32)
     mean = cv2.GaussianBlur(picture * inside, (0, 0), sigma) / np.maximum(cv2.GaussianBlur(inside, (0, 0), sigma), 1e-3)
     return np.asarray((picture - mean) * inside, np.float32)
