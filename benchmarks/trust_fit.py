@@ -1,6 +1,6 @@
 """Fits `ExpectedChamferConfig` to rows of `benchmarks.trust`, and judges it on objects that it was not fitted to.
 
-usage: python -m benchmarks.trust_fit WORK [WORK ...] [--false-alarms 0.03]
+usage: python -m benchmarks.trust_fit WORK [WORK ...] [--false-alarms 0.06]
 
 Ridge regression of the logarithm of the chamfer distance. Bad is F@5mm < 0.8, a false alarm an answer of F@5mm >= 0.9
 from three views or more whose expectation is above the limit. Prints what a fit to four fifths of the objects does on
@@ -31,7 +31,7 @@ MIN_VIEWS = 3
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("work", metavar="WORK", type=Path, nargs="+", help="folders with rows.jsonl")
-    parser.add_argument("--false-alarms", type=float, default=0.012, help="share of the good answers (%(default)s)")
+    parser.add_argument("--false-alarms", type=float, default=0.06, help="share of the good answers (%(default)s)")
     args = parser.parse_args(argv)
     rows = [row for folder in args.work for row in read_rows(folder / "rows.jsonl")]
     rows = [row for row in rows if "refused" not in row]

@@ -111,33 +111,35 @@ VIEW = View(np.zeros((64, 64, 3), np.uint8), Camera(K, 64, 64), look_at(np.array
 
 
 def test_features_are_those_of_the_mesh_and_its_quality() -> None:
-    quality = Quality(0.9, 0.1, 0.8, low=False, unsupported_outline=0.25, photo_residual_mm=math.e)  # a pixel is 1 mm
+    quality = Quality(
+        0.9, 0.1, 0.8, low=False, unsupported_outline=0.25, photo_residual_mm=math.e, outline_gap_mm=math.e - 1
+    )  # a pixel is 1 mm
     features = shape_features(MESH, quality, [VIEW])
     assert list(features) == list(COLUMNS)
-    expected = {"constant": 1, "vertices": math.log(2.0), "photo": 1, "plain": 0, "unsupported": 0.25}
+    expected = {"constant": 1, "vertices": math.log(2.0), "photo": 1, "plain": 0, "unsupported": 0.25, "gap": 1}
     assert features == pytest.approx(expected, abs=1e-6)
     plain = shape_features(MESH, replace(quality, photo_residual_mm=math.nan), [VIEW])
     assert plain["plain"] == 1 and plain["photo"] == 0
+    assert shape_features(MESH, replace(quality, outline_gap_mm=math.nan), [VIEW])["gap"] == 0
 
 
 def test_one_number_is_expected_and_low_follows_from_it() -> None:
-    quality = Quality(0.9, 0.1, 0.8, low=False, outline_gap_mm=4.2, photo_residual_mm=1.0)
-
-    def judged(vertices: float, places: int = 4) -> tuple[Mesh, PointCloud, Quality]:
+    def judged(vertices: float, gap: float, places: int = 4) -> tuple[Mesh, PointCloud, Quality]:
+        quality = Quality(0.9, 0.1, 0.8, low=False, outline_gap_mm=gap, photo_residual_mm=1.0)
         errors = np.full(len(MESH.vertices), vertices, np.float32)
         cloud = PointCloud(MESH.vertices, MESH.vertices, MESH.colors, expected_error_mm=errors)
         shape = replace(MESH, expected_error_mm=errors)
         return with_expected_chamfer(shape, cloud, quality, [VIEW] * 4, places, ReconstructionConfig())
 
-    mesh, points, good = judged(1.0)
+    mesh, points, good = judged(1.0, 0.5)
     assert not good.low and good.expected_error_mm == pytest.approx(mean_expected_error(mesh), rel=1e-5)
     assert points.expected_error_mm is not None and points.expected_error_mm[0] == pytest.approx(good.expected_error_mm)
-    _, _, bad = judged(9.0)
+    _, _, bad = judged(9.0, 4.2)
     limit = ReconstructionConfig().quality.max_expected_error_mm
     assert bad.low and bad.expected_error_mm > limit
-    assert f"at most {limit:g} accepted): it ends 4.2 mm inside the silhouettes" in bad.reasons[0]
+    assert f"at most {limit:g} accepted): it ends 4.2 mm inside the silhouettes; its" in bad.reasons[0]
     assert "by what they rest on, are 9.0 mm off" in bad.reasons[0]
-    assert not judged(9.0, places=2)[2].low  # few places are a reason of their own
+    assert not judged(9.0, 4.2, places=2)[2].low  # few places are a reason of their own
 
 
 @pytest.mark.parametrize("index", [0, 2])

@@ -11,9 +11,9 @@ from mvgamba_ros.config.bounds import bounded
 class ExpectedChamferConfig:
     """The expected chamfer distance (surface/expected_chamfer.py)."""
 
-    weights: tuple[float, ...] = bounded((0.949, 0.684, 0.554, 0.251, 0.968), -100.0, 100.0)
+    weights: tuple[float, ...] = bounded((0.037, 0.233, 0.359, 0.443, 0.692, 0.993), -100.0, 100.0)
     """Weights of the features in the order of `mvgamba_ros.surface.expected_chamfer.COLUMNS`, log millimetres per unit
     of each. Fitted by `python -m benchmarks.trust_fit` to procedural captures under every condition."""
-    usual: tuple[float, ...] = bounded((1.0, -0.596, 0.0, 0.0, 0.002), -100.0, 100.0)
+    usual: tuple[float, ...] = bounded((1.0, -0.374, 0.0, 0.0, 0.01, 0.561), -100.0, 100.0)
     """Medians of the same features over good answers to procedural captures: a reason names what exceeds them. From the
     same command."""

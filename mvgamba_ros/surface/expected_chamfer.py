@@ -3,8 +3,8 @@ its quality in one number.
 
 A log-linear model: a generalised linear model with a logarithmic link (McCullagh and Nelder, "Generalized Linear
 Models", 1989). Fitted by `python -m benchmarks.trust_fit` to procedural objects, photographed and damaged. Tried beside
-the features and without weight once these were in: the outline gap alone, coverage, the number of views, the size,
-grey pictures, silhouette IoU and colour error, residuals and standard deviations of the pose correction.
+the features and of no use once these were in: coverage, completeness, the number of views, the size, grey pictures,
+silhouette IoU and colour error, residuals of depth and poses, and standard deviations of the pose correction.
 """
 
 from __future__ import annotations
@@ -37,6 +37,10 @@ COLUMNS: Mapping[str, tuple[str, Callable[[float], str]]] = {
         "unsupported_outline, 0 where all masks were given",
         lambda x: f"{x:.0%} of the outlines are not seen as edges in the pictures",
     ),
+    "gap": (
+        "log(1 + outline_gap_mm)",
+        lambda x: f"it ends {math.expm1(x):.1f} mm inside the silhouettes",
+    ),
 }
 """The features: what they are, and what a value that raises the expectation means in words."""
 
@@ -62,7 +66,7 @@ def with_expected_chamfer(
     scale = np.float32(expected / math.exp(features["vertices"]))
     limit, reasons = config.quality.max_expected_error_mm, quality.reasons
     if with_depths and expected > limit and places >= config.quality.min_places:
-        reasons = *reasons, chamfer_reason(features, quality.outline_gap_mm, limit, config.expected_chamfer)
+        reasons = *reasons, chamfer_reason(features, limit, config.expected_chamfer)
     return (
         replace(mesh, expected_error_mm=_scaled(mesh.expected_error_mm, scale)),
         replace(cloud, expected_error_mm=_scaled(cloud.expected_error_mm, scale)),
@@ -81,6 +85,7 @@ def shape_features(
         "photo": 0.0 if math.isnan(photo) else math.log1p(max(photo - config.pixels * pixel_mm(mesh, views), 0.0)),
         "plain": float(math.isnan(photo)),
         "unsupported": 0.0 if math.isnan(unsupported) else unsupported,
+        "gap": 0.0 if math.isnan(quality.outline_gap_mm) else math.log1p(quality.outline_gap_mm),
     }
 
 
@@ -92,12 +97,11 @@ def expected_chamfer(features: Mapping[str, float], config: ExpectedChamferConfi
 
 def chamfer_reason(
     features: Mapping[str, float],
-    gap_mm: float,
     limit: float,
     config: ExpectedChamferConfig = ExpectedChamferConfig(),
 ) -> str:
     """Why the expectation is above ``limit`` mm: the features that raise it above a usual good shape's, the most first,
-    with their values, and the outline gap, which the vertices' expectations hold."""
+    with their values."""
     rise = {
         name: weight * (features[name] - usual)
         for name, weight, usual in zip(COLUMNS, config.weights, config.usual, strict=True)
@@ -106,7 +110,7 @@ def chamfer_reason(
     parts = "; ".join(COLUMNS[name][1](features[name]) for name in most)
     return (
         f"the shape is expected to be {expected_chamfer(features, config):.1f} mm off (at most {limit:g} accepted): "
-        f"it ends {gap_mm:.1f} mm inside the silhouettes; {parts}; check poses, intrinsics "
+        f"{parts}; check poses, intrinsics "
         "and masks, and that the object stood still, or add views"
     )
 
