@@ -3,6 +3,7 @@
 #   make test            lint, types, tests
 #   make bench-kernels   the kernels' table of times
 #   make asan            the kernels' tests under the address and undefined-behaviour sanitizers
+#   make fuzz-kernels    random calls of the kernels under the same sanitizers, ten minutes (FUZZ_SECONDS)
 #   make fuzz-files      damaged files through every reader, an hour (FUZZ_SECONDS)
 #   make neon            the kernels' tests on aarch64, emulated
 #   make docs            the documentation and the API reference as a site, build/site/index.html
@@ -21,7 +22,7 @@ KERNELS := $(shell find mvgamba_ros/kernels/native -type f 2>/dev/null)
 # The wheels' start-up hook marks a process tree as bootstrapped; a mark inherited from another environment misleads it.
 unexport _ROS_WHEELS_BOOTSTRAP_COMPLETE
 
-.PHONY: setup test lint demo docs bench-kernels asan fuzz-files neon clean
+.PHONY: setup test lint demo docs bench-kernels sanitized asan fuzz-kernels fuzz-files neon clean
 
 setup: $(STAMPS)/package $(STAMPS)/interfaces
 
@@ -42,14 +43,20 @@ docs: setup
 bench-kernels: setup
 	$(RUN) python -m benchmarks.kernels $(BENCH_ARGS)
 
-# Python is not built with the sanitizers, so they are preloaded; its own leaks are not ours.
-asan: setup
+sanitized: setup
 	cmake -S mvgamba_ros/kernels/native -B build/kernels > build/asan.log
 	cmake --build build/kernels --parallel --target mvgamba_kernels_asan >> build/asan.log
-	$(RUN) LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libstdc++.so)" \
-		ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 \
-		MVGAMBA_KERNELS=$(CURDIR)/build/kernels/asan python -m pytest $(PYTEST_ARGS) \
-		$(filter-out %_cuda.py,$(wildcard test/test_kernels_*.py))
+
+# Python is not built with the sanitizers, so they are preloaded; its own leaks are not ours.
+SANITIZERS = LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libstdc++.so)" \
+	ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 \
+	MVGAMBA_KERNELS=$(CURDIR)/build/kernels/asan
+
+asan: sanitized
+	$(RUN) $(SANITIZERS) python -m pytest $(PYTEST_ARGS) $(filter-out %_cuda.py,$(wildcard test/test_kernels_*.py))
+
+fuzz-kernels: sanitized
+	$(RUN) $(SANITIZERS) python test/fuzz_kernels.py --seconds $(or $(FUZZ_SECONDS),600) --seed $(or $(FUZZ_SEED),0)
 
 fuzz-files: setup
 	$(RUN) MVGAMBA_FUZZ_SECONDS=$(or $(FUZZ_SECONDS),3600) MVGAMBA_FUZZ_SEED=$(or $(FUZZ_SEED),1) \

@@ -17,6 +17,18 @@ def is_native(backend: str | None, fits: bool = True, takes: str = "") -> bool:
     return fits and backend != "reference"
 
 
+def check_at_least(name: str, value: int, least: int) -> None:
+    """ValueError where ``value`` is less than ``least``."""
+    if value < least:
+        raise ValueError(f"{name} must be at least {least}, got {value}")
+
+
+def check_picture(name: str, x: Any, channels: int) -> None:
+    """ValueError where the array ``x`` is not a picture (h, w, ``channels``) of at least one pixel."""
+    if x.ndim != 3 or x.shape[2] != channels or 0 in x.shape:
+        raise ValueError(f"{name} must be (h, w, {channels}) of at least one pixel, got {tuple(x.shape)}")
+
+
 def check_shape(name: str, x: Any, shape: tuple[int, ...]) -> None:
     """ValueError where the tensor or array ``x`` is not of ``shape``."""
     if x.shape != shape:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ctypes
+from functools import cache
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -27,6 +29,11 @@ class _Args(ctypes.Structure):
     )
 
 
+@cache
+def _function(library: ctypes.CDLL, name: str) -> Any:
+    return getattr(native.declare(library, {name: [ctypes.POINTER(_Args)]}), f"mvgamba_{name}")
+
+
 def _rows(x: Tensor) -> Tensor:
     """(batch, length, width) with channels next to each other in memory; a copy only where they are not."""
     return x if x.stride(2) == 1 or x.shape[2] == 1 else x.contiguous()
@@ -43,7 +50,7 @@ class CausalConv1d(torch.autograd.Function):
         y = x.new_empty(x.shape)
         args = _arguments(x, by_tap, bias, silu)
         args.y = y.data_ptr()
-        library.mvgamba_conv_forward(ctypes.byref(args))
+        _function(library, "conv_forward")(ctypes.byref(args))
         ctx.save_for_backward(x, by_tap, bias)
         ctx.silu, ctx.library = silu, library
         return y
@@ -59,7 +66,7 @@ class CausalConv1d(torch.autograd.Function):
         dbias = x.new_empty(args.threads, x.shape[2])
         args.dy, args.dy_batch, args.dy_token = dy.data_ptr(), dy.stride(0), dy.stride(1)
         args.dx, args.dweight, args.dbias = dx.data_ptr(), dweight.data_ptr(), dbias.data_ptr()
-        ctx.library.mvgamba_conv_backward(ctypes.byref(args))
+        _function(ctx.library, "conv_backward")(ctypes.byref(args))
         return dx, dweight.sum(0).t(), None if bias is None else dbias.sum(0), None, None
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mvgamba_ros.kernels import epipolar_cpu
-from mvgamba_ros.kernels.arguments import is_native
+from mvgamba_ros.kernels.arguments import check_at_least, is_native
 from mvgamba_ros.kernels.ray_types import (
     ALPHA,
     COLOR,
@@ -48,6 +48,7 @@ def silhouette_interval(
     the silhouettes' part is there played by a ramp as high as ``softness``.
     """
     R, V = _sizes(rays)
+    check_at_least("steps", steps, 2)
     _check(rays, alpha=(alpha, (V, None, None)), begins=(begins, (R,)), ends=(ends, (R,)))
     if _native(backend, rays):
         return epipolar_cpu.silhouette_interval(rays, alpha, floor, softness, begins, ends, steps)
@@ -77,6 +78,7 @@ def photometric_cost(
     does.
     """
     R, V = _sizes(rays)
+    check_at_least("bins", bins, 1)
     _check(rays, colors=(colors, (V, None, None, 4)), near=(near, (R,)), far=(far, (R,)))
     _check(rays, reference_colors=(reference_colors, (R, 3)))
     if _native(backend, rays):
@@ -142,12 +144,15 @@ def _sizes(rays: EpipolarRays) -> tuple[int, int]:
 
 
 def _check(rays: EpipolarRays, **expected: tuple[Tensor, tuple[int | None, ...]]) -> None:
-    """Raises ValueError where a tensor is not as expected, None standing for any size; pictures must be square."""
+    """Raises ValueError where a tensor is not as expected, None standing for any size; pictures must be square, of at
+    least one pixel."""
     for name, (x, shape) in expected.items():
         fits = x.ndim == len(shape) and all(n is None or n == m for n, m in zip(shape, x.shape, strict=True))
-        if not fits or (shape[1:3] == (None, None) and x.shape[1] != x.shape[2]):
+        if not fits or (shape[1:3] == (None, None) and (x.shape[1] != x.shape[2] or not x.shape[1])):
             sizes = ", ".join("any" if n is None else str(n) for n in shape)
-            raise ValueError(f"{name} must be ({sizes}), pictures square, got {tuple(x.shape)}")
+            raise ValueError(
+                f"{name} must be ({sizes}), pictures square and of at least one pixel, got {tuple(x.shape)}"
+            )
         if x.dtype != rays.M.dtype or x.device != rays.M.device:
             raise ValueError(f"{name} must be {rays.M.dtype} on {rays.M.device} like M, got {x.dtype} on {x.device}")
 

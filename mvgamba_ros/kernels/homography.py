@@ -1,7 +1,8 @@
 """Views compared through a plane: a plane sweep over its heights, and one view warped onto another by its homography.
 
 The support plane's texture is consistent in all views, the object on it is not (`segmentation.plane_matching`); these
-are the comparisons that this takes, over every pixel and every height hypothesis. On numpy arrays, all finite.
+are the comparisons that this takes, over every pixel and every height hypothesis. On numpy arrays; what is not finite
+is not compared, seen or matched.
 ``backend``: ``"cpu"`` (native, the default) or ``"reference"`` (OpenCV and numpy). Pictures are sampled bilinearly,
 pixels' centres at whole numbers; beyond the border as at it. ValueError for shapes that do not fit.
 """
@@ -14,7 +15,7 @@ import cv2
 import numpy as np
 
 from mvgamba_ros.kernels import homography_cpu
-from mvgamba_ros.kernels.arguments import check_shape, is_native
+from mvgamba_ros.kernels.arguments import check_picture, check_shape, is_native
 from mvgamba_ros.types import F32, F64, Bool
 
 
@@ -39,8 +40,11 @@ def plane_sweep(
     V, N = len(pictures), base_pixels.shape[-1]
     check_shape("base_pixels", base_pixels, (V, 3, N))
     check_shape("vertical", vertical, (V, 3))
+    check_shape("heights", heights, (len(heights),))
     for picture in pictures:
-        check_shape("a picture", picture, (*picture.shape[:2], 4))
+        check_picture("a picture", picture, 4)
+    if not tolerance > 0:
+        raise ValueError(f"tolerance must be above 0, got {tolerance}")
     if is_native(backend):
         return homography_cpu.plane_sweep(pictures, base_pixels, vertical, heights, tolerance, min_common)
     agreement, compared = np.zeros((2, len(heights)))
@@ -50,7 +54,7 @@ def plane_sweep(
         for i in range(V):
             for j in range(i):
                 both = np.flatnonzero(valid[i] & valid[j])
-                if len(both) < min_common:
+                if len(both) < max(min_common, 1):
                     continue
                 difference = colors[i].take(both, axis=1) - colors[j].take(both, axis=1)
                 distance = np.sqrt(((difference - medians(difference)) ** 2).sum(axis=0))
@@ -66,7 +70,7 @@ def _at(picture: F32, base_pixels: F64, vertical: F64, height: float) -> tuple[F
     z = np.where(in_front, z, 1.0)
     columns, rows = (np.clip(p / z, -1e4, 1e4).astype(np.float32) for p in (x, y))
     seen = sample(picture, columns[None], rows[None])[0]
-    valid = in_front & _inside(columns, rows, picture.shape) & (seen[:, 3] > 0.5)
+    valid = in_front & _inside(columns, rows, picture.shape) & (seen[:, 3] > 0.5) & np.isfinite(seen).all(axis=1)
     return np.ascontiguousarray(seen[:, :3].T), valid
 
 
@@ -85,7 +89,7 @@ def warp_by_homography(
     """
     check_shape("depth_row", depth_row, (3,))
     check_shape("homography", homography, (3, 3))
-    check_shape("picture", picture, (*picture.shape[:2], 8))
+    check_picture("picture", picture, 8)
     if is_native(backend):
         return homography_cpu.warp_by_homography(shape, depth_row, homography, picture)
     x, y = np.arange(shape[1]) + 0.5, np.arange(shape[0])[:, None] + 0.5
@@ -111,7 +115,8 @@ def match_colors(
     the colour is within ``tolerance`` of too: how likely a match by chance is. Beyond a border, pixels go on at the
     opposite one. -> (h, w) both
     """
-    check_shape("lab", lab, (3, *lab.shape[1:]))
+    if lab.ndim != 3 or lab.shape[0] != 3 or 0 in lab.shape:
+        raise ValueError(f"lab must be (3, h, w) of at least one pixel, got {tuple(lab.shape)}")
     for name, x, expected in (("lower", lower, lab), ("upper", upper, lab), ("chance", chance, lab[0])):
         check_shape(name, x, expected.shape)
     if is_native(backend):

@@ -73,7 +73,7 @@ def match_colors(
 ) -> tuple[Bool, F32]:
     """In the calling thread alone, as `warp_by_homography`."""
     _, height, width = lab.shape
-    match, highest = np.empty((height, width), bool), np.array(chance, np.float32)
+    match, highest = np.empty((height, width), bool), np.array(chance, np.float32, order="C")
     lab, lower, upper = (np.ascontiguousarray(x, np.float32) for x in (lab, lower, upper))
     places = np.array(offsets, np.int64)
     given = (x.ctypes.data for x in (lab, lower, upper))

@@ -11,6 +11,7 @@ import ctypes
 import os
 import platform
 from collections.abc import Mapping, Sequence
+from enum import IntEnum
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,15 @@ import torch  # first: the kernels then share the OpenMP runtime (libgomp) that 
 
 INSTRUCTION_SETS = {"AVX512": "avx512", "AVX2": "avx2"}
 """torch's name of a CPU capability -> the library built for it; anything else runs the architecture's baseline."""
+
+
+class Status(IntEnum):
+    """What a native function returns. Mirrored by ``native/abi.h``."""
+
+    DONE = 0
+    OUT_OF_MEMORY = 1
+    DOES_NOT_FIT = 2
+    FAILED = 3
 
 
 def instruction_set() -> str:
@@ -47,11 +57,26 @@ def library(instructions: str | None = None) -> ctypes.CDLL:
 
 
 def declare(library: ctypes.CDLL, arguments: Mapping[str, Sequence[Any]]) -> ctypes.CDLL:
-    """``library`` with the types of what its functions ``mvgamba_<name>`` take, by name; they return nothing."""
+    """``library`` with the types of what its functions ``mvgamba_<name>`` take, by name.
+
+    They return a `Status`, and a call of one that is not done raises: MemoryError where memory ran out, ValueError for
+    sizes that cannot be.
+    """
     for name, types in arguments.items():
         function = getattr(library, f"mvgamba_{name}")
-        function.argtypes, function.restype = list(types), None
+        function.argtypes, function.restype, function.errcheck = list(types), ctypes.c_int, _raise_unless_done
     return library
+
+
+def _raise_unless_done(status: int, function: Any, _arguments: tuple[Any, ...]) -> None:
+    if status == Status.DONE:
+        return
+    name = function.__name__
+    if status == Status.OUT_OF_MEMORY:
+        raise MemoryError(f"{name}: memory ran out; give it less at once")
+    if status == Status.DOES_NOT_FIT:
+        raise ValueError(f"{name}: an argument's size is zero, negative or too large, or sizes do not fit each other")
+    raise RuntimeError(f"{name}: failed with status {status}")
 
 
 def threads() -> int:

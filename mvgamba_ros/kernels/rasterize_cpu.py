@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from functools import cache
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,9 +19,11 @@ _INT = ctypes.c_int
 
 @cache
 def _library(instructions: str | None) -> ctypes.CDLL:
-    library = native.library(instructions)
-    library.mvgamba_rasterize_forward.argtypes = [_POINTER] * 8 + [_LONG] * 3 + [_INT] * 3 + [_POINTER] * 5
-    library.mvgamba_rasterize_backward.argtypes = [_POINTER] * 11 + [_INT] + [_POINTER] * 6
+    arguments: dict[str, list[Any]] = {
+        "rasterize_forward": [_POINTER] * 8 + [_LONG] * 3 + [_INT] * 3 + [_POINTER] * 5,
+        "rasterize_backward": [_POINTER] * 11 + [_INT] + [_POINTER] * 6,
+    }
+    library = native.declare(native.library(instructions), arguments)
     library.mvgamba_rasterize_free.argtypes = [_POINTER]
     library.mvgamba_rasterize_free.restype = None
     return library
@@ -70,14 +73,12 @@ class _Rasterize(torch.autograd.Function):
         color = means.new_empty(B, V, height, width, 3)
         depth, median, alpha = means.new_empty(3, B, V, height, width).unbind(0)
         kept = _Kept(library) if any(ctx.needs_input_grad) else None
-        _checked(
-            library.mvgamba_rasterize_forward(
-                *(x.data_ptr() for x in inputs),
-                *(B, V, means.shape[1]),
-                *(width, height, native.threads()),
-                *(x.data_ptr() for x in (color, depth, median, alpha)),
-                ctypes.byref(kept.handle) if kept else None,
-            )
+        library.mvgamba_rasterize_forward(
+            *(x.data_ptr() for x in inputs),
+            *(B, V, means.shape[1]),
+            *(width, height, native.threads()),
+            *(x.data_ptr() for x in (color, depth, median, alpha)),
+            ctypes.byref(kept.handle) if kept else None,
         )
         ctx.kept = kept
         ctx.save_for_backward(*inputs[:5], color, depth, alpha)
@@ -93,23 +94,15 @@ class _Rasterize(torch.autograd.Function):
         d_depth, d_alpha = (None if x is None else x.contiguous() for x in (d_depth, d_alpha))
         d_inputs = [torch.empty_like(x) for x in inputs]
         d_T = color.new_empty(*color.shape[:2], 4, 4) if ctx.needs_input_grad[5] else None
-        library = ctx.kept.library
-        _checked(
-            library.mvgamba_rasterize_backward(
-                ctx.kept.handle,
-                *(x.data_ptr() for x in (*inputs[:4], color, depth, alpha, d_color)),
-                *(None if x is None else x.data_ptr() for x in (d_depth, d_alpha)),
-                native.threads(),
-                *(x.data_ptr() for x in d_inputs),
-                None if d_T is None else d_T.data_ptr(),
-            )
+        ctx.kept.library.mvgamba_rasterize_backward(
+            ctx.kept.handle,
+            *(x.data_ptr() for x in (*inputs[:4], color, depth, alpha, d_color)),
+            *(None if x is None else x.data_ptr() for x in (d_depth, d_alpha)),
+            native.threads(),
+            *(x.data_ptr() for x in d_inputs),
+            None if d_T is None else d_T.data_ptr(),
         )
         d_background = None
         if ctx.needs_input_grad[7]:
             d_background = ((1 - alpha)[..., None] * d_color).sum((-3, -2))
         return *d_inputs, d_T, None, d_background, None, None, None
-
-
-def _checked(status: int) -> None:
-    if status:
-        raise MemoryError("the rasteriser ran out of memory: render fewer views, scenes or Gaussians per call")

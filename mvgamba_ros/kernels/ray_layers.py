@@ -111,7 +111,12 @@ def _check_layers(inputs: int, *layers: Layer) -> int:
     """Outputs of the last. ValueError where one does not take what the one before gives, ``inputs`` the first."""
     for weight, bias in layers:
         outputs, taps = len(weight), weight.shape[2:]
-        if weight.shape[1:2] != (inputs,) or len(taps) > 1 or any(t % 2 == 0 or t > MAX_TAPS for t in taps):
+        if (
+            not outputs
+            or weight.shape[1:2] != (inputs,)
+            or len(taps) > 1
+            or any(t % 2 == 0 or t > MAX_TAPS for t in taps)
+        ):
             raise ValueError(
                 f"a weight must be (outputs, {inputs}) or (outputs, {inputs}, odd taps up to {MAX_TAPS}), "
                 f"got {tuple(weight.shape)}"

@@ -6,6 +6,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Sequence
 from functools import cache
+from math import prod
 
 from torch import Tensor
 
@@ -32,7 +33,10 @@ class _Layers:
     """Layers as the library takes them, ``argument``, and the memory that they point to."""
 
     def __init__(self, layers: Sequence[Layer]) -> None:
-        weights = [weight.float().view(*weight.shape[:2], -1).permute(1, 2, 0).contiguous() for weight, _ in layers]
+        weights = [
+            weight.float().reshape(*weight.shape[:2], prod(weight.shape[2:])).permute(1, 2, 0).contiguous()
+            for weight, _ in layers
+        ]
         biases = [bias.float().contiguous() for _, bias in layers]
         self.kept = weights, biases
         described = [

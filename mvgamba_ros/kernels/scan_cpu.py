@@ -1,8 +1,10 @@
-"""The native CPU selective scan (``native/scan.cpp``) as a differentiable torch function, float32."""
+"""The native CPU selective scan (``native/scan.h``) as a differentiable torch function, float32."""
 
 from __future__ import annotations
 
 import ctypes
+from functools import cache
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,7 +25,7 @@ class _States(ctypes.Structure):
 
 
 class _Args(ctypes.Structure):
-    """``ScanArgs`` of ``native/scan.cpp``, field by field."""
+    """``ScanArgs`` of ``native/scan.h``, field by field."""
 
     _fields_ = (
         *((name, _LONG) for name in ("batch", "length", "width", "states", "threads", "softplus")),
@@ -33,6 +35,18 @@ class _Args(ctypes.Structure):
         ("dy", _Tokens),
         *((name, _POINTER) for name in ("du", "ddelta", "dz", "dA", "dD", "ddelta_bias", "dB", "dC")),
     )
+
+
+@cache
+def _declared(library: ctypes.CDLL) -> ctypes.CDLL:
+    args, count = ctypes.POINTER(_Args), ctypes.POINTER(_LONG)
+    arguments: dict[str, list[Any]] = {
+        "scan_forward": [args],
+        "scan_backward": [args],
+        "scan_checkpoint_floats": [args, count],
+        "scan_threads": [args, count],
+    }
+    return native.declare(library, arguments)
 
 
 def _tokens(x: Tensor) -> _Tokens:
@@ -62,6 +76,7 @@ class SelectiveScan(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, u, delta, A, B, C, D, z, delta_bias, delta_softplus, return_last_state, library):
+        library = _declared(library)
         u, delta = _token_major(u), _token_major(delta)
         z = None if z is None else _token_major(z)
         A = A.contiguous()
@@ -77,8 +92,9 @@ class SelectiveScan(torch.autograd.Function):
             ctx.mark_non_differentiable(last_state)
         checkpoints = None
         if any(ctx.needs_input_grad):
-            library.mvgamba_scan_checkpoint_floats.restype = _LONG
-            checkpoints = u.new_empty(library.mvgamba_scan_checkpoint_floats(ctypes.byref(args)))
+            floats = _LONG()
+            library.mvgamba_scan_checkpoint_floats(ctypes.byref(args), ctypes.byref(floats))
+            checkpoints = u.new_empty(floats.value)
             args.checkpoints = checkpoints.data_ptr()
         library.mvgamba_scan_forward(ctypes.byref(args))
 
@@ -102,9 +118,10 @@ class SelectiveScan(torch.autograd.Function):
         args = _arguments(u, delta, A, B, C, D, z, delta_bias, ctx.delta_softplus)
         args.checkpoints, args.dy = checkpoints.data_ptr(), _tokens(dy)
         # each thread adds up B's and C's gradients over its own channels
-        ctx.library.mvgamba_scan_threads.restype = _LONG
-        threads = args.threads = ctx.library.mvgamba_scan_threads(ctypes.byref(args))
-        dB, dC = u.new_empty(2, threads, batch, length, A.shape[1])
+        threads = _LONG()
+        ctx.library.mvgamba_scan_threads(ctypes.byref(args), ctypes.byref(threads))
+        args.threads = threads.value
+        dB, dC = u.new_empty(2, threads.value, batch, length, A.shape[1])
         args.du, args.ddelta, args.dz = du.data_ptr(), ddelta.data_ptr(), None if dz is None else dz.data_ptr()
         args.dA, args.dD, args.ddelta_bias = dA.data_ptr(), dD.data_ptr(), ddelta_bias.data_ptr()
         args.dB, args.dC = dB.data_ptr(), dC.data_ptr()

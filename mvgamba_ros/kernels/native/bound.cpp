@@ -1,4 +1,5 @@
 // A bare loop of vectorised exponentials: the yardstick that the benchmark holds the scan against.
+#include <algorithm>
 #include "abi.h"
 #include "vecmath.h"
 
@@ -10,7 +11,7 @@ namespace {
 MVGAMBA_INLINE Vec exp2_by_polynomial(Vec t) {
     t = in_exp2_range(t);
     const Vec magic = splat(12582912.0f), whole = t + magic;
-    return (Vec)((IVec)polynomial_of_whole(t - (whole - magic)) + ((IVec)whole << 23));
+    return (Vec)((UVec)polynomial_of_whole(t - (whole - magic)) + ((UVec)whole << 23));
 }
 
 template <class Exp>
@@ -34,8 +35,9 @@ float loop(int64_t count, int64_t threads, Exp exp2_of) {
 
 // `count` floats' worth of exp2 on each thread's share, from and to registers; returns a sum, so that none is dropped.
 // kind: 0 the kernels' own, arguments clamped as for an exp of unknown ones; 1 the same of arguments in range;
-// 2 clamped, by a polynomial alone.
+// 2 clamped, by a polynomial alone. Threads beyond what can be are as many as can be.
 MVGAMBA_EXPORT float mvgamba_exp_loop(int64_t count, int64_t threads, int64_t kind) {
+    threads = std::clamp<int64_t>(threads, 1, MOST_THREADS);
     if (kind == 0) return loop(count, threads, [](Vec t) { return exp2(t); });
     if (kind == 1) return loop(count, threads, [](Vec t) { return exp2_in_range(t); });
     return loop(count, threads, [](Vec t) { return exp2_by_polynomial(t); });

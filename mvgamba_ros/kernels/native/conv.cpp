@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <vector>
 #include "abi.h"
+#include "parallel.h"
 #include "vecmath.h"
 
 // Mirrored by `_Args` in ../conv_cpu.py. Rows of x and dy have any token stride; y and dx are dense.
@@ -42,7 +43,8 @@ MVGAMBA_INLINE Vec convolve(const ConvArgs& s, int64_t batch, int64_t t, int64_t
     return sum;
 }
 
-void forward_tokens(const ConvArgs& s, int64_t begin, int64_t end) {
+// By value, as in the backward: sizes and addresses then stay in registers over the stores of the loop.
+void forward_tokens(const ConvArgs s, int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; i++) {
         const int64_t batch = i / s.length, t = i % s.length;
         each_vector(s.width, [&](int64_t d, int lanes) {
@@ -55,7 +57,7 @@ void forward_tokens(const ConvArgs& s, int64_t begin, int64_t end) {
 
 // dx at a token needs the gradient before the SiLU at it and the next taps - 1 tokens. A ring of taps such rows is kept;
 // a thread recomputes those after its last token and counts only its own tokens' in dweight and dbias.
-void backward_tokens(const ConvArgs& s, int64_t thread, int64_t begin, int64_t end) {
+void backward_tokens(const ConvArgs s, int64_t thread, int64_t begin, int64_t end) {
     std::vector<float> ring(s.taps * s.width);
     float* dweight = s.dweight + thread * s.taps * s.width;
     float* dbias = s.dbias + thread * s.width;
@@ -93,21 +95,32 @@ void backward_tokens(const ConvArgs& s, int64_t thread, int64_t begin, int64_t e
     }
 }
 
+int64_t tokens_of(const ConvArgs& s) {
+    require_threads(s.threads);
+    elements({s.batch, s.length, s.width});
+    elements({s.threads, s.taps, s.width});
+    return s.batch * s.length;
+}
+
 }  // namespace
 }  // namespace mvgamba
 
 using namespace mvgamba;
 
-MVGAMBA_EXPORT void mvgamba_conv_forward(const ConvArgs* s) {
-    const int64_t tokens = s->batch * s->length;
-#pragma omp parallel for num_threads(s->threads) schedule(static, 1)
-    for (int64_t i = 0; i < s->threads; i++)
-        forward_tokens(*s, tokens * i / s->threads, tokens * (i + 1) / s->threads);
+MVGAMBA_EXPORT int mvgamba_conv_forward(const ConvArgs* s) {
+    return status_of([s] {
+        const int64_t tokens = tokens_of(*s);
+        each_thread(s->threads, [&](int64_t i) {
+            forward_tokens(*s, tokens * i / s->threads, tokens * (i + 1) / s->threads);
+        });
+    });
 }
 
-MVGAMBA_EXPORT void mvgamba_conv_backward(const ConvArgs* s) {
-    const int64_t tokens = s->batch * s->length;
-#pragma omp parallel for num_threads(s->threads) schedule(static, 1)
-    for (int64_t i = 0; i < s->threads; i++)
-        backward_tokens(*s, i, tokens * i / s->threads, tokens * (i + 1) / s->threads);
+MVGAMBA_EXPORT int mvgamba_conv_backward(const ConvArgs* s) {
+    return status_of([s] {
+        const int64_t tokens = tokens_of(*s);
+        each_thread(s->threads, [&](int64_t i) {
+            backward_tokens(*s, i, tokens * i / s->threads, tokens * (i + 1) / s->threads);
+        });
+    });
 }

@@ -14,16 +14,12 @@ float crossing(const float* inside, const float* depth, int64_t i, int64_t j) {
     return depth[i] + std::min(std::max(share, 0.0f), 1.0f) * (depth[j] - depth[i]);
 }
 
-}  // namespace
-}  // namespace mvgamba
-
-using namespace mvgamba;
-
-// alpha (views, size, size); begins, ends, near, far (rays). positions at most MAX_POSITIONS.
-MVGAMBA_EXPORT void mvgamba_silhouette_interval(const Rays* rays, const float* alpha, float floor, float softness,
-                                                const float* begins, const float* ends, float* near, float* far) {
-    const Rays& s = *rays;
+void silhouette_interval(const Rays& s, const float* alpha, float floor, float softness, const float* begins,
+                         const float* ends, float* near, float* far) {
     constexpr int64_t MAX_POSITIONS = 64;
+    static_assert(MAX_POSITIONS % LANES == 0);
+    check_rays(s, 1);
+    require(s.positions >= 2 && s.positions <= MAX_POSITIONS);
     each_ray(s, [&](int64_t ray) {
         float inside[MAX_POSITIONS], depth[MAX_POSITIONS];
         const float* d = s.directions + ray * 3;
@@ -52,11 +48,9 @@ MVGAMBA_EXPORT void mvgamba_silhouette_interval(const Rays* rays, const float* a
     });
 }
 
-// colors (views, size, size, 4): red, green, blue and cover; near, far (rays), reference_colors (rays, 3)
-// -> out (rays, 2, positions).
-MVGAMBA_EXPORT void mvgamba_photometric_cost(const Rays* rays, const float* colors, const float* near, const float* far,
-                                            const float* reference_colors, float* out) {
-    const Rays& s = *rays;
+void photometric_cost(const Rays& s, const float* colors, const float* near, const float* far,
+                      const float* reference_colors, float* out) {
+    check_rays(s, 4);
     each_ray(s, [&](int64_t ray) {
         const float* reference = reference_colors + ray * 3;
         for (int64_t n = 0; n < s.positions; n += LANES) {
@@ -84,13 +78,9 @@ MVGAMBA_EXPORT void mvgamba_photometric_cost(const Rays* rays, const float* colo
     });
 }
 
-// depths (rays, positions), reference_colors (rays, 4) -> out (views - 1, rays, positions, NUM_VIEW_FEATURES), the
-// source views in order.
-MVGAMBA_EXPORT void mvgamba_sample_source_views(const Rays* rays, const float* pictures, const float* depth_maps,
-                                                int64_t grid, const float* depths, const float* reference_colors,
-                                                float min_sigma, float* out) {
-    const Rays& s = *rays;
-    const SourceViews sources{pictures, depth_maps, s.size, grid, min_sigma};
+void sample_source_views(const Rays& s, const SourceViews& sources, const float* depths,
+                         const float* reference_colors, float* out) {
+    check_source_views(s, sources);
     each_ray(s, [&](int64_t ray) {
         for (int64_t view = 0; view < s.views; view++) {
             if (view == s.view) continue;
@@ -104,5 +94,34 @@ MVGAMBA_EXPORT void mvgamba_sample_source_views(const Rays* rays, const float* p
                     for (int k = 0; k < NUM_VIEW_FEATURES; k++) *to++ = features[k][lane];
             });
         }
+    });
+}
+
+}  // namespace
+}  // namespace mvgamba
+
+using namespace mvgamba;
+
+// alpha (views, size, size); begins, ends, near, far (rays). positions at most MAX_POSITIONS.
+MVGAMBA_EXPORT int mvgamba_silhouette_interval(const Rays* rays, const float* alpha, float floor, float softness,
+                                               const float* begins, const float* ends, float* near, float* far) {
+    return status_of([=] { silhouette_interval(*rays, alpha, floor, softness, begins, ends, near, far); });
+}
+
+// colors (views, size, size, 4): red, green, blue and cover; near, far (rays), reference_colors (rays, 3)
+// -> out (rays, 2, positions).
+MVGAMBA_EXPORT int mvgamba_photometric_cost(const Rays* rays, const float* colors, const float* near, const float* far,
+                                           const float* reference_colors, float* out) {
+    return status_of([=] { photometric_cost(*rays, colors, near, far, reference_colors, out); });
+}
+
+// depths (rays, positions), reference_colors (rays, 4) -> out (views - 1, rays, positions, NUM_VIEW_FEATURES), the
+// source views in order.
+MVGAMBA_EXPORT int mvgamba_sample_source_views(const Rays* rays, const float* pictures, const float* depth_maps,
+                                               int64_t grid, const float* depths, const float* reference_colors,
+                                               float min_sigma, float* out) {
+    return status_of([=] {
+        const SourceViews sources{pictures, depth_maps, rays->size, grid, min_sigma};
+        sample_source_views(*rays, sources, depths, reference_colors, out);
     });
 }

@@ -4,6 +4,7 @@
 // a and b worked out once for all lanes. Pictures have their channels next to each other, so the four neighbours of
 // a point are two runs of memory; they are read lane by lane, everything else is vectors.
 #pragma once
+#include "abi.h"
 #include "vecmath.h"
 
 namespace mvgamba {
@@ -62,8 +63,8 @@ MVGAMBA_INLINE void between_pixels(const float* picture, int64_t size, const Poi
     for (int lane = 0; lane < LANES; lane++) {
         const int64_t i = left[lane], j = top[lane];
         const float r = right_share[lane], l = low_share[lane];
-        const float* pixel = picture + (j * size + i) * CHANNELS;
         if (i >= 0 && j >= 0 && i + 1 < size && j + 1 < size) {
+            const float* pixel = picture + (j * size + i) * CHANNELS;
             const float* below = pixel + size * CHANNELS;
             int c = 0;
             for (; c + 4 <= CHANNELS; c += 4) {
@@ -82,7 +83,8 @@ MVGAMBA_INLINE void between_pixels(const float* picture, int64_t size, const Poi
             for (int di = 0; di < 2; di++) {
                 if (i + di < 0 || j + dj < 0 || i + di >= size || j + dj >= size) continue;
                 const float share = (di ? r : 1.0f - r) * (dj ? l : 1.0f - l);
-                for (int c = 0; c < CHANNELS; c++) out[c][lane] += share * pixel[(dj * size + di) * CHANNELS + c];
+                const float* pixel = picture + ((j + dj) * size + i + di) * CHANNELS;
+                for (int c = 0; c < CHANNELS; c++) out[c][lane] += share * pixel[c];
             }
     }
 }
@@ -156,6 +158,19 @@ MVGAMBA_INLINE void view_features(const EpipolarLine& line, Vec depth, const Sou
     }
     features[VALID] = valid;
     features[ALPHA] = load(picture[4]);
+}
+
+inline void check_rays(const Rays& s, int channels) {
+    require_threads(s.threads);
+    require(s.view >= 0 && s.view < s.views && s.size >= 1 && s.size <= LARGEST_SIDE);
+    elements({s.views, s.size, s.size, channels});
+    elements({s.views, s.rays, s.positions, NUM_VIEW_FEATURES});
+}
+
+inline void check_source_views(const Rays& s, const SourceViews& sources) {
+    check_rays(s, 5);
+    require(sources.grid >= 1 && sources.grid <= LARGEST_SIDE);
+    elements({s.views, sources.grid, sources.grid, 5});
 }
 
 template <class Each>

@@ -2,8 +2,10 @@
 // Forward only, float32, positions in float64; ../homography.py defines what they compute.
 #include <algorithm>
 #include <cmath>
+#include <memory>
 #include <vector>
 #include "abi.h"
+#include "parallel.h"
 #include "vecmath.h"
 
 namespace mvgamba {
@@ -13,8 +15,9 @@ namespace {
 template <int FOURS>
 MVGAMBA_INLINE void between_pixels(const float* picture, int64_t width, int64_t height, float column, float row,
                                    Four (&out)[FOURS]) {
-    const float x = std::min(std::max(column, 0.0f), static_cast<float>(width - 1));
-    const float y = std::min(std::max(row, 0.0f), static_cast<float>(height - 1));
+    // in this order of arguments a NaN is 0
+    const float x = std::min(std::max(0.0f, column), static_cast<float>(width - 1));
+    const float y = std::min(std::max(0.0f, row), static_cast<float>(height - 1));
     const int64_t left = std::min<int64_t>(static_cast<int64_t>(x), std::max<int64_t>(width - 2, 0));
     const int64_t top = std::min<int64_t>(static_cast<int64_t>(y), std::max<int64_t>(height - 2, 0));
     const float right_share = x - static_cast<float>(left), low_share = y - static_cast<float>(top);
@@ -23,13 +26,13 @@ MVGAMBA_INLINE void between_pixels(const float* picture, int64_t width, int64_t 
     for (int f = 0; f < FOURS; f++) out[f] = between(pixel + 4 * f, right, below, right_share, low_share);
 }
 
-// The median of values[0..count), count at least 1; between two where it is even. Looked for among those of one bin of
+// The median of values[0..count), count at least 1, none NaN; between two where it is even. Looked for among those of one bin of
 // a histogram. `some`: room for `count`.
 float median(const float* values, int64_t count, float* some) {
     constexpr int BINS = 512;
     constexpr float LOWEST = -64.0f, PER_UNIT = 4.0f;
     auto bin_of = [](float value) {
-        return static_cast<int>(std::min(std::max((value - LOWEST) * PER_UNIT, 0.0f), BINS - 1.0f));
+        return static_cast<int>(std::min(std::max(0.0f, (value - LOWEST) * PER_UNIT), BINS - 1.0f));
     };
     int32_t counts[BINS] = {};
     for (int64_t i = 0; i < count; i++) counts[bin_of(values[i])]++;
@@ -58,7 +61,7 @@ void compare(const float* colors, const uint8_t* valid, const float* others, con
         for (int c = 0; c < 3; c++) away[c * points + both] = colors[c * points + n] - others[c * points + n];
         both += valid[n] & others_valid[n];
     }
-    if (both < min_compared) return;
+    if (both < std::max<int64_t>(min_compared, 1)) return;
     float gain[3];
     for (int c = 0; c < 3; c++) gain[c] = median(away + c * points, both, some);
     Vec agreement{};
@@ -75,58 +78,63 @@ void compare(const float* colors, const uint8_t* valid, const float* others, con
     sum.compared += static_cast<double>(both);
 }
 
-}  // namespace
-}  // namespace mvgamba
+// What mvgamba_plane_sweep takes, but for the heights.
+struct Sweep {
+    int64_t views, points;
+    const float* const* pictures;
+    const int64_t *widths, *heights;
+    const double *base_pixels, *vertical;
+    int64_t min_compared;
+    float tolerance;
+};
 
-using namespace mvgamba;
+// What a thread writes to on the way.
+struct SweepRoom {
+    std::vector<float> colors, away, some;
+    std::vector<uint8_t> valid;
+    SweepRoom(int64_t views, int64_t points)
+        : colors(views * 3 * points), away(3 * points), some(points), valid(views * points) {}
+};
 
-// pictures: `views` of (heights[i], widths[i], 4), the fourth being 1 where the picture counts; base_pixels (views, 3,
-// points), vertical (views, 3), steps (count), the plane's heights -> out (count, 2): agreement and compared.
-MVGAMBA_EXPORT void mvgamba_plane_sweep(int64_t views, int64_t points, int64_t count, int64_t threads,
-                                        const float* const* pictures, const int64_t* widths, const int64_t* heights,
-                                        const double* base_pixels, const double* vertical, const double* steps,
-                                        int64_t min_compared, float tolerance, double* out) {
-#pragma omp parallel num_threads(threads)
-    {
-        std::vector<float> colors(views * 3 * points), away(3 * points), some(points);
-        std::vector<uint8_t> valid(views * points);
-#pragma omp for schedule(dynamic)
-        for (int64_t step = 0; step < count; step++) {
-            for (int64_t view = 0; view < views; view++) {
-                const double *from = base_pixels + view * 3 * points, *add = vertical + view * 3;
-                for (int64_t n = 0; n < points; n++) {
-                    const double z = from[2 * points + n] + steps[step] * add[2];
-                    const double x = from[n] + steps[step] * add[0], y = from[points + n] + steps[step] * add[1];
-                    const float column = static_cast<float>(x / z), row = static_cast<float>(y / z);
-                    const bool inside = z > 0.0 && column > 0.0f && row > 0.0f &&
-                                        column < static_cast<float>(widths[view] - 1) &&
-                                        row < static_cast<float>(heights[view] - 1);
-                    Four seen[1] = {};
-                    if (inside) between_pixels(pictures[view], widths[view], heights[view], column, row, seen);
-                    for (int c = 0; c < 3; c++) colors[(view * 3 + c) * points + n] = seen[0][c];
-                    valid[view * points + n] = seen[0][3] > 0.5f;
-                }
-            }
-            Consistency sum;
-            for (int64_t i = 0; i < views; i++)
-                for (int64_t j = 0; j < i; j++)
-                    compare(&colors[i * 3 * points], &valid[i * points], &colors[j * 3 * points], &valid[j * points],
-                            points, min_compared, tolerance, away.data(), some.data(), sum);
-            out[2 * step] = sum.agreement;
-            out[2 * step + 1] = sum.compared;
+bool finite(const Four& x) { return std::isfinite(x[0] + x[1] + x[2] + x[3]); }
+
+void sweep_at(const Sweep& s, double height, SweepRoom& room, double* out) {
+    const int64_t points = s.points;
+    for (int64_t view = 0; view < s.views; view++) {
+        const double *from = s.base_pixels + view * 3 * points, *add = s.vertical + view * 3;
+        for (int64_t n = 0; n < points; n++) {
+            const double z = from[2 * points + n] + height * add[2];
+            const double x = from[n] + height * add[0], y = from[points + n] + height * add[1];
+            const float column = static_cast<float>(x / z), row = static_cast<float>(y / z);
+            const bool inside = z > 0.0 && column > 0.0f && row > 0.0f &&
+                                column < static_cast<float>(s.widths[view] - 1) &&
+                                row < static_cast<float>(s.heights[view] - 1);
+            Four seen[1] = {};
+            if (inside) between_pixels(s.pictures[view], s.widths[view], s.heights[view], column, row, seen);
+            for (int c = 0; c < 3; c++) room.colors[(view * 3 + c) * points + n] = seen[0][c];
+            room.valid[view * points + n] = seen[0][3] > 0.5f && finite(seen[0]);
         }
     }
+    Consistency sum;
+    for (int64_t i = 0; i < s.views; i++)
+        for (int64_t j = 0; j < i; j++)
+            compare(room.colors.data() + i * 3 * points, room.valid.data() + i * points,
+                    room.colors.data() + j * 3 * points, room.valid.data() + j * points, points, s.min_compared,
+                    s.tolerance, room.away.data(), room.some.data(), sum);
+    out[0] = sum.agreement;
+    out[1] = sum.compared;
 }
 
-// The other window's picture (other_height, other_width, 8) warped onto the pixels (height, width) of this one: of a
-// homogeneous pixel, depth_row (3) gives the plane's depth in this camera but for a scale, and homography (3, 3) the
-// homogeneous pixel in the other window. -> columns, rows, seen (height, width), and the warped picture, (8, height,
-// width).
-MVGAMBA_EXPORT void mvgamba_warp_by_homography(int64_t width, int64_t height, const double* depth_row,
-                                               const double* homography, const float* picture, int64_t other_width,
-                                               int64_t other_height, float* columns, float* rows, uint8_t* seen,
-                                               float* warped) {
-    const int64_t pixels = width * height, stride = width + LANES;
+void check_picture(int64_t width, int64_t height, int64_t channels) {
+    require(width >= 1 && height >= 1 && width <= LARGEST_SIDE && height <= LARGEST_SIDE);
+    elements({width, height, channels});
+}
+
+void warp_by_homography(int64_t width, int64_t height, const double* depth_row, const double* homography, const float* picture,
+                        int64_t other_width, int64_t other_height, float* columns, float* rows, uint8_t* seen,
+                        float* warped) {
+    check_picture(other_width, other_height, 8);
+    const int64_t pixels = elements({width, height, 8}) / 8, stride = width + LANES;
     std::vector<float> colors(8 * stride);  // of a row: channels of a whole picture lie in each other's way in the caches
     for (int64_t i = 0; i < height; i++) {
         float *column = columns + i * width, *row = rows + i * width;
@@ -137,7 +145,7 @@ MVGAMBA_EXPORT void mvgamba_warp_by_homography(int64_t width, int64_t height, co
             const double depth = product(homography + 6);
             const bool in_front = (product(depth_row) > 0.0) & (depth > 0.0);
             const double scale = in_front ? 1.0 / depth : 0.0;
-            auto clipped = [](double at) { return static_cast<float>(std::min(std::max(at, -1e4), 1e4)); };
+            auto clipped = [](double at) { return static_cast<float>(std::min(std::max(-1e4, at), 1e4)); };
             column[j] = clipped(product(homography) * scale - 0.5);
             row[j] = clipped(product(homography + 3) * scale - 0.5);
             is_seen[j] = in_front & (column[j] > 0.0f) & (row[j] > 0.0f) &
@@ -152,8 +160,6 @@ MVGAMBA_EXPORT void mvgamba_warp_by_homography(int64_t width, int64_t height, co
         for (int c = 0; c < 8; c++) std::copy_n(&colors[c * stride], width, warped + c * pixels + i * width);
     }
 }
-
-namespace {
 
 // The ranges of colours of a row of pixels: three lower bounds and three upper ones.
 struct Ranges {
@@ -174,13 +180,16 @@ struct Ranges {
 
 int64_t wrapped_around(int64_t i, int64_t size) { return ((i % size) + size) % size; }
 
-}  // namespace
-
-// lab, lower, upper (3, height, width), offsets (count), chance (height, width), which may rise -> match (height, width).
-MVGAMBA_EXPORT void mvgamba_match_colors(int64_t width, int64_t height, const float* lab, const float* lower,
-                                         const float* upper, float tolerance, const int64_t* offsets, int64_t count,
-                                         uint8_t* match, float* chance) {
-    const int64_t pixels = width * height, far = count ? *std::max_element(offsets, offsets + count) : 0;
+void match_colors(int64_t width, int64_t height, const float* lab, const float* lower, const float* upper, float tolerance,
+                  const int64_t* offsets, int64_t count, uint8_t* match, float* chance) {
+    check_picture(width, height, 6);
+    elements({count, 2});
+    std::vector<int64_t> across(count), down(count);
+    for (int64_t k = 0; k < count; k++) {
+        across[k] = wrapped_around(offsets[k], width);
+        down[k] = wrapped_around(offsets[k], height);
+    }
+    const int64_t pixels = width * height, far = count ? *std::max_element(across.begin(), across.end()) : 0;
     const int64_t stride = width + 2 * far;
     const float limit = tolerance * tolerance;
     std::vector<float> wrapped(6 * stride);  // a row of the ranges, going on at its other end
@@ -202,11 +211,12 @@ MVGAMBA_EXPORT void mvgamba_match_colors(int64_t width, int64_t height, const fl
             for (int lane = 0; lane < lanes; lane++) match[i * width + j + lane] = near[lane] & 1;
             Vec highest = load_some(chance + i * width + j, lanes);
             for (int64_t k = 0; k < count; k++) {
-                const int64_t below = wrapped_around(i + offsets[k], height), above = wrapped_around(i - offsets[k], height);
+                const int64_t below = wrapped_around(i + down[k], height);
+                const int64_t above = wrapped_around(i - down[k], height);
                 const Ranges low(lower + below * width, upper + below * width, pixels);
                 const Ranges high(lower + above * width, upper + above * width, pixels);
                 Vec share{};
-                for (const Vec away : {beside.away(color, j + offsets[k], lanes), beside.away(color, j - offsets[k], lanes),
+                for (const Vec away : {beside.away(color, j + across[k], lanes), beside.away(color, j - across[k], lanes),
                                        low.away(color, j, lanes), high.away(color, j, lanes)})
                     share += away < limit ? splat(0.25f) : Vec{};
                 highest = vmax(highest, share);
@@ -214,4 +224,58 @@ MVGAMBA_EXPORT void mvgamba_match_colors(int64_t width, int64_t height, const fl
             store_some(chance + i * width + j, highest, lanes);
         });
     }
+}
+
+}  // namespace
+}  // namespace mvgamba
+
+using namespace mvgamba;
+
+// pictures: `views` of (heights[i], widths[i], 4), the fourth being 1 where the picture counts; base_pixels (views, 3,
+// points), vertical (views, 3), steps (count), the plane's heights -> out (count, 2): agreement and compared. What is
+// not finite is not compared.
+MVGAMBA_EXPORT int mvgamba_plane_sweep(int64_t views, int64_t points, int64_t count, int64_t threads,
+                                       const float* const* pictures, const int64_t* widths, const int64_t* heights,
+                                       const double* base_pixels, const double* vertical, const double* steps,
+                                       int64_t min_compared, float tolerance, double* out) {
+    return status_of([=] {
+        require_threads(threads);
+        elements({views, 3, points});
+        elements({count, 2});
+        for (int64_t view = 0; view < views; view++) check_picture(widths[view], heights[view], 4);
+        const Sweep sweep{views, points, pictures, widths, heights, base_pixels, vertical, min_compared, tolerance};
+        Failure failure;
+#pragma omp parallel num_threads(threads)
+        {
+            std::unique_ptr<SweepRoom> room;
+            failure.guard([&] { room = std::make_unique<SweepRoom>(views, points); });
+#pragma omp for schedule(dynamic)
+            for (int64_t step = 0; step < count; step++)
+                if (room) sweep_at(sweep, steps[step], *room, out + 2 * step);
+        }
+        failure.rethrow();
+    });
+}
+
+// The other window's picture (other_height, other_width, 8) warped onto the pixels (height, width) of this one: of a
+// homogeneous pixel, depth_row (3) gives the plane's depth in this camera but for a scale, and homography (3, 3) the
+// homogeneous pixel in the other window. -> columns, rows, seen (height, width), and the warped picture, (8, height,
+// width).
+MVGAMBA_EXPORT int mvgamba_warp_by_homography(int64_t width, int64_t height, const double* depth_row,
+                                              const double* homography, const float* picture, int64_t other_width,
+                                              int64_t other_height, float* columns, float* rows, uint8_t* seen,
+                                              float* warped) {
+    return status_of([=] {
+        warp_by_homography(width, height, depth_row, homography, picture, other_width, other_height, columns, rows, seen,
+                           warped);
+    });
+}
+
+// lab, lower, upper (3, height, width), offsets (count), chance (height, width), which may rise -> match (height, width).
+MVGAMBA_EXPORT int mvgamba_match_colors(int64_t width, int64_t height, const float* lab, const float* lower,
+                                        const float* upper, float tolerance, const int64_t* offsets, int64_t count,
+                                        uint8_t* match, float* chance) {
+    return status_of([=] {
+        match_colors(width, height, lab, lower, upper, tolerance, offsets, count, match, chance);
+    });
 }

@@ -8,7 +8,6 @@ namespace {
 
 typedef uint16_t Half;  // a bfloat16: the upper half of a float
 typedef Half HalfVec __attribute__((vector_size(LANES * 2)));
-typedef uint32_t UVec __attribute__((vector_size(LANES * 4)));
 
 using mvgamba::load_some, mvgamba::store_some;  // those of floats
 MVGAMBA_INLINE Vec load_some(const Half* p, int lanes) {
@@ -27,7 +26,11 @@ MVGAMBA_INLINE void store_some(Half* p, Vec v, int lanes) {
 template <class T>
 void pool(int64_t views, int64_t points, int64_t channels, int64_t others, int64_t threads, const T* view_features,
           const float* position_features, T* out) {
-    const int64_t width = 2 * channels + others;
+    require_threads(threads);
+    require(views >= 1);
+    elements({views, points, channels});
+    const int64_t width = elements({2, channels}) + elements({others});
+    elements({points, width});
     const float views_f = static_cast<float>(views);
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (int64_t point = 0; point < points; point++) {
@@ -56,13 +59,15 @@ using namespace mvgamba;
 
 // view_features (views, points, channels), position_features (points, others) -> out (points, 2 * channels + others);
 // elements of out and of view_features bfloat16 where `half`. At least one view.
-MVGAMBA_EXPORT void mvgamba_pool_views(int64_t views, int64_t points, int64_t channels, int64_t others,
-                                       int64_t threads, int64_t half, const void* view_features,
-                                       const float* position_features, void* out) {
-    if (half)
-        pool(views, points, channels, others, threads, static_cast<const Half*>(view_features),
-             position_features, static_cast<Half*>(out));
-    else
-        pool(views, points, channels, others, threads, static_cast<const float*>(view_features),
-             position_features, static_cast<float*>(out));
+MVGAMBA_EXPORT int mvgamba_pool_views(int64_t views, int64_t points, int64_t channels, int64_t others,
+                                      int64_t threads, int64_t half, const void* view_features,
+                                      const float* position_features, void* out) {
+    return status_of([=] {
+        if (half)
+            pool(views, points, channels, others, threads, static_cast<const Half*>(view_features),
+                 position_features, static_cast<Half*>(out));
+        else
+            pool(views, points, channels, others, threads, static_cast<const float*>(view_features),
+                 position_features, static_cast<float*>(out));
+    });
 }

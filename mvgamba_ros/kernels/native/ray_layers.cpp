@@ -4,9 +4,11 @@
 // Lanes lie along a ray, so a convolution reads its neighbours by loads that are shifted by a lane, and the features
 // sampled in the source views go into the layers as they are. Threads share out the rays.
 #include <algorithm>
+#include <memory>
 #include <vector>
 #include "abi.h"
 #include "epipolar.h"
+#include "parallel.h"
 
 namespace mvgamba {
 
@@ -60,6 +62,20 @@ void apply(const Layer& layer, const float* base, const Channels& in, Channels& 
     for (; first < layer.outputs; first++) some_outputs<1>(layer, first, base, in, out, positions, relu);
 }
 
+constexpr int64_t MOST_LAYERS = 64;
+constexpr int64_t MOST_TAPS = 9;  // as far as Channels has zeros beyond the ends of a ray, of the narrowest vectors
+
+// `inputs`: of the first; the others take what the one before gives.
+void check_layers(const Layer* layers, int64_t count, int64_t inputs, int64_t positions) {
+    for (int64_t i = 0; i < count; i++) {
+        const Layer& layer = layers[i];
+        require(layer.inputs == inputs && layer.outputs >= 1 && layer.taps % 2 == 1 && layer.taps <= MOST_TAPS);
+        elements({layer.inputs, layer.outputs, layer.taps});
+        elements({std::max(layer.inputs, layer.outputs), positions, 4});
+        inputs = layer.outputs;
+    }
+}
+
 int64_t widest(const Layer* layers, int64_t count) {
     int64_t most = 0;
     for (int64_t i = 0; i < count; i++) most = std::max({most, layers[i].inputs, layers[i].outputs});
@@ -92,6 +108,82 @@ class Along {
     Channels in_, out_;
 };
 
+// What mvgamba_aggregate_views takes.
+struct Aggregation {
+    const Rays& rays;
+    SourceViews sources;
+    int64_t rows;
+    const float *depths, *reference_colors;
+    const Layer* view_layers;
+    int64_t view_count, others;
+    const float* position_features;
+    const Layer* layers;
+    int64_t count;
+    const float* ray_features;
+    float* out;
+
+    int64_t channels() const { return view_count ? view_layers[view_count - 1].outputs : int64_t(NUM_VIEW_FEATURES); }
+};
+
+// Aggregates rows one at a time. One for each thread.
+class Aggregator {
+  public:
+    explicit Aggregator(const Aggregation& given)
+        : given_(given), along_(given.layers, given.count, given.rays.positions),
+          in_(std::max<int64_t>(widest(given.view_layers, given.view_count), NUM_VIEW_FEATURES), given.rays.positions),
+          to_(in_) {}
+
+    void run(int64_t row) {
+        const Rays& s = given_.rays;
+        const int64_t channels = given_.channels(), outputs = given_.layers[given_.count - 1].outputs;
+        const int64_t source_count = std::max<int64_t>(s.views - 1, 1);  // without one, one whose features are 0
+        const int64_t ray = row / given_.rows;
+        Channels& joined = along_.inputs();
+        for (int64_t source = 0; source < source_count; source++) {
+            const int64_t view = source + (source >= s.view);
+            if (s.views == 1)
+                for (int k = 0; k < NUM_VIEW_FEATURES; k++) std::fill_n(in_[k], s.positions, 0.0f);
+            else
+                sample(view, ray, given_.depths + row * s.positions);
+            for (int64_t i = 0; i < given_.view_count; i++) {
+                apply(given_.view_layers[i], given_.view_layers[i].bias, in_, to_, s.positions, true);
+                std::swap(in_, to_);
+            }
+            for (int64_t k = 0; k < channels; k++)
+                each_vector(s.positions, [&](int64_t n, int lanes) {
+                    const Vec x = load(in_[k] + n);
+                    float *mean = joined[k] + n, *maximum = joined[channels + k] + n;
+                    store_some(mean, (source ? load(mean) : Vec{}) + x, lanes);
+                    store_some(maximum, source ? vmax(load(maximum), x) : x, lanes);
+                });
+        }
+        for (int64_t k = 0; k < channels; k++)
+            each_vector(s.positions, [&](int64_t n, int lanes) {
+                store_some(joined[k] + n, load(joined[k] + n) / static_cast<float>(source_count), lanes);
+            });
+        for (int64_t k = 0; k < given_.others; k++)
+            std::copy_n(given_.position_features + (row * given_.others + k) * s.positions, s.positions,
+                        joined[2 * channels + k]);
+        along_.run(given_.ray_features + row * given_.layers[0].outputs, given_.out + row * outputs * s.positions);
+    }
+
+  private:
+    // The features of a source view at `depths` of a ray -> in_
+    void sample(int64_t view, int64_t ray, const float* depths) {
+        const EpipolarLine line(given_.rays, view, ray);
+        each_vector(given_.rays.positions, [&](int64_t n, int lanes) {
+            Vec features[NUM_VIEW_FEATURES];
+            view_features(line, load_some(depths + n, lanes), given_.sources, view, given_.reference_colors + ray * 4,
+                          features);
+            for (int k = 0; k < NUM_VIEW_FEATURES; k++) store_some(in_[k] + n, features[k], lanes);
+        });
+    }
+
+    const Aggregation& given_;
+    Along along_;
+    Channels in_, to_;
+};
+
 }  // namespace
 }  // namespace mvgamba
 
@@ -99,77 +191,62 @@ using namespace mvgamba;
 
 // position_features (rays, inputs, positions), ray_features (rays, outputs of the first layer) -> out (rays, outputs of
 // the last, positions)
-MVGAMBA_EXPORT void mvgamba_along_rays(const Layer* layers, int64_t count, int64_t rays, int64_t positions,
-                                       int64_t threads, const float* position_features, const float* ray_features,
-                                       float* out) {
-    const int64_t inputs = layers[0].inputs, outputs = layers[count - 1].outputs;
+MVGAMBA_EXPORT int mvgamba_along_rays(const Layer* layers, int64_t count, int64_t rays, int64_t positions,
+                                      int64_t threads, const float* position_features, const float* ray_features,
+                                      float* out) {
+    return status_of([=] {
+        require_threads(threads);
+        require(count >= 1 && count <= MOST_LAYERS);
+        const int64_t inputs = layers[0].inputs, outputs = layers[count - 1].outputs;
+        check_layers(layers, count, inputs, positions);
+        elements({rays, std::max(inputs, outputs), positions});
+        Failure failure;
 #pragma omp parallel num_threads(threads)
-    {
-        Along along(layers, count, positions);
+        {
+            std::unique_ptr<Along> along;
+            failure.guard([&] { along = std::make_unique<Along>(layers, count, positions); });
 #pragma omp for schedule(static)
-        for (int64_t ray = 0; ray < rays; ray++) {
-            for (int64_t i = 0; i < inputs; i++)
-                std::copy_n(position_features + (ray * inputs + i) * positions, positions, along.inputs()[i]);
-            along.run(ray_features + ray * layers[0].outputs, out + ray * outputs * positions);
+            for (int64_t ray = 0; ray < rays; ray++) {
+                if (!along) continue;
+                for (int64_t i = 0; i < inputs; i++)
+                    std::copy_n(position_features + (ray * inputs + i) * positions, positions, along->inputs()[i]);
+                along->run(ray_features + ray * layers[0].outputs, out + ray * outputs * positions);
+            }
         }
-    }
+        failure.rethrow();
+    });
 }
 
 // `rays`, pictures, depth_maps, grid, reference_colors and min_sigma as of mvgamba_sample_source_views; depths (rays,
 // rows, positions), `rows` rows of hypotheses for each ray. view_layers: `view_count` without taps, over a view's
 // features. position_features (rays, rows, others, positions). layers, ray_features (rays, rows, ...) and out as above,
 // for each row.
-MVGAMBA_EXPORT void mvgamba_aggregate_views(const Rays* rays, const float* pictures, const float* depth_maps,
-                                            int64_t grid, int64_t rows, const float* depths,
-                                            const float* reference_colors, float min_sigma, const Layer* view_layers,
-                                            int64_t view_count, int64_t others, const float* position_features,
-                                            const Layer* layers, int64_t count, const float* ray_features,
-                                            float* out) {
-    const Rays& s = *rays;
-    const SourceViews sources{pictures, depth_maps, s.size, grid, min_sigma};
-    const int64_t channels = view_layers[view_count - 1].outputs, outputs = layers[count - 1].outputs;
-    const int64_t source_count = std::max<int64_t>(s.views - 1, 1);  // without a source view, one whose features are 0
+MVGAMBA_EXPORT int mvgamba_aggregate_views(const Rays* rays, const float* pictures, const float* depth_maps,
+                                           int64_t grid, int64_t rows, const float* depths,
+                                           const float* reference_colors, float min_sigma, const Layer* view_layers,
+                                           int64_t view_count, int64_t others, const float* position_features,
+                                           const Layer* layers, int64_t count, const float* ray_features, float* out) {
+    return status_of([=] {
+        const Rays& s = *rays;
+        const SourceViews sources{pictures, depth_maps, s.size, grid, min_sigma};
+        const Aggregation given{s,      sources,           rows,   depths, reference_colors, view_layers, view_count,
+                                others, position_features, layers, count,  ray_features,     out};
+        check_source_views(s, given.sources);
+        require(count >= 1 && count <= MOST_LAYERS && view_count >= 0 && view_count <= MOST_LAYERS);
+        elements({others, s.positions});
+        check_layers(view_layers, view_count, NUM_VIEW_FEATURES, s.positions);
+        check_layers(layers, count, 2 * given.channels() + others, s.positions);
+        const int64_t all = elements({s.rays, rows});
+        elements({all, std::max({layers[0].inputs, layers[count - 1].outputs, layers[0].outputs}), s.positions});
+        Failure failure;
 #pragma omp parallel num_threads(s.threads)
-    {
-        Along along(layers, count, s.positions);
-        Channels in(std::max<int64_t>(widest(view_layers, view_count), NUM_VIEW_FEATURES), s.positions), to = in;
+        {
+            std::unique_ptr<Aggregator> aggregator;
+            failure.guard([&] { aggregator = std::make_unique<Aggregator>(given); });
 #pragma omp for schedule(static)
-        for (int64_t row = 0; row < s.rays * rows; row++) {
-            const int64_t ray = row / rows;
-            Channels& joined = along.inputs();
-            for (int64_t source = 0; source < source_count; source++) {
-                const int64_t view = source + (source >= s.view);
-                if (s.views == 1)
-                    for (int k = 0; k < NUM_VIEW_FEATURES; k++) std::fill_n(in[k], s.positions, 0.0f);
-                else {
-                    const EpipolarLine line(s, view, ray);
-                    each_vector(s.positions, [&](int64_t n, int lanes) {
-                        Vec features[NUM_VIEW_FEATURES];
-                        view_features(line, load_some(depths + row * s.positions + n, lanes), sources, view,
-                                      reference_colors + ray * 4, features);
-                        for (int k = 0; k < NUM_VIEW_FEATURES; k++) store_some(in[k] + n, features[k], lanes);
-                    });
-                }
-                for (int64_t i = 0; i < view_count; i++) {
-                    apply(view_layers[i], view_layers[i].bias, in, to, s.positions, true);
-                    std::swap(in, to);
-                }
-                for (int64_t k = 0; k < channels; k++)
-                    each_vector(s.positions, [&](int64_t n, int lanes) {
-                        const Vec x = load(in[k] + n);
-                        float *mean = joined[k] + n, *maximum = joined[channels + k] + n;
-                        store_some(mean, (source ? load(mean) : Vec{}) + x, lanes);
-                        store_some(maximum, source ? vmax(load(maximum), x) : x, lanes);
-                    });
-            }
-            for (int64_t k = 0; k < channels; k++)
-                each_vector(s.positions, [&](int64_t n, int lanes) {
-                    store_some(joined[k] + n, load(joined[k] + n) / static_cast<float>(source_count), lanes);
-                });
-            for (int64_t k = 0; k < others; k++)
-                std::copy_n(position_features + (row * others + k) * s.positions, s.positions,
-                            joined[2 * channels + k]);
-            along.run(ray_features + row * layers[0].outputs, out + row * outputs * s.positions);
+            for (int64_t row = 0; row < all; row++)
+                if (aggregator) aggregator->run(row);
         }
-    }
+        failure.rethrow();
+    });
 }

@@ -18,6 +18,7 @@ namespace mvgamba {
 constexpr int LANES = MVGAMBA_LANES;
 typedef float Vec __attribute__((vector_size(LANES * 4)));
 typedef int32_t IVec __attribute__((vector_size(LANES * 4)));
+typedef uint32_t UVec __attribute__((vector_size(LANES * 4)));  // for bits that may overflow, which no IVec may
 
 #define MVGAMBA_INLINE static inline __attribute__((always_inline))
 
@@ -154,20 +155,20 @@ MVGAMBA_INLINE Vec polynomial_of_whole(Vec f) {
 }
 #if MVGAMBA_LANES == 16
 constexpr int FRACTION = 4;
-MVGAMBA_INLINE IVec power_of_fraction(IVec k) {
+MVGAMBA_INLINE UVec power_of_fraction(UVec k) {
     const __m512i table = _mm512_setr_epi32(  //
         0x3f800000, 0x3f7daac3, 0x3f7b95c2, 0x3f79c3d3,
         0x3f7837f0, 0x3f76f532, 0x3f75fed7, 0x3f75583f,
         0x3f7504f3, 0x3f7508a4, 0x3f75672a, 0x3f76248c,
         0x3f7744fd, 0x3f78ccdf, 0x3f7ac0c7, 0x3f7d257d);
-    return (IVec)_mm512_permutexvar_epi32((__m512i)k, table);
+    return (UVec)_mm512_permutexvar_epi32((__m512i)k, table);
 }
 MVGAMBA_INLINE Vec polynomial(Vec f) { return (f * 0.24022651f + 0.69318783f) * f + 1.0f; }
 #elif MVGAMBA_LANES == 8
 constexpr int FRACTION = 2;
-MVGAMBA_INLINE IVec power_of_fraction(IVec k) {
+MVGAMBA_INLINE UVec power_of_fraction(UVec k) {
     const __m128 table = _mm_castsi128_ps(_mm_setr_epi32(0x3f800000, 0x3f7837f0, 0x3f7504f3, 0x3f7744fd));
-    return (IVec)_mm256_permutevar_ps(_mm256_set_m128(table, table), (__m256i)k);
+    return (UVec)_mm256_permutevar_ps(_mm256_set_m128(table, table), (__m256i)k);
 }
 MVGAMBA_INLINE Vec polynomial(Vec f) { return ((f * 0.05547259f + 0.24035098f) * f + 0.69314772f) * f + 1.0f; }
 #else
@@ -182,11 +183,11 @@ MVGAMBA_INLINE void split_exponent(Vec t, Vec& whole, Vec& fraction) {
     fraction = t - (whole - magic);
 }
 MVGAMBA_INLINE Vec exp2_of_split(Vec whole, Vec fraction) {
-    const IVec k = (IVec)whole;
+    const UVec k = (UVec)whole;  // of a NaN, or beyond the range, any bits
 #if MVGAMBA_LANES >= 8
     return polynomial(fraction) * (Vec)(power_of_fraction(k) + (k << (23 - FRACTION)));
 #else
-    return (Vec)((IVec)polynomial(fraction) + (k << 23));
+    return (Vec)((UVec)polynomial(fraction) + (k << 23));
 #endif
 }
 
