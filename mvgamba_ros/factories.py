@@ -164,6 +164,8 @@ def _wrong_shape(shape: Any) -> str:
         return f"depths {type(shape.depths).__name__}, not a tuple of DepthMaps"
     if not isinstance(shape.reasons, tuple) or not all(isinstance(reason, str) for reason in shape.reasons):
         return f"reasons {shape.reasons!r}, not a tuple of texts"
+    if not isinstance(shape.notes, tuple) or not all(isinstance(note, str) for note in shape.notes):
+        return f"notes {shape.notes!r}, not a tuple of str"
     return "" if shape.gaussians is None else _wrong_gaussians(shape.gaussians)
 
 

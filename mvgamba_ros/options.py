@@ -79,7 +79,7 @@ class Options:
     sam_checkpoint: str = option("", "File of Segment Anything's weights (ViT-B, L or H), for segmenter sam")
     device: str = option(
         "auto",
-        "Where the network runs: cpu, cuda or cuda:N; auto: the GPU where torch sees one and mamba-ssm is installed",
+        "Where the network runs: cpu, cuda or cuda:N; auto: the GPU where torch sees one and mamba-ssm works",
     )
     config: ReconstructionConfig = field(default_factory=ReconstructionConfig)
 

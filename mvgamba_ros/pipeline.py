@@ -134,6 +134,7 @@ def _reconstruct(
         method = load_method(options)
         stages.check()
         shape = run_method(replace(options, prompts=prompts), views, hull, part, stages.cancelled)
+        notes += shape.notes
         if len(shape.mesh.faces) > options.max_faces:
             notes.append(
                 f"method {options.method} made {len(shape.mesh.faces)} faces, max_faces is {options.max_faces}"

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -213,10 +213,55 @@ def test_diff_gaussian_rasterization_gets_what_it_needs_to_draw_picture_depth_an
     assert median.isnan().all()
 
 
+@pytest.fixture(autouse=True)
+def untried() -> Iterator[None]:
+    """Which package works is found anew in every test."""
+    adapters.working_rasteriser.cache_clear()
+    yield
+    adapters.working_rasteriser.cache_clear()
+
+
 def test_without_a_cuda_rasteriser_the_message_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(adapters, "find_spec", lambda name: None)
-    with pytest.raises(ImportError, match=r"pip install gsplat==1\.5\.3"):
+    for package in ("gsplat", "diff_gaussian_rasterization"):
+        monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ImportError, match=r"pip install gsplat==1\.5\.3.*gsplat: .*diff_gaussian_rasterization: "):
         adapters.rasterize_cuda(*[x[None] for x in arguments()[:7]], 8, 8, arguments()[7][None])
+
+
+def test_the_first_package_that_draws_a_gaussian_rightly_is_taken(gsplat) -> None:
+    assert adapters.working_rasteriser("cpu") is adapters.draw_gsplat
+
+
+def broken_gsplat() -> ModuleType:
+    """As one that was built for another GPU."""
+    package = ModuleType("gsplat")
+
+    def rasterization(**_: Any) -> None:
+        raise RuntimeError("CUDA error: no kernel image is available for execution on the device\nmore")
+
+    package.rasterization = rasterization  # type: ignore[attr-defined]
+    return package
+
+
+def test_one_that_fails_is_passed_over_with_a_warning_that_says_why(inria, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "gsplat", broken_gsplat())
+    with pytest.warns(UserWarning, match="gsplat does not work: RuntimeError: CUDA error: no kernel image"):
+        assert adapters.working_rasteriser("cpu") is adapters.draw_inria
+
+
+def test_one_that_draws_something_else_is_not_taken(gsplat, monkeypatch: pytest.MonkeyPatch) -> None:
+    import gsplat as package
+
+    rasterization = package.rasterization
+
+    def darker(**given: Any) -> Any:
+        drawn, alpha, found = rasterization(**given)
+        return 0.5 * drawn, alpha, found
+
+    monkeypatch.setattr(package, "rasterization", darker)
+    monkeypatch.setitem(sys.modules, "diff_gaussian_rasterization", None)
+    with pytest.raises(ImportError, match="gsplat: its answer is off by"):
+        adapters.working_rasteriser("cpu")
 
 
 @pytest.mark.skipif(find_spec("gsplat") is None, reason="gsplat is not installed")

@@ -18,7 +18,8 @@ from mvgamba_ros.geometry.distance_field import DistanceField
 from mvgamba_ros.geometry.unit_cube import fit
 from mvgamba_ros.geometry.visual_hull import carve
 from mvgamba_ros.kernels.autocast import halve_weights
-from mvgamba_ros.methods.mvgamba import MVGambaMethod, choose_device, recarve_around
+from mvgamba_ros.methods.device import choose_device
+from mvgamba_ros.methods.mvgamba import MVGambaMethod, recarve_around
 from mvgamba_ros.methods.protocol import Shape
 from mvgamba_ros.model.checkpoint import SHIPPED, load_checkpoint, save_checkpoint
 from mvgamba_ros.model.raygamba import RayGamba
@@ -173,7 +174,7 @@ def test_cancelling_stops_before_the_network_runs(method: MVGambaMethod, monkeyp
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="torch sees a GPU")
 def test_without_a_gpu_auto_is_the_cpu_and_cuda_is_refused_with_the_remedy() -> None:
-    assert choose_device("auto").type == choose_device("cpu").type == "cpu"
+    assert choose_device("auto") == choose_device("cpu") == (torch.device("cpu"), ())
     with pytest.raises(ReconstructionError, match=r"sees no GPU.*choose device cpu") as caught:
         MVGambaMethod(device="cuda")
     assert caught.value.code is ErrorCode.MISSING_PACKAGE

@@ -29,7 +29,7 @@ def causal_conv1d(
         weight: (width, taps), the layout of ``nn.Conv1d(groups=width)`` less its middle axis. bias: (width,).
         silu: apply ``y * sigmoid(y)``.
         backend: ``"cpu"`` (native, float32), ``"cuda"`` (the causal-conv1d package) or ``"reference"``. By default
-            float32 on the CPU is native, CUDA takes the package where it is installed, all else is the reference.
+            float32 on the CPU is native, CUDA takes the package where it works, all else is the reference.
 
     Inside `torch.autocast` everything becomes float32 first. Returns (batch, length, width). Raises ValueError for
     shapes, dtypes or devices that do not fit.
@@ -47,7 +47,7 @@ def causal_conv1d(
             raise ValueError(f"{name} must be {x.dtype} on {x.device} like x, got {other.dtype} on {other.device}")
     if backend is None:
         native_fits = x.device.type == "cpu" and x.dtype == torch.float32
-        backend = "cpu" if native_fits else "cuda" if x.is_cuda and cuda.has_causal_conv1d() else "reference"
+        backend = "cpu" if native_fits else "cuda" if x.is_cuda and cuda.conv_works(str(x.device)) else "reference"
     if backend == "cpu":
         if x.device.type != "cpu" or x.dtype != torch.float32:
             raise ValueError(f"the cpu backend takes float32 tensors on the CPU, not {x.dtype} on {x.device}")

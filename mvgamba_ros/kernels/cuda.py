@@ -2,14 +2,24 @@
 
 Argument names and layouts are those of state-spaces/mamba at commit 01887ed (``selective_scan_fn``) and
 Dao-AILab/causal-conv1d at commit 17f4f2f (``causal_conv1d_fn``, 2 to 4 taps); a test holds the calls to them.
+
+Both are compiled against one version of torch, CUDA and the C++ ABI, and one that is installed may still not import
+(undefined symbol) or not run (no kernel image for this GPU). So whether one works is found by calling it on a few
+numbers and comparing with the reference: `scan_fault`, `conv_works`.
 """
 
 from __future__ import annotations
 
 import importlib
-from importlib.util import find_spec
+import warnings
+from functools import cache
+from typing import Any
 
+import torch
 from torch import Tensor
+
+from mvgamba_ros.kernels.probing import fault_of, first_line
+from mvgamba_ros.kernels.scan_reference import selective_scan_reference
 
 
 def selective_scan(
@@ -26,9 +36,10 @@ def selective_scan(
     """Output and last state by mamba-ssm, which reads each (batch, width, length) tensor with tokens contiguous."""
     try:
         interface = importlib.import_module("mamba_ssm.ops.selective_scan_interface")
-    except ImportError as error:
+    except (ImportError, OSError) as error:
         raise ImportError(
-            f"the CUDA selective scan needs mamba-ssm ({error}): pip install mamba-ssm, or pass backend='reference'"
+            f"the CUDA selective scan needs mamba-ssm ({first_line(error)}): pip install mamba-ssm, or pass "
+            "backend='reference'"
         ) from error
     return interface.selective_scan_fn(
         u,
@@ -44,18 +55,52 @@ def selective_scan(
     )
 
 
-def has_causal_conv1d() -> bool:
-    """Whether the causal-conv1d package is installed."""
-    return find_spec("causal_conv1d") is not None
+@cache
+def scan_fault(device: str) -> str:
+    """What keeps `selective_scan` from working on ``device``, in words; empty where it works. Tried once a process."""
+
+    def tried() -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+        importlib.import_module("mamba_ssm.ops.selective_scan_interface")
+        g = torch.Generator().manual_seed(0)
+        u, delta, z = torch.randn(3, 1, 8, 12, generator=g).unbind()
+        B, C = torch.randn(2, 1, 4, 12, generator=g).unbind()
+        given: list[Any] = [u, delta, -torch.rand(8, 4, generator=g), B, C, torch.ones(8), z, torch.zeros(8), True]
+        there: list[Any] = [x.to(device) if isinstance(x, Tensor) else x for x in given]
+        return selective_scan(*there), selective_scan_reference(*given)
+
+    return fault_of(tried)
+
+
+@cache
+def conv_works(device: str) -> bool:
+    """Whether `causal_conv1d` works on ``device``. Tried once a process; warns where it is installed and does not."""
+
+    def tried() -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+        x, weight = torch.arange(48.0).view(1, 6, 8).sin(), torch.arange(16.0).view(8, 2).cos()
+        before = torch.cat([torch.zeros(1, 1, 8), x[:, :-1]], 1)
+        got = causal_conv1d(x.to(device), weight.to(device), None, False)
+        return (got,), (before * weight[:, 0] + x * weight[:, 1],)
+
+    try:
+        importlib.import_module("causal_conv1d")
+    except ModuleNotFoundError as error:
+        if error.name == "causal_conv1d":
+            return False
+    except Exception:  # found below, where it is put in words
+        pass
+    fault = fault_of(tried)
+    if fault:
+        warnings.warn(f"causal-conv1d does not work on {device}, plain torch is used ({fault})", stacklevel=2)
+    return not fault
 
 
 def causal_conv1d(x: Tensor, weight: Tensor, bias: Tensor | None, silu: bool) -> Tensor:
     """By the causal-conv1d package, which takes (batch, width, length) and reads token-major views as they are."""
     try:
         package = importlib.import_module("causal_conv1d")
-    except ImportError as error:
+    except (ImportError, OSError) as error:
         raise ImportError(
-            f"the CUDA convolution needs causal-conv1d ({error}): pip install causal-conv1d, "
+            f"the CUDA convolution needs causal-conv1d ({first_line(error)}): pip install causal-conv1d, "
             "or pass backend='reference'"
         ) from error
     y = package.causal_conv1d_fn(x.transpose(1, 2), weight, bias=bias, activation="silu" if silu else None)

@@ -1,20 +1,23 @@
-"""Thin adapters to the CUDA rasterisers: gsplat where it is installed, else diff-gaussian-rasterization.
+"""Thin adapters to the CUDA rasterisers: gsplat where it works, else diff-gaussian-rasterization.
 
 Written for gsplat 1.5.3 (``pip install gsplat==1.5.3``) and diff-gaussian-rasterization at commit 59f5f77, both
 imported when first used. What they do not compute is NaN: the median depth is found only while gradients are off, by a
-second pass of gsplat's; diff-gaussian-rasterization has none.
+second pass of gsplat's; diff-gaussian-rasterization has none. Whether one works is found by having it draw a Gaussian.
 """
 
 from __future__ import annotations
 
 import math
-from importlib.util import find_spec
+import warnings
+from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from mvgamba_ros.kernels.rasterize_reference import FAR, LOW_PASS, NEAR, quats_to_matrices
+from mvgamba_ros.kernels.probing import fault_of
+from mvgamba_ros.kernels.rasterize_reference import FAR, LOW_PASS, NEAR, quats_to_matrices, rasterize_reference
 
 _INRIA_NEAR = 0.2  # where diff-gaussian-rasterization cuts
 
@@ -33,21 +36,52 @@ def rasterize_cuda(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Colour (B, V, H, W, 3), expected depth, median depth and alpha (B, V, H, W); inputs as ``rasterize_reference``.
 
-    Raises ImportError when neither package is installed.
+    Raises ImportError when neither package works, saying what is wrong with each.
     """
-    if find_spec("gsplat"):
-        draw = draw_gsplat
-    elif find_spec("diff_gaussian_rasterization"):
-        draw = draw_inria
-    else:
-        raise ImportError(
-            "no CUDA rasteriser is installed: pip install gsplat==1.5.3, or pass backend='reference', or move the "
-            "tensors to the CPU"
-        )
+    draw = working_rasteriser(str(means.device))
     scenes = zip(means, quats, scales, opacities, colors, T_camera_world, K, background, strict=True)
     drawn = [draw(m, q, s, o, c, T, k, width, height, behind) for m, q, s, o, c, T, k, behind in scenes]
     color, depth, median, alpha = (torch.stack(images) for images in zip(*drawn, strict=True))
     return color, depth, median, alpha
+
+
+@cache
+def working_rasteriser(device: str) -> Callable[..., tuple[Tensor, Tensor, Tensor, Tensor]]:
+    """The adapter, of the two, whose package works on ``device``. Tried once a process; warns where the first does not
+    work, though installed. Raises as `rasterize_cuda`."""
+    faults = {}
+    for package, draw in (("gsplat", draw_gsplat), ("diff_gaussian_rasterization", draw_inria)):
+        fault = fault_of(lambda draw=draw: _drawn_and_right(draw, device))
+        if not fault:
+            if any(f"No module named {name!r}" not in wrong for name, wrong in faults.items()):
+                warnings.warn(f"{package} draws on {device}, as gsplat does not work: {faults['gsplat']}", stacklevel=2)
+            return draw
+        faults[package] = fault
+    raise ImportError(
+        "no CUDA rasteriser works: pip install gsplat==1.5.3, built for the torch that is installed, or pass "
+        "backend='reference', or move the tensors to the CPU. "
+        + "; ".join(f"{package}: {fault}" for package, fault in faults.items())
+    )
+
+
+def _drawn_and_right(draw: Callable[..., Any], device: str) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    """Colour and alpha of a Gaussian that fills a picture of 8 pixels by 8: as drawn, and by the reference."""
+    given: list[Any] = [
+        torch.tensor([[0.0, 0.0, 2.0]]),
+        torch.tensor([[1.0, 0.0, 0.0, 0.0]]),
+        torch.tensor([[0.5, 0.4, 0.3]]),
+        torch.tensor([0.7]),
+        torch.tensor([[0.2, 0.5, 0.9]]),
+        torch.eye(4)[None],
+        torch.tensor([[[8.0, 0, 4], [0, 8, 4], [0, 0, 1]]]),
+        8,
+        8,
+        torch.ones(1, 3),
+    ]
+    drawn = draw(*(x.to(device) if isinstance(x, Tensor) else x for x in given))
+    scene: list[Any] = [x[None] if isinstance(x, Tensor) else x for x in given]
+    right = rasterize_reference(*scene)
+    return (drawn[0], drawn[3]), (right[0][0], right[3][0])
 
 
 def draw_gsplat(

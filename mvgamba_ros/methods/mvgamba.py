@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +18,7 @@ from mvgamba_ros.geometry.view_spread import spread_views
 from mvgamba_ros.geometry.visual_hull import carve
 from mvgamba_ros.io.weights import REMEDY, CheckpointFile, identify_checkpoint
 from mvgamba_ros.kernels.autocast import halve_weights, has_bfloat16
+from mvgamba_ros.methods.device import choose_device
 from mvgamba_ros.methods.protocol import Shape
 from mvgamba_ros.model.checkpoint import SHIPPED, load_checkpoint
 from mvgamba_ros.model.cost_volume import hull_intervals
@@ -44,7 +44,7 @@ class MVGambaMethod:
     name = "mvgamba"
 
     def __init__(self, checkpoint: str = "", device: str = "auto") -> None:
-        self.device = choose_device(device)
+        self.device, self.notes = choose_device(device)
         self.path = path = Path(checkpoint) if checkpoint else SHIPPED
         network, self.recipe = load_checkpoint(path)
         self.provenance = {"device": str(self.device), **identify_checkpoint(path)}
@@ -96,7 +96,7 @@ class MVGambaMethod:
             )
         progress("surface", 1.0)
         doubts = self._doubts(output, config.quality.min_depth_spread)
-        return Shape(mesh, gaussians, tuple(maps), reasons=doubts)
+        return Shape(mesh, gaussians, tuple(maps), reasons=doubts, notes=self.notes)
 
     def _forward_pass(self, views: Sequence[View], cube: UnitCube, options: Options) -> RayGambaOutput:
         """The network on crops of ``views`` in ``cube``, on the CPU. Raises SILHOUETTES_DISAGREE, and BAD_CHECKPOINT
@@ -133,39 +133,6 @@ def well_spread(views: Sequence[View], centre: F64, most: int) -> list[int]:
     if len(views) <= most:
         return list(range(len(views)))
     return spread_views(np.stack([view.T_world_camera for view in views]), centre, most)
-
-
-def choose_device(name: str) -> torch.device:
-    """The device of a name: ``cpu``, ``cuda``, ``cuda:N``, or ``auto``, the GPU where torch sees one and mamba-ssm,
-    whose kernel the scan takes there, is installed, else the CPU.
-
-    Raises MISSING_PACKAGE for a GPU that cannot be, BAD_OPTION for any other name.
-    """
-    seen, kernel = torch.cuda.is_available(), find_spec("mamba_ssm") is not None
-    if name == "auto":
-        return torch.device("cuda" if seen and kernel else "cpu")
-    kind, _, index = name.partition(":")
-    if name == "cpu":
-        return torch.device("cpu")
-    if kind != "cuda" or (name != "cuda" and not index.isdecimal()):
-        raise ReconstructionError(ErrorCode.BAD_OPTION, f"device '{name}': choose auto, cpu, cuda or cuda:N")
-    if not seen:
-        raise ReconstructionError(
-            ErrorCode.MISSING_PACKAGE,
-            f"device {name}: torch {torch.__version__} sees no GPU; install a torch built for CUDA, or choose device "
-            "cpu",
-        )
-    if not kernel:
-        raise ReconstructionError(
-            ErrorCode.MISSING_PACKAGE,
-            f"device {name}: mamba-ssm, whose kernel the scan takes there, is missing; pip install mamba-ssm, or "
-            "choose device cpu",
-        )
-    if index and int(index) >= torch.cuda.device_count():
-        raise ReconstructionError(
-            ErrorCode.BAD_OPTION, f"device {name}: torch sees {torch.cuda.device_count()} GPU, numbered from 0"
-        )
-    return torch.device(name)
 
 
 def recarve_around(

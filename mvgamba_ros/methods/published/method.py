@@ -14,7 +14,7 @@ from mvgamba_ros.geometry.torch_rays import to_device
 from mvgamba_ros.geometry.unit_cube import UnitCube, fit
 from mvgamba_ros.geometry.view_spread import spread_views
 from mvgamba_ros.io.weights import CheckpointFile, identify_checkpoint
-from mvgamba_ros.methods.mvgamba import choose_device
+from mvgamba_ros.methods.device import choose_device
 from mvgamba_ros.methods.protocol import Shape
 from mvgamba_ros.methods.published.gaussian_meshing import gaussians_to_mesh
 from mvgamba_ros.methods.published.network import POSITION_BOUND, REMEDY, condition, read_published
@@ -47,7 +47,7 @@ class MVGambaPublished:
                 "give the file (.safetensors, or the .pth of the authors' code), or use the method mvgamba, whose "
                 "weights come with the package",
             )
-        self.device = choose_device(device)
+        self.device, self.notes = choose_device(device)
         self.path = Path(checkpoint)
         self.network = read_published(self.path).to(self.device)
         self.provenance = {"device": str(self.device), **identify_checkpoint(self.path)}
@@ -85,7 +85,7 @@ class MVGambaPublished:
             options.config.depth,
         )
         progress("surface", 1.0)
-        return Shape(mesh, gaussians)
+        return Shape(mesh, gaussians, notes=self.notes)
 
     def _gaussians(self, views: Sequence[View], cube: UnitCube) -> Gaussians:
         """Of one forward pass, in the world frame, metres."""
