@@ -5,6 +5,7 @@
 #   make asan            the kernels' tests under the address and undefined-behaviour sanitizers
 #   make fuzz-kernels    random calls of the kernels under the same sanitizers, ten minutes (FUZZ_SECONDS)
 #   make fuzz-files      damaged files through every reader, an hour (FUZZ_SECONDS)
+#   make audit           known vulnerabilities of what is installed, bandit, a bill of materials (build/sbom.json)
 #   make neon            the kernels' tests on aarch64, emulated
 #   make docs            the documentation and the API reference as a site, build/site/index.html
 #   make setup           only the set-up
@@ -22,7 +23,7 @@ KERNELS := $(shell find mvgamba_ros/kernels/native -type f 2>/dev/null)
 # The wheels' start-up hook marks a process tree as bootstrapped; a mark inherited from another environment misleads it.
 unexport _ROS_WHEELS_BOOTSTRAP_COMPLETE
 
-.PHONY: setup test lint demo docs bench-kernels sanitized asan fuzz-kernels fuzz-files neon clean
+.PHONY: setup test lint demo docs bench-kernels sanitized asan fuzz-kernels fuzz-files audit neon clean
 
 setup: $(STAMPS)/package $(STAMPS)/interfaces
 
@@ -62,6 +63,19 @@ fuzz-files: setup
 	$(RUN) MVGAMBA_FUZZ_SECONDS=$(or $(FUZZ_SECONDS),3600) MVGAMBA_FUZZ_SEED=$(or $(FUZZ_SEED),1) \
 		python -m pytest -s test/test_fuzz_files.py
 
+# Known vulnerabilities of what is locked, bandit's findings in our own code, and a list of all that is installed. In an
+# environment of its own, build/audit.
+audit: setup build/audit/installed
+	build/audit/bin/bandit --quiet --recursive --configfile pyproject.toml mvgamba_ros tools setup.py
+	build/audit/bin/cyclonedx-py environment --output-reproducible --output-file build/sbom.json $(VENV)/bin/python
+	@echo build/sbom.json
+	build/audit/bin/pip-audit --strict --disable-pip --requirement locks/environment.txt
+
+build/audit/installed: locks/audit.txt $(STAMPS)/venv
+	"$$(tools/find_python.sh $(PYTHON))" -m venv build/audit
+	build/audit/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r locks/audit.txt
+	touch $@
+
 neon: setup
 	$(RUN) tools/test_neon.sh $(PYTEST_ARGS)
 
@@ -73,15 +87,13 @@ $(STAMPS)/venv: tools/find_python.sh tools/system_packages.sh
 	"$$(tools/find_python.sh $(PYTHON))" -m venv $(VENV)
 	mkdir -p $(STAMPS) && touch $@
 
-$(STAMPS)/torch: $(STAMPS)/venv tools/install_torch.sh
+$(STAMPS)/torch: $(STAMPS)/venv tools/install_torch.sh locks/torch-cpu.txt locks/torch-default.txt
 	$(RUN) tools/install_torch.sh
 	touch $@
 
-$(STAMPS)/requirements: $(STAMPS)/torch requirements.txt requirements-dev.txt requirements-ros.txt tools/fix_ros_wheels.py
-	$(RUN) python -m pip install --quiet --disable-pip-version-check \
-		-r requirements.txt -r requirements-dev.txt -r requirements-ros.txt
-	# Only the arm's and the objects' files of robosuite are used; its dependencies are many and not needed.
-	$(RUN) python -m pip install --quiet --disable-pip-version-check --no-deps robosuite==1.5.2
+# What requirements*.txt ask for and what those need, each with the hashes of its files: tools/lock.sh wrote them down.
+$(STAMPS)/requirements: $(STAMPS)/torch locks/environment.txt tools/fix_ros_wheels.py
+	$(RUN) python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r locks/environment.txt
 	$(RUN) python tools/fix_ros_wheels.py
 	touch $@
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -49,9 +49,9 @@ def rasterize_cuda(
 def working_rasteriser(device: str) -> Callable[..., tuple[Tensor, Tensor, Tensor, Tensor]]:
     """The adapter, of the two, whose package works on ``device``. Tried once a process; warns where the first does not
     work, though installed. Raises as `rasterize_cuda`."""
-    faults = {}
+    faults: dict[str, str] = {}
     for package, draw in (("gsplat", draw_gsplat), ("diff_gaussian_rasterization", draw_inria)):
-        fault = fault_of(lambda draw=draw: _drawn_and_right(draw, device))
+        fault = fault_of(partial(_drawn_and_right, draw, device))
         if not fault:
             if any(f"No module named {name!r}" not in wrong for name, wrong in faults.items()):
                 warnings.warn(f"{package} draws on {device}, as gsplat does not work: {faults['gsplat']}", stacklevel=2)

@@ -30,8 +30,8 @@ class Shape:
     ``mesh``: closed, oriented outward, at most ``options.max_faces`` triangles. Its ``colors`` matter only where no
     view sees the surface: the pipeline paints the rest from the images. ``gaussians``: None for a method without.
     ``depths``: the depth maps with sigmas that the mesh was fused from, which tell how sure it is; none for a method
-    without. ``reasons``: why the shape should not be trusted, in words; the result is low where there are any. ``notes``:
-    what was assumed on the way, in words, for the result's.
+    without. ``reasons``: why the shape should not be trusted, in words; the result is low where there are any.
+    ``notes``: what was assumed on the way, in words, for the result's.
     """
 
     mesh: Mesh
