@@ -115,9 +115,11 @@ def test_offsets_of_any_sign_and_size_go_round_the_picture() -> None:
 def test_chances_that_lie_in_memory_column_by_column_are_read_as_they_are_meant() -> None:
     g = np.random.default_rng(0)
     lab, chance = g.uniform(0, 50, (3, 6, 7)).astype(np.float32), g.random((6, 7)).astype(np.float32)
-    far = lab + 1000
-    _, highest = match_colors(lab, far, far, 1.0, [1], np.asfortranarray(chance))
-    np.testing.assert_array_equal(highest, chance)
+    given = lab, lab - 2, lab + 2, 20.0, [1]
+    _, highest = match_colors(*given, np.asfortranarray(0.3 * chance))
+    _, expected = match_colors(*given, 0.3 * chance)
+    assert (expected > 0.3 * chance).any()
+    np.testing.assert_array_equal(highest, expected)
 
 
 def test_a_network_without_view_layers_pools_the_features_themselves() -> None:
