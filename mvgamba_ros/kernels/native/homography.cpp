@@ -98,8 +98,11 @@ struct SweepRoom {
 
 bool finite(const Four& x) { return std::isfinite(x[0] + x[1] + x[2] + x[3]); }
 
-void sweep_at(const Sweep& s, double height, SweepRoom& room, double* out) {
+// By value, and the addresses of what it writes: they stay in registers over its stores of bytes, which may alias.
+void sweep_at(const Sweep s, double height, SweepRoom& room, double* out) {
     const int64_t points = s.points;
+    float* const colors = room.colors.data();
+    uint8_t* const all_valid = room.valid.data();
     for (int64_t view = 0; view < s.views; view++) {
         const double *from = s.base_pixels + view * 3 * points, *add = s.vertical + view * 3;
         for (int64_t n = 0; n < points; n++) {
@@ -111,8 +114,8 @@ void sweep_at(const Sweep& s, double height, SweepRoom& room, double* out) {
                                 row < static_cast<float>(s.heights[view] - 1);
             Four seen[1] = {};
             if (inside) between_pixels(s.pictures[view], s.widths[view], s.heights[view], column, row, seen);
-            for (int c = 0; c < 3; c++) room.colors[(view * 3 + c) * points + n] = seen[0][c];
-            room.valid[view * points + n] = seen[0][3] > 0.5f && finite(seen[0]);
+            for (int c = 0; c < 3; c++) colors[(view * 3 + c) * points + n] = seen[0][c];
+            all_valid[view * points + n] = seen[0][3] > 0.5f && finite(seen[0]);
         }
     }
     Consistency sum;

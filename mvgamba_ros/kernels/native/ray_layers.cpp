@@ -129,12 +129,12 @@ struct Aggregation {
 class Aggregator {
   public:
     explicit Aggregator(const Aggregation& given)
-        : given_(given), along_(given.layers, given.count, given.rays.positions),
+        : given_(given), rays_(given.rays), along_(given.layers, given.count, given.rays.positions),
           in_(std::max<int64_t>(widest(given.view_layers, given.view_count), NUM_VIEW_FEATURES), given.rays.positions),
           to_(in_) {}
 
     void run(int64_t row) {
-        const Rays& s = given_.rays;
+        const Rays s = rays_;
         const int64_t channels = given_.channels(), outputs = given_.layers[given_.count - 1].outputs;
         const int64_t source_count = std::max<int64_t>(s.views - 1, 1);  // without one, one whose features are 0
         const int64_t ray = row / given_.rows;
@@ -170,16 +170,18 @@ class Aggregator {
   private:
     // The features of a source view at `depths` of a ray -> in_
     void sample(int64_t view, int64_t ray, const float* depths) {
-        const EpipolarLine line(given_.rays, view, ray);
-        each_vector(given_.rays.positions, [&](int64_t n, int lanes) {
+        const EpipolarLine line(rays_, view, ray);
+        const SourceViews sources = given_.sources;
+        const float* const reference_colors = given_.reference_colors + ray * 4;
+        each_vector(rays_.positions, [&](int64_t n, int lanes) {
             Vec features[NUM_VIEW_FEATURES];
-            view_features(line, load_some(depths + n, lanes), given_.sources, view, given_.reference_colors + ray * 4,
-                          features);
+            view_features(line, load_some(depths + n, lanes), sources, view, reference_colors, features);
             for (int k = 0; k < NUM_VIEW_FEATURES; k++) store_some(in_[k] + n, features[k], lanes);
         });
     }
 
-    const Aggregation& given_;
+    const Aggregation given_;
+    const Rays rays_;
     Along along_;
     Channels in_, to_;
 };
