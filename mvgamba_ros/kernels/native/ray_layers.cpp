@@ -54,8 +54,8 @@ MVGAMBA_INLINE void some_outputs(const Layer& layer, int64_t first, const float*
     });
 }
 
-// `base`: what is added to each output, the layer's bias or more.
-void apply(const Layer& layer, const float* base, const Channels& in, Channels& out, int64_t positions, bool relu) {
+// `base`: what is added to each output, the layer's bias or more. Not inlined: on its own it gets the registers it needs.
+__attribute__((noinline)) void apply(const Layer& layer, const float* base, const Channels& in, Channels& out, int64_t positions, bool relu) {
     int64_t first = 0;
     for (; first + AT_ONCE <= layer.outputs; first += AT_ONCE)
         some_outputs<AT_ONCE>(layer, first, base, in, out, positions, relu);
