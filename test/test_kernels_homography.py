@@ -167,11 +167,11 @@ def test_shapes_that_do_not_fit_are_refused() -> None:
     for given_, message in (
         ((pictures, base_pixels[:2], vertical), r"base_pixels must be \(3, 3, 50\), got \(2, 3, 50\)"),
         ((pictures, base_pixels, vertical[:, :2]), r"vertical must be \(3, 3\), got \(3, 2\)"),
-        (([*pictures[:2], pictures[2][..., :3]], base_pixels, vertical), r"a picture must be .*4\), got .*3\)"),
+        (([*pictures[:2], pictures[2][..., :3]], base_pixels, vertical), r"a picture must be .*4\) of .*, got .*3\)"),
     ):
         with pytest.raises(ValueError, match=message):
             plane_sweep(*given_, HEIGHTS, 30.0, MIN_COMMON)
-    with pytest.raises(ValueError, match=r"picture must be \(9, 9, 8\), got \(9, 9, 4\)"):
+    with pytest.raises(ValueError, match=r"picture must be \(h, w, 8\) of at least one pixel, got \(9, 9, 4\)"):
         warp_by_homography((5, 5), np.ones(3), np.eye(3), picture(9, 9, 4, 0))
     lab = picture(3, 5, 4, 0)
     with pytest.raises(ValueError, match=r"chance must be \(5, 4\), got \(4, 5\)"):
