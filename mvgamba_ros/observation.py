@@ -21,6 +21,7 @@ from mvgamba_ros.reconstruction import PoseCorrection
 from mvgamba_ros.segmentation.given import GivenMasks
 from mvgamba_ros.segmentation.segmenter import Silhouettes
 from mvgamba_ros.segmentation.support_plane import estimate_support_height
+from mvgamba_ros.segmentation.windows import aim
 from mvgamba_ros.types import F64, Bool, Box, Cancelled, Progress, Prompts, View, view_name
 
 POSES_AT_FAULT = (ErrorCode.EMPTY_SILHOUETTE, ErrorCode.SILHOUETTES_DISAGREE)
@@ -71,7 +72,7 @@ def segment(views: Sequence[View], options: Options, progress: Progress, cancell
     try:
         found, provenance = _silhouettes(views, options, progress, cancelled)
     except ReconstructionError as error:
-        if error.code not in POSES_AT_FAULT or not _checks_poses(views, options):
+        if error.code not in POSES_AT_FAULT or not checks_poses(views, options):
             raise
         everyone = list(range(len(views)))
         return Observation(list(views), everyone, options.prompts, masks_given=given, failure=error)
@@ -123,16 +124,15 @@ def find_support(observed: Observation, config: ReconstructionConfig) -> Observa
     )
 
 
-def check_poses(observed: Observation, options: Options, progress: Progress, cancelled: Cancelled) -> Observation:
+def correct_poses(observed: Observation, options: Options, progress: Progress, cancelled: Cancelled) -> Observation:
     """The observation with poses checked, and corrected where the pictures show how; views that all others contradict
-    are left out. Where that changes what the segmenter and the support's estimate see, both are made again.
+    on the support plane are left out. Where that changes what the segmenter and the support's estimate see, both are
+    made again.
 
     Raises the failure of the segmentation where the poses are not its cause, and what `segment` and `find_support`
     raise.
     """
     views, config = observed.views, options.config
-    if not _checks_poses(views, options):
-        return observed
     given = options.prompts.support_height
     masks = None if observed.failure else observed.masks
     center = _center(views, masks, observed.prompts)
@@ -163,11 +163,11 @@ def check_poses(observed: Observation, options: Options, progress: Progress, can
         poses=refined.correction,
         notes=[*observed.notes, *refined.notes],
         reasons=[*observed.reasons, *refined.reasons],
-        prompts=_of_views(observed.prompts, kept),
+        prompts=of_views(observed.prompts, kept),
     )
     if unmoved:
         return replace(checked, reasons=[*checked.reasons, *outline_doubt(moved, observed.masks, config.poses)])
-    prompts = _of_views(options.prompts, kept)
+    prompts = of_views(options.prompts, kept)
     bare = [view if observed.masks_given[v] else replace(view, mask=None) for v, view in zip(kept, moved, strict=True)]
     again = segment(bare, replace(options, prompts=prompts, refine_poses="off"), progress, cancelled)
     masks = list(observed.masks) or [np.zeros(view.image.shape[:2], bool) for view in views]
@@ -185,7 +185,8 @@ def check_poses(observed: Observation, options: Options, progress: Progress, can
     )
 
 
-def _checks_poses(views: Sequence[View], options: Options) -> bool:
+def checks_poses(views: Sequence[View], options: Options) -> bool:
+    """Whether poses are to be checked: views can be compared, and ``options`` do not take poses as they are."""
     return options.refine_poses == "auto" and len(views) > 1
 
 
@@ -224,21 +225,22 @@ def _around(observed: Observation, views: Sequence[View], config: Reconstruction
 
 def _center(views: Sequence[View], masks: Sequence[Bool] | None, prompts: Prompts) -> F64 | None:
     """About where the object is, (3,) world: where the lines of sight through the silhouettes' middles meet, or through
-    the pictures'. None where these are parallel."""
+    those of pixel prompts, or of pictures. None where these are parallel."""
     if prompts.roi is not None:
         return prompts.roi.T_world_box[:3, 3]
     directions = []
     for index, view in enumerate(views):
-        middle = np.array([view.camera.width, view.camera.height]) / 2.0
-        if masks is not None:
-            middle = np.argwhere(masks[index]).mean(axis=0)[::-1] + 0.5
+        if masks is None:
+            directions.append(aim(view, index, prompts))
+            continue
+        middle = np.argwhere(masks[index]).mean(axis=0)[::-1] + 0.5
         K = view.camera.K
         ray = view.T_world_camera[:3, :3] @ [*((middle - K[:2, 2]) / K.diagonal()[:2]), 1.0]
         directions.append(ray / np.linalg.norm(ray))
     return axes_intersection([view.T_world_camera[:3, 3] for view in views], directions, PARALLEL)
 
 
-def _of_views(prompts: Prompts, kept: Sequence[int]) -> Prompts:
+def of_views(prompts: Prompts, kept: Sequence[int]) -> Prompts:
     """``prompts`` of the ``kept`` views, by their new indices."""
     return replace(
         prompts,

@@ -11,6 +11,7 @@ import numpy as np
 
 from mvgamba_ros import __version__
 from mvgamba_ros.checks import check_arrays, check_views, distinct_views
+from mvgamba_ros.consensus import check_poses
 from mvgamba_ros.errors import stop_if
 from mvgamba_ros.factories import load_method, run_method
 from mvgamba_ros.geometry.boxes import oriented_box
@@ -21,7 +22,7 @@ from mvgamba_ros.geometry.pose_conventions import naming_conventions, refuse_oth
 from mvgamba_ros.geometry.single_view import guess_box
 from mvgamba_ros.geometry.visual_hull import carve
 from mvgamba_ros.geometry.world_origin import near_origin
-from mvgamba_ros.observation import Observation, check_poses, find_support, segment
+from mvgamba_ros.observation import Observation, find_support, segment
 from mvgamba_ros.options import Options
 from mvgamba_ros.reconstruction import Reconstruction
 from mvgamba_ros.rendering.mesh_raycaster import Raycaster

@@ -11,8 +11,9 @@ import pytest
 import rendered
 
 from mvgamba_ros import observation
+from mvgamba_ros.consensus import check_poses
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
-from mvgamba_ros.observation import Observation, check_poses, segment
+from mvgamba_ros.observation import Observation, segment
 from mvgamba_ros.options import Options
 from mvgamba_ros.pose_refinement.refine_poses import RefinedPoses
 from mvgamba_ros.reconstruction import PoseCorrection

@@ -111,7 +111,7 @@ class PoseEvidence:
         stop_if(self._cancelled)
         measured = NormalEquations(np.zeros((len(y), len(y))), np.zeros(len(y)))
         pairs: list[PairAgreement] = []
-        outlines = OutlineResiduals(np.zeros(0), np.zeros(0))
+        outlines = OutlineResiduals(np.zeros(0), np.zeros(0), np.zeros(0))
         if self.plane is not None:
             found, pairs = self.plane.linearise(T_world_camera, y, self.plane.level(points))
             measured = measured + found

@@ -11,7 +11,7 @@ from mvgamba_ros.geometry.se3 import inverse, transform
 from mvgamba_ros.pose_refinement.alternatives import agreeing
 from mvgamba_ros.pose_refinement.evidence import Agreement, Fit
 from mvgamba_ros.pose_refinement.normal_equations import Prior, hand_eye_information, posterior
-from mvgamba_ros.pose_refinement.silhouette_coherence import SilhouetteCoherence
+from mvgamba_ros.pose_refinement.odd_view import outline_residuals
 from mvgamba_ros.pose_refinement.twists import exponential, point_motion
 from mvgamba_ros.reconstruction import PoseCorrection
 from mvgamba_ros.types import F64, Bool, View
@@ -96,9 +96,7 @@ def describe(
 
 def outline_doubt(views: Sequence[View], masks: Sequence[Bool], config: PoseRefinementConfig) -> list[str]:
     """A reason where outlines miss each other under the poses of the ``views``."""
-    poses = np.stack([view.T_world_camera for view in views])
-    _, found = SilhouetteCoherence(views, masks, config.silhouettes).linearise(poses, np.zeros(6 * len(views) + 1))
-    missed = found.root_mean_square
+    missed = outline_residuals(views, masks, config).root_mean_square
     if not missed > config.max_outline_residual:
         return []
     return [

@@ -26,10 +26,12 @@ from mvgamba_ros.types import F32, F64, Bool, View
 
 @dataclass(frozen=True)
 class OutlineResiduals:
-    """``view`` (N,) index, ``pixels`` (N,) by which each outline ray misses the other silhouettes, 0 or less."""
+    """``view`` (N,) index, ``pixels`` (N,) by which each outline ray misses the other silhouettes, 0 or less, and
+    ``against`` (N,) the view whose silhouette it misses most."""
 
     view: F64
     pixels: F64
+    against: F64
 
     @property
     def root_mean_square(self) -> float:
@@ -54,7 +56,7 @@ class SilhouetteCoherence:
         config, count = self.config, len(self.K)
         H, gradient = np.zeros((len(y), len(y))), np.zeros(len(y))
         center, radius = self._sphere(T_world_camera)
-        which, missed = [], []
+        which, missed, against = [], [], []
         steps = np.linspace(-radius, radius, config.ray_samples)
         for i in range(count):
             outline, T = self.outlines[i], T_world_camera[i]
@@ -73,6 +75,8 @@ class SilhouetteCoherence:
             residual = least[rows, best] + config.tolerance
             which.append(np.full(len(rows), i))
             missed.append(np.minimum(residual, 0.0))
+            others = np.delete(np.arange(count), i)
+            against.append(others[distances[:, rows, best].argmin(axis=0)])
             wrong = np.flatnonzero(residual < 0.0)
             if not len(wrong):
                 continue
@@ -90,7 +94,7 @@ class SilhouetteCoherence:
             weights = config.independent / config.sigma**2 / (1.0 + (r / config.outlier) ** 2) ** 2
             H += J.T @ (weights[:, None] * J)
             gradient += J.T @ (weights * r)
-        found = OutlineResiduals(np.concatenate([*which, []]), np.concatenate([*missed, []]))
+        found = OutlineResiduals(*(np.concatenate([*part, []]) for part in (which, missed, against)))
         return NormalEquations.at(y, H, gradient), found
 
     def _sphere(self, T_world_camera: F64) -> tuple[F64 | None, float]:

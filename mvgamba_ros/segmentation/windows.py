@@ -63,7 +63,7 @@ def common_region(views: Sequence[View], prompts: Prompts, config: WindowConfig 
             "one view alone does not say where the object is: give a region of interest or a pixel box",
         )
     eyes = [view.T_world_camera[:3, 3] for view in views]
-    aims = [_aim(view, index, prompts) for index, view in enumerate(views)]
+    aims = [aim(view, index, prompts) for index, view in enumerate(views)]
     center = axes_intersection(eyes, aims, config.min_axis_spread)
     if center is None:
         raise ReconstructionError(
@@ -101,7 +101,7 @@ def clear_of_cameras(region: Box, views: Sequence[View], config: WindowConfig = 
     return Box(region.T_world_box, region.size * factor)
 
 
-def _aim(view: View, index: int, prompts: Prompts) -> F64:
+def aim(view: View, index: int, prompts: Prompts) -> F64:
     """Unit direction (3,), world, of the ray on which the object is expected."""
     K, pixel = view.camera.K, None
     if index in prompts.pixel_boxes:
