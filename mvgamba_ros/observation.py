@@ -16,6 +16,7 @@ from mvgamba_ros.geometry.single_view import guess_box
 from mvgamba_ros.geometry.visual_hull import carve
 from mvgamba_ros.options import Options
 from mvgamba_ros.pose_refinement.findings import outline_doubt
+from mvgamba_ros.pose_refinement.focal_length import focal_doubt
 from mvgamba_ros.pose_refinement.refine_poses import refine_poses
 from mvgamba_ros.reconstruction import PoseCorrection
 from mvgamba_ros.segmentation.given import GivenMasks
@@ -149,6 +150,10 @@ def correct_poses(observed: Observation, options: Options, progress: Progress, c
         config.poses,
         cancelled,
     )
+    doubts = refined.reasons
+    if masks is not None and not doubts:
+        height, known = observed.prompts.support_height, given is not None
+        doubts = focal_doubt(views, masks, refined.T_world_camera, center, height, known, config.poses, cancelled)
     left_out = refined.correction.left_out
     unmoved = refined.moved_px < config.poses.segment_again and not left_out
     if observed.failure and unmoved:
@@ -162,7 +167,7 @@ def correct_poses(observed: Observation, options: Options, progress: Progress, c
         kept=kept,
         poses=refined.correction,
         notes=[*observed.notes, *refined.notes],
-        reasons=[*observed.reasons, *refined.reasons],
+        reasons=[*observed.reasons, *doubts],
         prompts=of_views(observed.prompts, kept),
     )
     if unmoved:

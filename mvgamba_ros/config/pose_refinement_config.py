@@ -134,6 +134,14 @@ class PoseRefinementConfig:
     """Other focal lengths are tried between the one given divided and multiplied by this. Set by hand."""
     focal_steps: int = bounded(25, 3, 1000)
     """How many. Set by hand: six percent apart."""
+    sure_correlation: float = bounded(0.98, -1.0, 1.0)
+    """Where textures correlate more than this under the poses as corrected, another focal length is not looked for:
+    0.99 and more with the right one, also of ordinary robots, up to 0.97 with one 20 % off. Read off captures."""
+    min_focal_gain: float = bounded(0.5, 0.0, 1.0)
+    """Another focal length is doubted where it explains this share of what the mean correlation is short of 1. Read off
+    captures: 0.5 to 1 with one that is 20 % off."""
+    focal_step: float = bounded(1.1, 1.001, 10.0)
+    """Factor by which the focal length changes in that search, within `focal_range`. Set by hand."""
     same_correlation: float = bounded(0.9, -1.0, 1.0)
     """Views whose textures correlate more than this under the poses given were posed alike. Set by hand."""
     max_position_sigma: float = bounded(0.0055, 1e-5, 1.0)
