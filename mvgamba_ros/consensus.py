@@ -34,14 +34,21 @@ def check_poses(observed: Observation, options: Options, progress: Progress, can
     """
     if not checks_poses(observed.views, options):
         return observed
+    unknown = observed.prompts.support_height is None
     try:
         checked = correct_poses(observed, options, progress, cancelled)
     except ReconstructionError as error:
-        odd = _odd_by_trial(observed, options, cancelled) if error.code in POSES_AT_FAULT else []
-        if not odd:
+        if error.code not in POSES_AT_FAULT:
             raise
+        behind = _on_a_hidden_plane(observed, options, progress, cancelled) if unknown else None
+        odd = _odd_by_trial(observed, options, cancelled) if behind is None else []
+        if behind is None and not odd:
+            raise
+        checked = behind or observed
         why = f"without it the silhouettes agree. With it: {error.message}"
     else:
+        if unknown and _outlines_miss(checked, options):
+            checked = _on_a_hidden_plane(observed, options, progress, cancelled) or checked
         found = odd_view(checked.views, [checked.masks[v] for v in checked.kept], options.config.poses)
         odd = [] if found is None else [checked.kept[found]]
         why = "it contradicts the silhouettes of all others, which agree: check its pose, its time stamp and its mask"
@@ -55,6 +62,23 @@ def check_poses(observed: Observation, options: Options, progress: Progress, can
             f"are needed (min_views): {'; '.join(checked.notes)}",
         )
     return checked
+
+
+def _on_a_hidden_plane(
+    observed: Observation, options: Options, progress: Progress, cancelled: Cancelled
+) -> Observation | None:
+    """As `correct_poses`, on a plane whose height wrong poses hide; None where the outlines do not meet then."""
+    try:
+        found = correct_poses(observed, options, progress, cancelled, hidden_plane=True)
+    except ReconstructionError as error:
+        if error.code not in POSES_AT_FAULT:
+            raise
+        return None
+    return None if _outlines_miss(found, options) else found
+
+
+def _outlines_miss(observed: Observation, options: Options) -> bool:
+    return bool(outline_doubt(observed.views, [observed.masks[v] for v in observed.kept], options.config.poses))
 
 
 def _without(

@@ -17,6 +17,7 @@ from mvgamba_ros.geometry.visual_hull import carve
 from mvgamba_ros.options import Options
 from mvgamba_ros.pose_refinement.findings import outline_doubt
 from mvgamba_ros.pose_refinement.focal_length import focal_doubt
+from mvgamba_ros.pose_refinement.plane_search import refine_on_a_hidden_plane
 from mvgamba_ros.pose_refinement.refine_poses import refine_poses
 from mvgamba_ros.reconstruction import PoseCorrection
 from mvgamba_ros.segmentation.given import GivenMasks
@@ -125,10 +126,12 @@ def find_support(observed: Observation, config: ReconstructionConfig) -> Observa
     )
 
 
-def correct_poses(observed: Observation, options: Options, progress: Progress, cancelled: Cancelled) -> Observation:
+def correct_poses(
+    observed: Observation, options: Options, progress: Progress, cancelled: Cancelled, hidden_plane: bool = False
+) -> Observation:
     """The observation with poses checked, and corrected where the pictures show how; views that all others contradict
     on the support plane are left out. Where that changes what the segmenter and the support's estimate see, both are
-    made again.
+    made again. ``hidden_plane``: the plane is sought behind wrong poses, `refine_on_a_hidden_plane`.
 
     Raises the failure of the segmentation where the poses are not its cause, and what `segment` and `find_support`
     raise.
@@ -141,18 +144,12 @@ def correct_poses(observed: Observation, options: Options, progress: Progress, c
         if observed.failure:
             raise observed.failure
         return observed
-    refined = refine_poses(
-        views,
-        masks,
-        center,
-        observed.prompts.support_height,
-        given is not None,
-        config.poses,
-        cancelled,
-    )
+    height, known = observed.prompts.support_height, given is not None
+    refined = refine_on_a_hidden_plane(views, center, config.poses, cancelled) if hidden_plane else None
+    if refined is None:
+        refined = refine_poses(views, masks, center, height, known, config.poses, cancelled)
     doubts = refined.reasons
     if masks is not None and not doubts:
-        height, known = observed.prompts.support_height, given is not None
         doubts = focal_doubt(views, masks, refined.T_world_camera, center, height, known, config.poses, cancelled)
     left_out = refined.correction.left_out
     unmoved = refined.moved_px < config.poses.segment_again and not left_out

@@ -16,6 +16,8 @@ from mvgamba_ros.consensus import check_poses
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.se3 import rigid
 from mvgamba_ros.observation import segment
+from mvgamba_ros.pose_refinement.odd_view import outline_residuals
+from mvgamba_ros.pose_refinement.plane_search import refine_on_a_hidden_plane
 from mvgamba_ros.segmentation.segmenter import Silhouettes
 from mvgamba_ros.types import F64, View
 
@@ -118,3 +120,41 @@ def test_many_views_that_cannot_be_segmented_together_are_tried_in_groups(monkey
     assert "picture 3, picture 7 left out" in found.notes[-1] and "picture 0 is not explained" in found.notes[-1]
     assert len(found.masks) == 14 and not found.masks[3].any()
     assert sum(tries) < 14 + 14 + 2 * 5 * 4 + 12 + 1
+
+
+def test_a_large_hand_eye_error_is_corrected_on_a_table_of_unknown_height() -> None:
+    """Without silhouettes, as where segmentation fails under such poses; these then agree."""
+    error = rigid(Rotation.from_euler("x", 3, degrees=True).as_matrix(), np.array([0.02, 0.01, 0.0]))
+    views = [replace(view, T_world_camera=view.T_world_camera @ error) for view in rendered.views(4)]
+    masks = [view.mask for view in views if view.mask is not None]
+    config = Options().config.poses
+    assert outline_residuals(views, masks, config).root_mean_square > 3.0
+    found = refine_on_a_hidden_plane(views, rendered.CENTER, config)
+    assert found is not None and found.correction.hand_eye_sigma_deg < 2.0
+    views = [replace(view, T_world_camera=T) for view, T in zip(views, found.T_world_camera, strict=True)]
+    assert outline_residuals(views, masks, config).root_mean_square < 1.0
+    plain = [replace(view, image=np.full_like(view.image, 150)) for view in views]
+    assert refine_on_a_hidden_plane(plain, rendered.CENTER, config) is None
+
+
+def test_the_hidden_plane_is_sought_where_segmentation_fails_and_its_poses_taken_where_outlines_meet(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    error = rigid(Rotation.from_euler("x", 5, degrees=True).as_matrix(), np.array([0.02, 0.01, 0.0]))
+    views = [replace(v, T_world_camera=v.T_world_camera @ error, depth=None) for v in rendered.views(4)]
+    truth = {view.image.tobytes(): view.mask for view in views}
+    poses = {view.image.tobytes(): view.T_world_camera for view in views}
+
+    def run(options: Options, some: Sequence[View], *args: Any) -> Silhouettes:
+        if any(np.array_equal(view.T_world_camera, poses[view.image.tobytes()]) for view in some):
+            raise ReconstructionError(ErrorCode.SILHOUETTES_DISAGREE, "not under these poses")
+        return Silhouettes([truth[view.image.tobytes()] for view in some])  # type: ignore[misc]
+
+    monkeypatch.setattr(observation, "run_segmenter", run)
+    monkeypatch.setattr(observation, "estimate_support_height", lambda *args: (None, 0.0))
+    bare = [replace(view, mask=None) for view in views]
+    options = replace(HULL, segmenter="classical", prompts=Prompts())
+    found = reconstruct(bare, options)
+    assert found.poses is not None and not found.poses.left_out
+    assert any("hand-eye calibration is" in note for note in found.notes)
+    np.testing.assert_allclose(np.sort(found.box.size)[:2], np.sort(rendered.SIZE)[:2], atol=0.012)

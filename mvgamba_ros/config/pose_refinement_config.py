@@ -142,6 +142,11 @@ class PoseRefinementConfig:
     captures: 0.5 to 1 with one that is 20 % off."""
     focal_step: float = bounded(1.1, 1.001, 10.0)
     """Factor by which the focal length changes in that search, within `focal_range`. Set by hand."""
+    height_step: float = bounded(0.04, 0.001, 1.0)
+    """Where wrong poses hide the support plane, its height is sought in steps of this share of the views' distance. Set
+    by hand: about what Gauss-Newton brings in."""
+    height_steps: int = bounded(5, 1, 1000)
+    """How many steps below the object's middle. Set by hand: time, up to a second each."""
     same_correlation: float = bounded(0.9, -1.0, 1.0)
     """Views whose textures correlate more than this under the poses given were posed alike. Set by hand."""
     max_position_sigma: float = bounded(0.0055, 1e-5, 1.0)

@@ -22,7 +22,8 @@ class RefinedPoses:
 
     ``T_world_camera`` (V, 4, 4): the poses to use; ``moved_px``: how far the object moves in the pictures by the
     correction, at most; ``correction``: what was corrected, and which views were set aside; ``notes``: the same in
-    words; ``reasons``: why a result with these poses is doubtful.
+    words; ``reasons``: why a result with these poses is doubtful; ``score``: mean correlation on the plane, NaN where
+    nothing was compared there.
     """
 
     T_world_camera: F64
@@ -30,6 +31,7 @@ class RefinedPoses:
     correction: PoseCorrection
     notes: list[str]
     reasons: list[str]
+    score: float = float("nan")
 
 
 def refine_poses(
@@ -84,7 +86,7 @@ def refine_poses(
     if left_out:
         out = ", ".join(names[v] for v in left_out)
         notes.append(f"{out} left out: all other views contradict it on the support plane")
-    return RefinedPoses(poses, max(moved), correction, notes, [*reasons, *doubts])
+    return RefinedPoses(poses, max(moved), correction, notes, [*reasons, *doubts], fit.agreement.score)
 
 
 def _is_poor(fit: Fit, config: PoseRefinementConfig) -> bool:
