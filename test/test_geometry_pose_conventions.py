@@ -9,12 +9,13 @@ import cv2
 import numpy as np
 import pytest
 import rendered
+from scipy.spatial.transform import Rotation
 
 from mvgamba_ros.config.pose_conventions_config import PoseConventionsConfig
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.boxes import axis_parallel_box
 from mvgamba_ros.geometry.pose_conventions import naming_conventions, recognise, refuse_other_conventions
-from mvgamba_ros.geometry.se3 import OPENCV_FROM_OPENGL, inverse, look_at
+from mvgamba_ros.geometry.se3 import OPENCV_FROM_OPENGL, inverse, look_at, rigid
 from mvgamba_ros.options import Options
 from mvgamba_ros.pipeline import reconstruct
 from mvgamba_ros.types import Prompts, View
@@ -23,6 +24,7 @@ CONFIG = PoseConventionsConfig()
 VIEWS = rendered.views(8)
 GREY = [replace(view, image=np.full_like(view.image, 128)) for view in VIEWS]
 LINK_FROM_OPTICAL = np.array([[0.0, 0, 1, 0], [-1, 0, 0, 0], [0, -1, 0, 0], [0, 0, 0, 1]])
+HALF_A_TURN = np.diag([-1.0, -1.0, 1.0, 1.0])
 OPTIONS = Options(method="hull", segmenter="masks", hull_resolution=64, cloud_points=2000, max_faces=1000)
 
 
@@ -34,11 +36,18 @@ def mirrored(T):
     return np.diag([1.0, -1.0, 1.0, 1.0]) @ T @ np.diag([1.0, -1.0, 1.0, 1.0])
 
 
+def reordered(T):
+    """A quaternion's w, x, y, z read as x, y, z, w."""
+    x, y, z, w = Rotation.from_matrix(T[:3, :3]).as_quat()
+    return rigid(Rotation.from_quat([w, x, y, z]).as_matrix(), T[:3, 3])
+
+
 MISTAKES = {
     "OpenCV's in a file of OpenGL's": lambda T: T @ OPENCV_FROM_OPENGL,
     "world-to-camera": inverse,
     "are world-to-camera": lambda T: inverse(T) @ OPENCV_FROM_OPENGL,
     "link frame (x forward, z up)": lambda T: T @ inverse(LINK_FROM_OPTICAL),
+    "x, y, z, w": lambda T: reordered(T),
 }
 
 
@@ -53,8 +62,8 @@ def test_poses_of_another_convention_are_named_by_what_the_pictures_show(name):
 
 
 def test_right_poses_are_not_named_whatever_fails():
-    turned = np.diag([-1.0, -1.0, 1.0, 1.0])  # cameras mounted upside down
-    for views in (VIEWS, VIEWS[:2], VIEWS[:1], GREY, given(lambda T: T @ turned), given(lambda T: turned @ T)):
+    upside_down = [replace(view, image=view.image[::-1, ::-1].copy()) for view in given(lambda T: T @ HALF_A_TURN)]
+    for views in (VIEWS, VIEWS[:2], VIEWS[:1], GREY, upside_down, given(lambda T: HALF_A_TURN @ T)):
         assert recognise(views, CONFIG) is None
         refuse_other_conventions(views, True, CONFIG)
         with pytest.raises(ReconstructionError, match=r"^nothing was found$"), naming_conventions(views, CONFIG):
@@ -71,6 +80,13 @@ def table(T):
     H = camera.K @ np.column_stack([world[:3, 0], world[:3, 1], world[:3, 3]]) @ from_pattern
     image = cv2.warpPerspective(pattern, H, (camera.width, camera.height))
     return View(image, camera, T)
+
+
+def test_a_camera_that_is_turned_against_its_pictures_is_named():
+    eyes = [np.array([0.3 * np.cos(a), 0.3 * np.sin(a), 0.35]) for a in np.radians([0.0, 45.0, 90.0, 135.0])]
+    views = [table(look_at(eye, np.zeros(3))) for eye in eyes]
+    finding = recognise(given(lambda T: T @ HALF_A_TURN, views), CONFIG)
+    assert finding is not None and finding.certain and "turned about its optical axis" in finding.sentence()
 
 
 def test_a_mirrored_world_is_named():

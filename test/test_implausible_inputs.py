@@ -48,6 +48,8 @@ def lens(fx, fy, cx, cy, width=640, height=480):
         (lens(900.0, 900.0, 640.0, 360.0), "(640.0, 360.0) px lies outside a 640 x 480 picture or at its edge"),
         (lens(1230.0, 1230.0, 640.0, 480.0), "centre of a 1280 x 960 picture, not of a 640 x 480 picture"),
         (lens(307.0, 307.0, 160.0, 120.0), "centre of a 320 x 240 picture, not of a 640 x 480 picture"),
+        (lens(615.0, 615.0, 320.0, 240.0, 480, 640), "a quarter, as a phone's orientation tag does"),
+        (lens(615.0, 615.0, 240.0, 320.0), "or are cx and cy exchanged"),
         (lens(35.0, 35.0, 320.0, 240.0), "35 px shows 168 degrees over the width"),
         (lens(615.0, 4.0, 320.0, 240.0), "4 px shows 178 degrees over the height"),
         (lens(20000.0, 20000.0, 320.0, 240.0), "20000 px shows 1.83 degrees"),

@@ -172,6 +172,8 @@ def test_a_cut_off_image_is_named(tmp_path):
 @pytest.mark.parametrize(
     "change, words",
     [
+        (lambda c: c["frames"][1].update(camera_model="OPENCV", is_fisheye=True), ["frame 1", "is_fisheye", "OPENCV"]),
+        (lambda c: c["frames"][1].update(camera_model="OPENCV", k4=0.5), ["frame 1", "k4", "0.5", "undistort"]),
         (lambda c: c["frames"][1].update(camera_model="THIN_PRISM"), ["frame 1", "THIN_PRISM", "OPENCV_FISHEYE"]),
         (lambda c: c["frames"][0].update(w=128), ["128", "64 x 48"]),
         (lambda c: c["frames"][0].update(fl_x="wide"), ["fl_x", "wide"]),

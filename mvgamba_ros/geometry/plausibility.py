@@ -52,6 +52,13 @@ def check_lens(camera: Camera, what: str, config: ViewsConfig = ViewsConfig()) -
             f"{place} is the centre of a {scale * size[0]:.0f} x {scale * size[1]:.0f} picture, not of "
             f"{pixels}: give the intrinsics of this size (for a crop: views.resized_tolerance 0)"
         )
+    turned = np.abs(2.0 * center - size[::-1]) < config.resized_tolerance * size[::-1]
+    if turned.all() and abs(camera.width - camera.height) > RESIZED * size.min():
+        raise bad(
+            f"{place} is the centre of a {camera.height} x {camera.width} picture, not of {pixels}: was the picture "
+            "turned by a quarter, as a phone's orientation tag does, or are cx and cy exchanged? (for a crop: "
+            "views.resized_tolerance 0)"
+        )
     margin = config.principal_point_margin
     if not ((share >= margin) & (share <= 1.0 - margin)).all():
         raise bad(

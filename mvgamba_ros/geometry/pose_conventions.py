@@ -1,5 +1,5 @@
 """Which convention poses were written in, found by trying: OpenCV's or OpenGL's camera axes, world-to-camera, a link's
-frame in place of the optical one, a mirrored world.
+frame in place of the optical one, a mirrored world, quaternions in another order, a turned camera.
 
 Under the right convention, points that look alike in two pictures satisfy the epipolar constraint and lie in front of
 both cameras (Hartley, Zisserman, "Multiple View Geometry", 2004, chapter 9). Where pictures have too little in common,
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from mvgamba_ros.config.pose_conventions_config import PoseConventionsConfig
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
@@ -39,6 +40,21 @@ MIRRORED = (
     "are of a mirrored (left-handed) world, as in Unity or Unreal: mirror one axis of the world and the same axis of "
     "each camera, so that x, y and z are right-handed"
 )
+TURNED = (
+    "are of a camera that is turned about its optical axis: turn the pictures, their masks and intrinsics back, or the "
+    "poses with them (a camera mounted upside down, or a driver that turns pictures)"
+)
+REORDERED = "were made from quaternions in another order: ROS has x, y, z, w, many libraries w, x, y, z"
+
+
+def _reordered(T: F64, shift: int) -> F64:
+    """Poses (N, 4, 4) from quaternions whose four numbers, x, y, z, w of ``T``, are moved on by ``shift``."""
+    out: F64 = T.copy()
+    q = Rotation.from_matrix(T[:, :3, :3]).as_quat()
+    out[:, :3, :3] = Rotation.from_quat(np.roll(q, shift, axis=1)).as_matrix()
+    return out
+
+
 CONVENTIONS: tuple[tuple[str, Callable[[F64], F64]], ...] = (
     (AXES, lambda T: T @ _GL),
     (INVERTED, inverse),
@@ -48,6 +64,8 @@ CONVENTIONS: tuple[tuple[str, Callable[[F64], F64]], ...] = (
     (LINK, lambda T: T @ _LINK_FROM_OPTICAL),
     (LINK, lambda T: T @ _GL @ _LINK_FROM_OPTICAL),
     *((MIRRORED, lambda T, a=world, b=camera: a @ T @ b) for world in (_Y, _Z) for camera in (_X, _Y, _Z)),
+    *((REORDERED, lambda T, k=shift: _reordered(T, k)) for shift in (1, -1)),
+    (TURNED, lambda T: T @ _X @ _Y),
 )
 """What is wrong with the poses, the most frequent first, and the OpenCV camera-to-world poses (N, 4, 4) behind them."""
 

@@ -231,7 +231,11 @@ def _read_camera(path: Path, values: Mapping[str, Any], width: int, height: int,
     name = values.get("camera_model") or ("OPENCV_FISHEYE" if values.get("is_fisheye") else "OPENCV")
     if not isinstance(name, str) or name not in COEFFICIENTS:
         raise _bad(path, f"{what}: camera model {short(name)} is not one of {', '.join(COEFFICIENTS)}; undistort first")
+    if values.get("is_fisheye") and name != "OPENCV_FISHEYE":
+        raise _bad(path, f'{what}: "is_fisheye" is true but "camera_model" is {name!r}: take out the one that is wrong')
     model, keys = COEFFICIENTS[name]
+    if model == "plumb_bob" and number("k4", 0.0):
+        raise _bad(path, f'{what}: "k4" is {number("k4"):g}, which the camera model {name!r} lacks: undistort first')
     distortion = tuple(number(key, 0.0) or 0.0 for key in keys)
     if not any(distortion) and model == "plumb_bob":
         model, distortion = "none", ()
