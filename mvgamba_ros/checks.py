@@ -138,6 +138,14 @@ def _check_view(view: View, name: str, config: ViewsConfig) -> View:
         raise ReconstructionError(
             ErrorCode.BAD_MASK, f"{name}: the mask must be {size} bool, it is {view.mask.shape} {view.mask.dtype}"
         )
+    if view.mask is not None and not view.mask.all():
+        border = np.concatenate([view.mask[[0, -1]].ravel(), view.mask[:, [0, -1]].ravel()])
+        if border.all():
+            raise ReconstructionError(
+                ErrorCode.BAD_MASK,
+                f"{name}: the mask holds {view.mask.mean():.0%} of the picture, all of its border with it, and not its "
+                "middle: is it inverted? True (white) is on the object",
+            )
     if view.depth is not None and (view.depth.dtype != np.float32 or view.depth.shape != size):
         raise ReconstructionError(
             ErrorCode.BAD_DEPTH,

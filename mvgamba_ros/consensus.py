@@ -34,7 +34,8 @@ def check_poses(observed: Observation, options: Options, progress: Progress, can
     """
     if not checks_poses(observed.views, options):
         return observed
-    unknown = observed.prompts.support_height is None
+    few = len(observed.views) <= options.config.poses.suspects
+    unknown = observed.prompts.support_height is None and few  # of many views the search takes half a minute
     try:
         checked = correct_poses(observed, options, progress, cancelled)
     except ReconstructionError as error:

@@ -117,7 +117,7 @@ def run_segmenter(options: Options, views: Sequence[View], progress: Progress, c
     with blamed("segmenters", name):
         found = segmenter(_own("segmenters", name, views), options.prompts, progress, cancelled)
         if isinstance(found, Silhouettes):
-            found = Silhouettes([np.asarray(mask) for mask in found.masks], found.support_height)
+            found = Silhouettes([np.asarray(mask) for mask in found.masks], found.support_height, found.region)
         wrong = _wrong_silhouettes(found, views)
     if wrong:
         raise fault("segmenters", name, f"returned {wrong}")

@@ -158,3 +158,9 @@ def test_the_hidden_plane_is_sought_where_segmentation_fails_and_its_poses_taken
     assert found.poses is not None and not found.poses.left_out
     assert any("hand-eye calibration is" in note for note in found.notes)
     np.testing.assert_allclose(np.sort(found.box.size)[:2], np.sort(rendered.SIZE)[:2], atol=0.012)
+
+
+def test_a_region_that_was_guessed_is_known_to_what_judges_the_outlines() -> None:
+    bare = [replace(view, mask=None, depth=None) for view in rendered.views(4)]
+    found = segment(bare, replace(HULL, segmenter="classical"), lambda stage, fraction: None, lambda: False)
+    assert found.region is not None and (found.region.size > rendered.SIZE).all()

@@ -63,6 +63,7 @@ def test_images_masks_and_depths_of_the_wrong_kind_are_refused(views):
     fails(ErrorCode.BAD_CAMERA_INFO, [replace(first, camera=replace(first.camera, K=np.zeros((3, 3)))), *views[1:]])
     fails(ErrorCode.BAD_MASK, [replace(first, mask=first.mask[:-10]), *views[1:]])
     fails(ErrorCode.BAD_MASK, [replace(first, mask=None), *views[1:]])
+    fails(ErrorCode.BAD_MASK, [replace(first, mask=~first.mask), *views[1:]], match="is it inverted")
     fails(ErrorCode.BAD_DEPTH, [replace(first, depth=first.depth.astype(np.float64)), *views[1:]])
 
 

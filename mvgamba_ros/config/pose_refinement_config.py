@@ -160,7 +160,8 @@ class PoseRefinementConfig:
     """Outlines that miss each other by more than this after the correction make the result low, pixels. Set by hand."""
     suspects: int = bounded(6, 1, 64)
     """So many views are tried to leave out where outlines miss each other or segmentation fails: those whose outlines
-    miss most, or all views where they are no more. Set by hand: time."""
+    miss most, or all views where they are no more. Of more views a hidden support plane is not sought. Set by hand:
+    time."""
     segment_again: float = bounded(1.0, 0.0, 1000.0)
     """Where a correction moves the object in a picture by more than this, pixels, it is segmented again. Set by
     hand."""

@@ -57,11 +57,14 @@ def examine_wholeness(
             "around one of them, or move them apart"
         )
     guessed = float("nan") if masks_given else unsupported_outline(views, config.outlines)
+    beyond = "; the object may go on beyond them, out of the pictures: give a region of interest, or capture it whole"
+    if region is None or not region.guessed:
+        beyond = ""
     if guessed > config.outlines.max_unsupported:
         reasons.append(
             f"{guessed:.0%} of the outlines lie where the pictures show no change of colour (at most "
             f"{config.outlines.max_unsupported:.0%} expected), so they are guesses: give masks or depth, or change "
-            "light or background"
+            f"light or background{beyond}"
         )
     aside = cloud.normals[:, 2] > -config.facing_down
     seen = float(np.any(weights[:, aside] > 0.0, axis=0).mean()) if aside.any() else 0.0
