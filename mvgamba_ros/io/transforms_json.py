@@ -10,7 +10,6 @@ Format: https://docs.nerf.studio/quickstart/data_conventions.html and instant-ng
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,48 +17,17 @@ from typing import Any
 import numpy as np
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError, boundary, short
-from mvgamba_ros.geometry.camera import check_camera
 from mvgamba_ros.geometry.se3 import OPENCV_FROM_OPENGL, check_rigid
 from mvgamba_ros.io.atomic_writes import write_files
 from mvgamba_ros.io.image_files import encode_png, read_image
-from mvgamba_ros.types import F32, F64, U8, Bool, Camera, DistortionModel, View
+from mvgamba_ros.io.transforms_intrinsics import bad_capture, finite_number, intrinsics, read_camera
+from mvgamba_ros.types import F32, F64, U8, Bool, View
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".JPG", ".PNG", ".webp", ".bmp", ".tif", ".tiff")
 """Tried in this order where a file_path has no extension, as in NeRF's synthetic scenes."""
 
 LARGEST_LIST, LARGEST_CAPTURE = 20_000_000, 8_000_000_000
 """Bytes of a list of views and of all its decoded pictures. Set by hand: 20,000 frames, and 1,200 of 1920 x 1080."""
-
-RATIONAL, THIN_PRISM = ("k1", "k2", "p1", "p2", "k3", "k4", "k5", "k6"), ("s1", "s2", "s3", "s4")
-
-COEFFICIENTS: dict[str, tuple[DistortionModel, tuple[str, ...]]] = {
-    "PINHOLE": ("none", ()),
-    "SIMPLE_PINHOLE": ("none", ()),
-    "SIMPLE_RADIAL": ("plumb_bob", ("k1", "", "", "", "")),
-    "RADIAL": ("plumb_bob", ("k1", "k2", "", "", "")),
-    "OPENCV": ("plumb_bob", ("k1", "k2", "p1", "p2", "k3")),
-    "FULL_OPENCV": ("rational_polynomial", RATIONAL),
-    "FULL_OPENCV_THIN_PRISM": ("rational_polynomial", (*RATIONAL, *THIN_PRISM)),
-    "FULL_OPENCV_TILTED": ("rational_polynomial", (*RATIONAL, *THIN_PRISM, "tau_x", "tau_y")),
-    "OPENCV_FISHEYE": ("equidistant", ("k1", "k2", "k3", "k4")),
-}
-"""camera_model: our distortion model and which keys hold its coefficients, in order ("" is always 0). The last but one
-and two are OpenCV's models of 12 and 14 coefficients, which have no common name: a reader that does not know the name
-refuses the file instead of leaving coefficients out."""
-
-MODEL_NAMES: dict[tuple[DistortionModel, int], str] = {
-    ("none", 0): "PINHOLE",
-    ("plumb_bob", 0): "PINHOLE",
-    ("plumb_bob", 4): "OPENCV",
-    ("plumb_bob", 5): "OPENCV",
-    ("rational_polynomial", 0): "PINHOLE",
-    ("rational_polynomial", 8): "FULL_OPENCV",
-    ("rational_polynomial", 12): "FULL_OPENCV_THIN_PRISM",
-    ("rational_polynomial", 14): "FULL_OPENCV_TILTED",
-    ("equidistant", 0): "OPENCV_FISHEYE",
-    ("equidistant", 4): "OPENCV_FISHEYE",
-}
-"""camera_model by distortion model and number of coefficients."""
 
 
 class TransformsJson:
@@ -93,19 +61,21 @@ def read_transforms_json(folder: str | Path, views_file: str = "transforms.json"
                 text = file.read(LARGEST_LIST + 1)
             content = json.loads(text.decode("utf-8-sig"))
         except FileNotFoundError:
-            raise _bad(path, "not found; a capture is a folder with transforms.json and its images") from None
+            raise bad_capture(path, "not found; a capture is a folder with transforms.json and its images") from None
         except json.JSONDecodeError as error:
             if len(text) > LARGEST_LIST:
-                raise _bad(path, f"larger than {LARGEST_LIST} bytes: it is no list of views") from error
-            raise _bad(path, f"broken JSON in line {error.lineno}, column {error.colno}: {error.msg}") from error
+                raise bad_capture(path, f"larger than {LARGEST_LIST} bytes: it is no list of views") from error
+            raise bad_capture(path, f"broken JSON in line {error.lineno}, column {error.colno}: {error.msg}") from error
         if not isinstance(content, dict) or not isinstance(content.get("frames"), list) or not content["frames"]:
-            raise _bad(path, 'has no "frames"; it needs a list with one entry per image')
+            raise bad_capture(path, 'has no "frames"; it needs a list with one entry per image')
         views, size = [], 0
         for index, frame in enumerate(content["frames"]):
             views.append(_read_frame(path, content, frame, index))
             size += views[-1].image.nbytes + (0 if views[-1].depth is None else views[-1].depth.nbytes)
             if size > LARGEST_CAPTURE:
-                raise _bad(path, f"the pictures of its first {index + 1} frames take {size} bytes; leave frames out")
+                raise bad_capture(
+                    path, f"the pictures of its first {index + 1} frames take {size} bytes; leave frames out"
+                )
         return views
 
 
@@ -121,10 +91,10 @@ def write_capture(folder: str | Path, views: Sequence[View], views_file: str = "
     path = folder / views_file
     images = "images" + path.stem.removeprefix("transforms")
     if not views:
-        raise _bad(path, "no views to write")
+        raise bad_capture(path, "no views to write")
     frames, pictures = [], {}
     for index, view in enumerate(views):
-        frame: dict[str, Any] = {"file_path": f"{images}/{index:04d}.png", **_intrinsics(view.camera)}
+        frame: dict[str, Any] = {"file_path": f"{images}/{index:04d}.png", **intrinsics(view.camera)}
         pictures[frame["file_path"]] = encode_png(view.image)
         if view.mask is not None:
             frame["mask_path"] = f"{images}/{index:04d}_mask.png"
@@ -137,32 +107,28 @@ def write_capture(folder: str | Path, views: Sequence[View], views_file: str = "
         frame["transform_matrix"] = (view.T_world_camera @ OPENCV_FROM_OPENGL).tolist()
         frames.append(frame)
     # also for the whole file: instant-ngp reads the model from there
-    listed = json.dumps({**_intrinsics(views[0].camera), "frames": frames}, indent=1)
+    listed = json.dumps({**intrinsics(views[0].camera), "frames": frames}, indent=1)
     write_files(folder, {**pictures, views_file: listed.encode()}, last=views_file)
     return path
-
-
-def _bad(path: Path, message: str) -> ReconstructionError:
-    return ReconstructionError(ErrorCode.BAD_CAPTURE, f"{path}: {message}")
 
 
 def _read_frame(path: Path, content: Mapping[str, Any], frame: Any, index: int) -> View:
     what = f"frame {index}"
     if not isinstance(frame, dict) or not isinstance(frame.get("file_path"), str):
-        raise _bad(path, f'{what} has no "file_path"')
+        raise bad_capture(path, f'{what} has no "file_path"')
     what = f"{what} ({short(frame['file_path'])})"
     image_path = _find(path, frame["file_path"], what)
     pixels = _read_image(image_path)
     height, width = pixels.shape[:2]
     image, alpha = _split(pixels)
-    camera = _read_camera(path, {**content, **frame}, width, height, what)
+    camera = read_camera(path, {**content, **frame}, width, height, what)
     try:
         T_world_gl = np.asarray(frame.get("transform_matrix"), dtype=np.float64)
         T_world_camera: F64 = check_rigid(T_world_gl, f"{what}: transform_matrix") @ OPENCV_FROM_OPENGL
     except (TypeError, ValueError) as error:
-        raise _bad(path, f'{what} needs a "transform_matrix" of 4x4 numbers') from error
+        raise bad_capture(path, f'{what} needs a "transform_matrix" of 4x4 numbers') from error
     except ReconstructionError as error:
-        raise _bad(path, error.message) from error
+        raise bad_capture(path, error.message) from error
 
     mask: Bool | None = alpha
     if frame.get("mask_path"):
@@ -179,97 +145,21 @@ def _read_frame(path: Path, content: Mapping[str, Any], frame: Any, index: int) 
         depth_path = _find(path, depth_name, what)
         raw = _read_image(depth_path)
         if raw.ndim != 2 or raw.dtype != np.uint16:
-            raise _bad(depth_path, f"depth must be one 16-bit channel in millimetres, this is {raw.dtype} {raw.shape}")
+            raise bad_capture(
+                depth_path, f"depth must be one 16-bit channel in millimetres, this is {raw.dtype} {raw.shape}"
+            )
         _same_size(depth_path, raw.shape, image_path, (height, width))
         depth = raw.astype(np.float32) * np.float32(_depth_scale(path, content))
     return View(image, camera, T_world_camera, mask, depth, name=frame["file_path"])
 
 
 def _depth_scale(path: Path, content: Mapping[str, Any]) -> float:
-    scale = _number(path, content.get("integer_depth_scale", 1e-3), "integer_depth_scale")
+    scale = finite_number(path, content.get("integer_depth_scale", 1e-3), "integer_depth_scale")
     if not 0.0 < scale < 1.0:
-        raise _bad(path, f'"integer_depth_scale" is {scale:g}: give the metres of one step, 0.001 for millimetres')
-    return scale
-
-
-def _number(path: Path, value: Any, what: str) -> float:
-    """``value`` as a finite float. Raises BAD_CAPTURE where it is none."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not -1e300 < value < 1e300:
-        raise _bad(path, f'"{what}" is {short(value)}, not a number')
-    return float(value)
-
-
-def _read_camera(path: Path, values: Mapping[str, Any], width: int, height: int, what: str) -> Camera:
-    """Intrinsics from the frame, else the whole file; ``width``, ``height`` are the image's own."""
-
-    def number(key: str, default: float | None = None) -> float | None:
-        value = values.get(key)
-        return default if value is None else _number(path, value, f"{what}: {key}")
-
-    for key, actual in (("w", width), ("h", height)):
-        stated = number(key)
-        if stated is not None and int(stated) != actual:
-            raise _bad(
-                path,
-                f'{what}: "{key}" is {stated:g} but the image is {width} x {height}; '
-                "the intrinsics belong to images of another size",
-            )
-    angle_x, angle_y = number("camera_angle_x"), number("camera_angle_y")
-    for angle in (angle_x, angle_y):
-        if angle is not None and not 0.0 < angle < math.pi:
-            raise _bad(path, f"{what}: a camera_angle of {angle:g} is no angle of view; give radians between 0 and pi")
-    fl_x, fl_y = number("fl_x"), number("fl_y")
-    if fl_x is None and angle_x is not None:
-        fl_x = 0.5 * width / math.tan(0.5 * angle_x)
-    if fl_y is None and angle_y is not None:
-        fl_y = 0.5 * height / math.tan(0.5 * angle_y)
-    fl_x = fl_y if fl_x is None else fl_x
-    if fl_x is None:
-        raise _bad(path, f'{what}: no focal length; give "fl_x" in pixels or "camera_angle_x" in radians')
-    fl_y = fl_x if fl_y is None else fl_y
-
-    name = values.get("camera_model") or ("OPENCV_FISHEYE" if values.get("is_fisheye") else "OPENCV")
-    if not isinstance(name, str) or name not in COEFFICIENTS:
-        raise _bad(path, f"{what}: camera model {short(name)} is not one of {', '.join(COEFFICIENTS)}; undistort first")
-    if values.get("is_fisheye") and name != "OPENCV_FISHEYE":
-        raise _bad(path, f'{what}: "is_fisheye" is true but "camera_model" is {name!r}: take out the one that is wrong')
-    model, keys = COEFFICIENTS[name]
-    if model == "plumb_bob" and number("k4", 0.0):
-        raise _bad(path, f'{what}: "k4" is {number("k4"):g}, which the camera model {name!r} lacks: undistort first')
-    distortion = tuple(number(key, 0.0) or 0.0 for key in keys)
-    if not any(distortion) and model == "plumb_bob":
-        model, distortion = "none", ()
-    K = np.array(
-        [[fl_x, 0.0, number("cx", width / 2)], [0.0, fl_y, number("cy", height / 2)], [0.0, 0.0, 1.0]], dtype=np.float64
-    )
-    camera = Camera(K, width, height, model, distortion)
-    try:
-        check_camera(camera, what)
-    except ReconstructionError as error:
-        raise _bad(path, error.message) from error
-    return camera
-
-
-def _intrinsics(camera: Camera) -> dict[str, Any]:
-    name = MODEL_NAMES.get((camera.distortion_model, len(camera.distortion)))
-    if name is None:
-        raise ReconstructionError(
-            ErrorCode.CANNOT_WRITE,
-            f"{len(camera.distortion)} coefficients of {camera.distortion_model} do not fit transforms.json; undistort "
-            "the view before writing it",
+        raise bad_capture(
+            path, f'"integer_depth_scale" is {scale:g}: give the metres of one step, 0.001 for millimetres'
         )
-    keys = COEFFICIENTS[name][1]
-    return {
-        "camera_model": name,
-        "fl_x": float(camera.K[0, 0]),
-        "fl_y": float(camera.K[1, 1]),
-        "cx": float(camera.K[0, 2]),
-        "cy": float(camera.K[1, 2]),
-        "w": camera.width,
-        "h": camera.height,
-        **{key: float(value) for key, value in zip(keys, camera.distortion, strict=False)},
-        **({"is_fisheye": True} if camera.distortion_model == "equidistant" else {}),
-    }
+    return scale
 
 
 def _find(path: Path, name: Any, what: str) -> Path:
@@ -278,7 +168,7 @@ def _find(path: Path, name: Any, what: str) -> Path:
     for candidate in (found, *(found.with_name(found.name + extension) for extension in EXTENSIONS)):
         if candidate.is_file():
             return candidate
-    raise _bad(path, f"{what}: {short(found)} is missing; put it back, or take the frame out of the file")
+    raise bad_capture(path, f"{what}: {short(found)} is missing; put it back, or take the frame out of the file")
 
 
 def _read_image(path: Path) -> np.ndarray:
@@ -299,6 +189,6 @@ def _split(pixels: np.ndarray) -> tuple[U8, Bool | None]:
 
 def _same_size(path: Path, shape: tuple[int, ...], image_path: Path, image_shape: tuple[int, int]) -> None:
     if shape[:2] != image_shape:
-        raise _bad(
+        raise bad_capture(
             path, f"is {shape[1]} x {shape[0]}, its image {image_path.name} is {image_shape[1]} x {image_shape[0]}"
         )
