@@ -16,7 +16,7 @@ from test_pose_refinement import HAND_EYE, orbit
 
 from mvgamba_ros.config.pose_refinement_config import PosePriorConfig
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
-from mvgamba_ros.geometry.se3 import inverse
+from mvgamba_ros.geometry.se3 import inverse, look_at
 from mvgamba_ros.io.transforms_json import write_capture
 from mvgamba_ros.pose_refinement.twists import exponential, logarithm
 from mvgamba_ros.reconstruction import PoseCorrection, Quality, Reconstruction
@@ -29,18 +29,69 @@ from mvgamba_ros.types import Box, Mesh, PointCloud
 pytestmark = [pytest.mark.ros, pytest.mark.timeout(600)]
 
 
+_POSES = PoseCorrection(np.eye(4), np.nan, np.nan, np.zeros(4), np.zeros(4), np.nan, np.nan)
+NOTHING = Reconstruction(
+    Mesh(np.zeros((0, 3)), np.zeros((0, 3), np.int32), np.zeros((0, 3), np.uint8)),
+    PointCloud(np.zeros((0, 3)), np.zeros((0, 3)), np.zeros((0, 3), np.uint8)),
+    Box(np.eye(4), np.ones(3)),
+    Quality(1.0, 0.0, 1.0, low=False),
+    (),
+    {},
+    "hull",
+    poses=_POSES,
+)
+"""A result that shows nothing of the hand-eye calibration."""
+
+
+def chain(joint: np.ndarray, hand_eye: np.ndarray) -> tuple[Mount, ...]:
+    """From an optical frame up: the driver's transform, the mount on the arm, the robot's tool frame, and a joint."""
+    return (
+        Mount("camera_link", "camera_color_optical_frame", DRIVER),
+        Mount("tool0", "camera_link", hand_eye @ inverse(DRIVER)),
+        Mount("flange", "tool0", np.eye(4)),
+        Mount("wrist", "flange", joint),
+        Mount("base_link", "wrist", np.eye(4)),
+    )
+
+
+DRIVER = look_at(np.array([0.015, 0.0, 0.0]), np.array([1.0, 0.0, 0.0]))
+WRONG = MOUNT @ exponential(HAND_EYE)
+
+
+def seen_by(chains: list[tuple[Mount, ...]], calibration: node_calibration.Calibration) -> Calibration.Response:
+    """The answer after a reconstruction that showed the correction of a hand-eye error of `HAND_EYE`."""
+    twist = logarithm(inverse(exponential(HAND_EYE)))
+    poses = replace(NOTHING.poses, hand_eye_information=np.eye(6) * 1e12, hand_eye_vector=1e12 * twist)  # type: ignore
+    calibration.add(replace(NOTHING, poses=poses), chains)
+    return calibration.answer(Calibration.Response(), False, PosePriorConfig())
+
+
+def test_the_transform_to_publish_is_that_of_the_mount_on_the_arm() -> None:
+    turned = [exponential(np.array([0.0, 0.0, angle, 0.0, 0.0, 0.0])) for angle in (0.1, 0.2, 0.3)]
+    calibration = node_calibration.Calibration()
+    found = seen_by([chain(joint, WRONG) for joint in turned], calibration)
+    assert (found.transform.header.frame_id, found.transform.child_frame_id) == ("tool0", "camera_link")
+    assert "flange > tool0 > camera_link > camera_color_optical_frame" in found.message
+    right = transform_to_matrix(found.transform.transform, "") @ DRIVER
+    np.testing.assert_allclose(right, MOUNT, atol=1e-6)
+    assert seen_by([chain(joint, WRONG) for joint in turned[1:]], calibration).reconstructions == 2
+    # another calibration starts anew
+    assert seen_by([chain(joint, MOUNT) for joint in turned], calibration).reconstructions == 1
+
+
+def test_a_camera_that_tf_moves_on_its_parent_has_no_transform_to_publish() -> None:
+    poses = [(Mount("base_link", "optical", T),) for T in (WRONG, MOUNT)]
+    found = seen_by(poses, node_calibration.Calibration())
+    assert found.transform.child_frame_id == "" and "TF moves 'optical' against its parent" in found.message
+
+
 def test_a_capture_that_shows_nothing_of_the_hand_eye_does_not_count() -> None:
-    nothing = PoseCorrection(np.eye(4), np.nan, np.nan, np.zeros(4), np.zeros(4), np.nan, np.nan)
-    shape = Mesh(np.zeros((0, 3)), np.zeros((0, 3), np.int32), np.zeros((0, 3), np.uint8))
-    cloud = PointCloud(np.zeros((0, 3)), np.zeros((0, 3)), np.zeros((0, 3), np.uint8))
-    quality, box = Quality(1.0, 0.0, 1.0, low=False), Box(np.eye(4), np.ones(3))
-    result = Reconstruction(shape, cloud, box, quality, (), {}, "hull", poses=nothing)
     calibration, prior = node_calibration.Calibration(), PosePriorConfig()
-    calibration.add(result, [Mount("flange", "camera", np.eye(4))])
+    calibration.add(NOTHING, [(Mount("flange", "camera", np.eye(4)),)])
     with pytest.raises(ReconstructionError, match="no reconstruction has shown"):
         calibration.answer(Calibration.Response(), False, prior)
-    seen = replace(nothing, hand_eye_information=np.eye(6) * 1e9)
-    calibration.add(replace(result, poses=seen), [Mount("flange", "camera", np.eye(4))])
+    seen = replace(_POSES, hand_eye_information=np.eye(6) * 1e9)
+    calibration.add(replace(NOTHING, poses=seen), [(Mount("flange", "camera", np.eye(4)),)])
     assert calibration.answer(Calibration.Response(), True, prior).reconstructions == 1
     with pytest.raises(ReconstructionError, match="no reconstruction has shown"):
         calibration.answer(Calibration.Response(), False, prior)

@@ -11,6 +11,7 @@ from geometry_msgs.msg import TransformStamped, Vector3
 
 from mvgamba_ros.config.pose_refinement_config import PosePriorConfig
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
+from mvgamba_ros.geometry.se3 import inverse
 from mvgamba_ros.pose_refinement.hand_eye import HandEyeEstimate
 from mvgamba_ros.pose_refinement.twists import logarithm
 from mvgamba_ros.reconstruction import Reconstruction
@@ -20,7 +21,7 @@ from mvgamba_ros.ros.view_buffer import Mount
 from mvgamba_ros.types import F64
 
 SAME_MOUNT = 1e-4
-"""Metres and radians within which a camera hangs on its parent as before."""
+"""Metres and radians within which a frame hangs on its parent as before."""
 
 
 class Calibration:
@@ -30,26 +31,30 @@ class Calibration:
     def __init__(self) -> None:
         self._lock = Lock()
         self._mounts: Sequence[Mount] = ()
+        self._fixed: Sequence[Mount] = ()
         self._estimate = HandEyeEstimate()
 
-    def add(self, result: Reconstruction, mounts: Sequence[Mount | None]) -> None:
-        """Takes a result of views whose cameras were mounted so; one whose views contradict each other shows nothing. A
-        camera mounted otherwise than before starts anew: another one, or a new calibration."""
-        known = [mount for mount in mounts if mount is not None]
+    def add(self, result: Reconstruction, mounts: Sequence[Sequence[Mount]]) -> None:
+        """Takes a result of views whose cameras were mounted so, each from the optical frame upwards; one whose views
+        contradict each other shows nothing. A camera mounted otherwise than before starts anew: another one, or a new
+        calibration."""
+        known = [chain for chain in mounts if chain]
         if result.poses is None or result.quality.low or not known or not result.poses.hand_eye_information.any():
             return
+        fixed = fixed_mounts(known)
         with self._lock:
-            if not self._mounts or (_fixed(known) and not _same(known[-1], self._mounts[-1])):
-                self._estimate = HandEyeEstimate()
-            self._mounts, self._estimate = known, self._estimate + result.poses
+            both = fixed_mounts([fixed, self._fixed])
+            if not self._mounts or len(both) < min(len(fixed), len(self._fixed)):
+                self._estimate, both = HandEyeEstimate(), fixed
+            self._mounts, self._fixed, self._estimate = known[-1], both, self._estimate + result.poses
 
     def answer(self, response: Any, reset: bool, config: PosePriorConfig) -> Any:
         """Fills the response of srv/Calibration; then forgets, if ``reset``. Raises NO_ESTIMATE before the first
         reconstruction that showed something."""
         with self._lock:
-            mounts, estimate = self._mounts, self._estimate
+            mounts, fixed, estimate = self._mounts, self._fixed, self._estimate
             if reset:
-                self._estimate = HandEyeEstimate()
+                self._mounts, self._estimate = (), HandEyeEstimate()
         if not estimate.captures:
             raise ReconstructionError(
                 ErrorCode.NO_ESTIMATE,
@@ -65,21 +70,53 @@ class Calibration:
             f"{np.degrees(np.linalg.norm(twist[:3])):.2f} degrees off (standard deviation {response.sigma_mm:.1f} mm, "
             f"{response.sigma_deg:.2f} degrees), by {estimate.captures} reconstruction(s). "
         )
-        mount = mounts[-1]
-        if _fixed(mounts):
-            response.transform = _transform(mount, correction)
-            response.message += f"To publish the right transform in place of the present one: {_command(response)}"
+        if fixed:
+            response.transform = _transform(corrected_mount(up_to_mount(fixed), correction))
+            frames = " > ".join([fixed[-1].parent, *(mount.frame for mount in reversed(fixed))])
+            response.message += (
+                f"Of the frames that do not move against the camera ({frames}) "
+                f"'{response.transform.child_frame_id}' is taken for the one that was calibrated. To publish its right "
+                f"transform in place of the present one: {_command(response)}"
+            )
         else:
             response.message += (
-                f"TF moves '{mount.frame}' against its parent '{mount.parent}', so there is no static transform to "
-                "replace: apply the correction where the camera's pose is made"
+                f"TF moves '{mounts[0].frame}' against its parent '{mounts[0].parent}', so there is no static "
+                "transform to replace: apply the correction where the camera's pose is made"
             )
         return response
 
 
-def _transform(mount: Mount, correction: F64) -> TransformStamped:
-    """The mount as it is by the ``correction`` (4, 4)."""
-    pose = matrix_to_pose(mount.T_parent_frame @ correction)
+def fixed_mounts(chains: Sequence[Sequence[Mount]]) -> Sequence[Mount]:
+    """Of chains from the optical frame upwards: the part that is the same in all. The last one hangs on the arm's last
+    moving frame, or on the target's where the camera does not move."""
+    for length, joints in enumerate(zip(*chains, strict=False)):
+        if not all(_same(joint, joints[0]) for joint in joints):
+            return chains[0][:length]
+    return min(chains, key=len)
+
+
+def up_to_mount(fixed: Sequence[Mount]) -> Sequence[Mount]:
+    """The ``fixed`` mounts from the optical frame up to the one that a user calibrates: the topmost frame whose name
+    begins with the same word as the optical frame's, as drivers name theirs (``wrist_cam_link`` ...
+    ``wrist_cam_color_optical_frame``); above it lie the robot's own (``tool0``, ``flange``)."""
+    word = fixed[0].frame.split("_")[0]
+    own = [index for index, mount in enumerate(fixed) if mount.frame.split("_")[0] == word]
+    return fixed[: own[-1] + 1]
+
+
+def corrected_mount(fixed: Sequence[Mount], correction: F64) -> Mount:
+    """The last of the ``fixed`` mounts as it is by the ``correction`` (4, 4) of the optical frame, which hangs on it by
+    the others."""
+    *below, mount = fixed
+    T_frame_camera = np.eye(4)
+    for joint in below:
+        T_frame_camera = joint.T_parent_frame @ T_frame_camera
+    T = mount.T_parent_frame @ T_frame_camera @ correction @ inverse(T_frame_camera)
+    return Mount(mount.parent, mount.frame, T)
+
+
+def _transform(mount: Mount) -> TransformStamped:
+    pose = matrix_to_pose(mount.T_parent_frame)
     transform = TransformStamped(child_frame_id=mount.frame)
     transform.header.frame_id = mount.parent
     transform.transform.translation = Vector3(x=pose.position.x, y=pose.position.y, z=pose.position.z)
@@ -95,10 +132,6 @@ def _command(response: Any) -> str:
         f"--qy {q.y:.8f} --qz {q.z:.8f} --qw {q.w:.8f} --frame-id {response.transform.header.frame_id} "
         f"--child-frame-id {response.transform.child_frame_id}"
     )
-
-
-def _fixed(mounts: Sequence[Mount]) -> bool:
-    return all(_same(mount, mounts[0]) for mount in mounts)
 
 
 def _same(a: Mount, b: Mount) -> bool:

@@ -219,7 +219,7 @@ class Reconstructor(Node):
         self._outputs.reconstruction(result, message, views, task.parameters.publish_collision_object)
         self._last = (result, views, message)
         if not task.request.views:
-            self._calibration.add(result, [captured.mount for captured in task.captured])
+            self._calibration.add(result, [captured.mounts for captured in task.captured])
         self._health.reconstructions += 1
         self._health.last_error = None
         self._health.last_seconds = {**result.seconds, "total": time.monotonic() - began}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -35,8 +36,8 @@ class TransformSource(Protocol):
 
     def lookup(self, target: str, source: str, stamp: int) -> F64: ...
 
-    def parent(self, frame: str) -> str:
-        """The frame that ``frame`` hangs on. Raises TRANSFORM_UNAVAILABLE where there is none."""
+    def ancestors(self, frame: str) -> list[str]:
+        """The frames that ``frame`` hangs on, the nearest first; none where it is the root or unknown."""
         ...
 
 
@@ -71,13 +72,11 @@ class Tf2Listener:
             ) from error
         return transform_to_matrix(found.transform, f"transform from '{source}' to '{target}'")
 
-    def parent(self, frame: str) -> str:
+    def ancestors(self, frame: str) -> list[str]:
         import yaml
 
-        found = yaml.safe_load(self._buffer.all_frames_as_yaml()) or {}
-        if frame not in found:
-            raise _no_parent(frame)
-        return str(found[frame]["parent"])
+        frames = yaml.safe_load(self._buffer.all_frames_as_yaml()) or {}
+        return _upwards(frame, {str(child): str(joint["parent"]) for child, joint in frames.items()})
 
 
 class TransformListener:
@@ -105,8 +104,8 @@ class TransformListener:
     def lookup(self, target: str, source: str, stamp: int) -> F64:
         return self.buffer.lookup(target, source, stamp)
 
-    def parent(self, frame: str) -> str:
-        return self.buffer.parent(frame)
+    def ancestors(self, frame: str) -> list[str]:
+        return self.buffer.ancestors(frame)
 
 
 @dataclass
@@ -176,12 +175,10 @@ class TransformBuffer:
             raise _unavailable(source, target, "they are not connected: two separate trees")
         return inverse(up_target[shared]) @ up_source[shared]
 
-    def parent(self, frame: str) -> str:
+    def ancestors(self, frame: str) -> list[str]:
         """See `TransformSource`."""
-        joint = self._joints.get(frame.lstrip("/"))
-        if joint is None or not joint.parents:
-            raise _no_parent(frame)
-        return joint.parents[-1]
+        joints = self._joints.items()
+        return _upwards(frame.lstrip("/"), {child: joint.parents[-1] for child, joint in joints if joint.parents})
 
     def _ascend(self, frame: str, stamp: int) -> tuple[dict[str, F64], tuple[ErrorCode, str] | None]:
         """``T_ancestor_frame`` of each frame from ``frame`` upwards, and why the way ended before the root, if so."""
@@ -230,8 +227,11 @@ def _unavailable(source: str, target: str, why: str) -> ReconstructionError:
     return ReconstructionError(ErrorCode.TRANSFORM_UNAVAILABLE, f"no transform from '{source}' to '{target}': {why}")
 
 
-def _no_parent(frame: str) -> ReconstructionError:
-    return ReconstructionError(ErrorCode.TRANSFORM_UNAVAILABLE, f"TF has no transform of '{frame}' to a parent")
+def _upwards(frame: str, parents: Mapping[str, str]) -> list[str]:
+    found: list[str] = []
+    while (above := parents.get(found[-1] if found else frame)) is not None and above not in (frame, *found):
+        found.append(above)
+    return found
 
 
 def _names(frames: set[str], most: int = 12) -> str:

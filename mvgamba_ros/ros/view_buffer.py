@@ -19,8 +19,7 @@ PARALLEL_DEPTH = 0.5
 
 @dataclass(frozen=True)
 class Mount:
-    """How an optical ``frame`` hangs on its ``parent`` in TF: ``T_parent_frame`` (4, 4), metres. Most often this is the
-    hand-eye calibration."""
+    """How a ``frame`` hangs on its ``parent`` in TF: ``T_parent_frame`` (4, 4), metres."""
 
     parent: str
     frame: str
@@ -29,11 +28,12 @@ class Mount:
 
 @dataclass(frozen=True)
 class CapturedView:
-    """A view in the buffer's frame, the stamp of its image, nanoseconds, and how its camera was mounted."""
+    """A view in the buffer's frame, the stamp of its image, nanoseconds, and how its camera was mounted: from the
+    optical frame up to the buffer's frame."""
 
     view: View
     stamp: int
-    mount: Mount | None = None
+    mounts: tuple[Mount, ...] = ()
 
 
 class ViewBuffer:

@@ -183,15 +183,21 @@ class Capture:
                 "light, let the arm settle, or lower min_sharpness for a scene without texture",
             )
         self._check_punctual(view, before, image.header.frame_id, parameters)
-        return CapturedView(view, stamp, self._mount(parameters.camera_frame or image.header.frame_id, stamp))
+        frame = parameters.camera_frame or image.header.frame_id
+        return CapturedView(view, stamp, self._mounts(frame, stamp, parameters))
 
-    def _mount(self, frame: str, stamp: int) -> Mount | None:
-        """How the camera hangs on the robot; None where its frame is the root of TF."""
-        try:
-            parent = self._transforms.parent(frame)
-        except ReconstructionError:
-            return None
-        return Mount(parent, frame, self._transforms.lookup(parent, frame, stamp))
+    def _mounts(self, frame: str, stamp: int, parameters: Parameters) -> tuple[Mount, ...]:
+        """How the camera hangs on the robot, frame by frame up to the target's, as far as TF knows it."""
+        found = []
+        for parent in self._transforms.ancestors(frame):
+            if frame == parameters.target_frame:
+                break
+            try:
+                found.append(Mount(parent, frame, self._transforms.lookup(parent, frame, stamp)))
+            except ReconstructionError:
+                break
+            frame = parent
+        return tuple(found)
 
     def _check_punctual(self, view: View, before: Any | None, frame_id: str, parameters: Parameters) -> None:
         """Raises STALE_IMAGE where the picture is that of the last view though the camera moved since, CAMERA_MOVING
