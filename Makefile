@@ -7,6 +7,9 @@
 #   make fuzz-files      damaged files through every reader, an hour (FUZZ_SECONDS)
 #   make audit           known vulnerabilities of what is installed, bandit, a bill of materials (build/sbom.json)
 #   make neon            the kernels' tests on aarch64, emulated
+#   make fuzz-node       requests and streams of random content to the node, N=1000 of each
+#   make soak N=100      N reconstructions in a row: memory, descriptors, threads, seconds, build/soak.png
+#   make faults          what is done to a running node, what must happen and what did
 #   make docs            the documentation and the API reference as a site, build/site/index.html
 #   make setup           only the set-up
 # PYTHON=python3.12 picks the interpreter (3.10 to 3.13); without it the first one that fits is taken.
@@ -23,7 +26,7 @@ KERNELS := $(shell find mvgamba_ros/kernels/native -type f 2>/dev/null)
 # The wheels' start-up hook marks a process tree as bootstrapped; a mark inherited from another environment misleads it.
 unexport _ROS_WHEELS_BOOTSTRAP_COMPLETE
 
-.PHONY: setup test lint demo docs bench-kernels sanitized asan fuzz-kernels fuzz-files audit neon clean
+.PHONY: setup test lint demo docs bench-kernels sanitized asan fuzz-kernels fuzz-files fuzz-node soak faults audit neon clean
 
 setup: $(STAMPS)/package $(STAMPS)/interfaces
 
@@ -43,6 +46,15 @@ docs: setup
 
 bench-kernels: setup
 	$(RUN) python -m benchmarks.kernels $(BENCH_ARGS)
+
+fuzz-node: setup
+	$(RUN) MVGAMBA_FUZZ=$(or $(N),1000) python -m pytest test/test_ros_fuzz.py
+
+soak: setup
+	$(RUN) python -m benchmarks.soak --count $(or $(N),100)
+
+faults: setup
+	$(RUN) python -m benchmarks.faults $(FAULTS_ARGS)
 
 sanitized: setup
 	cmake -S mvgamba_ros/kernels/native -B build/kernels > build/asan.log

@@ -50,3 +50,10 @@ def keep_large_blocks() -> bool:
         return False
     settings = {_M_MMAP_THRESHOLD: _KEEP_BYTES, _M_TRIM_THRESHOLD: _KEEP_BYTES, _M_ARENA_MAX: _ARENAS}
     return all(mallopt(name, value) for name, value in settings.items())
+
+
+def give_memory_back() -> bool:
+    """Have glibc return freed memory to the system, after something far larger than what is usual: `keep_large_blocks`
+    would hold it for ever, while the usual size is needed again at once. Returns whether the C library took it."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    return trim is not None and bool(trim(0))

@@ -30,6 +30,7 @@ def parameters(**changes: Any) -> Any:
         "target_frame": "base", "camera_frame": "", "image_is_rectified": False, "sync_tolerance_s": 0.01,
         "max_image_age_s": 1.0, "silent_after_s": 2.0, "min_sharpness": 5.0, "motion_window_s": 0.1,
         "max_camera_speed_m_s": 0.02, "max_camera_turn_rate_rad_s": 0.1, "min_views": 3, "max_views": 16,
+        "max_view_megapixels": 1.0, "max_request_mb": 1.0, "max_prompts": 10,
         "roi_m": [], "support_height_m": math.nan,
     }  # fmt: skip
     options = Options(min_views=changes.get("min_views", 3), max_faces=5000)

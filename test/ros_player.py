@@ -127,7 +127,7 @@ class Player(Node):
         message.header.stamp = stamp
         message.header.frame_id = "other_camera" if fault == "other_frame" else "camera"
         if fault == "encoding":
-            message.encoding = "yuv422"
+            message.encoding = "rgb12"
         if fault == "step":
             message.step = 17
         if fault == "short":

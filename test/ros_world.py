@@ -24,6 +24,8 @@ from mvgamba_ros.errors import ErrorCode
 from mvgamba_ros.srv import CaptureView, Reconstruct, Save
 
 _first_domain = itertools.count(os.getpid())
+MANY = QoSProfile(depth=1000)
+"""For a client that calls often without waiting: by default it keeps ten of its requests, and ten answers."""
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 
@@ -92,6 +94,12 @@ class World:
     def log(self, name: str) -> str:
         return (self.logs / f"{name}.log").read_text(errors="replace")
 
+    def wait_for_log(self, name: str, words: str) -> None:
+        deadline = time.monotonic() + PATIENCE
+        while words not in self.log(name):
+            assert time.monotonic() < deadline, f"'{words}' is not in the log:\n{self.log(name)}"
+            self.spin(0.1)
+
     def start_node(self, **parameters: Any) -> subprocess.Popen[bytes]:
         """The reconstructor with the shipped parameter file and these values on top; returns once it answers.
 
@@ -125,7 +133,7 @@ class World:
 
     def _client(self, kind: Any, name: str) -> Any:
         if name not in self.clients:
-            self.clients[name] = self.client.create_client(kind, name)
+            self.clients[name] = self.client.create_client(kind, name, qos_profile=MANY)
         return self.clients[name]
 
     def begin(self, kind: Any, name: str, request: Any = None) -> Any:
@@ -193,7 +201,13 @@ class World:
 
     def action(self) -> ActionClient:
         if "action" not in self.clients:
-            self.clients["action"] = ActionClient(self.client, ReconstructObject, "/reconstructor/reconstruct_object")
+            self.clients["action"] = ActionClient(
+                self.client,
+                ReconstructObject,
+                "/reconstructor/reconstruct_object",
+                goal_service_qos_profile=MANY,
+                result_service_qos_profile=MANY,
+            )
             assert self.clients["action"].wait_for_server(timeout_sec=PATIENCE)
         return self.clients["action"]
 

@@ -106,6 +106,8 @@ def test_an_image_is_stale_from_its_age_on_and_no_older_one_is_taken() -> None:
     assert newest(topics, now=10.2).stamp == round(9.2 * SECOND)
     refused(ErrorCode.STALE_IMAGE, topics, "1.05 s old", "max_image_age_s (1 s)", now=10.25)
     assert newest(topics, now=10.25, max_image_age_s=1.1).stamp == round(9.2 * SECOND)
+    assert newest(topics, now=8.5).stamp == round(9.2 * SECOND)
+    refused(ErrorCode.STALE_IMAGE, topics, "9.20 s ahead of the node's clock", "use_sim_time", now=0.0)
 
 
 @pytest.mark.parametrize(

@@ -54,11 +54,9 @@ def test_a_request_is_met_in_its_own_frame_at_the_stamp_of_its_newest_view() -> 
     np.testing.assert_array_equal(plain.T_frame_captured, np.eye(4))
     request = Reconstruct.Request(target_frame="tray", views=[carried((0.3, 0, 0.3), stamp=7.0)])
     tf = transforms((6.0, pose(1.0)), (8.0, pose(3.0)), child="base", parent="tray")
-    task = resolve(request, parameters(), THREE, tf)
+    task = resolve(request, parameters(min_views=1), THREE, tf)
     assert (task.frame, task.stamp) == ("tray", 7 * SECOND)
     np.testing.assert_allclose(task.T_frame_captured, pose(2.0), atol=1e-12)
-    empty = resolve(Reconstruct.Request(target_frame="tray"), parameters(), (), NoTransforms())  # type: ignore[arg-type]
-    assert empty.stamp == 0
     with pytest.raises(ReconstructionError, match="'moon'"):
         resolve(Reconstruct.Request(target_frame="moon"), parameters(), THREE, tf)
 
@@ -159,13 +157,32 @@ def test_a_prompt_that_fits_no_view_is_refused(fields: dict[str, Any], code: Err
     assert words in caught.value.message
 
 
+def refused(code: ErrorCode, words: str, request: Any, **changes: Any) -> None:
+    with pytest.raises(ReconstructionError, match=words) as caught:
+        resolve(request, parameters(**changes), THREE, NoTransforms())  # type: ignore[arg-type]
+    assert caught.value.code is code
+
+
 def test_as_many_views_as_the_parameters_allow_are_taken_and_no_others() -> None:
-    assert len(understood(Reconstruct.Request(), min_views=3, max_views=3)[0]) == 3
-    with pytest.raises(ReconstructionError, match="captured so far: 3 views, min_views is 4") as caught:
-        understood(Reconstruct.Request(), min_views=4)
-    assert caught.value.code is ErrorCode.TOO_FEW_VIEWS
-    with pytest.raises(ReconstructionError, match="the request carries 3 views, max_views is 2") as caught:
-        understood(
-            Reconstruct.Request(views=[carried((0.3, 0.1 * i, 0.3)) for i in range(3)]), min_views=2, max_views=2
-        )
-    assert caught.value.code is ErrorCode.TOO_MANY_VIEWS
+    three = Reconstruct.Request(views=[carried((0.3, 0.1 * i, 0.3)) for i in range(3)])
+    for request in (Reconstruct.Request(), three):
+        allowed = parameters(min_views=3, max_views=3)
+        assert len(resolve(request, allowed, THREE, NoTransforms()).captured) == 3  # type: ignore[arg-type]
+    refused(ErrorCode.TOO_FEW_VIEWS, "captured so far: 3 views, min_views is 4", Reconstruct.Request(), min_views=4)
+    many, limits = ErrorCode.TOO_MANY_VIEWS, {"min_views": 2, "max_views": 2}
+    refused(many, "the request carries 3 views, max_views is 2", three, **limits)
+    refused(many, "captured so far: 3 views, max_views is 2", Reconstruct.Request(), **limits)
+
+
+def test_a_request_beyond_a_limit_is_refused_by_its_counts_with_the_limit() -> None:
+    three = Reconstruct.Request(views=[carried((0.3, 0.1 * i, 0.3)) for i in range(3)])
+    refused(ErrorCode.TOO_MANY_VIEWS, "0 MB of pictures, max_request_mb is 0.001", three, max_request_mb=0.001)
+    large = carried((0.3, 0.0, 0.3))
+    large.depth.width, large.depth.height = 4000, 3000
+    words = r"views\[0\] depth is 4000 x 3000, 12.0 megapixels, max_view_megapixels is 1:"
+    refused(ErrorCode.BAD_IMAGE, words, Reconstruct.Request(views=[large] * 3))
+    points = Reconstruct.Request(point_prompts=[PointPrompt()] * 9, pixel_boxes=[PixelBox()] * 2)
+    refused(ErrorCode.BAD_ROI, "11 pixel boxes and points, max_prompts is 10", points)
+    for field in ("object_id", "target_frame", "method", "refine_poses"):
+        words = f"{field} has 256 characters, at most 255"
+        refused(ErrorCode.BAD_OPTION, words, Reconstruct.Request(**{field: "x" * 256}))

@@ -62,7 +62,7 @@ def world(running: World) -> Iterator[World]:
         ("no_image", ErrorCode.STALE_IMAGE, "max_image_age_s"),
         ("zero_camera_info", ErrorCode.BAD_CAMERA_INFO, "not calibrated"),
         ("small_camera_info", ErrorCode.BAD_CAMERA_INFO, "160 x 120"),
-        ("encoding", ErrorCode.BAD_ENCODING, "'yuv422'"),
+        ("encoding", ErrorCode.BAD_ENCODING, "'rgb12'"),
         ("step", ErrorCode.BAD_IMAGE, "step 17"),
         ("short", ErrorCode.BAD_IMAGE, "bytes of data"),
         ("stale", ErrorCode.STALE_IMAGE, "30."),

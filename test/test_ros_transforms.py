@@ -167,3 +167,30 @@ def test_speed_and_turn_rate_of_a_moving_camera():
     speed, rate = speeds(turn_z(0.0), turn_z(0.2, (0.03, 0.04, 0.0)), 0.5)
     assert speed == pytest.approx(0.1)
     assert rate == pytest.approx(0.4)
+
+
+def test_frames_beyond_the_limit_are_not_taken_until_others_expire_and_static_ones_never_do():
+    clock = [0]
+    buffer = TransformBuffer(1.0, most_frames=3, now=lambda: clock[0])
+    buffer.insert(stamped("map", "base", np.eye(4)), static=True)
+    for k in range(10_000):
+        buffer.insert(stamped("base", f"frame{k}", np.eye(4), 1.0), static=False)
+    buffer.insert(stamped("base", "x" * 256, np.eye(4), 1.0), static=False)
+    buffer.lookup("map", "frame1", SECOND)
+    with pytest.raises(ReconstructionError, match=r"'frame2' is not on TF.*no more.*3 \(max_tf_frames\)"):
+        buffer.lookup("map", "frame2", SECOND)
+    clock[0] = 2 * SECOND
+    buffer.insert(stamped("base", "frame1", np.eye(4), 3.0), static=False)
+    buffer.insert(stamped("base", "frame2", np.eye(4), 3.0), static=False)  # in the place of frame0
+    for frame in ("frame1", "frame2"):
+        buffer.lookup("map", frame, 3 * SECOND)
+    with pytest.raises(ReconstructionError, match="'frame0' is not on TF"):
+        buffer.lookup("map", "frame0", SECOND)
+
+
+def test_stamps_that_hardly_advance_fill_no_memory():
+    buffer = TransformBuffer(1.0)
+    for k in range(2500):
+        buffer.insert(stamped("base", "camera", np.eye(4), k * 1e-9), static=False)
+    assert len(buffer._joints["camera"].stamps) == 1000
+    buffer.lookup("base", "camera", 2400)

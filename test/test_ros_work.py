@@ -1,9 +1,8 @@
-"""Work under way in the node: feedback, cancel, shutdown, twenty in a row, real photos."""
+"""Work under way in the node: feedback, cancel, twenty in a row, real photos."""
 
 from __future__ import annotations
 
 import json
-import signal
 import time
 from collections.abc import Iterator
 from dataclasses import fields
@@ -113,34 +112,6 @@ def test_twenty_reconstructions_in_a_row_leak_no_memory(world, messages):
         resident.append(process.memory_info().rss)
     # a step once, as the allocator lays itself out, is no leak
     assert max(resident[10:]) < 1.05 * max(resident[:10]), [round(r / 2**20, 1) for r in resident]
-
-
-def test_a_shutdown_in_the_middle_of_work_answers_and_ends_cleanly(tmp_path):
-    with World(tmp_path) as world:
-        node = world.start_node()
-        future = world.begin_long_work(views_with_masks(12))
-        node.send_signal(signal.SIGINT)
-        answer = world.finish(future)
-        assert answer.error_code == ErrorCode.SHUTTING_DOWN, answer.error_msg  # and not what the work would have given
-        assert node.wait(PATIENCE) == 0, world.log("node")
-        assert "Traceback" not in world.log("node")
-
-
-def test_a_wrong_parameter_stops_the_start_with_its_value(tmp_path):
-    with World(tmp_path) as world:
-        node = world.start("node", ["-m", "mvgamba_ros.ros", "--ros-args", "-p", "min_views:=9", "-p", "max_views:=4"])
-        assert node.wait(PATIENCE) == 1
-        assert "min_views 9 is more than max_views 4" in world.log("node")
-
-
-def test_a_wrong_config_file_stops_the_start_with_the_key_and_what_is_near(tmp_path):
-    file = tmp_path / "wrong.yaml"
-    file.write_text("segmentatoin: {}\n")
-    with World(tmp_path) as world:
-        node = world.start("node", ["-m", "mvgamba_ros.ros", "--ros-args", "-p", f"config_file:={file}"])
-        assert node.wait(120) == 1
-        assert "'segmentatoin': did you mean segmentation" in world.log("node")
-        assert str(file) in world.log("node")
 
 
 def test_what_a_request_leaves_open_is_the_nodes_parameter_and_all_of_it_is_reported(tmp_path, messages):

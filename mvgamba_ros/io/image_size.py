@@ -1,6 +1,6 @@
 """The size of an encoded picture by its header, so that a picture too large is refused before it takes its memory.
 
-A PNG of 12 kB may hold 250 million equal pixels. Pillow reads headers without decoding what follows.
+A PNG of 250 kB may hold 256 million equal pixels. Pillow reads headers without decoding what follows.
 """
 
 from __future__ import annotations

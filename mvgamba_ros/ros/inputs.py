@@ -18,6 +18,8 @@ from mvgamba_ros.ros.parameters import Parameters
 
 KEPT = 8
 """Messages kept per input: a quarter of a second at 30 Hz."""
+BYTES_PER_PIXEL = 8
+"""More than any encoding that is taken has; rows may be padded."""
 
 
 @dataclass
@@ -27,6 +29,8 @@ class Input:
     topic: str
     messages: deque[Any] = field(default_factory=lambda: deque(maxlen=KEPT))
     arrived: int | None = None
+    refused: str = ""
+    """Why the newest message was not kept; empty where it was."""
 
     def nearest(self, stamp: int) -> Any | None:
         """The kept message whose stamp is nearest."""
@@ -38,6 +42,7 @@ class Inputs:
 
     def __init__(self, node: Node, parameters: Parameters) -> None:
         self._node = node
+        self._most_bytes = int(parameters.max_view_megapixels * 1e6 * BYTES_PER_PIXEL)
         image = (
             ("image/compressed", CompressedImage) if parameters.image_transport == "compressed" else ("image", Image)
         )
@@ -52,6 +57,14 @@ class Inputs:
         kept = Input(self._node.resolve_topic_name(topic))
 
         def keep(message: Any) -> None:
+            size = len(getattr(message, "data", ""))
+            kept.refused = ""
+            if size > self._most_bytes:
+                kept.refused = (
+                    f"a message of {size / 1e6:.0f} MB on {kept.topic} was not kept, more than a picture of "
+                    "max_view_megapixels at the node's start has: publish smaller ones"
+                )
+                return
             kept.messages.append(message)
             kept.arrived = self._node.get_clock().now().nanoseconds
 
@@ -64,6 +77,8 @@ class Inputs:
     def explain_silence(self, name: str, silent_after_s: float) -> str:
         """Why an input is silent and what to do about it, or "" where messages arrive."""
         kept = self.by_name[name]
+        if kept.refused:
+            return kept.refused
         now = self._node.get_clock().now().nanoseconds
         if kept.arrived is not None and now - kept.arrived <= silent_after_s * NANOSECONDS:
             return ""

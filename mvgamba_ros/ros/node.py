@@ -7,7 +7,6 @@ outcome. Every failure is returned as code and message, keeps the captured views
 from __future__ import annotations
 
 import time
-import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +14,7 @@ from rclpy.action import ActionServer, CancelResponse
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
+from rclpy.qos import QoSProfile
 from rclpy.task import Future
 from std_srvs.srv import Trigger
 
@@ -25,12 +25,15 @@ from mvgamba_ros.geometry.camera import undistort
 from mvgamba_ros.msg import ReconstructedObject
 from mvgamba_ros.options import Options
 from mvgamba_ros.pipeline import reconstruct
+from mvgamba_ros.process import give_memory_back
 from mvgamba_ros.reconstruction import Reconstruction
+from mvgamba_ros.ros.awaited_capture import AwaitedCapture
 from mvgamba_ros.ros.calibration import Calibration
 from mvgamba_ros.ros.conversions.geometry import matrix_to_pose
 from mvgamba_ros.ros.conversions.shapes import reconstruction_to_object, seconds_to_stages
 from mvgamba_ros.ros.conversions.stamps import make_header
 from mvgamba_ros.ros.diagnostics import Diagnostics, Health
+from mvgamba_ros.ros.failures import Failures
 from mvgamba_ros.ros.inputs import Inputs
 from mvgamba_ros.ros.outcome import Outcome
 from mvgamba_ros.ros.outputs import Outputs
@@ -38,26 +41,18 @@ from mvgamba_ros.ros.parameters import Parameters, declare
 from mvgamba_ros.ros.requests import Task, resolve, views_and_options
 from mvgamba_ros.ros.save import save
 from mvgamba_ros.ros.transforms import transform_source
-from mvgamba_ros.ros.view_buffer import CapturedView, ViewBuffer, coverage
+from mvgamba_ros.ros.view_buffer import ViewBuffer, coverage
 from mvgamba_ros.ros.view_capture import Capture, poses_of
+from mvgamba_ros.ros.view_spool import ViewSpool, writable_folder
 from mvgamba_ros.ros.worker import Job, Worker
 from mvgamba_ros.srv import Calibration as CalibrationService
 from mvgamba_ros.srv import CaptureView, Reconstruct, Save
 from mvgamba_ros.types import Progress, View
 from mvgamba_ros.warm_up import warm_up
 
-RETRY_S = 0.02
-"""Period of a capture's tries while a transform or a message is on its way."""
-ON_THE_WAY = (
-    ErrorCode.TRANSFORM_UNAVAILABLE,
-    ErrorCode.NO_IMAGE,
-    ErrorCode.NO_CAMERA_INFO,
-    ErrorCode.BAD_DEPTH,
-    ErrorCode.BAD_MASK,
-)
-"""Failures of a capture that a message still on its way mends."""
-STOP_S = 10.0
-"""Time that running work has to end once the node stops."""
+SHUT_DOWN = "the node shut down before the work was done"
+TOO_LARGE = (ErrorCode.TOO_MANY_VIEWS, ErrorCode.BAD_IMAGE)
+"""Failures of a request that is beyond a limit, and larger than others."""
 
 
 class Reconstructor(Node):
@@ -67,21 +62,28 @@ class Reconstructor(Node):
         super().__init__("reconstructor")
         self._settings = declare(self)
         parameters = self._settings()
-        self._views = ViewBuffer()
+        writable_folder(parameters.output_dir, "output_dir")
+        self._spool = ViewSpool(parameters.spool_dir, parameters.target_frame, self.get_logger().warning)
+        self._views = ViewBuffer(self._spool.restore())
         self._health = Health()
+        self._failures = Failures(self.get_logger(), self._health)
         self._last: tuple[Reconstruction, list[View], ReconstructedObject] | None = None
         self._inputs = Inputs(self, parameters)
-        self._transforms = transform_source(self, parameters.tf_cache_s)
-        self._capture = Capture(self._inputs, self._transforms, self._settings, self._now)
+        self._transforms = transform_source(self, parameters.tf_cache_s, parameters.max_tf_frames)
         self._outputs = Outputs(self)
         self._diagnostics = Diagnostics(self, self._inputs, self._health)
         self._calibration = Calibration()
         self._worker = Worker()
+        capture = Capture(self._inputs, self._transforms, self._settings, self._now)
+        self._answer: Future[Outcome] | None = None
+        self._awaited = AwaitedCapture(capture, self._settings, self._sleep, lambda: self._worker.closing)
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._wake = self.create_guard_condition(lambda: None)
 
         # Reentrant: a coroutine that awaits the worker must not hold up the next callback.
         group = ReentrantCallbackGroup()
+        # DDS keeps the ten newest requests of a service by default and drops the others without a word.
+        queue = QoSProfile(depth=parameters.queue_depth)
         for kind, name, callback in (
             (CaptureView, "~/capture_view", self._on_capture_view),
             (Trigger, "~/clear_views", self._on_clear_views),
@@ -89,7 +91,7 @@ class Reconstructor(Node):
             (Save, "~/save", self._on_save),
             (CalibrationService, "~/calibration", self._on_calibration),
         ):
-            self.create_service(kind, name, callback, callback_group=group)
+            self.create_service(kind, name, callback, callback_group=group, qos_profile=queue)
         self._action = ActionServer(
             self,
             ReconstructObject,
@@ -97,9 +99,13 @@ class Reconstructor(Node):
             execute_callback=self._on_action,
             cancel_callback=lambda goal: CancelResponse.ACCEPT,
             callback_group=group,
+            goal_service_qos_profile=queue,
+            result_service_qos_profile=queue,
+            cancel_service_qos_profile=queue,
         )
         self.create_timer(1.0, self._on_diagnostics, clock=self._steady)
-        self.get_logger().info(f"ready: {parameters.options.method} in {parameters.target_frame}")
+        held = f", {len(self._views)} views of spool_dir" if len(self._views) else ""
+        self.get_logger().info(f"ready: {parameters.options.method} in {parameters.target_frame}{held}")
         self._worker.prepare(lambda: self._warm_up(parameters))
 
     def _warm_up(self, parameters: Parameters) -> None:
@@ -109,7 +115,7 @@ class Reconstructor(Node):
             warm_up(parameters.options, lambda: self._worker.closing)
         except Exception as error:  # a reconstruction meets it again, and returns it
             if getattr(error, "code", None) is not ErrorCode.CANCELLED:
-                self._failed("warm-up", error)
+                self._failures.note("warm-up", error)
         else:
             self.get_logger().info(f"warmed up in {time.monotonic() - began:.1f} s")
 
@@ -118,15 +124,16 @@ class Reconstructor(Node):
     async def _on_capture_view(self, request: CaptureView.Request, response: CaptureView.Response) -> Any:
         outcome = Outcome()
         try:
-            captured = await self._next_good_view()
+            captured = await self._awaited.next_good_view()
             parameters = self._settings()
             self._views.add(captured, parameters.min_view_distance_m, parameters.max_views)
+            self._spool.add(captured)
             header = make_header(parameters.target_frame, captured.stamp)
             response.pose.header, response.pose.pose = header, matrix_to_pose(captured.view.T_world_camera)
             self._outputs.views([c.view for c in self._views.snapshot()], header)
             self._worker.prepare(lambda: self._embed(captured.view, parameters.options))
         except Exception as error:
-            outcome.error = self._failed("capture_view", error)
+            outcome.error = self._failures.note("capture_view", error)
         response.view_count = len(self._views)
         response.coverage, response.largest_gap = coverage(poses_of(self._views.snapshot()))
         return outcome.fill(response)
@@ -136,21 +143,11 @@ class Reconstructor(Node):
         try:
             embed(options, undistort(view))
         except Exception as error:  # the reconstruction meets it again, and returns it
-            self._failed(f"segmenter {options.segmenter}", error)
-
-    async def _next_good_view(self) -> CapturedView:
-        """The newest good view; waits for a transform, an image or its companion that is on its way."""
-        deadline = time.monotonic() + self._settings().tf_timeout_s
-        while True:
-            try:
-                return self._capture.newest_good_view()
-            except ReconstructionError as error:
-                if error.code not in ON_THE_WAY or time.monotonic() >= deadline or self._worker.closing:
-                    raise
-            await self._sleep(RETRY_S)
+            self._failures.note(f"segmenter {options.segmenter}", error)
 
     def _on_clear_views(self, request: Trigger.Request, response: Trigger.Response) -> Any:
         count = self._views.clear()
+        self._spool.clear()
         self._outputs.views([], make_header(self._settings().target_frame, self._now()))
         response.success, response.message = True, f"{count} views cleared"
         return response
@@ -194,7 +191,7 @@ class Reconstructor(Node):
             prior = self._settings().options.config.poses.prior
             self._calibration.answer(response, request.reset, prior)
         except Exception as error:
-            outcome.error = self._failed("calibration", error)
+            outcome.error = self._failures.note("calibration", error)
         return outcome.fill(response)
 
     # -- work --------------------------------------------------------------------------------------------------------
@@ -204,10 +201,16 @@ class Reconstructor(Node):
             self._worker.check_free()  # before any other check: BUSY comes first
             task = resolve(request, self._settings(), self._views.snapshot(), self._transforms)
         except ReconstructionError as error:
-            return Outcome(error=self._failed("reconstruct", error))
-        return await self._in_worker(
+            refusal = self._failures.note("reconstruct", error)
+            request.views = []
+            if refusal.code in TOO_LARGE:
+                give_memory_back()
+            return Outcome(error=refusal)
+        outcome = await self._in_worker(
             "reconstruct", lambda job: self._make(task, progress, lambda: job.cancelled() or cancelled())
         )
+        request.views = []  # an action keeps its goals until their results expire
+        return outcome
 
     def _make(self, task: Task, progress: Progress, cancelled: Callable[[], bool]) -> Outcome:
         """The whole job, in the worker's thread: views, shape, messages, outputs."""
@@ -239,11 +242,11 @@ class Reconstructor(Node):
                 outcome = work(job)
             except Exception as error:
                 if self._worker.closing and getattr(error, "code", None) is ErrorCode.CANCELLED:
-                    error = ReconstructionError(ErrorCode.SHUTTING_DOWN, "the node shut down before the work was done")
-                outcome = Outcome(error=self._failed(what, error))
+                    error = ReconstructionError(ErrorCode.SHUTTING_DOWN, SHUT_DOWN)
+                outcome = Outcome(error=self._failures.note(what, error))
 
             def report() -> None:
-                if self.context.ok():  # else the node is gone, and with it the pending request
+                if self.context.ok() and not future.done():  # else the node is gone, or has given up
                     future.set_result(outcome)
                     self._wake.trigger()
 
@@ -252,23 +255,11 @@ class Reconstructor(Node):
         try:
             self._worker.start(guarded)
         except ReconstructionError as error:
-            return Outcome(error=error)
+            return Outcome(error=self._failures.note(what, error))
+        self._answer = future
         outcome = await future
         assert outcome is not None
         return outcome
-
-    def _failed(self, what: str, error: Exception) -> ReconstructionError:
-        """The error to return; an unforeseen one is logged with its traceback and becomes INTERNAL."""
-        if not isinstance(error, ReconstructionError):
-            self.get_logger().error("".join(traceback.format_exception(error)))
-            error = ReconstructionError(
-                ErrorCode.INTERNAL, f"{type(error).__name__}: {error} (a bug: the node's log has the traceback)"
-            )
-        self.get_logger().warning(f"{what}: {error.code.name}: {error.message}")
-        self._health.note(error)
-        if what == "reconstruct" and error.code is not ErrorCode.BUSY:
-            self._health.last_error = error
-        return error
 
     # -- time and life -------------------------------------------------------------------------------------------------
 
@@ -292,9 +283,14 @@ class Reconstructor(Node):
         """Refuses requests with SHUTTING_DOWN from now on and cancels what runs."""
         self._worker.refuse_more()
 
-    def close(self) -> None:
-        """Ends the worker and destroys the node."""
-        if not self._worker.close(timeout_s=STOP_S):
-            self.get_logger().error("the running reconstruction did not stop in time; leaving it behind")
+    def give_up(self) -> None:
+        """Answers the request that is under way, if any, without the outcome of its work."""
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_result(Outcome(error=ReconstructionError(ErrorCode.SHUTTING_DOWN, SHUT_DOWN)))
+
+    def close(self, timeout_s: float) -> None:
+        """Ends the worker and destroys the node; work that goes on after ``timeout_s`` is left behind."""
+        if not self._worker.close(timeout_s):
+            self.get_logger().error("the running work did not stop in time; leaving it behind")
         self._action.destroy()
         self.destroy_node()

@@ -10,6 +10,7 @@ import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from mvgamba_ros.config import ReconstructionConfig
@@ -68,6 +69,34 @@ class Parameters:
         unit="m",
     )
     max_views: int = option(16, "Most views kept or taken in a request", low=1, high=64)
+    # what a peer may ask for at most
+    max_view_megapixels: float = option(
+        25.0, "A larger picture is refused, by its header, before it is decoded", low=0.01, high=1000, unit="MP"
+    )
+    max_request_mb: float = option(
+        512.0, "Most bytes of pictures that one request may carry", low=1, high=100_000, unit="MB"
+    )
+    max_prompts: int = option(1000, "Most pixel boxes and points of one request", low=1, high=1_000_000)
+    max_waiting: int = option(
+        4,
+        "Captures that may wait for an image or a transform at once; one more is refused with BUSY",
+        low=1,
+        high=1000,
+    )
+    queue_depth: int = option(
+        1000,
+        "Requests that DDS holds for each service until the node takes them; of more at once the oldest get no answer",
+        low=10,
+        high=100_000,
+        read_only=True,
+    )
+    max_tf_frames: int = option(
+        2000,
+        "Most frames kept of TF; those that nothing came of for tf_cache_s make place for new ones",
+        low=10,
+        high=1_000_000,
+        read_only=True,
+    )
     # where the object is, for requests without a region or a height
     roi_m: list[float] = option(
         [], "Box around the object in target_frame: centre x, y, z, three full sides; empty: none", unit="m"
@@ -87,6 +116,11 @@ class Parameters:
     )
     save_outside: bool = option(
         False, "Let whoever calls `~/save` write outside `output_dir`, wherever the node's user may", read_only=True
+    )
+    spool_dir: str = option(
+        "",
+        "Folder that the captured views are kept in too, so that they outlive the node; empty: they end with it",
+        read_only=True,
     )
 
     options: Options = field(default_factory=Options)
@@ -135,22 +169,28 @@ def declare(node: Node) -> Callable[[], Parameters]:
     from rcl_interfaces.msg import SetParametersResult
 
     read = declare_rows(node, ROWS)
+    for name in sorted(node._parameter_overrides):  # rclpy itself passes over a name that it does not know
+        if not node.has_parameter(name):
+            near = get_close_matches(name, [row.name for row in ROWS], 1)
+            raise _bad(f"unknown parameter '{name}'" + "".join(f": did you mean {other}" for other in near))
     file = read()["config_file"]
     try:
         config = load_config(ReconstructionConfig, file or None)
     except ReconstructionError as error:
         raise _bad(f"config_file: {error.message}") from error
 
+    current = parameters_from(read(), config)  # kept: reading them all takes milliseconds
+
     def on_set(changed: Sequence[Any]) -> SetParametersResult:
+        nonlocal current
         try:
-            parameters_from(read() | {p.name: p.value for p in changed}, config)
+            current = parameters_from(read() | {p.name: p.value for p in changed}, config)
         except ReconstructionError as error:
             return SetParametersResult(successful=False, reason=error.message)
         return SetParametersResult(successful=True)
 
-    parameters_from(read(), config)
     node.add_on_set_parameters_callback(on_set)
-    return lambda: parameters_from(read(), config)
+    return lambda: current
 
 
 def declare_rows(node: Node, declared: Sequence[Row]) -> Callable[[], dict[str, Any]]:

@@ -13,12 +13,14 @@ from mvgamba_ros.config.rows import rows
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.se3 import rigid
 from mvgamba_ros.options import Options
+from mvgamba_ros.ros.camera_frames import other_frames
 from mvgamba_ros.ros.conversions.geometry import pose_to_matrix
 from mvgamba_ros.ros.conversions.stamps import stamp_of
 from mvgamba_ros.ros.parameters import Parameters
+from mvgamba_ros.ros.request_limits import check_request
 from mvgamba_ros.ros.transforms import TransformSource
 from mvgamba_ros.ros.view_buffer import CapturedView
-from mvgamba_ros.ros.view_capture import make_view, other_frames
+from mvgamba_ros.ros.view_capture import make_view
 from mvgamba_ros.types import F64, Box, Prompts, View
 
 SWITCHES: dict[int, bool | None] = {0: None, 1: True, 2: False}
@@ -43,15 +45,18 @@ class Task:
 def resolve(
     request: Any, parameters: Parameters, captured: tuple[CapturedView, ...], transforms: TransformSource
 ) -> Task:
-    """The `Task` of a request. TF is queried only where the result's frame is not that of the captured views.
+    """The `Task` of a request that is within the limits. TF is queried only where the result's frame is not that of the
+    captured views.
 
-    Raises TRANSFORM_UNAVAILABLE.
+    Raises TOO_FEW_VIEWS, TOO_MANY_VIEWS, TRANSFORM_UNAVAILABLE and what `check_request` raises.
     """
+    check_request(request, parameters)
+    _check_count(len(request.views or captured), bool(request.views), parameters)
     frame = request.target_frame or parameters.target_frame
     stamps = [stamp_of(view.image) for view in request.views] or [c.stamp for c in captured]
-    stamp = max(stamps, default=0)
+    stamp = max(stamps)
     T = np.eye(4)
-    if frame != parameters.target_frame and (stamps or parameters.roi_m):
+    if frame != parameters.target_frame:
         T = transforms.lookup(frame, parameters.target_frame, stamp)
     return Task(request, parameters, captured, frame, T, stamp)
 
@@ -59,7 +64,7 @@ def resolve(
 def views_and_options(task: Task) -> tuple[list[View], Options]:
     """The views in the frame of the result, and the options. Decodes images, so it runs in the worker.
 
-    Raises TOO_FEW_VIEWS, TOO_MANY_VIEWS, BAD_ROI, BAD_OPTION and what `make_view` raises.
+    Raises BAD_ROI, BAD_OPTION and what `make_view` raises.
     """
     request, parameters = task.request, task.parameters
     if request.views:
@@ -67,7 +72,6 @@ def views_and_options(task: Task) -> tuple[list[View], Options]:
     else:
         T = task.T_frame_captured
         views = [replace(c.view, T_world_camera=T @ c.view.T_world_camera) for c in task.captured]
-    _check_count(len(views), bool(request.views), parameters)
     support = request.support_height if request.use_support_height else _default_support(task)
     prompts = Prompts(
         roi=_roi(task),
@@ -120,6 +124,7 @@ def _carried_view(message: Any, index: int, parameters: Parameters) -> View:
         rectified=parameters.image_is_rectified,
         name=what,
         config=parameters.options.config.views,
+        most_megapixels=parameters.max_view_megapixels,
     )
 
 
@@ -131,9 +136,9 @@ def _check_count(count: int, carried: bool, parameters: Parameters) -> None:
             ErrorCode.TOO_FEW_VIEWS,
             f"{source} {count} views, min_views is {fewest}: capture the object from more sides",
         )
-    if count > parameters.max_views:
+    if count > parameters.max_views:  # lowered since they were captured
         raise ReconstructionError(
-            ErrorCode.TOO_MANY_VIEWS, f"{source} {count} views, max_views is {parameters.max_views}: send fewer"
+            ErrorCode.TOO_MANY_VIEWS, f"{source} {count} views, max_views is {parameters.max_views}: clear them"
         )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -41,12 +41,13 @@ class TransformSource(Protocol):
         ...
 
 
-def transform_source(node: Node, cache_s: float) -> TransformSource:
-    """The listener of ``node``: tf2_ros's where that is installed. ``cache_s`` seconds of history are kept."""
+def transform_source(node: Node, cache_s: float, most_frames: int) -> TransformSource:
+    """The listener of ``node``: tf2_ros's where that is installed. ``cache_s`` seconds of history are kept, of
+    ``most_frames`` frames; tf2_ros has no limit of frames."""
     try:
         import tf2_ros  # noqa: F401
     except ImportError:
-        return TransformListener(node, cache_s)
+        return TransformListener(node, cache_s, most_frames)
     return Tf2Listener(node, cache_s)
 
 
@@ -82,11 +83,11 @@ class Tf2Listener:
 class TransformListener:
     """`TransformSource` by subscriptions of its own to /tf and /tf_static."""
 
-    def __init__(self, node: Node, cache_s: float) -> None:
+    def __init__(self, node: Node, cache_s: float, most_frames: int) -> None:
         from rclpy.qos import DurabilityPolicy, QoSProfile
         from tf2_msgs.msg import TFMessage
 
-        self.buffer = TransformBuffer(cache_s)
+        self.buffer = TransformBuffer(cache_s, most_frames, lambda: int(node.get_clock().now().nanoseconds))
         latched = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         self._subscriptions = (
             node.create_subscription(TFMessage, "/tf", self._on_tf, QoSProfile(depth=100)),
@@ -113,6 +114,8 @@ class _Joint:
     """One frame's history: ``T_parent_child`` at rising ``stamps``; a static frame has one entry, true for ever."""
 
     static: bool
+    arrived: int = 0
+    """When the newest message about it came, nanoseconds of the node's clock."""
     stamps: list[int] = field(default_factory=list)
     parents: list[str] = field(default_factory=list)
     transforms: list[F64] = field(default_factory=list)
@@ -120,19 +123,35 @@ class _Joint:
     """Why the newest transform was not taken; empty once a good one follows."""
 
 
-class TransformBuffer:
-    """A tree of frames over the last ``cache_s`` seconds. No ROS connection of its own."""
+MOST_RATE = 1000
+"""Transforms a second that are kept of one frame: those of a fast controller."""
+MOST_NAME = 255
+"""Characters of a frame's name."""
 
-    def __init__(self, cache_s: float) -> None:
-        self._cache = int(cache_s * NANOSECONDS)
+
+class TransformBuffer:
+    """A tree of at most ``most_frames`` frames over the last ``cache_s`` seconds. No ROS connection of its own.
+
+    A moving frame of which nothing came for longer than that is forgotten once its place is needed. ``now`` is the
+    node's clock, nanoseconds.
+    """
+
+    def __init__(self, cache_s: float, most_frames: int = 2000, now: Callable[[], int] = lambda: 0) -> None:
+        self._cache, self._most_frames, self._now = int(cache_s * NANOSECONDS), most_frames, now
+        self._most_transforms = max(2, int(cache_s * MOST_RATE))
         self._joints: dict[str, _Joint] = {}
+        self._swept, self._full = -NANOSECONDS, False
 
     def insert(self, message: TransformStamped, static: bool) -> None:
-        """Takes one transform; a broken one (NaN, not rigid, a frame under itself) is kept out and remembered."""
+        """Takes one transform; a broken one (NaN, not rigid, a frame under itself) is kept out and remembered, one of a
+        new frame where there is no place for it is kept out."""
         child = message.child_frame_id.lstrip("/")
         parent = message.header.frame_id.lstrip("/")
         stamp = stamp_of(message)
+        if max(len(child), len(parent)) > MOST_NAME or not self._has_place(child):
+            return
         joint = self._joints.setdefault(child, _Joint(static))
+        joint.arrived = self._now()
         try:
             if not parent or not child or parent == child:
                 raise ReconstructionError(ErrorCode.BAD_POSE, f"transform from '{child}' to '{parent}': no such joint")
@@ -153,16 +172,32 @@ class TransformBuffer:
         joint.stamps.insert(at, stamp)
         joint.parents.insert(at, parent)
         joint.transforms.insert(at, T)
-        expired = bisect_left(joint.stamps, joint.stamps[-1] - self._cache)
+        # By number too: stamps that hardly advance would never expire.
+        expired = max(
+            bisect_left(joint.stamps, joint.stamps[-1] - self._cache), len(joint.stamps) - self._most_transforms
+        )
         del joint.stamps[:expired], joint.parents[:expired], joint.transforms[:expired]
+
+    def _has_place(self, child: str) -> bool:
+        """Whether the frame is known, or there is room for one more, made where frames have expired."""
+        if child in self._joints:
+            return True
+        now = self._now()
+        if len(self._joints) >= self._most_frames and abs(now - self._swept) >= NANOSECONDS:
+            # A clock that jumped back, as where a recording starts again, expires nothing.
+            self._joints = {f: j for f, j in self._joints.items() if j.static or now - j.arrived <= self._cache}
+            self._swept = now
+        self._full = len(self._joints) >= self._most_frames
+        return not self._full
 
     def lookup(self, target: str, source: str, stamp: int) -> F64:
         """See `TransformSource`."""
         target, source = target.lstrip("/"), source.lstrip("/")
         known = set(self._joints) | {parent for joint in self._joints.values() for parent in joint.parents}
+        full = f"; no more are taken than {self._most_frames} (max_tf_frames)" if self._full else ""
         for frame in (target, source):
             if frame not in known:
-                raise _unavailable(source, target, f"frame '{frame}' is not on TF; known: {_names(known)}")
+                raise _unavailable(source, target, f"frame '{frame}' is not on TF; known: {_names(known)}{full}")
         # Both ways up to the root, then down from the lowest frame they share.
         up_source, stopped_source = self._ascend(source, stamp)
         up_target, stopped_target = self._ascend(target, stamp)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,10 +38,10 @@ class CapturedView:
 
 
 class ViewBuffer:
-    """Keeps views until they are cleared; a view that is refused changes nothing."""
+    """Keeps views until they are cleared; a view that is refused changes nothing. ``views`` are held from the start."""
 
-    def __init__(self) -> None:
-        self._views: list[CapturedView] = []
+    def __init__(self, views: Iterable[CapturedView] = ()) -> None:
+        self._views = list(views)
 
     def __len__(self) -> int:
         return len(self._views)

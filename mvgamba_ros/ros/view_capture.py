@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+import math
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import cv2
@@ -12,15 +13,23 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from mvgamba_ros.config.views_config import ViewsConfig
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.plausibility import check_depth, check_lens
+from mvgamba_ros.ros.camera_frames import other_frames
 from mvgamba_ros.ros.conversions.geometry import camera_info_to_camera
-from mvgamba_ros.ros.conversions.images import compressed_to_rgb, image_to_depth, image_to_mask, image_to_rgb
+from mvgamba_ros.ros.conversions.images import (
+    compressed_to_rgb,
+    image_size,
+    image_to_depth,
+    image_to_mask,
+    image_to_rgb,
+)
 from mvgamba_ros.ros.conversions.stamps import NANOSECONDS, stamp_of
 from mvgamba_ros.ros.inputs import Inputs
 from mvgamba_ros.ros.parameters import Parameters
 from mvgamba_ros.ros.picture_motion import FROZEN_SHARE, MOVED_SHARE, moved_share
+from mvgamba_ros.ros.request_limits import check_pixels
 from mvgamba_ros.ros.transforms import TransformSource, speeds
 from mvgamba_ros.ros.view_buffer import CapturedView, Mount
-from mvgamba_ros.types import F64, U8, View
+from mvgamba_ros.types import F64, U8, Camera, View
 
 
 def make_view(
@@ -32,18 +41,20 @@ def make_view(
     rectified: bool = False,
     name: str = "",
     config: ViewsConfig = ViewsConfig(),
+    most_megapixels: float = math.inf,
 ) -> View:
-    """The `View` of one image and what belongs to it, all sizes checked against each other, values by ``config``."""
+    """The `View` of one image and what belongs to it, all sizes checked against each other and ``most_megapixels``,
+    first by headers and then as decoded, values by ``config``."""
     prefix = f"{name} " if name else ""
-    rgb = _to_rgb(image, f"{prefix}image")
+    size = image_size(image, f"{prefix}image")
+    check_pixels(*size, most_megapixels, f"{prefix}image")
     camera = camera_info_to_camera(camera_info, rectified, f"{prefix}camera_info")
+    if size[0] and size[1] and sorted(size) != sorted((camera.width, camera.height)):  # EXIF may turn the picture
+        raise _other_size(prefix, camera, *size)
+    rgb = _to_rgb(image, f"{prefix}image")
     height, width = rgb.shape[:2]
     if (camera.width, camera.height) != (width, height):
-        raise ReconstructionError(
-            ErrorCode.BAD_CAMERA_INFO,
-            f"{prefix}camera_info is for {camera.width} x {camera.height} px (after binning and ROI), the image has "
-            f"{width} x {height}: remap camera_info to this image's own, or calibrate at this size",
-        )
+        raise _other_size(prefix, camera, width, height)
     check_lens(camera, f"{prefix}camera_info", config)
     for what, message, code in (("depth", depth, ErrorCode.BAD_DEPTH), ("mask", mask, ErrorCode.BAD_MASK)):
         if message is not None and (message.width, message.height) != (width, height):
@@ -65,46 +76,22 @@ def make_view(
     )
 
 
+def _other_size(prefix: str, camera: Camera, width: int, height: int) -> ReconstructionError:
+    return ReconstructionError(
+        ErrorCode.BAD_CAMERA_INFO,
+        f"{prefix}camera_info is for {camera.width} x {camera.height} px (after binning and ROI), the image has "
+        f"{width} x {height}: remap camera_info to this image's own, or calibrate at this size",
+    )
+
+
 def _to_rgb(image: Image | CompressedImage, what: str) -> U8:
     return compressed_to_rgb(image, what) if isinstance(image, CompressedImage) else image_to_rgb(image, what)
-
-
-FRAME_ERRORS = {
-    "camera_info": ErrorCode.BAD_CAMERA_INFO,
-    "depth": ErrorCode.BAD_DEPTH,
-    "mask": ErrorCode.BAD_MASK,
-}
-"""What belongs to an image, and the code of an error where it is another camera's."""
 
 
 SAME_FRAME = 1e-3
 """Two poses closer than this, metres and radians, are one."""
 CLEARLY_MOVED = 0.03
 """A camera that moved further than this, metres, sees another picture, from 2 m too: 9 pixels of 640 there."""
-
-
-def other_frames(
-    image: Any, belonging: Mapping[str, Any], topic: Callable[[str], str], same: Collection[str] = ()
-) -> dict[str, ReconstructionError]:
-    """For each message of ``belonging`` (None where there is none) whose frame_id is neither the image's nor among
-    ``same``, the error to raise: its data belong to another camera. An empty frame_id says nothing and passes.
-    ``topic`` names the topic or field of an input in messages."""
-    frame = image.header.frame_id.lstrip("/")
-    remedies = {
-        "camera_info": "remap camera_info to the one that this image's driver publishes beside it",
-        "depth": "publish depth registered to the image (in its frame)",
-        "mask": "make the mask from this image and copy its header",
-    }
-    errors = {}
-    for name, message in belonging.items():
-        other = "" if message is None else message.header.frame_id.lstrip("/")
-        if frame and other and other != frame and other not in same:
-            errors[name] = ReconstructionError(
-                FRAME_ERRORS[name],
-                f"{topic('image')} is in frame '{frame}' but {topic(name)} in '{other}', another camera's: "
-                + remedies[name],
-            )
-    return errors
 
 
 def sharpness(image: U8) -> float:
@@ -149,7 +136,10 @@ class Capture:
                 if error.code in (ErrorCode.STALE_IMAGE, ErrorCode.CAMERA_MOVING):
                     break  # an image from before is older still, or from where the camera no longer is
         assert first is not None
-        raise first
+        try:
+            raise first
+        finally:
+            del first  # else the error and this frame, with its images, would keep each other
 
     def _check(self, image: Any, before: Any | None, parameters: Parameters) -> CapturedView:
         """The view of one image; raises the first test that it fails. ``before``: the image before it, if there is."""
@@ -160,6 +150,13 @@ class Capture:
                 ErrorCode.STALE_IMAGE,
                 f"the newest image is {age:.2f} s old, more than max_image_age_s ({parameters.max_image_age_s:g} s): "
                 "is the camera running, and are its stamps on this machine's clock (use_sim_time)?",
+            )
+        if age < -parameters.max_image_age_s:
+            raise ReconstructionError(
+                ErrorCode.STALE_IMAGE,
+                f"the newest image is stamped {-age:.2f} s ahead of the node's clock, more than max_image_age_s "
+                f"({parameters.max_image_age_s:g} s), so its age is not known: do both machines keep one time, and "
+                "does /clock come (use_sim_time)?",
             )
         T_world_camera = self._pose_of_a_still_camera(image.header.frame_id, stamp, parameters)
         belonging: dict[str, Any] = {
@@ -174,6 +171,7 @@ class Capture:
             **belonging,
             rectified=parameters.image_is_rectified,
             config=parameters.options.config.views,
+            most_megapixels=parameters.max_view_megapixels,
         )
         sharp = sharpness(view.image)
         if sharp < parameters.min_sharpness:
@@ -218,11 +216,14 @@ class Capture:
             T_before = self._transforms.lookup(
                 parameters.target_frame, parameters.camera_frame or frame_id, stamp_of(before)
             )
+            if max(speeds(T_before, T, 1.0)) > SAME_FRAME or image_size(before) != (
+                view.camera.width,
+                view.camera.height,
+            ):
+                return
             picture = _to_rgb(before, "image")
         except ReconstructionError:
             return  # nothing to compare with
-        if picture.shape != view.image.shape or max(speeds(T_before, T, 1.0)) > SAME_FRAME:
-            return
         share = moved_share(picture, view.image)
         if share > MOVED_SHARE:
             raise ReconstructionError(

@@ -66,8 +66,8 @@ class Worker:
 
     def prepare(self, work: Callable[[], None]) -> None:
         """Queues work that makes later work faster and must not raise. It does not count as busy: what is started
-        meanwhile waits for its turn."""
-        self._queue.put(work)
+        meanwhile waits for its turn. None of it begins once `refuse_more` was called."""
+        self._queue.put(lambda: None if self._closing else work())
 
     def refuse_more(self) -> None:
         """Takes no more work and cancels what runs."""

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from sensor_msgs.msg import CompressedImage, Image
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
+from mvgamba_ros.io.image_size import encoded_size
 from mvgamba_ros.types import F32, U8, Bool
 
 
@@ -75,6 +76,19 @@ COLOR_ENCODINGS = tuple(_TO_RGB)
 TWELVE_BITS = 1 << 12
 
 
+def image_size(message: Image | CompressedImage, what: str = "image") -> tuple[int, int]:
+    """Width and height that a message or the header of its JPEG or PNG states, pixels; nothing is decoded."""
+    if isinstance(message, Image):
+        return message.width, message.height
+    codec = message.format.lower()
+    if "jpeg" not in codec and "jpg" not in codec and "png" not in codec:
+        raise ReconstructionError(ErrorCode.BAD_ENCODING, f"{what}: format '{message.format}' is neither jpeg nor png")
+    try:
+        return encoded_size(bytes(message.data), ("JPEG", "PNG"))
+    except ValueError as error:
+        raise _no_picture(message, what) from error
+
+
 def image_to_rgb(message: Image, what: str = "image") -> U8:
     """(H, W, 3) uint8 RGB of a raw image in one of `COLOR_ENCODINGS`; of 16 bits the upper 8."""
     encoding = _TO_RGB.get(message.encoding)
@@ -102,17 +116,19 @@ def image_to_rgb(message: Image, what: str = "image") -> U8:
 
 
 def compressed_to_rgb(message: CompressedImage, what: str = "image/compressed") -> U8:
-    """(H, W, 3) uint8 RGB of a JPEG or PNG."""
-    codec = message.format.lower()
-    if "jpeg" not in codec and "jpg" not in codec and "png" not in codec:
-        raise ReconstructionError(ErrorCode.BAD_ENCODING, f"{what}: format '{message.format}' is neither jpeg nor png")
-    data = np.frombuffer(message.data, dtype=np.uint8)
-    pixels = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+    """(H, W, 3) uint8 RGB of a JPEG or PNG whose `image_size` is one that the caller has memory for."""
+    image_size(message, what)  # OpenCV would decode other formats too
+    pixels = cv2.imdecode(np.frombuffer(message.data, dtype=np.uint8), cv2.IMREAD_COLOR)
     if pixels is None:
-        raise ReconstructionError(
-            ErrorCode.BAD_IMAGE, f"{what}: {data.size} bytes do not decode as '{message.format}': truncated on the way?"
-        )
+        raise _no_picture(message, what)
     return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+
+
+def _no_picture(message: CompressedImage, what: str) -> ReconstructionError:
+    return ReconstructionError(
+        ErrorCode.BAD_IMAGE,
+        f"{what}: {len(message.data)} bytes do not decode as '{message.format}': truncated on the way?",
+    )
 
 
 def image_to_depth(message: Image, what: str = "depth") -> F32:

@@ -1,0 +1,55 @@
+"""How much one request may carry. Checked by counts and headers, before a pixel is touched."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mvgamba_ros.errors import ErrorCode, ReconstructionError
+from mvgamba_ros.ros.parameters import Parameters
+
+MOST_NAME = 255
+"""Characters of a name in a request: that of a file has no more."""
+MEGA = 1_000_000
+
+
+def check_request(request: Any, parameters: Parameters) -> None:
+    """Raises TOO_MANY_VIEWS, BAD_IMAGE, BAD_ROI or BAD_OPTION where a request is beyond a limit, with the limit and its
+    parameter."""
+    for field in ("object_id", "target_frame", "method", "refine_poses"):
+        length = len(getattr(request, field))
+        if length > MOST_NAME:
+            raise ReconstructionError(ErrorCode.BAD_OPTION, f"{field} has {length} characters, at most {MOST_NAME}")
+    prompts = len(request.pixel_boxes) + len(request.point_prompts)
+    if prompts > parameters.max_prompts:
+        raise ReconstructionError(
+            ErrorCode.BAD_ROI,
+            f"the request carries {prompts} pixel boxes and points, max_prompts is {parameters.max_prompts}: send "
+            "fewer",
+        )
+    if len(request.views) > parameters.max_views:
+        raise ReconstructionError(
+            ErrorCode.TOO_MANY_VIEWS,
+            f"the request carries {len(request.views)} views, max_views is {parameters.max_views}: send fewer",
+        )
+    for index, view in enumerate(request.views):
+        for what in ("image", "depth", "mask"):
+            picture = getattr(view, what)
+            check_pixels(picture.width, picture.height, parameters.max_view_megapixels, f"views[{index}] {what}")
+    size = sum(len(view.image.data) + len(view.depth.data) + len(view.mask.data) for view in request.views) / MEGA
+    if size > parameters.max_request_mb:
+        raise ReconstructionError(
+            ErrorCode.TOO_MANY_VIEWS,
+            f"the request carries {size:.0f} MB of pictures, max_request_mb is {parameters.max_request_mb:g}: send "
+            "fewer or smaller views",
+        )
+
+
+def check_pixels(width: int, height: int, most_megapixels: float, what: str) -> None:
+    """Raises BAD_IMAGE where a picture of that size is larger than ``most_megapixels`` (max_view_megapixels)."""
+    megapixels = width * height / MEGA
+    if megapixels > most_megapixels:
+        raise ReconstructionError(
+            ErrorCode.BAD_IMAGE,
+            f"{what} is {width} x {height}, {megapixels:.1f} megapixels, max_view_megapixels is {most_megapixels:g}: "
+            "send a smaller one, or raise the parameter",
+        )

@@ -1,0 +1,140 @@
+"""Captured views on disk, so that they outlive the node: one file each, exactly what the buffer holds.
+
+A file appears whole or not at all. One that cannot be read at the next start is set aside and named in the log; it
+never stops the node.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from functools import partial
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mvgamba_ros.errors import ErrorCode, ReconstructionError
+from mvgamba_ros.geometry.camera import check_camera
+from mvgamba_ros.geometry.se3 import check_rigid
+from mvgamba_ros.io.atomic_writes import write_file
+from mvgamba_ros.ros.view_buffer import CapturedView, Mount
+from mvgamba_ros.types import Camera, View
+
+PATTERN, BROKEN = "view-*.npz", ".broken"
+
+
+def writable_folder(folder: str, parameter: str) -> Path:
+    """The folder, made where it is not there. Raises BAD_PARAMETER with the ``parameter``'s name where nothing can be
+    written into it."""
+    path = Path(folder)
+    try:
+        path = path.expanduser().absolute()
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except (OSError, RuntimeError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise ReconstructionError(
+            ErrorCode.BAD_PARAMETER, f"{parameter} {path}: {why}: name a folder that this user may write to"
+        ) from error
+    return path
+
+
+class ViewSpool:
+    """The views of the folder ``spool_dir``, posed in ``frame``, the target frame. An empty name keeps nothing.
+    ``warn`` takes a line for the log. Raises BAD_PARAMETER where the folder cannot be written."""
+
+    def __init__(self, spool_dir: str, frame: str, warn: Callable[[str], Any]) -> None:
+        self._folder = writable_folder(spool_dir, "spool_dir") if spool_dir else None
+        self._frame, self._warn = frame, warn
+
+    def restore(self) -> list[CapturedView]:
+        """The views of the run before, in the order of capture."""
+        restored = []
+        for path in self._files():
+            try:
+                restored.append(_read(path, self._frame))
+            except MemoryError:
+                raise
+            except Exception as error:  # whatever a cut or foreign file makes its parser raise
+                self._warn(f"spool_dir: {path}: {error or type(error).__name__}; set aside as {path.name}{BROKEN}")
+                self._change(partial(path.replace, path.with_name(path.name + BROKEN)))
+        return restored
+
+    def add(self, captured: CapturedView) -> None:
+        """Writes a view. Where that fails the node goes on with it in memory, and the log says so."""
+        if self._folder is None:
+            return
+        files = self._files()
+        number = 1 + (int(files[-1].stem.removeprefix("view-")) if files else 0)
+        path = self._folder / f"view-{number:06d}.npz"
+        self._change(partial(_write, path, _fields(captured, self._frame)))
+
+    def clear(self) -> None:
+        """Deletes the views, not what was set aside."""
+        for path in self._files():
+            self._change(path.unlink)
+
+    def _files(self) -> list[Path]:
+        found = [] if self._folder is None else self._folder.glob(PATTERN)
+        return sorted(path for path in found if path.stem.removeprefix("view-").isdigit())
+
+    def _change(self, change: Callable[[], Any]) -> None:
+        try:
+            change()
+        except (OSError, ReconstructionError) as error:
+            self._warn(f"spool_dir: {error}: the files are not the views held")
+
+
+def _fields(captured: CapturedView, frame: str) -> dict[str, Any]:
+    view, camera = captured.view, captured.view.camera
+    fields: dict[str, Any] = {
+        "frame": frame,
+        "stamp": captured.stamp,
+        "image": view.image,
+        "T_world_camera": view.T_world_camera,
+        "K": camera.K,
+        "size": (camera.width, camera.height),
+        "distortion_model": camera.distortion_model,
+        "distortion": np.array(camera.distortion, np.float64),
+    }
+    if view.mask is not None:
+        fields["mask"] = view.mask
+    if view.depth is not None:
+        fields["depth"] = view.depth
+    if captured.mounts:
+        fields["mounts"] = [(mount.parent, mount.frame) for mount in captured.mounts]
+        fields["T_parent_frame"] = [mount.T_parent_frame for mount in captured.mounts]
+    return fields
+
+
+def _write(path: Path, fields: dict[str, Any]) -> None:
+    content = BytesIO()
+    np.savez(content, **fields)
+    write_file(path, content.getvalue())
+
+
+def _read(path: Path, frame: str) -> CapturedView:
+    with np.load(path, allow_pickle=False) as file:
+        found = {name: file[name] for name in file.files}
+    if str(found["frame"]) != frame:
+        raise ValueError(f"its pose is in frame '{found['frame']}', target_frame is '{frame}'")
+    width, height = (int(side) for side in found["size"])
+    model: Any = str(found["distortion_model"])
+    camera = Camera(found["K"], width, height, model, tuple(map(float, found["distortion"])))
+    check_camera(camera, path.name)
+    for name, dtype, shape in (
+        ("image", np.uint8, (height, width, 3)),
+        ("mask", np.bool_, (height, width)),
+        ("depth", np.float32, (height, width)),
+    ):
+        if name in found and (found[name].dtype, found[name].shape) != (np.dtype(dtype), shape):
+            raise ValueError(f"its {name} is {found[name].dtype} {found[name].shape}, its camera {width} x {height}")
+    for T in (found["T_world_camera"], *found.get("T_parent_frame", ())):
+        check_rigid(T, path.name)
+    view = View(found["image"], camera, found["T_world_camera"], found.get("mask"), found.get("depth"))
+    names, transforms = found.get("mounts", ()), found.get("T_parent_frame", ())
+    mounts = [Mount(str(parent), str(child), T) for (parent, child), T in zip(names, transforms, strict=True)]
+    return CapturedView(view, int(found["stamp"]), tuple(mounts))
