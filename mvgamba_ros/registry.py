@@ -60,6 +60,7 @@ BUILT_IN: dict[Kind, dict[str, str]] = {
     },
     "capture_readers": {
         "transforms_json": "mvgamba_ros.io.transforms_json:TransformsJson",
+        "rosbag": "mvgamba_ros.ros.bag_reader:RosBag",
     },
 }
 """``module:attribute`` of what ships with the package, by kind and name."""

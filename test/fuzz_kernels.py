@@ -6,7 +6,8 @@ Sizes from none to a few vectors; numbers that are ordinary, huge, subnormal, in
 with any strides; wrong dtypes and shapes. A call answers, or raises ValueError or MemoryError. What it answers does not
 depend on how its arguments lie in memory, nor on what else is in memory (it is the same the second time, to the bit),
 and it leaves its arguments as they are. Beyond an argument's borders nothing may be read or written:
-`make fuzz-kernels` runs this under the address and undefined-behaviour sanitizers. One seed, one call: the message of a failure names it.
+`make fuzz-kernels` runs this under the address and undefined-behaviour sanitizers. One seed, one call: the message of a
+failure names it.
 """
 
 from __future__ import annotations

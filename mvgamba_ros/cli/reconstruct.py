@@ -1,6 +1,7 @@
-"""Reconstruct the object in a folder of posed images.
+"""Reconstruct the object in a folder of posed images, or in a recording of a robot.
 
-CAPTURE is a folder with a transforms.json (nerfstudio or instant-ngp layout, metres) and its images. OUT holds
+CAPTURE is a folder with a transforms.json (nerfstudio or instant-ngp layout, metres) and its images, or a ROS 2
+recording (rosbag2: a folder, .mcap or .db3), from which still, sharp views all around are chosen. OUT holds
 mesh.ply, cloud.ply, preview.png, gaussians.ply where the method makes Gaussians, and report.json, which lists them.
 Everything is in metres, in the frame of the capture's poses. OUT appears whole: a former result there is replaced once
 the new one is written, and a folder that holds anything else is refused.
@@ -21,6 +22,8 @@ EXAMPLES = """examples:
       the object is inside this box and stands on a table at z = 0
   mvgamba reconstruct capture -o out --views transforms_8.json --max-faces 2000
       another list of views in the same folder, a lighter mesh
+  mvgamba reconstruct tour.mcap -o out --views /wrist/color/image_raw@base_link
+      a recording with several cameras: this one's pictures, poses in base_link
   mvgamba config > my.yaml; mvgamba reconstruct capture -o out --config my.yaml --set surface.smoothing_sigma=2.0
       other settings, from an edited file and one by one
 
@@ -30,9 +33,17 @@ Exit status: 0 done (also when the quality is low: see report.json), 1 failed (o
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare this subcommand's arguments on ``parser``."""
-    parser.add_argument("capture", metavar="CAPTURE", help="folder with transforms.json and images")
+    parser.add_argument(
+        "capture", metavar="CAPTURE", help="folder with transforms.json and images, or a rosbag2 recording"
+    )
     parser.add_argument("-o", "--out", metavar="OUT", required=True, help="folder for the results; made if missing")
-    parser.add_argument("--views", metavar="FILE", default="", help="list of views (transforms.json)")
+    parser.add_argument(
+        "--views",
+        metavar="LIST",
+        default="",
+        help="list of views in the folder (default: transforms.json); of a recording TOPIC, @FRAME or TOPIC@FRAME: the "
+        "camera, and the frame of the poses (default: the root of its TF tree)",
+    )
     add_reader(parser)
     add_prompts(parser, "default: found in the middle of all views")
     add_options(parser)
@@ -50,10 +61,12 @@ def run(args: argparse.Namespace) -> int:
     from mvgamba_ros.options import Options
     from mvgamba_ros.pipeline import reconstruct
     from mvgamba_ros.preview import preview
+    from mvgamba_ros.types import view_name
 
     options = options_from(args, Options)
     out = check_results_folder(args.out)
     views = read_capture(args.capture, args.views, args.reader)
+    print(f"views    {len(views)}: " + ", ".join(view_name(view, k) for k, view in enumerate(views)))
     progress = ProgressLine()
     try:
         result = reconstruct(views, options, progress)

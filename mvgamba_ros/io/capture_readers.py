@@ -38,9 +38,10 @@ def read_capture(path: str | Path, views_file: str = "", reader: str = "") -> li
     """All views of a capture, in its own order, with mask and depth where it has them.
 
     Args:
-        path: A folder with a transforms.json and its images (nerfstudio or instant-ngp layout), or what another
-            registered reader recognises.
-        views_file: The list of views to read, where the capture has several; empty is the format's own.
+        path: A folder with a transforms.json and its images (nerfstudio or instant-ngp layout), a rosbag2 recording, or
+            what another registered reader recognises.
+        views_file: The list of views to read, where the capture has several; empty is the format's own. Of a
+            recording: TOPIC, @FRAME or TOPIC@FRAME (`mvgamba_ros.ros.bag_reader.RosBag`).
         reader: Name of the reader (`mvgamba_ros.registry.available("capture_readers")`); empty finds the one that
             recognises ``path``.
 

@@ -49,6 +49,7 @@ MODEL_NAMES: dict[tuple[DistortionModel, int], str] = {
 
 
 def bad_capture(path: Path, message: str) -> ReconstructionError:
+    """BAD_CAPTURE of a file."""
     return ReconstructionError(ErrorCode.BAD_CAPTURE, f"{path}: {message}")
 
 
@@ -119,6 +120,7 @@ def read_camera(path: Path, values: Mapping[str, Any], width: int, height: int, 
 
 
 def intrinsics(camera: Camera) -> dict[str, Any]:
+    """The keys of a frame that hold a camera. Raises CANNOT_WRITE where the format has no name for its lens."""
     name = MODEL_NAMES.get((camera.distortion_model, len(camera.distortion)))
     if name is None:
         raise ReconstructionError(

@@ -15,12 +15,12 @@ from mvgamba_ros.geometry.se3 import rigid
 from mvgamba_ros.options import Options
 from mvgamba_ros.ros.camera_frames import other_frames
 from mvgamba_ros.ros.conversions.geometry import pose_to_matrix
+from mvgamba_ros.ros.conversions.posed_view import make_view
 from mvgamba_ros.ros.conversions.stamps import stamp_of
 from mvgamba_ros.ros.parameters import Parameters
 from mvgamba_ros.ros.request_limits import check_request
 from mvgamba_ros.ros.transforms import TransformSource
 from mvgamba_ros.ros.view_buffer import CapturedView
-from mvgamba_ros.ros.view_capture import make_view
 from mvgamba_ros.types import F64, Box, Prompts, View
 
 SWITCHES: dict[int, bool | None] = {0: None, 1: True, 2: False}

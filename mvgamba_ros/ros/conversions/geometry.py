@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
-from geometry_msgs.msg import Point, Pose, Quaternion, Transform, Vector3
-from sensor_msgs.msg import CameraInfo
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.camera import check_camera, named_distortion
 from mvgamba_ros.geometry.se3 import check_rigid, matrix_to_quat, quat_to_matrix, rigid, wxyz_to_xyzw, xyzw_to_wxyz
 from mvgamba_ros.types import F64, Camera, DistortionModel
+
+if TYPE_CHECKING:
+    from geometry_msgs.msg import Point, Pose, Quaternion, Transform, Vector3
+    from sensor_msgs.msg import CameraInfo
 
 UNIT_QUATERNION_TOLERANCE = 0.01
 """How far from 1 a quaternion's length may be before the pose is refused (tf2's own bound)."""
@@ -43,12 +45,16 @@ def transform_to_matrix(transform: Transform, what: str = "transform") -> F64:
 
 def matrix_to_pose(T: F64) -> Pose:
     """``T`` (4, 4), rigid, metres, as a Pose; quaternion xyzw."""
+    from geometry_msgs.msg import Point, Pose, Quaternion
+
     x, y, z, qx, qy, qz, qw = _numbers(T)
     return Pose(position=Point(x=x, y=y, z=z), orientation=Quaternion(x=qx, y=qy, z=qz, w=qw))
 
 
 def matrix_to_transform(T: F64) -> Transform:
     """``T`` (4, 4), rigid, metres, as a Transform; quaternion xyzw."""
+    from geometry_msgs.msg import Quaternion, Transform, Vector3
+
     x, y, z, qx, qy, qz, qw = _numbers(T)
     return Transform(translation=Vector3(x=x, y=y, z=z), rotation=Quaternion(x=qx, y=qy, z=qz, w=qw))
 
@@ -93,6 +99,8 @@ def camera_info_to_camera(info: CameraInfo, rectified: bool = False, what: str =
 
 def camera_to_camera_info(camera: Camera) -> CameraInfo:
     """The CameraInfo, without a header, that `camera_info_to_camera` reads as ``camera``."""
+    from sensor_msgs.msg import CameraInfo
+
     K = camera.K.copy()
     K[:2, 2] -= 0.5
     P = np.zeros((3, 4))

@@ -2,22 +2,25 @@
 
 Everything that comes from a driver is checked before it is read: encoding, row step, length of the data. An encoding
 that is not listed is refused, never guessed. Raises `ReconstructionError` with BAD_ENCODING, BAD_IMAGE, BAD_DEPTH or
-BAD_MASK; ``what`` names the input in its message.
+BAD_MASK; ``what`` names the input in its message. To read needs nothing of ROS: messages of a recording have the same
+fields.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from sensor_msgs.msg import CompressedImage, Image
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.io.image_size import encoded_size
 from mvgamba_ros.types import F32, U8, Bool
+
+if TYPE_CHECKING:
+    from sensor_msgs.msg import CompressedImage, Image
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,22 @@ _REFUSED = {
 
 COLOR_ENCODINGS = tuple(_TO_RGB)
 TWELVE_BITS = 1 << 12
+COMPRESSED_DEPTH_HEADER = 12
+"""Bytes before the PNG of a compressedDepth message: an int32 format and two float32 of the quantisation."""
+
+
+def image_size(message: Image | CompressedImage, what: str = "image") -> tuple[int, int]:
+    """Width and height that a message or the header of its JPEG or PNG states, pixels; nothing is decoded."""
+    if not hasattr(message, "format"):
+        return message.width, message.height
+    codec = message.format.lower()
+    if "jpeg" not in codec and "jpg" not in codec and "png" not in codec:
+        raise ReconstructionError(ErrorCode.BAD_ENCODING, f"{what}: format '{message.format}' is neither jpeg nor png")
+    data = bytes(message.data)
+    try:
+        return encoded_size(data[COMPRESSED_DEPTH_HEADER * ("compresseddepth" in codec) :], ("JPEG", "PNG"))
+    except ValueError as error:
+        raise _no_picture(message, what) from error
 
 
 def image_size(message: Image | CompressedImage, what: str = "image") -> tuple[int, int]:
@@ -148,10 +167,6 @@ def image_to_depth(message: Image, what: str = "depth") -> F32:
     return depth
 
 
-COMPRESSED_DEPTH_HEADER = 12
-"""Bytes before the PNG of a compressedDepth message: an int32 format and two float32 of the quantisation."""
-
-
 def compressed_to_depth(message: CompressedImage, what: str = "depth/compressedDepth") -> F32:
     """(H, W) float32 metres along the optical axis, 0 where unknown, of compressed_depth_image_transport's PNG: of
     16UC1, millimetres; or of 32FC1, whose 16 bits are quantised inverse depth, ``a / (value - b)``."""
@@ -193,6 +208,8 @@ def image_to_mask(message: Image, what: str = "mask") -> Bool:
 def array_to_image(array: NDArray[Any], encoding: str) -> Image:
     """A tightly packed Image without a header: (H, W, 3) uint8 as rgb8, (H, W) uint8 as mono8, or (H, W) depth as
     32FC1 (metres) or 16UC1 (millimetres)."""
+    from sensor_msgs.msg import Image
+
     array = np.ascontiguousarray(array)
     message = Image(height=array.shape[0], width=array.shape[1], encoding=encoding, is_bigendian=0)
     message.step = array.strides[0]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from std_msgs.msg import Header
+if TYPE_CHECKING:
+    from std_msgs.msg import Header
 
 NANOSECONDS = 1_000_000_000
 """In a second."""
@@ -17,6 +18,8 @@ def stamp_of(message: Any) -> int:
 
 def make_header(frame: str, stamp: int) -> Header:
     """A header with a frame and a stamp in nanoseconds."""
+    from std_msgs.msg import Header
+
     header = Header(frame_id=frame)
     header.stamp.sec, header.stamp.nanosec = divmod(stamp, NANOSECONDS)
     return header

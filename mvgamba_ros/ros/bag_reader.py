@@ -1,0 +1,259 @@
+"""Captures out of ROS 2 recordings (rosbag2: MCAP or SQLite): still, sharp views from around the object, with poses by
+TF, and depth where it belongs to them.
+
+Needs no ROS: rosbags decodes the messages (``pip install mvgamba_ros[bags]``).
+"""
+
+from __future__ import annotations
+
+import logging
+import struct
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mvgamba_ros.errors import ErrorCode, ReconstructionError
+from mvgamba_ros.geometry.view_selection import ViewSelection, around, candidates, stops
+from mvgamba_ros.ros.camera_frames import other_frames
+from mvgamba_ros.ros.conversions.posed_view import make_view, sharpness, to_rgb
+from mvgamba_ros.ros.conversions.stamps import NANOSECONDS, stamp_of
+from mvgamba_ros.ros.transforms import TransformBuffer
+from mvgamba_ros.types import F64, View
+
+if TYPE_CHECKING:
+    from rosbags.highlevel import AnyReader
+    from rosbags.interfaces import Connection
+
+IMAGE = "sensor_msgs/msg/Image"
+COMPRESSED = "sensor_msgs/msg/CompressedImage"
+CAMERA_INFO = "sensor_msgs/msg/CameraInfo"
+TF = "tf2_msgs/msg/TFMessage"
+FOR_EVER_S = 1e9
+"""All transforms of a recording are kept."""
+DEPTH_ENCODINGS = ("16UC1", "32FC1")
+SYNC_S = 0.05
+"""A depth image further than this from a picture does not belong to it, seconds. As the node's `sync_tolerance_s`."""
+
+log = logging.getLogger(__name__)
+
+
+class RosBag:
+    """The capture reader of rosbag2 recordings, see `mvgamba_ros.io.capture_readers`.
+
+    The list of views (``views_file``, ``--views``) is a topic of images, a frame, or both as ``TOPIC@FRAME``: which
+    camera where a recording has several, and the frame of the poses, otherwise the root of the camera's TF tree.
+    """
+
+    layout = "a rosbag2 recording: a folder with metadata.yaml, or one .mcap or .db3 file"
+
+    def recognises(self, path: Path, views_file: str) -> bool:
+        if views_file and not views_file.startswith("/") and "@" not in views_file:
+            return False
+        return path.suffix in (".mcap", ".db3") or (path / "metadata.yaml").is_file()
+
+    def read(self, path: Path, views_file: str) -> list[View]:
+        topic, _, frame = views_file.partition("@")
+        try:
+            with _open(path) as bag:
+                return _read(bag, path, topic, frame.lstrip("/"))
+        except (ReconstructionError, MemoryError):
+            raise
+        except Exception as error:  # a damaged recording surfaces as whatever its decoder stumbles over
+            raise _bad(path, f"the recording cannot be read: {type(error).__name__}: {error}") from error
+
+
+@dataclass
+class _Topic:
+    """A topic of pictures: its connection, and each message's place in the recording (log time) and own stamp."""
+
+    connection: Connection
+    frame: str
+    encoding: str
+    logged: list[int] = field(default_factory=list)
+    stamps: list[int] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        return str(self.connection.topic)
+
+    @property
+    def is_depth(self) -> bool:
+        return self.encoding in DEPTH_ENCODINGS or "compressedDepth" in self.encoding
+
+
+def _open(path: Path) -> AnyReader:
+    try:
+        from rosbags.highlevel import AnyReader
+        from rosbags.typesys import Stores, get_typestore
+    except ImportError as error:
+        raise ReconstructionError(
+            ErrorCode.MISSING_PACKAGE, f"{path}: recordings need the package rosbags: pip install 'mvgamba_ros[bags]'"
+        ) from error
+    if not path.exists():
+        raise _bad(path, "not found")
+    return AnyReader([path], default_typestore=get_typestore(Stores.ROS2_JAZZY))
+
+
+def _read(bag: AnyReader, path: Path, topic: str, frame: str) -> list[View]:
+    config = ViewSelection()
+    topics = list(_pictures(bag))
+    infos = _camera_infos(bag)
+    camera = _choose(path, topics, infos, topic)
+    transforms, root = _transforms(bag, path, camera.frame)
+    frame = frame or root
+    seconds, poses, places = _poses(camera, transforms, frame, path)
+    groups, stood = stops(seconds, poses, config)
+    if not stood:
+        log.warning("%s: the camera never stood still; the slowest moments are taken, poses may be late", path.name)
+    heads = [group[-1] for group in groups]
+    views = []
+    for index in around(poses[heads], config):
+        image, place = _sharpest(bag, camera, [places[k] for k in candidates(groups[index], config)])
+        stamp = camera.stamps[place]
+        info = min(infos[camera.name], key=lambda info: abs(stamp_of(info) - stamp))
+        depth = _depth(bag, topics, image, info, stamp)
+        seconds_in = (camera.logged[place] - bag.start_time) / NANOSECONDS
+        T = transforms.lookup(frame, camera.frame, stamp)
+        views.append(make_view(image, info, T, depth, name=f"{camera.name} at {seconds_in:.2f} s"))
+    log.info("%s: %d views of %s in frame '%s'", path.name, len(views), camera.name, frame)
+    return views
+
+
+def _pictures(bag: AnyReader) -> Iterator[_Topic]:
+    """Every topic of pictures that has messages, with the stamps of all of them; no picture is decoded."""
+    found: dict[int, _Topic] = {}
+    for connection, logged, data in _messages(bag, IMAGE, COMPRESSED):
+        if connection.id not in found:
+            first = bag.deserialize(data, connection.msgtype)
+            encoding = first.format if connection.msgtype == COMPRESSED else first.encoding  # type: ignore[attr-defined]
+            found[connection.id] = _Topic(connection, first.header.frame_id.lstrip("/"), encoding)  # type: ignore[attr-defined]
+        found[connection.id].logged.append(logged)
+        found[connection.id].stamps.append(_stamp(data) or logged)
+    yield from found.values()
+
+
+def _messages(bag: AnyReader, *kinds: str) -> Iterator[tuple[Connection, int, bytes]]:
+    """Connection, log time and bytes of every message of these types."""
+    connections = [c for c in bag.connections if c.msgtype in kinds]
+    if connections:  # of an empty list rosbags gives all messages
+        yield from bag.messages(connections)
+
+
+def _stamp(data: bytes) -> int:
+    """Nanoseconds of a message that begins with a header: CDR's four bytes of encapsulation, then the stamp."""
+    seconds, nanoseconds = struct.unpack_from("<iI" if data[1] & 1 else ">iI", data, 4)
+    return int(seconds) * NANOSECONDS + int(nanoseconds)
+
+
+def _camera_infos(bag: AnyReader) -> Mapping[str, Sequence[Any]]:
+    """For each topic of pictures the messages of the camera_info beside it, by ROS's rule of names; none where there is
+    no such topic."""
+    infos: dict[str, list[Any]] = {}
+    for connection, _, data in _messages(bag, CAMERA_INFO):
+        infos.setdefault(connection.topic, []).append(bag.deserialize(data, CAMERA_INFO))
+    found = {}
+    for connection in bag.connections:
+        if connection.msgtype in (IMAGE, COMPRESSED):
+            name = connection.topic.removesuffix("/compressed").removesuffix("/compressedDepth")
+            beside = name.rpartition("/")[0] + "/camera_info"
+            found[connection.topic] = infos.get(beside) or infos.get(name + "/camera_info") or []
+    return found
+
+
+def _choose(path: Path, topics: Sequence[_Topic], infos: Mapping[str, Sequence[Any]], wanted: str) -> _Topic:
+    """The topic of colour pictures to take. Raises BAD_CAPTURE with those that there are where it is not clear."""
+    listed = "; ".join(
+        f"{t.name} ({len(t.stamps)} of {t.encoding}{'' if infos[t.name] else ', no camera_info beside it'})"
+        for t in topics
+    )
+    if wanted:
+        chosen = [t for t in topics if t.name == wanted]
+        if not chosen:
+            raise _bad(path, f"no pictures on {wanted}; there are: {listed or 'none'}")
+        if not infos[wanted]:
+            raise _bad(path, f"no camera_info beside {wanted}: record it too; there are: {listed}")
+        return chosen[0]
+    usable = [t for t in topics if infos[t.name] and not t.is_depth]
+    raw = {t.name for t in usable}
+    usable = [t for t in usable if t.name.removesuffix("/compressed") not in raw - {t.name}]
+    colored = [t for t in usable if not t.encoding.startswith(("mono", "8UC1"))] or usable
+    if len(colored) != 1:
+        what = "several cameras: choose one by --views TOPIC" if colored else "no pictures with camera_info beside them"
+        raise _bad(path, f"{what}; there are: {listed or 'none'}")
+    return colored[0]
+
+
+def _transforms(bag: AnyReader, path: Path, frame: str) -> tuple[TransformBuffer, str]:
+    """The transforms above ``frame`` over the whole recording, and the root that they lead to."""
+    messages = []
+    parents: dict[str, str] = {}
+    for connection, _, data in _messages(bag, TF):
+        static = connection.topic.endswith("tf_static")
+        for transform in bag.deserialize(data, TF).transforms:  # type: ignore[attr-defined]
+            parents[transform.child_frame_id.lstrip("/")] = transform.header.frame_id.lstrip("/")
+            messages.append((transform, static))
+    above, root = {frame}, frame
+    while root in parents and parents[root] not in above:
+        root = parents[root]
+        above.add(root)
+    if root == frame:
+        raise _bad(path, f"TF has no parent of the pictures' frame '{frame}': record /tf and /tf_static")
+    buffer = TransformBuffer(FOR_EVER_S)
+    for transform, static in messages:
+        if transform.child_frame_id.lstrip("/") in above:
+            buffer.insert(transform, static)
+    return buffer, root
+
+
+def _poses(camera: _Topic, transforms: TransformBuffer, frame: str, path: Path) -> tuple[F64, F64, list[int]]:
+    """Seconds (N,), ``T_world_camera`` (N, 4, 4) and places in the topic of the pictures whose pose is known."""
+    poses, places, last = [], [], None
+    for place in np.argsort(camera.stamps, kind="stable").tolist():
+        try:
+            poses.append(transforms.lookup(frame, camera.frame, camera.stamps[place]))
+            places.append(place)
+        except ReconstructionError as error:
+            last = error
+    if not poses:
+        raise _bad(path, f"none of {len(camera.stamps)} pictures on {camera.name} has a pose: {last and last.message}")
+    if last is not None:
+        missing = len(camera.stamps) - len(poses)
+        log.warning("%s: %d of %d pictures have no pose and are left out", path.name, missing, len(camera.stamps))
+    seconds = np.array([camera.stamps[place] for place in places]) / NANOSECONDS
+    return seconds - seconds[0], np.stack(poses), places
+
+
+def _sharpest(bag: AnyReader, camera: _Topic, places: Sequence[int]) -> tuple[Any, int]:
+    """The message whose picture is sharpest of those at ``places``, and its place."""
+    images = [(_message(bag, camera, place), place) for place in places]
+    if len(images) == 1:
+        return images[0]
+    return max(images, key=lambda pair: sharpness(to_rgb(pair[0], camera.name)))
+
+
+def _depth(bag: AnyReader, topics: Sequence[_Topic], image: Any, info: Any, stamp: int) -> Any | None:
+    """The depth image of that moment that lies in the picture's frame and has its size; None where none does."""
+    for topic in topics:
+        if not topic.is_depth:
+            continue
+        place = int(np.abs(np.array(topic.stamps) - stamp).argmin())
+        if abs(topic.stamps[place] - stamp) > SYNC_S * NANOSECONDS:
+            continue
+        depth = _message(bag, topic, place)
+        same_size = hasattr(depth, "format") or (depth.width, depth.height) == (info.width, info.height)
+        if same_size and not other_frames(image, {"depth": depth}, str):
+            return depth
+    return None
+
+
+def _message(bag: AnyReader, topic: _Topic, place: int) -> Any:
+    logged = topic.logged[place]
+    _, _, data = next(iter(bag.messages([topic.connection], start=logged, stop=logged + 1)))
+    return bag.deserialize(data, topic.connection.msgtype)
+
+
+def _bad(path: Path, what: str) -> ReconstructionError:
+    return ReconstructionError(ErrorCode.BAD_CAPTURE, f"{path}: {what}")
