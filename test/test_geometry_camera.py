@@ -178,6 +178,7 @@ def test_impossible_intrinsics_are_refused_by_name(change, word):
         (("rational_polynomial", [0.1] * 5), ("rational_polynomial", (0.1,) * 5 + (0.0,) * 3)),
         (("Kannala-Brandt4", [0.1, 0, 0, 0, 0]), ("equidistant", (0.1, 0.0, 0.0, 0.0))),
         (("fisheye", [0.1, 0.2, 0.3, 0.4]), ("equidistant", (0.1, 0.2, 0.3, 0.4))),
+        (("plumb_bob", [0.1, -0.2, 0.05]), ("plumb_bob", (0.1, -0.2, 0.05))),
         (("anything", [0.0, 0.0]), ("none", ())),
         (("division", [0.1]), ("division", (0.1,))),
     ],

@@ -74,7 +74,7 @@ def test_the_support_plane_is_found_and_said(result):
 
 def test_a_good_result_is_trusted_and_that_of_the_hull_alone_expects_more_error(views, result):
     good = reconstruct(views, replace(SMALL, method="mvgamba", refine=False))
-    assert result.quality.expected_error_mm > 2 * good.quality.expected_error_mm
+    assert result.quality.expected_error_mm > 1.3 * good.quality.expected_error_mm
     for each in (good, result):
         assert not each.quality.low and each.quality.reasons == ()
         assert each.quality.silhouette_iou > 0.95
@@ -154,10 +154,12 @@ def test_two_views_are_low_quality_with_the_reason(views):
     assert two.quality.low and "2 view" in two.quality.reasons[0]
 
 
-def test_a_wrong_silhouette_shows_in_the_quality(views):
+def test_a_wrong_silhouette_is_left_out_by_name_or_shows_in_the_quality(views):
     worse = list(views)
     worse[2] = replace(views[2], mask=np.roll(views[2].mask, 25, axis=1), name="shifted")
-    quality: Quality = reconstruct(worse, SMALL).quality
+    result = reconstruct(worse, SMALL)
+    assert result.poses.left_out == (2,) and any("shifted" in note for note in result.notes)
+    quality: Quality = reconstruct(worse, replace(SMALL, refine_poses="off")).quality
     assert quality.low and any("IoU" in reason for reason in quality.reasons)
 
 

@@ -168,10 +168,6 @@ def no_rotation(message: ViewMessage) -> None:
     message.pose.orientation.w = message.pose.orientation.x = 5.0
 
 
-def no_mask(message: ViewMessage) -> None:
-    message.mask = array_to_image(np.zeros((message.image.height, message.image.width), np.uint8), "mono8")
-
-
 def color_depth(message: ViewMessage) -> None:
     message.depth = message.image
 
@@ -181,7 +177,6 @@ def color_depth(message: ViewMessage) -> None:
     [
         (nan_pose, ErrorCode.BAD_POSE),
         (no_rotation, ErrorCode.BAD_POSE),
-        (no_mask, ErrorCode.EMPTY_SILHOUETTE),
         (color_depth, ErrorCode.BAD_DEPTH),
     ],
 )

@@ -22,8 +22,8 @@ from mvgamba_ros.types import Box, Prompts
 
 ROOT = Path(segmentation_config.__file__).parents[1] / "segmentation"
 SOURCES = [ast.parse(path.read_text(encoding="utf-8")) for path in sorted(ROOT.rglob("*.py"))]
-FIXED = {"SIDE", "CHANNELS", "KINDS", "UNSEEN", "_MEAN", "_CUT"}
-"""Not settings: shapes that networks were trained for, a mark, and how `cv2.grabCut` is made to cut."""
+FIXED = {"SIDE", "CHANNELS", "KINDS", "UNSEEN", "_MEAN", "_CUT", "MOST_WIDTHS", "WIDEST"}
+"""Not settings: shapes that networks were trained for or may have, a mark, and how `cv2.grabCut` is made to cut."""
 
 
 def test_settings_are_equal_where_their_numbers_are_and_can_be_keys() -> None:

@@ -50,7 +50,8 @@ def named_distortion(name: str, coefficients: Iterable[float]) -> tuple[str, tup
     name = DISTORTION_NAMES.get(name.lower().replace("-", "_").replace(" ", "_"), name)
     needed = len(values) - next(k for k, value in enumerate(reversed(values)) if value)
     lengths = [length for length in DISTORTION_LENGTHS.get(name, ()) if length >= needed]
-    if not lengths or len(values) in lengths:
+    radial_only = name == "plumb_bob" and len(values) == 3  # k1 k2 k3, or k1 k2 p1: for `check_camera` to refuse
+    if not lengths or len(values) in lengths or radial_only:
         return name, values
     return name, (values[:needed] + (0.0,) * min(lengths))[: min(lengths)]
 

@@ -95,19 +95,6 @@ def image_size(message: Image | CompressedImage, what: str = "image") -> tuple[i
         raise _no_picture(message, what) from error
 
 
-def image_size(message: Image | CompressedImage, what: str = "image") -> tuple[int, int]:
-    """Width and height that a message or the header of its JPEG or PNG states, pixels; nothing is decoded."""
-    if isinstance(message, Image):
-        return message.width, message.height
-    codec = message.format.lower()
-    if "jpeg" not in codec and "jpg" not in codec and "png" not in codec:
-        raise ReconstructionError(ErrorCode.BAD_ENCODING, f"{what}: format '{message.format}' is neither jpeg nor png")
-    try:
-        return encoded_size(bytes(message.data), ("JPEG", "PNG"))
-    except ValueError as error:
-        raise _no_picture(message, what) from error
-
-
 def image_to_rgb(message: Image, what: str = "image") -> U8:
     """(H, W, 3) uint8 RGB of a raw image in one of `COLOR_ENCODINGS`; of 16 bits the upper 8."""
     encoding = _TO_RGB.get(message.encoding)

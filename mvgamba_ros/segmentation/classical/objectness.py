@@ -30,8 +30,10 @@ CHANNELS = 8
 """Colour (3), where the object may be, where there is a picture at all, and of the comparisons through the support
 plane: how many other views show the plane there, how many match, and how many would by chance."""
 REMEDY = "install the package anew"
-MOST_WIDTHS, WIDEST = 6, 1024
-"""Of a file: SIDE halves no more often, and a wider network would be no small one."""
+MOST_WIDTHS = 6
+"""Of a file: SIDE halves no more often."""
+WIDEST = 1024
+"""Of a file: a wider network would be no small one."""
 SHIPPED = Path(__file__).resolve().parent / "weights" / "objectness.safetensors"
 SHIPPED_SHA256 = "e7ee04b1fb30fa3637144607a778de0aaa87057771324d84b353db31f77a620f"
 """Of the file `SHIPPED`; a new one comes with a new digest (sha256sum)."""
