@@ -56,7 +56,14 @@ class SilhouetteCoherenceConfig:
     """Coherence of silhouettes (`pose_refinement.silhouette_coherence`)."""
 
     outline_points: int = bounded(64, 8, 4096)
-    """Points of each outline whose rays are tested. Set by hand."""
+    """Points of each outline whose rays are tested at most. Set by hand."""
+    min_outline_points: int = bounded(16, 8, 4096)
+    """At least. Set by hand: as many as are independent."""
+    all_points: int = bounded(640, 8, 1_000_000)
+    """Points of all outlines together, as far as that leaves each its least. Set by hand: time."""
+    partners: int = bounded(12, 1, 1000)
+    """Silhouettes that each outline is tested against at most, from the nearest view's to the farthest's. Set by hand:
+    time."""
     ray_samples: int = bounded(64, 8, 1024)
     """Samples along each ray. Set by hand."""
     tolerance: float = bounded(0.7, 0.0, 20.0)
@@ -69,7 +76,7 @@ class SilhouetteCoherenceConfig:
     outlier: float = bounded(6.0, 0.5, 200.0)
     """Rays that miss by more than this, pixels, count less: what they belong to is segmented wrongly. Set by hand."""
     independent: float = bounded(0.25, 0.01, 1.0)
-    """Share of the outline's points that count as independent: neighbours err alike. Set by hand."""
+    """Share of `outline_points` that count as independent: neighbours err alike. Set by hand."""
 
 
 @dataclass(frozen=True)

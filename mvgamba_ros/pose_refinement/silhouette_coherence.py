@@ -47,7 +47,9 @@ class SilhouetteCoherence:
         self.K = [view.camera.K - HALF_PIXEL for view in views]
         self.distances = [signed_distance(mask) for mask in masks]
         self.slopes = [_slopes(distance) for distance in self.distances]
-        self.outlines = [_outline_points(mask, config.outline_points) for mask in masks]
+        points = min(config.outline_points, max(config.min_outline_points, config.all_points // len(masks)))
+        self.outlines = [_outline_points(mask, points) for mask in masks]
+        self.independent = min(1.0, config.independent * config.outline_points / points)
         self.middles = [np.argwhere(mask).mean(axis=0)[::-1] for mask in masks]
         self.extents = [float(np.sqrt(mask.sum())) for mask in masks]
 
@@ -68,15 +70,15 @@ class SilhouetteCoherence:
             along = ((center - T[:3, 3]) @ directions.T) / (directions**2).sum(axis=1)
             depths = along[:, None] + steps / np.linalg.norm(directions, axis=1)[:, None]
             points = T[:3, 3] + depths[..., None] * directions[:, None]
-            distances = np.stack([self._sample(j, T_world_camera[j], points) for j in range(count) if j != i])
+            partners = self._partners(i, T_world_camera)
+            distances = np.stack([self._sample(j, T_world_camera[j], points) for j in partners])
             least = distances.min(axis=0)
             best = least.argmax(axis=1)
             rows = np.arange(len(outline))
             residual = least[rows, best] + config.tolerance
             which.append(np.full(len(rows), i))
             missed.append(np.minimum(residual, 0.0))
-            others = np.delete(np.arange(count), i)
-            against.append(others[distances[:, rows, best].argmin(axis=0)])
+            against.append(np.array(partners)[distances[:, rows, best].argmin(axis=0)])
             wrong = np.flatnonzero(residual < 0.0)
             if not len(wrong):
                 continue
@@ -85,17 +87,27 @@ class SilhouetteCoherence:
             near /= near.sum(axis=0)
             J = np.zeros((len(wrong), len(y)))
             own = ray_motion(T, touched)
-            for share, j in zip(near, (j for j in range(count) if j != i), strict=True):
+            for share, j in zip(near, partners, strict=True):
                 slope, to_world = self._gradient(j, T_world_camera[j], touched)
                 other = point_motion(T_world_camera[j], touched)
                 J[:, 6 * j : 6 * j + 6] = np.einsum("n,nk,nkl->nl", share, slope, other)
                 J[:, 6 * i : 6 * i + 6] += np.einsum("n,nk,nkl->nl", share, slope @ to_world, own)
             r = residual[wrong]
-            weights = config.independent / config.sigma**2 / (1.0 + (r / config.outlier) ** 2) ** 2
+            weights = self.independent / config.sigma**2 / (1.0 + (r / config.outlier) ** 2) ** 2
             H += J.T @ (weights[:, None] * J)
             gradient += J.T @ (weights * r)
         found = OutlineResiduals(*(np.concatenate([*part, []]) for part in (which, missed, against)))
         return NormalEquations.at(y, H, gradient), found
+
+    def _partners(self, index: int, T_world_camera: F64) -> list[int]:
+        """The other views, or `SilhouetteCoherenceConfig.partners` of them from the nearest in direction to the
+        farthest."""
+        most, axes = self.config.partners, T_world_camera[:, :3, 2]
+        others = [j for j in range(len(axes)) if j != index]
+        if len(others) <= most:
+            return others
+        ordered = sorted(others, key=lambda j: -float(axes[j] @ axes[index]))
+        return sorted(ordered[k] for k in np.linspace(0, len(ordered) - 1, most).astype(int).tolist())
 
     def _sphere(self, T_world_camera: F64) -> tuple[F64 | None, float]:
         """Center (3,) and radius, metres, of a ball that holds the object; no center where the rays through the
