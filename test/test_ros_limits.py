@@ -18,10 +18,11 @@ from sensor_msgs.msg import CompressedImage, Image
 from test_claims_ros_capture import Topics, newest
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
-from mvgamba_ros.ros import view_capture
+from mvgamba_ros.ros.conversions import posed_view
+from mvgamba_ros.ros.conversions.posed_view import make_view
 from mvgamba_ros.ros.diagnostics import Health
 from mvgamba_ros.ros.failures import MOST_CHARACTERS, Failures
-from mvgamba_ros.ros.view_capture import Capture, make_view
+from mvgamba_ros.ros.view_capture import Capture
 
 pytestmark = pytest.mark.ros
 
@@ -136,7 +137,7 @@ def test_a_capture_that_fails_leaves_its_images_at_once(monkeypatch: pytest.Monk
         images.append(ref(kept := SHARP.view(Pixels)))
         return kept
 
-    monkeypatch.setattr(view_capture, "_to_rgb", to_rgb)
+    monkeypatch.setattr(posed_view, "to_rgb", to_rgb)
     topics = Topics(image=[photo(10.0)], camera_info=[info(10.0)])
     made = parameters(min_sharpness=1e9)
     capture = Capture(topics, transforms(*STILL), lambda: made, lambda: 10 * SECOND)  # type: ignore[arg-type]

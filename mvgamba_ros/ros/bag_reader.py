@@ -52,7 +52,10 @@ class RosBag:
     def recognises(self, path: Path, views_file: str) -> bool:
         if views_file and not views_file.startswith("/") and "@" not in views_file:
             return False
-        return path.suffix in (".mcap", ".db3") or (path / "metadata.yaml").is_file()
+        try:
+            return path.suffix in (".mcap", ".db3") or (path / "metadata.yaml").is_file()
+        except OSError:  # a name that is too long, a folder that cannot be entered
+            return False
 
     def read(self, path: Path, views_file: str) -> list[View]:
         topic, _, frame = views_file.partition("@")
