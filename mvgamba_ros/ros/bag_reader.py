@@ -35,7 +35,8 @@ FOR_EVER_S = 1e9
 """All transforms of a recording are kept."""
 DEPTH_ENCODINGS = ("16UC1", "32FC1")
 SYNC_S = 0.05
-"""A depth image further than this from a picture does not belong to it, seconds. As the node's `sync_tolerance_s`."""
+"""A depth image further than this from a picture does not belong to it, seconds. Set by hand: streams of one camera
+that are not stamped alike lie up to a period of 30 Hz apart, and the camera stands."""
 
 log = logging.getLogger(__name__)
 
@@ -119,7 +120,7 @@ def _read(bag: AnyReader, path: Path, topic: str, frame: str) -> list[View]:
         info = min(infos[camera.name], key=lambda info: abs(stamp_of(info) - stamp))
         depth = _depth(bag, topics, image, info, stamp)
         seconds_in = (camera.logged[place] - bag.start_time) / NANOSECONDS
-        T = transforms.lookup(frame, camera.frame, stamp)
+        T = poses[places.index(place)]
         views.append(make_view(image, info, T, depth, name=f"{camera.name} at {seconds_in:.2f} s"))
     log.info("%s: %d views of %s in frame '%s'", path.name, len(views), camera.name, frame)
     return views

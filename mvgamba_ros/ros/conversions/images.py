@@ -150,8 +150,7 @@ def image_to_depth(message: Image, what: str = "depth") -> F32:
             ErrorCode.BAD_DEPTH,
             f"{what}: encoding '{message.encoding}' is neither 32FC1 (metres) nor 16UC1 (millimetres), see REP-118",
         )
-    depth[~np.isfinite(depth) | (depth < 0)] = 0.0
-    return depth
+    return _unknown_as_zero(depth)
 
 
 def compressed_to_depth(message: CompressedImage, what: str = "depth/compressedDepth") -> F32:
@@ -177,8 +176,7 @@ def compressed_to_depth(message: CompressedImage, what: str = "depth/compressedD
     inverse = pixels.astype(np.float32) - b
     known = (pixels > 0) & (inverse > 0)
     depth: F32 = np.where(known, a / np.where(known, inverse, np.float32(1)), np.float32(0)).astype(np.float32)
-    depth[~np.isfinite(depth) | (depth < 0)] = 0.0
-    return depth
+    return _unknown_as_zero(depth)
 
 
 def image_to_mask(message: Image, what: str = "mask") -> Bool:
@@ -190,6 +188,11 @@ def image_to_mask(message: Image, what: str = "mask") -> Bool:
         )
     mask: Bool = _pixels(message, np.dtype(dtype), 1, what, ErrorCode.BAD_MASK) != 0
     return mask
+
+
+def _unknown_as_zero(depth: F32) -> F32:
+    depth[~np.isfinite(depth) | (depth < 0)] = 0.0
+    return depth
 
 
 def array_to_image(array: NDArray[Any], encoding: str) -> Image:
