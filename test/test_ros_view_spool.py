@@ -173,7 +173,8 @@ def test_a_killed_node_has_its_views_again(tmp_path: Path) -> None:
     next((tmp_path / "spool").glob("view-000002*")).write_bytes(b"cut")
     with World(tmp_path) as world:
         world.start_node(spool_dir=tmp_path / "spool")
-        assert "view-000002.npz" in world.log("node") and "2 views of spool_dir" in world.log("node")
+        world.wait_for_log("node", "2 views of spool_dir")
+        assert "view-000002.npz" in world.log("node")
         assert world.capture().view_count == 2
         world.call(Trigger, "/reconstructor/clear_views")
         assert not list((tmp_path / "spool").glob("*.npz"))

@@ -16,20 +16,16 @@ from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from rclpy.task import Future
-from std_srvs.srv import Trigger
 
 from mvgamba_ros.action import ReconstructObject
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
-from mvgamba_ros.factories import embed
-from mvgamba_ros.geometry.camera import undistort
 from mvgamba_ros.msg import ReconstructedObject
-from mvgamba_ros.options import Options
 from mvgamba_ros.pipeline import reconstruct
 from mvgamba_ros.process import give_memory_back
 from mvgamba_ros.reconstruction import Reconstruction
 from mvgamba_ros.ros.awaited_capture import AwaitedCapture
 from mvgamba_ros.ros.calibration import Calibration
-from mvgamba_ros.ros.conversions.geometry import matrix_to_pose
+from mvgamba_ros.ros.captured_views import CapturedViews
 from mvgamba_ros.ros.conversions.shapes import reconstruction_to_object, seconds_to_stages
 from mvgamba_ros.ros.conversions.stamps import make_header
 from mvgamba_ros.ros.diagnostics import Diagnostics, Health
@@ -41,12 +37,11 @@ from mvgamba_ros.ros.parameters import Parameters, declare
 from mvgamba_ros.ros.requests import Task, resolve, views_and_options
 from mvgamba_ros.ros.save import save
 from mvgamba_ros.ros.transforms import transform_source
-from mvgamba_ros.ros.view_buffer import ViewBuffer, coverage
-from mvgamba_ros.ros.view_capture import Capture, poses_of
+from mvgamba_ros.ros.view_capture import Capture
 from mvgamba_ros.ros.view_spool import ViewSpool, writable_folder
 from mvgamba_ros.ros.worker import Job, Worker
 from mvgamba_ros.srv import Calibration as CalibrationService
-from mvgamba_ros.srv import CaptureView, Reconstruct, Save
+from mvgamba_ros.srv import Reconstruct, Save
 from mvgamba_ros.types import Progress, View
 from mvgamba_ros.warm_up import warm_up
 
@@ -63,8 +58,6 @@ class Reconstructor(Node):
         self._settings = declare(self)
         parameters = self._settings()
         writable_folder(parameters.output_dir, "output_dir")
-        self._spool = ViewSpool(parameters.spool_dir, parameters.target_frame, self.get_logger().warning)
-        self._views = ViewBuffer(self._spool.restore())
         self._health = Health()
         self._failures = Failures(self.get_logger(), self._health)
         self._last: tuple[Reconstruction, list[View], ReconstructedObject] | None = None
@@ -74,19 +67,23 @@ class Reconstructor(Node):
         self._diagnostics = Diagnostics(self, self._inputs, self._health)
         self._calibration = Calibration()
         self._worker = Worker()
-        capture = Capture(self._inputs, self._transforms, self._settings, self._now)
         self._answer: Future[Outcome] | None = None
-        self._awaited = AwaitedCapture(capture, self._settings, self._sleep, lambda: self._worker.closing)
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._wake = self.create_guard_condition(lambda: None)
+
+        capture = Capture(self._inputs, self._transforms, self._settings, self._now)
+        awaited = AwaitedCapture(capture, self._settings, self._sleep, lambda: self._worker.closing)
+        spool = ViewSpool(parameters.spool_dir, parameters.target_frame, self.get_logger().warning)
+        self._views = CapturedViews(
+            awaited, spool, self._settings, self._outputs.views, self._failures, self._worker, self._now
+        )
 
         # Reentrant: a coroutine that awaits the worker must not hold up the next callback.
         group = ReentrantCallbackGroup()
         # DDS keeps the ten newest requests of a service by default and drops the others without a word.
         queue = QoSProfile(depth=parameters.queue_depth)
         for kind, name, callback in (
-            (CaptureView, "~/capture_view", self._on_capture_view),
-            (Trigger, "~/clear_views", self._on_clear_views),
+            *self._views.services,
             (Reconstruct, "~/reconstruct", self._on_reconstruct),
             (Save, "~/save", self._on_save),
             (CalibrationService, "~/calibration", self._on_calibration),
@@ -120,37 +117,6 @@ class Reconstructor(Node):
             self.get_logger().info(f"warmed up in {time.monotonic() - began:.1f} s")
 
     # -- services ----------------------------------------------------------------------------------------------------
-
-    async def _on_capture_view(self, request: CaptureView.Request, response: CaptureView.Response) -> Any:
-        outcome = Outcome()
-        try:
-            captured = await self._awaited.next_good_view()
-            parameters = self._settings()
-            self._views.add(captured, parameters.min_view_distance_m, parameters.max_views)
-            self._spool.add(captured)
-            header = make_header(parameters.target_frame, captured.stamp)
-            response.pose.header, response.pose.pose = header, matrix_to_pose(captured.view.T_world_camera)
-            self._outputs.views([c.view for c in self._views.snapshot()], header)
-            self._worker.prepare(lambda: self._embed(captured.view, parameters.options))
-        except Exception as error:
-            outcome.error = self._failures.note("capture_view", error)
-        response.view_count = len(self._views)
-        response.coverage, response.largest_gap = coverage(poses_of(self._views.snapshot()))
-        return outcome.fill(response)
-
-    def _embed(self, view: View, options: Options) -> None:
-        """What a segmenter computes of a view alone, while the arm moves on, in the worker's thread."""
-        try:
-            embed(options, undistort(view))
-        except Exception as error:  # the reconstruction meets it again, and returns it
-            self._failures.note(f"segmenter {options.segmenter}", error)
-
-    def _on_clear_views(self, request: Trigger.Request, response: Trigger.Response) -> Any:
-        count = self._views.clear()
-        self._spool.clear()
-        self._outputs.views([], make_header(self._settings().target_frame, self._now()))
-        response.success, response.message = True, f"{count} views cleared"
-        return response
 
     async def _on_reconstruct(self, request: Reconstruct.Request, response: Reconstruct.Response) -> Any:
         outcome = await self._reconstruct(request, lambda stage, fraction: None, lambda: False)
