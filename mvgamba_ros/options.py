@@ -75,8 +75,10 @@ class Options:
         low=16,
         high=512,
     )
-    checkpoint: str = option("", "File of the method's weights; empty: the ones that ship")
-    sam_checkpoint: str = option("", "File of Segment Anything's weights (ViT-B, L or H), for segmenter sam")
+    checkpoint: str = option("", "File of the method's weights; empty: the ones that ship", read_only=True)
+    sam_checkpoint: str = option(
+        "", "File of Segment Anything's weights (ViT-B, L or H), for segmenter sam", read_only=True
+    )
     device: str = option(
         "auto",
         "Where the network runs: cpu, cuda or cuda:N; auto: the GPU where torch sees one and mamba-ssm works",

@@ -132,7 +132,7 @@ def test_a_ply_header_cannot_take_memory(form: str, vertices: object, faces: obj
         lambda tree: tree["meshes"][0]["primitives"][0]["attributes"].update(POSITION=99),
     ],
 )
-def test_a_glb_header_cannot_take_memory(change: Callable[[Any], object], tmp_path: Path) -> None:
+def test_a_gltf_header_cannot_take_memory(change: Callable[[Any], object], tmp_path: Path) -> None:
     content = trimesh.creation.icosphere(4).export(file_type="glb")
     length = int.from_bytes(content[12:16], "little")
     tree = json.loads(content[20 : 20 + length])
@@ -147,6 +147,15 @@ def test_a_glb_header_cannot_take_memory(change: Callable[[Any], object], tmp_pa
     refused(lambda: Folder(tmp_path, 0)[0], ErrorCode.BAD_CAPTURE, "odd.glb")
     file.write_bytes(content[:-8] + b"\0\0\0\0")
     refused(lambda: read_mesh(file), ErrorCode.BAD_CAPTURE, "odd.glb")
+    file.unlink()
+    beside = trimesh.creation.icosphere(4).export(file_type="gltf")
+    for name, part in beside.items():
+        (tmp_path / name.replace("model", "odd")).write_bytes(part)
+    assert len(Folder(tmp_path, 0)[0].faces)
+    tree = json.loads(beside["model.gltf"])
+    change(tree)
+    (tmp_path / "odd.gltf").write_text(json.dumps(tree))
+    refused(lambda: Folder(tmp_path, 0)[0], ErrorCode.BAD_CAPTURE, "odd.gltf")
 
 
 @pytest.mark.parametrize(

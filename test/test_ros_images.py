@@ -158,6 +158,16 @@ def test_compressed_images_keep_their_colours(extension, format_):
     np.testing.assert_allclose(compressed_to_rgb(CompressedImage(format=format_, data=data)), rgb, atol=4)
 
 
+def test_a_compressed_image_of_16_bits_keeps_its_colours_or_is_refused_as_of_12():
+    rgb = np.empty((32, 32, 3), np.uint16)
+    rgb[:] = (180 << 8, 60 << 8, 20 << 8)
+    whole, dark = (cv2.imencode(".png", pixels[..., ::-1])[1].tobytes() for pixels in (rgb, rgb >> 6))
+    np.testing.assert_array_equal(compressed_to_rgb(CompressedImage(format="png", data=whole)), rgb >> 8)
+    with pytest.raises(ReconstructionError, match="12 bits") as caught:
+        compressed_to_rgb(CompressedImage(format="png", data=dark))
+    assert caught.value.code is ErrorCode.BAD_IMAGE
+
+
 def test_a_truncated_jpeg_and_an_unknown_codec_are_refused():
     with pytest.raises(ReconstructionError, match="do not decode") as caught:
         compressed_to_rgb(CompressedImage(format="jpeg", data=b"\xff\xd8\xff"))

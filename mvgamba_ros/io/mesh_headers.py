@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from typing import Any, BinaryIO
+from urllib.parse import unquote
 
 from mvgamba_ros.io.ply import LONGEST_HEADER
 
@@ -24,16 +25,20 @@ MOST_NUMBERS = 300_000_000
 
 
 def check_mesh_header(path: Path) -> None:
-    """Raises ValueError where a PLY or GLB file names more than its bytes can hold, and what parsing it raises. Other
-    formats have no such header."""
+    """Raises ValueError where a PLY, GLB or glTF file names more than its bytes can hold, and what parsing it raises.
+    Other formats have no such header."""
     suffix = path.suffix.lower()
-    if suffix not in (".ply", ".glb"):
+    if suffix not in (".ply", ".glb", ".gltf"):
         return
+    size = path.stat().st_size
     with path.open("rb") as file:
         if suffix == ".ply":
-            _check_ply(file, path.stat().st_size)
+            _check_ply(file, size)
+        elif suffix == ".glb":
+            _check_tree(_tree_of_glb(file, size), size)
         else:
-            _check_glb(file, path.stat().st_size)
+            tree = json.load(file)
+            _check_tree(tree, size + _beside(tree, path.parent))
 
 
 def _check_ply(file: BinaryIO, size: int) -> None:
@@ -57,7 +62,7 @@ def _check_ply(file: BinaryIO, size: int) -> None:
         raise ValueError(f"{size} bytes cannot hold the {least} or more that its header names; is it cut off?")
 
 
-def _check_glb(file: BinaryIO, size: int) -> None:
+def _tree_of_glb(file: BinaryIO, size: int) -> Any:
     if file.read(12)[:4] != b"glTF":
         raise ValueError("no GLB header")
     chunks: list[int] = []
@@ -70,7 +75,16 @@ def _check_glb(file: BinaryIO, size: int) -> None:
     if at != size or not chunks:
         raise ValueError(f"its chunks are of {chunks} bytes, together not the {size} that are there")
     file.seek(20)
-    tree = json.loads(file.read(chunks[0]))
+    return json.loads(file.read(chunks[0]))
+
+
+def _beside(tree: dict[str, Any], folder: Path) -> int:
+    """Bytes of the files that a glTF file names as its buffers."""
+    names = [buffer["uri"] for buffer in tree.get("buffers", []) if "uri" in buffer]
+    return sum((folder / unquote(name)).stat().st_size for name in names if not name.startswith("data:"))
+
+
+def _check_tree(tree: dict[str, Any], size: int) -> None:
     accessors = tree.get("accessors", [])
     counts = [_count(accessor) for accessor in accessors]
     bare = sum(count for count, accessor in zip(counts, accessors, strict=True) if "bufferView" not in accessor)

@@ -102,15 +102,7 @@ def image_to_rgb(message: Image, what: str = "image") -> U8:
         remedy = _REFUSED.get(message.encoding, "is not one of " + ", ".join(COLOR_ENCODINGS))
         raise ReconstructionError(ErrorCode.BAD_ENCODING, f"{what}: encoding '{message.encoding}' {remedy}")
     pixels = _pixels(message, np.dtype(encoding.dtype), encoding.channels, what, rows=encoding.rows)
-    if pixels.dtype.itemsize == 2:
-        if pixels.max() < TWELVE_BITS:
-            raise ReconstructionError(
-                ErrorCode.BAD_IMAGE,
-                f"{what}: no {message.encoding} value is above {pixels.max()} of 65535: a picture of 10 or 12 bits? "
-                "Publish it as 8 bits, or scaled to 16",
-            )
-        pixels = (pixels >> 8).astype(np.uint8)
-    pixels = np.ascontiguousarray(pixels)
+    pixels = np.ascontiguousarray(_eight_bits(pixels, message.encoding, what))
     if encoding.conversion is None:
         return pixels
     try:
@@ -124,10 +116,24 @@ def image_to_rgb(message: Image, what: str = "image") -> U8:
 def compressed_to_rgb(message: CompressedImage, what: str = "image/compressed") -> U8:
     """(H, W, 3) uint8 RGB of a JPEG or PNG whose `image_size` is one that the caller has memory for."""
     image_size(message, what)  # OpenCV would decode other formats too
-    pixels = cv2.imdecode(np.frombuffer(message.data, dtype=np.uint8), cv2.IMREAD_COLOR)
+    data = np.frombuffer(message.data, dtype=np.uint8)
+    pixels = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
     if pixels is None:
         raise _no_picture(message, what)
-    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+    return np.asarray(cv2.cvtColor(_eight_bits(pixels, "png", what), cv2.COLOR_BGR2RGB), dtype=np.uint8)
+
+
+def _eight_bits(pixels: NDArray[Any], encoding: str, what: str) -> U8:
+    """Of pixels of 16 bits the upper 8. Raises BAD_IMAGE where these hold next to nothing."""
+    if pixels.dtype.itemsize == 1:
+        return pixels
+    if pixels.max() < TWELVE_BITS:
+        raise ReconstructionError(
+            ErrorCode.BAD_IMAGE,
+            f"{what}: no {encoding} value is above {pixels.max()} of 65535: a picture of 10 or 12 bits? "
+            "Publish it as 8 bits, or scaled to 16",
+        )
+    return (pixels >> 8).astype(np.uint8)
 
 
 def _no_picture(message: CompressedImage, what: str) -> ReconstructionError:
