@@ -137,9 +137,12 @@ def test_one_view_is_enough_with_a_pixel_box() -> None:
     assert mask is not None
     rows, columns = np.nonzero(mask)
     around = (columns.min() - 12.0, rows.min() - 12.0, columns.max() + 12.0, rows.max() + 12.0)
-    found = ClassicalSegmenter()(PLAIN[:1], Prompts(pixel_boxes={0: around}))
+    prompts = Prompts(pixel_boxes={0: around})
+    found = ClassicalSegmenter()(PLAIN[:1], prompts)
     assert iou(found, SCENE[:1])[0] > 0.8
     assert not found.masks[0][:, : int(around[0]) - 1].any()
+    with_depth = [replace(PLAIN[0], depth=SCENE[0].depth)]  # wherever it lies, not only a metre away
+    assert iou(ClassicalSegmenter()(with_depth, replace(prompts, support_height=0.0)), SCENE[:1])[0] > 0.95
 
 
 def test_points_are_honoured() -> None:

@@ -39,6 +39,14 @@ class WindowConfig:
     camera_clearance: float = bounded(0.95, 0.1, 1.0)
     """A region that is guessed reaches at most this share of the way from its centre to the nearest camera, along the
     axis on which that is furthest off, [0, 1]. Set by hand."""
+    min_depth_share: float = bounded(0.1, 0.0, 1.0)
+    """A single view's depth says how far away its pixel box is where more than this share of the box has one, [0, 1].
+    Set by hand."""
+    front_quantile: float = bounded(0.005, 0.0, 1.0)
+    """Quantile of the depths in the pixel box of a single view where the object may begin, [0, 1]. Set by hand: above
+    single wrong readings, below what a thin part covers."""
+    single_view_reach: float = bounded(2.0, 0.1, 100)
+    """Behind that the object of a single view may reach this many times the pixel box's longer side. Set by hand."""
     outline_steps: int = bounded(12, 2, 100)
     """Points along each side of the grid that stands for a region partly behind a camera: those in front of it give
     the outline. Set by hand."""

@@ -52,11 +52,11 @@ def common_region(views: Sequence[View], prompts: Prompts, config: WindowConfig 
 
     The object is taken to be "somewhere in the middle of all views": the point is where the optical axes meet, in the
     least-squares sense; a pixel box's or prompted points' middle stands for the axis where there is one. A single
-    view with a pixel box gets a thin box whose outline it is. Raises BAD_ROI where the axes do not meet in front of
+    view with a pixel box gets the box behind it. Raises BAD_ROI where the axes do not meet in front of
     the cameras, as with one view or with parallel axes.
     """
     if len(views) == 1 and 0 in prompts.pixel_boxes:
-        return _slab_behind(views[0], prompts.pixel_boxes[0])
+        return _behind(views[0], prompts.pixel_boxes[0], config)
     if len(views) < 2:
         raise ReconstructionError(
             ErrorCode.BAD_ROI,
@@ -116,13 +116,22 @@ def aim(view: View, index: int, prompts: Prompts) -> F64:
     return ray / np.linalg.norm(ray)
 
 
-def _slab_behind(view: View, pixel_box: tuple[float, float, float, float]) -> Box:
-    """A thin box one metre before the camera whose outline is ``pixel_box``: with one view, any depth is as good."""
+def _behind(view: View, pixel_box: tuple[float, float, float, float], config: WindowConfig) -> Box:
+    """A box along the optical axis whose back has the outline ``pixel_box``. It begins at the nearest depth measured
+    there; without any it is thin and one metre away: with one view, any depth is as good."""
     corners = np.array(pixel_box).reshape(2, 2)
     K = view.camera.K
     low, high = (corners - K[:2, 2]) / [K[0, 0], K[1, 1]]
-    T = rigid(np.eye(3), np.array([*(low + high) / 2, 1.0]))
-    return Box(view.T_world_camera @ T, np.array([*(high - low), 0.01]))
+    front, back = 1.0, 1.01
+    if view.depth is not None:
+        (left, top), (right, bottom) = np.maximum(np.round(corners).astype(int), 0)
+        depth = view.depth[top:bottom, left:right]
+        known = depth[depth > 0.0]
+        if known.size > config.min_depth_share * depth.size:
+            front = float(np.quantile(known, config.front_quantile))
+            back = front * (1.0 + config.single_view_reach * float((high - low).max()))
+    T = rigid(np.eye(3), np.array([*back * (low + high) / 2, (front + back) / 2]))
+    return Box(view.T_world_camera @ T, np.array([*back * (high - low), back - front]))
 
 
 def outline(view: View, box: Box, config: WindowConfig) -> F64 | None:
