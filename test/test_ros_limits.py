@@ -20,8 +20,8 @@ from test_claims_ros_capture import Topics, newest
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.ros.conversions import posed_view
 from mvgamba_ros.ros.conversions.posed_view import make_view
-from mvgamba_ros.ros.diagnostics import Health
 from mvgamba_ros.ros.failures import MOST_CHARACTERS, Failures
+from mvgamba_ros.ros.health import Health
 from mvgamba_ros.ros.view_capture import Capture
 
 pytestmark = pytest.mark.ros
@@ -165,7 +165,7 @@ def test_a_message_of_more_bytes_than_a_picture_may_have_is_not_kept_and_named()
             return Clock()
 
     made = parameters(max_view_megapixels=0.001, image_transport="raw", use_depth=False, use_mask=False)
-    inputs = Inputs(Node(), made)  # type: ignore[arg-type]
+    inputs = Inputs(Node(), made, lambda why: None)  # type: ignore[arg-type]
     for width, kept, words in ((32, 1, ""), (4000, 1, "a message of 0 MB on /wrist/image was not kept"), (32, 2, "")):
         callbacks["image"](Image(data=bytes(width * 24 * 3)))
         assert len(inputs["image"].messages) == kept

@@ -12,8 +12,9 @@ pytest.importorskip("rclpy")
 from geometry_msgs.msg import TransformStamped
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
-from mvgamba_ros.geometry.se3 import quat_to_matrix
+from mvgamba_ros.geometry.se3 import interpolate, quat_to_matrix
 from mvgamba_ros.ros.conversions.geometry import matrix_to_transform
+from mvgamba_ros.ros.conversions.transform_bytes import fields_of
 from mvgamba_ros.ros.transforms import TransformBuffer, speeds
 
 pytestmark = pytest.mark.ros
@@ -46,6 +47,7 @@ RECORDED = [
     stamped("base", "wrist", turn_z(1.0, (0.2, 0.4, 0.5)), 102.0),
     stamped("base", "tray", turn_z(0.0, (1.0, 0.0, 0.0)), 100.0),
     stamped("base", "tray", turn_z(0.0, (1.0, 1.0, 0.0)), 102.0),
+    stamped("base", "later", turn_z(0.0, (0.0, 0.0, 0.0)), 101.0),
 ]
 ANSWERS = [
     # target, source, seconds -> T_target_source, worked out by hand
@@ -58,11 +60,15 @@ ANSWERS = [
     ("tray", "wrist", 101.0, turn_z(1.0, (-0.8, -0.5, 0.5))),
     ("camera", "camera", 101.0, np.eye(4)),
     ("wrist", "camera", 7.0, turn_z(math.pi / 2, (0.0, 0.0, 0.1))),
+    # stamp 0: the latest moment that is known of every joint on the way
+    ("base", "wrist", 0.0, turn_z(1.0, (0.2, 0.4, 0.5))),
+    ("tray", "later", 0.0, turn_z(0.0, (-1.0, -0.5, 0.0))),
+    ("wrist", "camera", 0.0, turn_z(math.pi / 2, (0.0, 0.0, 0.1))),
 ]
 REFUSED = [
     ("base", "wrist", 102.001),
     ("base", "wrist", 99.999),
-    ("base", "camera", 0.0),
+    ("base", "camera", 1e-9),
     ("base", "nowhere", 101.0),
     ("base", "lone", 101.0),
 ]
@@ -81,18 +87,14 @@ class Tf2Source:
     """tf2's own buffer behind the package's adapter, without a node."""
 
     def __init__(self) -> None:
-        tf2_ros = pytest.importorskip("tf2_ros", reason="tf2_ros is not among the ROS wheels")
-        from rclpy.duration import Duration
+        pytest.importorskip("tf2_ros", reason="tf2_ros is not among the ROS wheels")
+        from mvgamba_ros.ros.tf2_buffer import Tf2Buffer
 
-        from mvgamba_ros.ros.transforms import Tf2Listener
-
-        adapter = Tf2Listener.__new__(Tf2Listener)
-        adapter._errors = tf2_ros.TransformException
-        adapter._buffer = tf2_ros.Buffer(cache_time=Duration(seconds=10.0))
-        self.adapter, self.lookup = adapter, adapter.lookup
+        self.buffer = Tf2Buffer(None, 10.0)
+        self.lookup = self.buffer.lookup
 
     def insert(self, message: TransformStamped, static: bool) -> None:
-        (self.adapter._buffer.set_transform_static if static else self.adapter._buffer.set_transform)(message, "test")
+        self.buffer.take([fields_of(message)], static)
 
 
 @pytest.fixture(params=[OwnSource, Tf2Source])
@@ -141,17 +143,37 @@ def test_a_message_says_how_far_off_the_moment_is():
         buffer.lookup("base", "wrist", round(102.25 * SECOND))
 
 
-def test_a_transform_with_nan_is_kept_out_and_named_until_a_good_one_follows():
-    buffer = TransformBuffer(10.0)
-    buffer.insert(RECORDED[0], static=False)
-    broken = stamped("base", "wrist", np.eye(4), 101.0)
+def test_a_transform_with_nan_is_kept_out_and_named_until_a_good_one_follows(source):
+    broken = stamped("base", "wrist", np.eye(4), 103.0)
     broken.transform.translation.x = float("nan")
-    buffer.insert(broken, static=False)
+    source.insert(broken, static=False)
     with pytest.raises(ReconstructionError, match=r"'wrist'.*nan") as caught:
-        buffer.lookup("base", "wrist", 100 * SECOND)
+        source.lookup("base", "camera", 100 * SECOND)
     assert caught.value.code is ErrorCode.BAD_POSE
-    buffer.insert(RECORDED[1], static=False)
-    np.testing.assert_allclose(buffer.lookup("base", "wrist", round(100.5 * SECOND)), ANSWERS[1][3], atol=1e-9)
+    source.lookup("base", "tray", 101 * SECOND)
+    source.insert(stamped("base", "wrist", turn_z(1.0, (0.2, 0.8, 0.5)), 104.0), static=False)
+    np.testing.assert_allclose(source.lookup("base", "wrist", 103 * SECOND), turn_z(1.0, (0.2, 0.6, 0.5)), atol=1e-9)
+
+
+def test_what_a_frame_hangs_on_is_known_and_clearing_keeps_only_what_holds_at_any_time(source):
+    assert source.buffer.ancestors("camera") == ["wrist", "base", "world"]
+    source.buffer.clear()
+    source.lookup("wrist", "camera", 101 * SECOND)
+    with pytest.raises(ReconstructionError, match="wrist"):
+        source.lookup("base", "wrist", 101 * SECOND)
+    source.insert(RECORDED[0], static=False)  # older than what was forgotten
+    np.testing.assert_allclose(source.lookup("base", "wrist", 100 * SECOND), ANSWERS[0][3], atol=1e-9)
+
+
+def test_moments_of_a_turning_frame_are_answered_as_matrices_are_interpolated():
+    buffer, rng = TransformBuffer(10.0), np.random.default_rng(0)
+    poses = [turn_z(a, tuple(t)) for a, t in zip(rng.uniform(-9, 9, 10), rng.normal(size=(10, 3)), strict=True)]
+    for second, T in enumerate(poses):
+        buffer.insert(stamped("base", "wrist", T, second), static=False)
+    for moment in rng.uniform(0.0, 8.99, 200):
+        before, s = divmod(moment, 1.0)
+        T = interpolate(poses[int(before)], poses[int(before) + 1], s)
+        np.testing.assert_allclose(buffer.lookup("base", "wrist", round(moment * SECOND)), T, atol=1e-8)
 
 
 def test_frames_in_a_loop_are_refused_not_followed_for_ever():

@@ -1,83 +1,127 @@
-"""The contents of /diagnostics: each input, the transforms, the views, the last reconstruction."""
+"""The contents of /diagnostics: each input, time, the transforms, captures, the last reconstruction.
+
+Levels as in diagnostic_msgs: ERROR where the node cannot do its work, WARN where it did not or may not, OK where it
+works, also after a failure that a success followed; the values then keep the count and the last failure.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.node import Node
 
-from mvgamba_ros.errors import ErrorCode, ReconstructionError
+from mvgamba_ros.errors import ErrorCode
+from mvgamba_ros.ros.health import Health
 from mvgamba_ros.ros.inputs import Inputs
+from mvgamba_ros.ros.node_time import NodeTime
+from mvgamba_ros.ros.transform_listener import TransformListener
 
-
-@dataclass
-class Health:
-    """Counts and the last failures, kept for the diagnostics."""
-
-    transform_failures: int = 0
-    last_transform_failure: str = ""
-    last_error: ReconstructionError | None = None
-    last_seconds: Mapping[str, float] = field(default_factory=dict)
-    reconstructions: int = 0
-
-    def note(self, error: ReconstructionError) -> None:
-        """Counts a failed capture or reconstruction."""
-        if error.code in (ErrorCode.TRANSFORM_UNAVAILABLE, ErrorCode.BAD_POSE):
-            self.transform_failures += 1
-            self.last_transform_failure = error.message
+OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
 
 
 class Diagnostics:
     """Publishes /diagnostics once a second, the rate that diagnostic aggregators expect."""
 
-    def __init__(self, node: Node, inputs: Inputs, health: Health) -> None:
-        self._node, self._inputs, self._health = node, inputs, health
+    def __init__(
+        self, node: Node, inputs: Inputs, transforms: TransformListener, node_time: NodeTime, health: Health
+    ) -> None:
+        self._node, self._inputs, self._transforms, self._time, self._health = (
+            node,
+            inputs,
+            transforms,
+            node_time,
+            health,
+        )
         self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
 
     def publish(self, silent_after_s: float, views: int, busy: bool) -> None:
-        name = self._node.get_fully_qualified_name().lstrip("/")
-        status = [self._input(f"{name}: {key}", key, silent_after_s) for key in self._inputs.by_name]
-        status += [self._transforms(f"{name}: transforms"), self._work(f"{name}: reconstruction", views, busy)]
-        array = DiagnosticArray(status=status)
+        array = DiagnosticArray(status=self.statuses(silent_after_s, views, busy))
         array.header.stamp = self._node.get_clock().now().to_msg()
         self._publisher.publish(array)
 
-    def _input(self, name: str, key: str, silent_after_s: float) -> DiagnosticStatus:
-        silence = self._inputs.explain_silence(key, silent_after_s)
+    def statuses(self, silent_after_s: float, views: int, busy: bool) -> list[DiagnosticStatus]:
+        """One of each input, of time, transforms, captures and reconstruction."""
+        clock = self._time.silence(silent_after_s)
+        return [
+            *(self._input(key, silent_after_s, clock) for key in self._inputs.by_name),
+            self._clock(clock),
+            self._tf(),
+            self._captures(views),
+            self._work(views, busy),
+        ]
+
+    def _status(
+        self, name: str, level: bytes, message: str, values: Mapping[str, object], hardware_id: str = ""
+    ) -> DiagnosticStatus:
+        return DiagnosticStatus(
+            name=f"{self._node.get_fully_qualified_name().lstrip('/')}: {name}",
+            level=level,
+            message=message,
+            hardware_id=hardware_id,
+            values=[KeyValue(key=key, value=str(value)) for key, value in values.items()],
+        )
+
+    def _input(self, key: str, silent_after_s: float, clock: str) -> DiagnosticStatus:
         topic = self._inputs[key].topic
-        publishers = self._node.count_publishers(topic)
-        return DiagnosticStatus(
-            name=name,
-            level=DiagnosticStatus.ERROR if silence else DiagnosticStatus.OK,
-            message=silence or "arriving",
-            hardware_id=topic,
-            values=_values({"topic": topic, "publishers": publishers}),
-        )
+        publishers = self._inputs.publishers(key)
+        level, message = OK, "arriving"
+        if silence := self._inputs.explain_silence(key, silent_after_s):
+            level, message = ERROR, f"{silence}; {clock}" if clock else silence
+        elif not publishers:
+            level, message = ERROR, f"nobody publishes {topic} any more: start the camera, or remap `{key}`"
+        elif len(publishers) > 1:
+            several = f"{len(publishers)} publishers on {topic}: {', '.join(publishers)}"
+            level, message = WARN, f"{several}; their messages are mixed: stop all but one, or remap `{key}`"
+        values = {"topic": topic, "publishers": len(publishers), "published by": ", ".join(publishers)}
+        return self._status(key, level, message, values, topic)
 
-    def _transforms(self, name: str) -> DiagnosticStatus:
-        health = self._health
-        failed = bool(health.last_transform_failure)
-        return DiagnosticStatus(
-            name=name,
-            level=DiagnosticStatus.WARN if failed else DiagnosticStatus.OK,
-            message=health.last_transform_failure or "no failure",
-            values=_values({"failures": health.transform_failures}),
-        )
+    def _clock(self, silence: str) -> DiagnosticStatus:
+        time = self._time
+        source = "simulated (/clock)" if time.simulated else "system"
+        values = {"time": source, "jumps": time.jumps, "last jump": time.last_jump or "none"}
+        return self._status("clock", ERROR if silence else OK, silence or f"{source} time runs", values)
 
-    def _work(self, name: str, views: int, busy: bool) -> DiagnosticStatus:
+    def _tf(self) -> DiagnosticStatus:
+        tf, tallies = self._transforms, self._health.transforms.values()
+        publishers = {topic: self._node.count_publishers(name) for topic, name in tf.topics.items()}
+        failing = next((tally.now for tally in tallies if tally.now), None)
+        level, message = OK, "no failure"
+        if not any(publishers.values()):
+            level, message = ERROR, f"nobody publishes {' or '.join(tf.topics.values())}: start the robot's driver"
+        elif failing:
+            level, message = WARN, failing.message
+        elif tf.behind:
+            level, message = WARN, tf.explain_lag()
+        elif refusal := tf.refusal():
+            level, message = WARN, refusal
+        last = next((tally.last.message for tally in tallies if tally.last), "none")
+        values = {
+            "failures": sum(tally.count for tally in tallies),
+            "last failure": last,
+            "buffer": tf.name,
+            **{f"publishers of {topic}": count for topic, count in publishers.items()},
+            "messages": tf.messages,
+            "malformed messages": tf.malformed,
+            "waited s": f"{tf.lag_s:.4f}",
+            "refused, stamped ahead": tf.gate.refused,
+            "last refusal": tf.gate.last_refusal or "none",
+        }
+        return self._status("transforms", level, message, values)
+
+    def _captures(self, views: int) -> DiagnosticStatus:
+        tally = self._health.failures["capture"]
+        message = f"{tally.now.code.name}: {tally.now.message}" if tally.now else "no failure"
+        return self._status("captures", WARN if tally.now else OK, message, {"views": views, **tally.values()})
+
+    def _work(self, views: int, busy: bool) -> DiagnosticStatus:
         health = self._health
-        error = health.last_error
-        values = {"views": views, "reconstructions": health.reconstructions}
+        error, cold = health.last_error, health.failures["warm-up"].now
+        level, message = OK, "working" if busy else "ready"
+        if cold:
+            level, message = ERROR, f"the warm-up failed: {cold.code.name}: {cold.message}"
+        elif error:
+            level, message = ERROR if error.code is ErrorCode.INTERNAL else WARN, f"{error.code.name}: {error.message}"
+        counts = {"views": views, "reconstructions": health.reconstructions, **health.failures["reconstruct"].values()}
         times = {f"seconds {stage}": f"{seconds:.3f}" for stage, seconds in health.last_seconds.items()}
-        return DiagnosticStatus(
-            name=name,
-            level=DiagnosticStatus.WARN if error else DiagnosticStatus.OK,
-            message=f"{error.code.name}: {error.message}" if error else "working" if busy else "ready",
-            values=_values({**values, **times}),
-        )
-
-
-def _values(values: Mapping[str, object]) -> list[KeyValue]:
-    return [KeyValue(key=key, value=str(value)) for key, value in values.items()]
+        return self._status("reconstruction", level, message, {**counts, **times})

@@ -10,7 +10,7 @@ import traceback
 from typing import Any
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
-from mvgamba_ros.ros.diagnostics import Health
+from mvgamba_ros.ros.health import Health
 
 MOST_CHARACTERS = 2000
 """Of a message: it repeats what a request holds, and a request's texts may be of any length."""
@@ -41,9 +41,7 @@ class Failures:
             )
         traceback.clear_frames(error.__traceback__)
         self._logger.warning(f"{what}: {noted.code.name}: {one_line(noted.message)}")
-        self._health.note(noted)
-        if what == "reconstruct" and noted.code is not ErrorCode.BUSY:
-            self._health.last_error = noted
+        self._health.note(what, noted)
         return noted
 
 

@@ -5,7 +5,9 @@ Callbacks only keep the message. Nothing is decoded before a capture.
 
 from __future__ import annotations
 
+import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +16,7 @@ from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from mvgamba_ros.ros.conversions.stamps import NANOSECONDS, stamp_of
+from mvgamba_ros.ros.node_time import BACK_S, StreamTime
 from mvgamba_ros.ros.parameters import Parameters
 
 KEPT = 8
@@ -24,11 +27,12 @@ BYTES_PER_PIXEL = 8
 
 @dataclass
 class Input:
-    """One subscription. ``topic`` is the resolved name; times are nanoseconds of the node's clock."""
+    """One subscription. ``topic`` is the resolved name."""
 
     topic: str
     messages: deque[Any] = field(default_factory=lambda: deque(maxlen=KEPT))
-    arrived: int | None = None
+    arrived: float | None = None
+    """When the newest message came, seconds of the steady clock: simulated time may stand, or go back."""
     refused: str = ""
     """Why the newest message was not kept; empty where it was."""
 
@@ -38,10 +42,12 @@ class Input:
 
 
 class Inputs:
-    """Subscribes to image, camera_info and, by the parameters, depth and mask, with best-effort sensor QoS."""
+    """Subscribes to image, camera_info and, by the parameters, depth and mask, with best-effort sensor QoS. ``jumped``
+    learns where the stamps of the images go back: the system's clock was set, or a recording starts again."""
 
-    def __init__(self, node: Node, parameters: Parameters) -> None:
-        self._node = node
+    def __init__(self, node: Node, parameters: Parameters, jumped: Callable[[str], None]) -> None:
+        self._node, self._jumped = node, jumped
+        self._image_time = StreamTime(int(BACK_S * NANOSECONDS))
         self._most_bytes = int(parameters.max_view_megapixels * 1e6 * BYTES_PER_PIXEL)
         image = (
             ("image/compressed", CompressedImage) if parameters.image_transport == "compressed" else ("image", Image)
@@ -51,9 +57,9 @@ class Inputs:
             wanted["depth"] = ("depth", Image)
         if parameters.use_mask:
             wanted["mask"] = ("mask", Image)
-        self.by_name = {name: self._subscribe(topic, kind) for name, (topic, kind) in wanted.items()}
+        self.by_name = {name: self._subscribe(name, topic, kind) for name, (topic, kind) in wanted.items()}
 
-    def _subscribe(self, topic: str, kind: Any) -> Input:
+    def _subscribe(self, name: str, topic: str, kind: Any) -> Input:
         kept = Input(self._node.resolve_topic_name(topic))
 
         def keep(message: Any) -> None:
@@ -65,8 +71,10 @@ class Inputs:
                     "max_view_megapixels at the node's start has: publish smaller ones"
                 )
                 return
+            if name == "image" and (back := self._image_time.seconds_back(stamp_of(message))):
+                self._jumped(f"the stamps on {kept.topic} went back by {back:.2f} s")
             kept.messages.append(message)
-            kept.arrived = self._node.get_clock().now().nanoseconds
+            kept.arrived = time.monotonic()
 
         self._node.create_subscription(kind, topic, keep, qos_profile_sensor_data)
         return kept
@@ -74,15 +82,26 @@ class Inputs:
     def __getitem__(self, name: str) -> Input:
         return self.by_name[name]
 
+    def forget(self) -> None:
+        """Drops the kept messages, as where time jumped."""
+        self._image_time = StreamTime(int(BACK_S * NANOSECONDS))
+        for kept in self.by_name.values():
+            kept.messages.clear()
+
+    def publishers(self, name: str) -> list[str]:
+        """The nodes that publish an input, by full name."""
+        found = self._node.get_publishers_info_by_topic(self.by_name[name].topic)
+        return sorted(f"{end.node_namespace.rstrip('/')}/{end.node_name}" for end in found)
+
     def explain_silence(self, name: str, silent_after_s: float) -> str:
         """Why an input is silent and what to do about it, or "" where messages arrive."""
         kept = self.by_name[name]
         if kept.refused:
             return kept.refused
-        now = self._node.get_clock().now().nanoseconds
-        if kept.arrived is not None and now - kept.arrived <= silent_after_s * NANOSECONDS:
+        silent_s = None if kept.arrived is None else time.monotonic() - kept.arrived
+        if silent_s is not None and silent_s <= silent_after_s:
             return ""
-        since = "ever" if kept.arrived is None else f"for {(now - kept.arrived) / NANOSECONDS:.1f} s"
+        since = "ever" if silent_s is None else f"for {silent_s:.1f} s"
         publishers = self._node.count_publishers(kept.topic)
         if publishers == 0:
             return f"nobody publishes {kept.topic} (nothing {since}): start the camera, or remap `{name}`"

@@ -28,15 +28,17 @@ from mvgamba_ros.ros.calibration import Calibration
 from mvgamba_ros.ros.captured_views import CapturedViews
 from mvgamba_ros.ros.conversions.shapes import reconstruction_to_object, seconds_to_stages
 from mvgamba_ros.ros.conversions.stamps import make_header
-from mvgamba_ros.ros.diagnostics import Diagnostics, Health
+from mvgamba_ros.ros.diagnostics import Diagnostics
 from mvgamba_ros.ros.failures import Failures
+from mvgamba_ros.ros.health import Health
 from mvgamba_ros.ros.inputs import Inputs
+from mvgamba_ros.ros.node_time import NodeTime
 from mvgamba_ros.ros.outcome import Outcome
 from mvgamba_ros.ros.outputs import Outputs
 from mvgamba_ros.ros.parameters import Parameters, declare
 from mvgamba_ros.ros.requests import Task, resolve, views_and_options
 from mvgamba_ros.ros.save import save
-from mvgamba_ros.ros.transforms import transform_source
+from mvgamba_ros.ros.transform_listener import listen
 from mvgamba_ros.ros.view_capture import Capture
 from mvgamba_ros.ros.view_spool import ViewSpool, writable_folder
 from mvgamba_ros.ros.worker import Job, Worker
@@ -61,17 +63,22 @@ class Reconstructor(Node):
         self._health = Health()
         self._failures = Failures(self.get_logger(), self._health)
         self._last: tuple[Reconstruction, list[View], ReconstructedObject] | None = None
-        self._inputs = Inputs(self, parameters)
-        self._transforms = transform_source(self, parameters.tf_cache_s, parameters.max_tf_frames)
+        self._time = NodeTime(self)
+        self._now = self._time.now
+        self._inputs = Inputs(self, parameters, self._time.jumped)
+        self._transforms = listen(self, self._time, self._settings)
         self._outputs = Outputs(self)
-        self._diagnostics = Diagnostics(self, self._inputs, self._health)
+        self._diagnostics = Diagnostics(self, self._inputs, self._transforms, self._time, self._health)
         self._calibration = Calibration()
         self._worker = Worker()
         self._answer: Future[Outcome] | None = None
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._wake = self.create_guard_condition(lambda: None)
 
-        capture = Capture(self._inputs, self._transforms, self._settings, self._now)
+        capture = Capture(
+            self._inputs, self._transforms, self._settings, self._now, lambda: self._health.succeeded("capture")
+        )
+        self._time.forget += [self._inputs.forget, capture.forget]
         awaited = AwaitedCapture(capture, self._settings, self._sleep, lambda: self._worker.closing)
         spool = ViewSpool(parameters.spool_dir, parameters.target_frame, self.get_logger().warning)
         self._views = CapturedViews(
@@ -102,7 +109,8 @@ class Reconstructor(Node):
         )
         self.create_timer(1.0, self._on_diagnostics, clock=self._steady)
         held = f", {len(self._views)} views of spool_dir" if len(self._views) else ""
-        self.get_logger().info(f"ready: {parameters.options.method} in {parameters.target_frame}{held}")
+        tf = f"transforms in the {self._transforms.name} buffer"
+        self.get_logger().info(f"ready: {parameters.options.method} in {parameters.target_frame}{held}, {tf}")
         self._worker.prepare(lambda: self._warm_up(parameters))
 
     def _warm_up(self, parameters: Parameters) -> None:
@@ -190,7 +198,7 @@ class Reconstructor(Node):
         if not task.request.views:
             self._calibration.add(result, [captured.mounts for captured in task.captured])
         self._health.reconstructions += 1
-        self._health.last_error = None
+        self._health.succeeded("reconstruct")
         self._health.last_seconds = {**result.seconds, "total": time.monotonic() - began}
         self.get_logger().info(
             f"'{message.id}' from {result.view_count} views in {time.monotonic() - began:.2f} s: "
@@ -229,9 +237,6 @@ class Reconstructor(Node):
 
     # -- time and life -------------------------------------------------------------------------------------------------
 
-    def _now(self) -> int:
-        return int(self.get_clock().now().nanoseconds)
-
     async def _sleep(self, seconds: float) -> None:
         future: Future[None] = Future(executor=self.executor)
         timer = self.create_timer(seconds, lambda: future.set_result(None), clock=self._steady)
@@ -258,5 +263,6 @@ class Reconstructor(Node):
         """Ends the worker and destroys the node; work that goes on after ``timeout_s`` is left behind."""
         if not self._worker.close(timeout_s):
             self.get_logger().error("the running work did not stop in time; leaving it behind")
+        self._transforms.close()
         self._action.destroy()
         self.destroy_node()

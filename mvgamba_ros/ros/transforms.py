@@ -1,34 +1,34 @@
-"""Where a frame was at a moment: tf2_ros where it is installed, the package's own listener where it is not.
+"""Where a frame was at a moment: the tree of frames over time that both the node's listener and recordings fill.
 
-Both offer ``lookup(target, source, stamp)``: ``T_target_source`` at exactly that moment, interpolated
-between the two neighbouring transforms of each moving joint. The moment is the stamp of an image, never "the latest":
-a transform that is not known for it raises TRANSFORM_UNAVAILABLE. The ROS wheels lack tf2_ros, hence the second way.
+``lookup(target, source, stamp)`` is ``T_target_source`` at exactly that moment, interpolated between the two
+neighbouring transforms of each moving joint: a transform that is not known for it raises TRANSFORM_UNAVAILABLE. As in
+tf2, stamp 0 is the latest moment that is known of all joints on the way.
 """
 
 from __future__ import annotations
 
 import math
+import threading
 from bisect import bisect_left
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
-from mvgamba_ros.geometry.se3 import interpolate, inverse
-from mvgamba_ros.ros.conversions.geometry import transform_to_matrix
-from mvgamba_ros.ros.conversions.stamps import NANOSECONDS, stamp_of
+from mvgamba_ros.geometry.se3 import inverse
+from mvgamba_ros.ros.conversions.geometry import UNIT_QUATERNION_TOLERANCE, numbers_to_matrix
+from mvgamba_ros.ros.conversions.stamps import NANOSECONDS
+from mvgamba_ros.ros.conversions.transform_bytes import StampedTransform, fields_of
 from mvgamba_ros.types import F64
 
 if TYPE_CHECKING:
     from geometry_msgs.msg import TransformStamped
-    from rclpy.node import Node
-    from tf2_msgs.msg import TFMessage
 
 
 class TransformSource(Protocol):
-    """Gives ``T_target_source`` (4, 4) at ``stamp`` nanoseconds.
+    """Gives ``T_target_source`` (4, 4) at ``stamp`` nanoseconds; at the latest known moment where that is 0.
 
     Raises TRANSFORM_UNAVAILABLE where a frame is unknown, the two are not connected, or the moment lies outside what
     is known; BAD_POSE where the newest transform of a frame on the way is not a rigid one.
@@ -41,74 +41,6 @@ class TransformSource(Protocol):
         ...
 
 
-def transform_source(node: Node, cache_s: float, most_frames: int) -> TransformSource:
-    """The listener of ``node``: tf2_ros's where that is installed. ``cache_s`` seconds of history are kept, of
-    ``most_frames`` frames; tf2_ros has no limit of frames."""
-    try:
-        import tf2_ros  # noqa: F401
-    except ImportError:
-        return TransformListener(node, cache_s, most_frames)
-    return Tf2Listener(node, cache_s)
-
-
-class Tf2Listener:
-    """`TransformSource` by tf2_ros."""
-
-    def __init__(self, node: Node, cache_s: float) -> None:
-        import tf2_ros
-        from rclpy.duration import Duration
-
-        self._errors = tf2_ros.TransformException
-        self._buffer = tf2_ros.Buffer(cache_time=Duration(seconds=cache_s))
-        self._listener = tf2_ros.TransformListener(self._buffer, node)
-
-    def lookup(self, target: str, source: str, stamp: int) -> F64:
-        from rclpy.time import Time
-
-        try:
-            found = self._buffer.lookup_transform(target, source, Time(nanoseconds=stamp))
-        except self._errors as error:
-            raise ReconstructionError(
-                ErrorCode.TRANSFORM_UNAVAILABLE, f"no transform from '{source}' to '{target}': {error}"
-            ) from error
-        return transform_to_matrix(found.transform, f"transform from '{source}' to '{target}'")
-
-    def ancestors(self, frame: str) -> list[str]:
-        import yaml
-
-        frames = yaml.safe_load(self._buffer.all_frames_as_yaml()) or {}
-        return _upwards(frame, {str(child): str(joint["parent"]) for child, joint in frames.items()})
-
-
-class TransformListener:
-    """`TransformSource` by subscriptions of its own to /tf and /tf_static."""
-
-    def __init__(self, node: Node, cache_s: float, most_frames: int) -> None:
-        from rclpy.qos import DurabilityPolicy, QoSProfile
-        from tf2_msgs.msg import TFMessage
-
-        self.buffer = TransformBuffer(cache_s, most_frames, lambda: int(node.get_clock().now().nanoseconds))
-        latched = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-        self._subscriptions = (
-            node.create_subscription(TFMessage, "/tf", self._on_tf, QoSProfile(depth=100)),
-            node.create_subscription(TFMessage, "/tf_static", self._on_tf_static, latched),
-        )
-
-    def _on_tf(self, message: TFMessage) -> None:
-        for transform in message.transforms:
-            self.buffer.insert(transform, static=False)
-
-    def _on_tf_static(self, message: TFMessage) -> None:
-        for transform in message.transforms:
-            self.buffer.insert(transform, static=True)
-
-    def lookup(self, target: str, source: str, stamp: int) -> F64:
-        return self.buffer.lookup(target, source, stamp)
-
-    def ancestors(self, frame: str) -> list[str]:
-        return self.buffer.ancestors(frame)
-
-
 @dataclass
 class _Joint:
     """One frame's history: ``T_parent_child`` at rising ``stamps``; a static frame has one entry, true for ever."""
@@ -117,10 +49,10 @@ class _Joint:
     arrived: int = 0
     """When the newest message about it came, nanoseconds of the node's clock."""
     stamps: list[int] = field(default_factory=list)
-    parents: list[str] = field(default_factory=list)
-    transforms: list[F64] = field(default_factory=list)
-    refused: str = ""
-    """Why the newest transform was not taken; empty once a good one follows."""
+    entries: list[tuple[str, tuple[float, ...]]] = field(default_factory=list)
+    """Parent and numbers, made a matrix once they are looked up."""
+    refused: tuple[str, tuple[float, ...]] | None = None
+    """The newest transform, where it was not taken; None once a good one follows."""
 
 
 MOST_RATE = 1000
@@ -130,10 +62,10 @@ MOST_NAME = 255
 
 
 class TransformBuffer:
-    """A tree of at most ``most_frames`` frames over the last ``cache_s`` seconds. No ROS connection of its own.
+    """A tree of at most ``most_frames`` frames over the last ``cache_s`` seconds, for any threads. No ROS connection of
+    its own, and no judgement of stamps: ``now``, the node's clock in nanoseconds, only dates what arrives.
 
-    A moving frame of which nothing came for longer than that is forgotten once its place is needed. ``now`` is the
-    node's clock, nanoseconds.
+    A moving frame of which nothing came for longer than that is forgotten once its place is needed.
     """
 
     def __init__(self, cache_s: float, most_frames: int = 2000, now: Callable[[], int] = lambda: 0) -> None:
@@ -141,48 +73,59 @@ class TransformBuffer:
         self._most_transforms = max(2, int(cache_s * MOST_RATE))
         self._joints: dict[str, _Joint] = {}
         self._swept, self._full = -NANOSECONDS, False
+        self._lock = threading.Lock()
 
     def insert(self, message: TransformStamped, static: bool) -> None:
-        """Takes one transform; a broken one (NaN, not rigid, a frame under itself) is kept out and remembered, one of a
-        new frame where there is no place for it is kept out."""
-        child = message.child_frame_id.lstrip("/")
-        parent = message.header.frame_id.lstrip("/")
-        stamp = stamp_of(message)
-        if max(len(child), len(parent)) > MOST_NAME or not self._has_place(child):
-            return
-        joint = self._joints.setdefault(child, _Joint(static))
-        joint.arrived = self._now()
-        try:
-            if not parent or not child or parent == child:
-                raise ReconstructionError(ErrorCode.BAD_POSE, f"transform from '{child}' to '{parent}': no such joint")
-            T = transform_to_matrix(message.transform, f"transform from '{child}' to '{parent}'")
-        except ReconstructionError as error:
-            joint.refused = error.message
-            return
-        joint.refused = ""
-        if static or joint.static:
-            joint.static, joint.stamps, joint.parents, joint.transforms = static, [stamp], [parent], [T]
-            return
-        if joint.stamps and stamp < joint.stamps[-1] - self._cache:
-            return
-        at = bisect_left(joint.stamps, stamp)
-        if at < len(joint.stamps) and joint.stamps[at] == stamp:
-            joint.parents[at], joint.transforms[at] = parent, T
-            return
-        joint.stamps.insert(at, stamp)
-        joint.parents.insert(at, parent)
-        joint.transforms.insert(at, T)
-        # By number too: stamps that hardly advance would never expire.
-        expired = max(
-            bisect_left(joint.stamps, joint.stamps[-1] - self._cache), len(joint.stamps) - self._most_transforms
-        )
-        del joint.stamps[:expired], joint.parents[:expired], joint.transforms[:expired]
+        """Takes one transform; see `take`."""
+        self.take((fields_of(message),), static)
 
-    def _has_place(self, child: str) -> bool:
+    def take(self, transforms: Iterable[StampedTransform], static: bool) -> None:
+        """Takes transforms; a broken one (NaN, not rigid, a frame under itself) is kept out and remembered, one of a
+        new frame where there is no place for it is kept out."""
+        now = self._now()
+        with self._lock:
+            for stamp, parent, child, numbers in transforms:
+                self._put(stamp, parent.lstrip("/"), child.lstrip("/"), numbers, static, now)
+
+    def clear(self) -> None:
+        """Forgets the moving frames. Static ones stay: they hold at any time, and are sent but once."""
+        with self._lock:
+            self._joints = {frame: joint for frame, joint in self._joints.items() if joint.static}
+
+    def _put(self, stamp: int, parent: str, child: str, numbers: tuple[float, ...], static: bool, now: int) -> None:
+        if max(len(child), len(parent)) > MOST_NAME or not self._has_place(child, now):
+            return
+        joint = self._joints.get(child) or self._joints.setdefault(child, _Joint(static))
+        joint.arrived = now
+        if not is_sound(parent, child, numbers):
+            joint.refused = parent, numbers
+            return
+        joint.refused = None
+        stamps, entries = joint.stamps, joint.entries
+        if static or joint.static:
+            joint.static, joint.stamps, joint.entries = static, [stamp], [(parent, numbers)]
+            return
+        if not stamps or stamp > stamps[-1]:
+            stamps.append(stamp)
+            entries.append((parent, numbers))
+        elif stamp < stamps[-1] - self._cache:
+            return
+        else:
+            at = bisect_left(stamps, stamp)
+            if stamps[at] == stamp:
+                entries[at] = parent, numbers
+                return
+            stamps.insert(at, stamp)
+            entries.insert(at, (parent, numbers))
+        # By number too: stamps that hardly advance would never expire.
+        expired = max(bisect_left(stamps, stamps[-1] - self._cache), len(stamps) - self._most_transforms)
+        if expired > 0:
+            del stamps[:expired], entries[:expired]
+
+    def _has_place(self, child: str, now: int) -> bool:
         """Whether the frame is known, or there is room for one more, made where frames have expired."""
         if child in self._joints:
             return True
-        now = self._now()
         if len(self._joints) >= self._most_frames and abs(now - self._swept) >= NANOSECONDS:
             # A clock that jumped back, as where a recording starts again, expires nothing.
             self._joints = {f: j for f, j in self._joints.items() if j.static or now - j.arrived <= self._cache}
@@ -192,12 +135,17 @@ class TransformBuffer:
 
     def lookup(self, target: str, source: str, stamp: int) -> F64:
         """See `TransformSource`."""
-        target, source = target.lstrip("/"), source.lstrip("/")
-        known = set(self._joints) | {parent for joint in self._joints.values() for parent in joint.parents}
+        with self._lock:
+            return self._lookup(target.lstrip("/"), source.lstrip("/"), stamp)
+
+    def _lookup(self, target: str, source: str, stamp: int) -> F64:
+        joints = [joint for joint in self._joints.values() if joint.entries]
+        known = {*self._joints, *(joint.entries[0][0] for joint in joints), *(j.entries[-1][0] for j in joints)}
         full = f"; no more are taken than {self._most_frames} (max_tf_frames)" if self._full else ""
         for frame in (target, source):
             if frame not in known:
-                raise _unavailable(source, target, f"frame '{frame}' is not on TF; known: {_names(known)}{full}")
+                raise unavailable(source, target, f"frame '{frame}' is not on TF; known: {_names(known)}{full}")
+        stamp = stamp or self._latest(target, source)
         # Both ways up to the root, then down from the lowest frame they share.
         up_source, stopped_source = self._ascend(source, stamp)
         up_target, stopped_target = self._ascend(target, stamp)
@@ -207,13 +155,28 @@ class TransformBuffer:
                 if reason:
                     code, why = reason
                     raise ReconstructionError(code, f"no transform from '{source}' to '{target}': {why}")
-            raise _unavailable(source, target, "they are not connected: two separate trees")
+            raise unavailable(source, target, "they are not connected: two separate trees")
         return inverse(up_target[shared]) @ up_source[shared]
+
+    def _latest(self, target: str, source: str) -> int:
+        """The latest moment that is known of each moving joint between the two; 0 where all are static."""
+        up_source, up_target = [source, *self._above(source)], [target, *self._above(target)]
+        apart = [frame for frame in up_source + up_target if (frame in up_source) != (frame in up_target)]
+        moving = [self._joints[f] for f in apart if f in self._joints and not self._joints[f].static]
+        return min((joint.stamps[-1] for joint in moving if joint.stamps), default=0)
 
     def ancestors(self, frame: str) -> list[str]:
         """See `TransformSource`."""
-        joints = self._joints.items()
-        return _upwards(frame.lstrip("/"), {child: joint.parents[-1] for child, joint in joints if joint.parents})
+        with self._lock:
+            return self._above(frame.lstrip("/"))
+
+    def _above(self, frame: str) -> list[str]:
+        found = [frame]
+        while (
+            (joint := self._joints.get(found[-1])) and joint.entries and (parent := joint.entries[-1][0]) not in found
+        ):
+            found.append(parent)
+        return found[1:]
 
     def _ascend(self, frame: str, stamp: int) -> tuple[dict[str, F64], tuple[ErrorCode, str] | None]:
         """``T_ancestor_frame`` of each frame from ``frame`` upwards, and why the way ended before the root, if so."""
@@ -232,12 +195,30 @@ class TransformBuffer:
         return found, None
 
 
+def is_sound(parent: str, child: str, numbers: tuple[float, ...]) -> bool:
+    """Whether a transform can be one: two frames, finite numbers, a quaternion of length 1."""
+    x, y, z, qx, qy, qz, qw = numbers
+    off = abs(math.sqrt(qx * qx + qy * qy + qz * qz + qw * qw) - 1.0)  # NaN where one of them is
+    finite = math.isfinite(x) and math.isfinite(y) and math.isfinite(z)
+    return finite and off <= UNIT_QUATERNION_TOLERANCE and parent != child and bool(parent) and bool(child)
+
+
+def refusal(parent: str, child: str, numbers: tuple[float, ...]) -> str:
+    """Why a transform is not sound."""
+    what = f"transform from '{child}' to '{parent}'"
+    try:
+        numbers_to_matrix(numbers, what)
+    except ReconstructionError as error:
+        return error.message
+    return f"{what}: no such joint"
+
+
 def _at(joint: _Joint, frame: str, stamp: int) -> tuple[tuple[str, F64] | None, tuple[ErrorCode, str] | None]:
     """The parent and ``T_parent_frame`` at a moment, or why they are not known."""
     if joint.refused:
-        return None, (ErrorCode.BAD_POSE, joint.refused)
+        return None, (ErrorCode.BAD_POSE, refusal(joint.refused[0], frame, joint.refused[1]))
     if joint.static:
-        return (joint.parents[0], joint.transforms[0]), None
+        return _pose(joint, 0, frame), None
     stamps = joint.stamps
     if not stamps[0] <= stamp <= stamps[-1]:
         late = stamp > stamps[-1]
@@ -250,23 +231,34 @@ def _at(joint: _Joint, frame: str, stamp: int) -> tuple[tuple[str, F64] | None, 
         )
     after = bisect_left(stamps, stamp)
     if stamps[after] == stamp:
-        return (joint.parents[after], joint.transforms[after]), None
-    before = after - 1
-    if joint.parents[before] != joint.parents[after]:  # its parent changed in between
-        return (joint.parents[before], joint.transforms[before]), None
-    s = (stamp - stamps[before]) / (stamps[after] - stamps[before])
-    return (joint.parents[before], interpolate(joint.transforms[before], joint.transforms[after], s)), None
+        return _pose(joint, after, frame), None
+    (parent, before), (parent_after, numbers) = joint.entries[after - 1], joint.entries[after]
+    if parent != parent_after:  # it changed in between
+        return _pose(joint, after - 1, frame), None
+    s = (stamp - stamps[after - 1]) / (stamps[after] - stamps[after - 1])
+    return (parent, numbers_to_matrix(_between(before, numbers, s), f"transform from '{frame}' to '{parent}'")), None
 
 
-def _unavailable(source: str, target: str, why: str) -> ReconstructionError:
+def _pose(joint: _Joint, index: int, frame: str) -> tuple[str, F64]:
+    parent, numbers = joint.entries[index]
+    return parent, numbers_to_matrix(numbers, f"transform from '{frame}' to '{parent}'")
+
+
+def _between(first: tuple[float, ...], second: tuple[float, ...], s: float) -> list[float]:
+    """The numbers at ``s`` in [0, 1] between two transforms: position linear, rotation along the shorter arc (Shoemake,
+    SIGGRAPH 1985). One pair at a time, for which array libraries cost ten times as much."""
+    cosine = sum(a * b for a, b in zip(first[3:], second[3:], strict=True))
+    angle = math.acos(min(1.0, abs(cosine)))
+    sine = math.sin(angle)
+    u, v = (1.0 - s, s) if sine < 1e-9 else (math.sin((1.0 - s) * angle) / sine, math.sin(s * angle) / sine)
+    v = math.copysign(v, cosine)
+    position = [(1.0 - s) * a + s * b for a, b in zip(first[:3], second[:3], strict=True)]
+    return position + [u * a + v * b for a, b in zip(first[3:], second[3:], strict=True)]
+
+
+def unavailable(source: str, target: str, why: str) -> ReconstructionError:
+    """The error of a look-up that cannot be met."""
     return ReconstructionError(ErrorCode.TRANSFORM_UNAVAILABLE, f"no transform from '{source}' to '{target}': {why}")
-
-
-def _upwards(frame: str, parents: Mapping[str, str]) -> list[str]:
-    found: list[str] = []
-    while (above := parents.get(found[-1] if found else frame)) is not None and above not in (frame, *found):
-        found.append(above)
-    return found
 
 
 def _names(frames: set[str], most: int = 12) -> str:

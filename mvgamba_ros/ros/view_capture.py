@@ -26,7 +26,8 @@ CLEARLY_MOVED = 0.03
 
 
 class Capture:
-    """Checks the newest images and makes views of them. ``now`` returns the time of the node's clock, nanoseconds."""
+    """Checks the newest images and makes views of them. ``now`` returns the time of the node's clock, nanoseconds;
+    ``succeeded`` is called with each good view."""
 
     def __init__(
         self,
@@ -34,9 +35,15 @@ class Capture:
         transforms: TransformSource,
         parameters: Callable[[], Parameters],
         now: Callable[[], int],
+        succeeded: Callable[[], None] = lambda: None,
     ) -> None:
         self._inputs, self._transforms, self._parameters, self._now = inputs, transforms, parameters, now
+        self._succeeded = succeeded
         self._last: CapturedView | None = None
+
+    def forget(self) -> None:
+        """Forgets the last view, with which the next is compared, as where time jumped."""
+        self._last = None
 
     def newest_good_view(self) -> CapturedView:
         """The newest image that passes every test: one before it serves while the newest waits for its transform or is
@@ -56,6 +63,7 @@ class Capture:
         for index in reversed(range(len(images))):
             try:
                 self._last = self._check(images[index], images[index - 1] if index else None, parameters)
+                self._succeeded()
                 return self._last
             except ReconstructionError as error:
                 first = first or error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -21,8 +22,13 @@ UNIT_QUATERNION_TOLERANCE = 0.01
 
 def matrix_from(position: Point | Vector3, orientation: Quaternion, what: str) -> F64:
     """``T`` (4, 4). Raises BAD_POSE on NaN, infinity or a quaternion that is not of unit length."""
-    xyzw = np.array([orientation.x, orientation.y, orientation.z, orientation.w])
-    t = np.array([position.x, position.y, position.z])
+    q = orientation
+    return numbers_to_matrix((position.x, position.y, position.z, q.x, q.y, q.z, q.w), what)
+
+
+def numbers_to_matrix(numbers: Sequence[float], what: str) -> F64:
+    """``T`` (4, 4) of x y z, metres, and a quaternion x y z w. Raises as `matrix_from`."""
+    t, xyzw = np.array(numbers[:3]), np.array(numbers[3:])
     length = float(np.linalg.norm(xyzw))
     if not np.isfinite(t).all() or not abs(length - 1.0) <= UNIT_QUATERNION_TOLERANCE:
         raise ReconstructionError(
