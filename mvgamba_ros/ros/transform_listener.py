@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from importlib.util import find_spec
 from typing import Any, Protocol
 
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile
-from rclpy.subscription import MessageInfo
 from tf2_msgs.msg import TFMessage
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
@@ -27,6 +25,9 @@ from mvgamba_ros.types import F64
 
 QUEUE = 1000
 """Messages that wait at most: two seconds of a 500 Hz controller."""
+POLL_S = 0.01
+"""Period of taking what waits. An executor, which wakes for each message, costs six times as much as the transforms of
+an arm do."""
 BEHIND_S = 0.1
 """A message that waited longer came late for the image that it belongs to."""
 BEHIND_FOR_S = 1.0
@@ -54,7 +55,7 @@ class TransformListener:
         """How long the newest message had waited in the queue."""
         self._behind_since: float | None = None
         self._warned = False
-        # A node of its own, as an executor's thread serves whole nodes; hidden, and without services.
+        # A node of its own, which no executor serves: hidden, and without services.
         self._node = Node(
             f"_{node.get_name()}_tf",
             context=node.context,
@@ -66,31 +67,28 @@ class TransformListener:
         )
         latched = QoSProfile(depth=QUEUE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         self.topics = {topic: node.resolve_topic_name(topic) for topic in ("/tf", "/tf_static")}
-        for topic, callback, qos in (
-            ("/tf", self._on_moving, QoSProfile(depth=QUEUE)),
-            ("/tf_static", self._on_static, latched),
-        ):
-            self._node.create_subscription(TFMessage, self.topics[topic], callback, qos, raw=True)
-        self._executor = SingleThreadedExecutor(context=node.context)
-        self._executor.add_node(self._node)
-        self._thread = threading.Thread(target=self._spin, name="transforms", daemon=True)
+        subscribe = self._node.create_subscription
+        self._moving, self._static = (
+            subscribe(TFMessage, self.topics[topic], lambda message: None, qos, raw=True)
+            for topic, qos in (("/tf", QoSProfile(depth=QUEUE)), ("/tf_static", latched))
+        )
+        self._thread = threading.Thread(target=self._run, name="transforms", daemon=True)
         self._thread.start()
 
-    def _spin(self) -> None:
-        while not self._stopping.is_set():
+    def _run(self) -> None:
+        while self._node.context.ok() and not self._stopping.wait(POLL_S):
             try:
-                self._executor.spin_once(timeout_sec=0.5)
-            except ExternalShutdownException:
-                return
+                self._take_all()
             except Exception as error:  # of one message, which must not end all others
                 self._logger.error(f"transforms: {type(error).__name__}: {error}", throttle_duration_sec=10.0)
 
-    def _on_moving(self, message: bytes, info: MessageInfo) -> None:
-        self._note_lag(int(info["received_timestamp"]))
-        self._store.take(self.gate.admitted(self._read(message)), static=False)
-
-    def _on_static(self, message: bytes, info: MessageInfo) -> None:
-        self._store.take(self._read(message), static=True)
+    def _take_all(self) -> None:
+        """Takes what waits; first the static joints, on which the others hang."""
+        for message, _ in _waiting(self._static):
+            self._store.take(self._read(message), static=True)
+        for message, received in _waiting(self._moving):
+            self._note_lag(received)
+            self._store.take(self.gate.admitted(self._read(message)), static=False)
 
     def _read(self, message: bytes) -> list[StampedTransform]:
         self.messages += 1
@@ -150,11 +148,19 @@ class TransformListener:
     def close(self, timeout_s: float = 1.0) -> None:
         """Ends the thread, which is left behind where it does not end in time."""
         self._stopping.set()
-        self._executor.wake()
         self._thread.join(timeout_s)
         if not self._thread.is_alive():
-            self._executor.shutdown(0.0)
             self._node.destroy_node()
+
+
+def _waiting(subscription: Any) -> Iterator[tuple[bytes, int]]:
+    """The serialized messages that wait, and when each was received, as long as there are any."""
+    with subscription.handle:  # it must not be destroyed meanwhile
+        for _ in range(QUEUE):
+            taken = subscription.handle.take_message(subscription.msg_type, True)
+            if taken is None:
+                return
+            yield taken[0], int(taken[1]["received_timestamp"])
 
 
 def listen(node: Node, node_time: NodeTime, settings: Callable[[], Parameters]) -> TransformListener:
