@@ -70,6 +70,7 @@ REFUSED = [
     ("base", "wrist", 99.999),
     ("base", "camera", 1e-9),
     ("base", "nowhere", 101.0),
+    ("base", "wrist", -0.1),
     ("base", "lone", 101.0),
 ]
 

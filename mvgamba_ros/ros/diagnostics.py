@@ -26,13 +26,8 @@ class Diagnostics:
     def __init__(
         self, node: Node, inputs: Inputs, transforms: TransformListener, node_time: NodeTime, health: Health
     ) -> None:
-        self._node, self._inputs, self._transforms, self._time, self._health = (
-            node,
-            inputs,
-            transforms,
-            node_time,
-            health,
-        )
+        self._node, self._inputs, self._transforms = node, inputs, transforms
+        self._time, self._health = node_time, health
         self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
 
     def publish(self, silent_after_s: float, views: int, busy: bool) -> None:

@@ -59,6 +59,8 @@ class Tf2Buffer:
         for frame in (source, *self.ancestors(source), target, *self.ancestors(target)) if self._refused else ():
             if why := self._refused.get(frame):
                 raise ReconstructionError(ErrorCode.BAD_POSE, f"no transform from '{source}' to '{target}': {why}")
+        if stamp < 0:  # no time of tf2's, which raises errors of other kinds
+            raise unavailable(source, target, f"the moment requested is {-stamp / NANOSECONDS:.3f} s before time 0")
         try:
             found = self._buffer.lookup_transform(target, source, Time(nanoseconds=stamp))
         except self._errors as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib.util import find_spec
 from typing import Any, Protocol
 
@@ -50,6 +50,8 @@ class TransformListener:
         """``name``: whose buffer keeps the frames."""
         self._store, self._logger = store, node.get_logger()
         self._stopping = threading.Event()
+        self._judging = threading.RLock()
+        """Held from the judgement of a message until it is kept: none of the time before a jump comes in after it."""
         self.messages, self.malformed = 0, 0
         self.lag_s = 0.0
         """How long the newest message had waited in the queue."""
@@ -88,7 +90,11 @@ class TransformListener:
             self._store.take(self._read(message), static=True)
         for message, received in _waiting(self._moving):
             self._note_lag(received)
-            self._store.take(self.gate.admitted(self._read(message)), static=False)
+            self._keep(self._read(message))
+
+    def _keep(self, transforms: Sequence[StampedTransform]) -> None:
+        with self._judging:
+            self._store.take(self.gate.admitted(transforms), static=False)
 
     def _read(self, message: bytes) -> list[StampedTransform]:
         self.messages += 1
@@ -142,8 +148,9 @@ class TransformListener:
 
     def forget(self) -> None:
         """Forgets the moving frames, as where time jumped."""
-        self._store.clear()
-        self.gate.clear()
+        with self._judging:
+            self._store.clear()
+            self.gate.clear()
 
     def close(self, timeout_s: float = 1.0) -> None:
         """Ends the thread, which is left behind where it does not end in time."""
