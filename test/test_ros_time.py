@@ -161,6 +161,17 @@ def test_a_transform_may_be_as_far_ahead_as_an_image_that_is_taken() -> None:
         assert len(made.gate.admitted([moved(100.0 + ahead)])) == taken
 
 
+def test_a_simulated_clock_that_is_held_up_refuses_nothing_that_comes_meanwhile(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    steady, made = [50.0], Gate(now=100.0)
+    monkeypatch.setattr("mvgamba_ros.ros.transform_stamps.time", SimpleNamespace(monotonic=lambda: steady[0]))
+    for stood in (0.0, 1.5, 3.0):  # while one thread decodes a large request, the other goes on
+        steady[0] = 50.0 + stood
+        made.take(moved(100.0 + stood, stood), moved(101.1 + stood, child="ahead"))
+    assert made.x(102.0) == pytest.approx(2.0) and made.gate.refused == 3
+
+
 def test_before_the_first_clock_nothing_is_judged_by_it_but_one_word_for_all_frames() -> None:
     made = Gate(now=0.0)
     made.take(*(moved(50.0, child=f"frame{k}") for k in range(20)))

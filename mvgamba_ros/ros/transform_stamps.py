@@ -35,6 +35,7 @@ class StampGate:
         self._streams: dict[str, StreamTime] = {}
         self._named: set[str] = set()
         self._cleared = -ONE_JUMP_S
+        self._standing = (0, 0.0)
         self.refused = 0
         self.last_refusal = ""
         self.refused_at = float("-inf")
@@ -43,7 +44,7 @@ class StampGate:
     def admitted(self, transforms: Sequence[StampedTransform]) -> list[StampedTransform]:
         """Those of one message of moving frames that are to be taken."""
         now = self._now()
-        limit_s = max(LEAST_AHEAD_S, self._max_image_age_s())
+        limit_s = max(LEAST_AHEAD_S, self._max_image_age_s()) + self._stood(now)
         latest = now + int(limit_s * NANOSECONDS)
         found = []
         for transform in transforms:
@@ -59,6 +60,12 @@ class StampGate:
                 continue
             found.append(transform)
         return found
+
+    def _stood(self, now: int) -> float:
+        """Seconds for which simulated time stands: the thread that takes /clock may be held up, and this one is not."""
+        if now != self._standing[0]:
+            self._standing = now, time.monotonic()
+        return time.monotonic() - self._standing[1] if now else 0.0
 
     def clear(self) -> None:
         """Forgets all stamps. What is under way still belongs to the time before: it is not named."""
@@ -83,8 +90,8 @@ class StampGate:
             name = child
             self.last_refusal = one_line(
                 f"transforms of '{child}' to '{parent}' are not taken: stamped {(stamp - now) / NANOSECONDS:.2f} s "
-                f"ahead of the node's clock, more than {limit_s:g} s. Do both machines keep one time (chrony), and do "
-                "all nodes use one clock (use_sim_time)?"
+                f"ahead of the node's clock, more than {limit_s:.3g} s. Do both machines keep one time (chrony), and "
+                "do all nodes use one clock (use_sim_time)?"
             )
         if name not in self._named and len(self._named) < MOST_NAMED:
             self._named.add(name)
