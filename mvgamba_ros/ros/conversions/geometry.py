@@ -9,7 +9,7 @@ import numpy as np
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.camera import check_camera, named_distortion
-from mvgamba_ros.geometry.se3 import check_rigid, matrix_to_quat, quat_to_matrix, rigid, wxyz_to_xyzw, xyzw_to_wxyz
+from mvgamba_ros.geometry.se3 import matrix_to_quat, quat_to_matrix, rigid, wxyz_to_xyzw, xyzw_to_wxyz
 from mvgamba_ros.types import F64, Camera, DistortionModel
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def numbers_to_matrix(numbers: Sequence[float], what: str) -> F64:
             f"{what}: position {t.tolist()}, quaternion xyzw {xyzw.tolist()} of length {length:g}: "
             "must be finite and of length 1",
         )
-    return check_rigid(rigid(quat_to_matrix(xyzw_to_wxyz(xyzw)), t), what)
+    return rigid(quat_to_matrix(xyzw_to_wxyz(xyzw)), t)
 
 
 def pose_to_matrix(pose: Pose, what: str = "pose") -> F64:
