@@ -30,11 +30,12 @@ from ros_messages import (
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.se3 import look_at
+from mvgamba_ros.geometry.view_coverage import coverage
 from mvgamba_ros.ros.conversions.geometry import camera_to_camera_info, matrix_to_transform
 from mvgamba_ros.ros.conversions.images import array_to_image
 from mvgamba_ros.ros.inputs import Input
 from mvgamba_ros.ros.transforms import TransformBuffer
-from mvgamba_ros.ros.view_buffer import CapturedView, ViewBuffer, coverage
+from mvgamba_ros.ros.view_buffer import CapturedView, ViewBuffer
 from mvgamba_ros.ros.view_capture import Capture
 from mvgamba_ros.types import Camera
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.registry import Kind, available, blamed, fault, load, origin
@@ -34,6 +34,15 @@ class CaptureReader(Protocol):
         ...
 
 
+@runtime_checkable
+class SizedReader(Protocol):
+    """What a reader may offer beside: the sizes of a capture's pictures before they are decoded."""
+
+    def sizes(self, path: Path, views_file: str) -> list[tuple[int, int]]:
+        """Width and height of each picture that `CaptureReader.read` would return, by headers alone. Raises as that."""
+        ...
+
+
 def read_capture(path: str | Path, views_file: str = "", reader: str = "") -> list[View]:
     """All views of a capture, in its own order, with mask and depth where it has them.
 
@@ -59,8 +68,21 @@ def read_capture(path: str | Path, views_file: str = "", reader: str = "") -> li
         ((240, 320, 3), (4, 4))
     """
     path = Path(path)
-    if reader:
-        return _read(reader, path, views_file)
+    return _read(reader or recognising_reader(path, views_file), path, views_file)
+
+
+def picture_sizes(path: Path, views_file: str = "", reader: str = "") -> list[tuple[int, int]] | None:
+    """Width and height of each picture of a capture, nothing of which is decoded; None where its reader cannot know
+    them before. Arguments and errors as `read_capture`."""
+    reader = reader or recognising_reader(path, views_file)
+    factory = load(READERS, reader)
+    with blamed(READERS, reader):
+        made = factory()
+        return made.sizes(path, views_file) if isinstance(made, SizedReader) else None
+
+
+def recognising_reader(path: Path, views_file: str = "") -> str:
+    """Name of the one reader that recognises ``path``. Raises BAD_CAPTURE where none does, or two do."""
     names, found, known, broken = available(READERS), [], [], []
     for name in names:
         try:
@@ -75,7 +97,7 @@ def read_capture(path: str | Path, views_file: str = "", reader: str = "") -> li
         if recognised:
             found.append(name)
     if len(found) == 1:
-        return _read(found[0], path, views_file)
+        return found[0]
     if found:
         raise ReconstructionError(
             ErrorCode.BAD_CAPTURE,

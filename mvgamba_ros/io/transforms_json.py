@@ -20,6 +20,7 @@ from mvgamba_ros.errors import ErrorCode, ReconstructionError, boundary, short
 from mvgamba_ros.geometry.se3 import OPENCV_FROM_OPENGL, check_rigid
 from mvgamba_ros.io.atomic_writes import write_files
 from mvgamba_ros.io.image_files import encode_png, read_image
+from mvgamba_ros.io.image_size import encoded_size
 from mvgamba_ros.io.transforms_intrinsics import bad_capture, finite_number, intrinsics, read_camera
 from mvgamba_ros.types import F32, F64, U8, Bool, View
 
@@ -46,6 +47,17 @@ class TransformsJson:
     def read(self, path: Path, views_file: str) -> list[View]:
         return read_transforms_json(path, views_file or self.views_file)
 
+    def sizes(self, path: Path, views_file: str) -> list[tuple[int, int]]:
+        """Width and height of each frame's picture by its header, see `mvgamba_ros.io.capture_readers.SizedReader`."""
+        file = path / (views_file or self.views_file)
+        sizes = []
+        with boundary(ErrorCode.BAD_CAPTURE, file, "mend it, or give another list of views"):
+            for index, frame in enumerate(_read_list(file)["frames"]):
+                picture = _picture(file, frame, f"frame {index}")
+                with boundary(ErrorCode.BAD_CAPTURE, picture, "cannot be read as an image; it may be cut off"):
+                    sizes.append(encoded_size(picture))
+        return sizes
+
 
 def read_transforms_json(folder: str | Path, views_file: str = "transforms.json") -> list[View]:
     """All views of a capture, in the file's order, with mask and depth where the file names them.
@@ -56,18 +68,7 @@ def read_transforms_json(folder: str | Path, views_file: str = "transforms.json"
     """
     path = Path(folder) / views_file
     with boundary(ErrorCode.BAD_CAPTURE, path, "mend it, or give another list of views"):
-        try:
-            with path.open("rb") as file:
-                text = file.read(LARGEST_LIST + 1)
-            content = json.loads(text.decode("utf-8-sig"))
-        except FileNotFoundError:
-            raise bad_capture(path, "not found; a capture is a folder with transforms.json and its images") from None
-        except json.JSONDecodeError as error:
-            if len(text) > LARGEST_LIST:
-                raise bad_capture(path, f"larger than {LARGEST_LIST} bytes: it is no list of views") from error
-            raise bad_capture(path, f"broken JSON in line {error.lineno}, column {error.colno}: {error.msg}") from error
-        if not isinstance(content, dict) or not isinstance(content.get("frames"), list) or not content["frames"]:
-            raise bad_capture(path, 'has no "frames"; it needs a list with one entry per image')
+        content = _read_list(path)
         views, size = [], 0
         for index, frame in enumerate(content["frames"]):
             views.append(_read_frame(path, content, frame, index))
@@ -112,12 +113,33 @@ def write_capture(folder: str | Path, views: Sequence[View], views_file: str = "
     return path
 
 
-def _read_frame(path: Path, content: Mapping[str, Any], frame: Any, index: int) -> View:
-    what = f"frame {index}"
+def _read_list(path: Path) -> dict[str, Any]:
+    """The content of a list of views, with its "frames"."""
+    try:
+        with path.open("rb") as file:
+            text = file.read(LARGEST_LIST + 1)
+        content = json.loads(text.decode("utf-8-sig"))
+    except FileNotFoundError:
+        raise bad_capture(path, "not found; a capture is a folder with transforms.json and its images") from None
+    except json.JSONDecodeError as error:
+        if len(text) > LARGEST_LIST:
+            raise bad_capture(path, f"larger than {LARGEST_LIST} bytes: it is no list of views") from error
+        raise bad_capture(path, f"broken JSON in line {error.lineno}, column {error.colno}: {error.msg}") from error
+    if not isinstance(content, dict) or not isinstance(content.get("frames"), list) or not content["frames"]:
+        raise bad_capture(path, 'has no "frames"; it needs a list with one entry per image')
+    return content
+
+
+def _picture(path: Path, frame: Any, what: str) -> Path:
+    """The picture's file of one frame."""
     if not isinstance(frame, dict) or not isinstance(frame.get("file_path"), str):
         raise bad_capture(path, f'{what} has no "file_path"')
-    what = f"{what} ({short(frame['file_path'])})"
-    image_path = _find(path, frame["file_path"], what)
+    return _find(path, frame["file_path"], f"{what} ({short(frame['file_path'])})")
+
+
+def _read_frame(path: Path, content: Mapping[str, Any], frame: Any, index: int) -> View:
+    image_path = _picture(path, frame, f"frame {index}")
+    what = f"frame {index} ({short(frame['file_path'])})"
     pixels = _read_image(image_path)
     height, width = pixels.shape[:2]
     image, alpha = _split(pixels)

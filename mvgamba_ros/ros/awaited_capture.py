@@ -36,6 +36,11 @@ class AwaitedCapture:
         self._capture, self._parameters, self._sleep, self._stopped = capture, parameters, sleep, stopped
         self._waiting = 0
 
+    @property
+    def waiting(self) -> bool:
+        """Whether a capture is under way."""
+        return self._waiting > 0
+
     async def next_good_view(self) -> CapturedView:
         """The newest good view. Raises what `Capture.newest_good_view` raises after tf_timeout_s, at once where waiting
         does not help, and BUSY where max_waiting captures wait already."""

@@ -1,4 +1,5 @@
-"""The services about the captured views: `~/capture_view` and `~/clear_views`."""
+"""The captured views, in memory and on disk, and the services about them that take no time: `~/capture_view`,
+`~/list_views`, `~/remove_view`, `~/clear_views`."""
 
 from __future__ import annotations
 
@@ -8,27 +9,25 @@ from typing import Any
 from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 
-from mvgamba_ros.factories import embed
-from mvgamba_ros.geometry.camera import undistort
-from mvgamba_ros.options import Options
+from mvgamba_ros.geometry.view_coverage import coverage
+from mvgamba_ros.msg import ViewInfo
 from mvgamba_ros.ros.awaited_capture import AwaitedCapture
 from mvgamba_ros.ros.conversions.geometry import matrix_to_pose
 from mvgamba_ros.ros.conversions.stamps import make_header
 from mvgamba_ros.ros.failures import Failures
 from mvgamba_ros.ros.outcome import Outcome
 from mvgamba_ros.ros.parameters import Parameters
-from mvgamba_ros.ros.view_buffer import CapturedView, ViewBuffer, coverage
-from mvgamba_ros.ros.view_capture import poses_of
+from mvgamba_ros.ros.view_buffer import CapturedView, ViewBuffer, poses_of
 from mvgamba_ros.ros.view_spool import ViewSpool
-from mvgamba_ros.ros.worker import Worker
-from mvgamba_ros.srv import CaptureView
+from mvgamba_ros.srv import CaptureView, ListViews, RemoveView
 from mvgamba_ros.types import View
 
 
 class CapturedViews:
     """Holds the views and answers the services about them, in the executor's thread.
 
-    ``publish`` shows where the held views were taken from, ``now`` returns the time of the node's clock, nanoseconds.
+    ``publish`` shows where the held views were taken from, ``now`` returns the time of the node's clock, nanoseconds,
+    ``on_new`` is called with each view that was added.
     """
 
     def __init__(
@@ -38,14 +37,16 @@ class CapturedViews:
         settings: Callable[[], Parameters],
         publish: Callable[[Sequence[View], Header], None],
         failures: Failures,
-        worker: Worker,
         now: Callable[[], int],
+        on_new: Callable[[CapturedView], None],
     ) -> None:
         self._awaited, self._spool, self._settings, self._publish = awaited, spool, settings, publish
-        self._failures, self._worker, self._now = failures, worker, now
+        self._failures, self._now, self._on_new = failures, now, on_new
         self._held = ViewBuffer(spool.restore())
         self.services: tuple[tuple[type, str, Callable[..., Any]], ...] = (
             (CaptureView, "~/capture_view", self._on_capture_view),
+            (ListViews, "~/list_views", self._on_list_views),
+            (RemoveView, "~/remove_view", self._on_remove_view),
             (Trigger, "~/clear_views", self._on_clear_views),
         )
 
@@ -56,33 +57,86 @@ class CapturedViews:
         """The views, in the order of capture."""
         return self._held.snapshot()
 
+    def nearest(self, eye: Any) -> tuple[int, float]:
+        """See `ViewBuffer.nearest`."""
+        return self._held.nearest(eye)
+
+    def coverage(self) -> tuple[float, float]:
+        """See `mvgamba_ros.geometry.view_coverage.coverage`."""
+        return coverage(poses_of(self.snapshot()))
+
+    def add(self, captured: CapturedView) -> None:
+        """Keeps one more view, on disk too. Raises DUPLICATE_VIEW, TOO_MANY_VIEWS."""
+        parameters = self._settings()
+        self._held.add(captured, parameters.min_view_distance_m, parameters.max_views)
+        self._spool.add(captured)
+        self._show(captured.stamp)
+        self._on_new(captured)
+
+    def replace(self, kept: Sequence[CapturedView], added: Sequence[CapturedView]) -> None:
+        """Holds in memory ``kept``, of those held so far, and after them ``added``, for which `store` follows."""
+        for captured in self.snapshot():
+            if not any(captured is other for other in kept):
+                self._spool.remove(captured)
+        self._held.replace((*kept, *added))
+        self._show(self._now())
+        for captured in added:
+            self._on_new(captured)
+
+    def store(self, captured: CapturedView) -> None:
+        """Writes a view of `replace` to disk, where it is still held."""
+        if any(captured is other for other in self.snapshot()):
+            self._spool.add(captured)
+
+    def _show(self, stamp: int) -> None:
+        self._publish([c.view for c in self.snapshot()], make_header(self._settings().target_frame, stamp))
+
     async def _on_capture_view(self, request: CaptureView.Request, response: CaptureView.Response) -> Any:
         outcome = Outcome()
         try:
             captured = await self._awaited.next_good_view()
-            parameters = self._settings()
-            self._held.add(captured, parameters.min_view_distance_m, parameters.max_views)
-            self._spool.add(captured)
-            header = make_header(parameters.target_frame, captured.stamp)
-            response.pose.header, response.pose.pose = header, matrix_to_pose(captured.view.T_world_camera)
-            self._publish([c.view for c in self.snapshot()], header)
-            self._worker.prepare(lambda: self._embed(captured.view, parameters.options))
+            self.add(captured)
+            response.pose.header = make_header(self._settings().target_frame, captured.stamp)
+            response.pose.pose = matrix_to_pose(captured.view.T_world_camera)
         except Exception as error:
             outcome.error = self._failures.note("capture_view", error)
         response.view_count = len(self)
-        response.coverage, response.largest_gap = coverage(poses_of(self.snapshot()))
+        response.coverage, response.largest_gap = self.coverage()
         return outcome.fill(response)
 
-    def _embed(self, view: View, options: Options) -> None:
-        """What a segmenter computes of a view alone, while the arm moves on, in the worker's thread."""
+    def _on_list_views(self, request: ListViews.Request, response: ListViews.Response) -> Any:
+        frame = self._settings().target_frame
+        response.views = [view_info(captured, frame) for captured in self.snapshot()]
+        response.coverage, response.largest_gap = self.coverage()
+        return Outcome().fill(response)
+
+    def _on_remove_view(self, request: RemoveView.Request, response: RemoveView.Response) -> Any:
+        outcome = Outcome()
         try:
-            embed(options, undistort(view))
-        except Exception as error:  # the reconstruction meets it again, and returns it
-            self._failures.note(f"segmenter {options.segmenter}", error)
+            self._spool.remove(self._held.remove(request.index))
+            self._show(self._now())
+        except Exception as error:
+            outcome.error = self._failures.note("remove_view", error)
+        response.view_count = len(self)
+        return outcome.fill(response)
 
     def _on_clear_views(self, request: Trigger.Request, response: Trigger.Response) -> Any:
         count = self._held.clear()
         self._spool.clear()
-        self._publish([], make_header(self._settings().target_frame, self._now()))
+        self._show(self._now())
         response.success, response.message = True, f"{count} views cleared"
         return response
+
+
+def view_info(captured: CapturedView, frame: str) -> ViewInfo:
+    """What a view posed in ``frame`` is, without its pictures."""
+    view = captured.view
+    return ViewInfo(
+        header=make_header(frame, captured.stamp),
+        pose=matrix_to_pose(view.T_world_camera),
+        width=view.camera.width,
+        height=view.camera.height,
+        sharpness=captured.sharpness,
+        has_depth=view.depth is not None,
+        has_mask=view.mask is not None,
+    )

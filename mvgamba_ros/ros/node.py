@@ -19,11 +19,14 @@ from rclpy.task import Future
 
 from mvgamba_ros.action import ReconstructObject
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
+from mvgamba_ros.factories import embed
+from mvgamba_ros.geometry.camera import undistort
 from mvgamba_ros.msg import ReconstructedObject
 from mvgamba_ros.pipeline import reconstruct
 from mvgamba_ros.process import give_memory_back
 from mvgamba_ros.reconstruction import Reconstruction
 from mvgamba_ros.ros.awaited_capture import AwaitedCapture
+from mvgamba_ros.ros.awaited_work import AwaitedWork
 from mvgamba_ros.ros.calibration import Calibration
 from mvgamba_ros.ros.captured_views import CapturedViews
 from mvgamba_ros.ros.conversions.shapes import reconstruction_to_object, seconds_to_stages
@@ -39,7 +42,9 @@ from mvgamba_ros.ros.parameters import Parameters, declare
 from mvgamba_ros.ros.requests import Task, resolve, views_and_options
 from mvgamba_ros.ros.save import save
 from mvgamba_ros.ros.transform_listener import listen
+from mvgamba_ros.ros.view_buffer import CapturedView
 from mvgamba_ros.ros.view_capture import Capture
+from mvgamba_ros.ros.view_loading import ViewLoading
 from mvgamba_ros.ros.view_spool import ViewSpool, writable_folder
 from mvgamba_ros.ros.worker import Job, Worker
 from mvgamba_ros.srv import Calibration as CalibrationService
@@ -47,7 +52,6 @@ from mvgamba_ros.srv import Reconstruct, Save
 from mvgamba_ros.types import Progress, View
 from mvgamba_ros.warm_up import warm_up
 
-SHUT_DOWN = "the node shut down before the work was done"
 TOO_LARGE = (ErrorCode.TOO_MANY_VIEWS, ErrorCode.BAD_IMAGE)
 """Failures of a request that is beyond a limit, and larger than others."""
 
@@ -71,9 +75,8 @@ class Reconstructor(Node):
         self._diagnostics = Diagnostics(self, self._inputs, self._transforms, self._time, self._health)
         self._calibration = Calibration()
         self._worker = Worker()
-        self._answer: Future[Outcome] | None = None
+        self._work = AwaitedWork(self, self._worker, self._failures)
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
-        self._wake = self.create_guard_condition(lambda: None)
 
         capture = Capture(
             self._inputs, self._transforms, self._settings, self._now, lambda: self._health.succeeded("capture")
@@ -82,7 +85,17 @@ class Reconstructor(Node):
         awaited = AwaitedCapture(capture, self._settings, self._sleep, lambda: self._worker.closing)
         spool = ViewSpool(parameters.spool_dir, parameters.target_frame, self.get_logger().warning)
         self._views = CapturedViews(
-            awaited, spool, self._settings, self._outputs.views, self._failures, self._worker, self._now
+            awaited, spool, self._settings, self._outputs.views, self._failures, self._now, self._on_new_view
+        )
+        loading = ViewLoading(
+            self._views,
+            self._transforms,
+            self._settings,
+            self._failures,
+            self._work,
+            lambda: self._sleep(0.001),
+            self._now,
+            self.get_logger().info,
         )
 
         # Reentrant: a coroutine that awaits the worker must not hold up the next callback.
@@ -91,6 +104,7 @@ class Reconstructor(Node):
         queue = QoSProfile(depth=parameters.queue_depth)
         for kind, name, callback in (
             *self._views.services,
+            *loading.services,
             (Reconstruct, "~/reconstruct", self._on_reconstruct),
             (Save, "~/save", self._on_save),
             (CalibrationService, "~/calibration", self._on_calibration),
@@ -124,6 +138,18 @@ class Reconstructor(Node):
         else:
             self.get_logger().info(f"warmed up in {time.monotonic() - began:.1f} s")
 
+    def _on_new_view(self, captured: CapturedView) -> None:
+        """What a segmenter computes of a view alone, while the arm moves on, in the worker's thread."""
+        options = self._settings().options
+
+        def work() -> None:
+            try:
+                embed(options, undistort(captured.view))
+            except Exception as error:  # the reconstruction meets it again, and returns it
+                self._failures.note(f"segmenter {options.segmenter}", error)
+
+        self._worker.prepare(work)
+
     # -- services ----------------------------------------------------------------------------------------------------
 
     async def _on_reconstruct(self, request: Reconstruct.Request, response: Reconstruct.Response) -> Any:
@@ -155,7 +181,7 @@ class Reconstructor(Node):
             where = request.directory, settings.output_dir, settings.save_outside
             return Outcome(files=save(*where, result, views, message))
 
-        outcome = await self._in_worker("save", work)
+        outcome = await self._work("save", work)
         response.files = outcome.files
         return outcome.fill(response)
 
@@ -180,7 +206,7 @@ class Reconstructor(Node):
             if refusal.code in TOO_LARGE:
                 give_memory_back()
             return Outcome(error=refusal)
-        outcome = await self._in_worker(
+        outcome = await self._work(
             "reconstruct", lambda job: self._make(task, progress, lambda: job.cancelled() or cancelled())
         )
         request.views = []  # an action keeps its goals until their results expire
@@ -207,34 +233,6 @@ class Reconstructor(Node):
         )
         return Outcome(message=message, stages=seconds_to_stages(self._health.last_seconds))
 
-    async def _in_worker(self, what: str, work: Callable[[Job], Outcome]) -> Outcome:
-        """The outcome of ``work``, run by the worker; BUSY at once while it has other work."""
-        future: Future[Outcome] = Future(executor=self.executor)
-
-        def guarded(job: Job) -> Callable[[], None]:
-            try:
-                outcome = work(job)
-            except Exception as error:
-                if self._worker.closing and getattr(error, "code", None) is ErrorCode.CANCELLED:
-                    error = ReconstructionError(ErrorCode.SHUTTING_DOWN, SHUT_DOWN)
-                outcome = Outcome(error=self._failures.note(what, error))
-
-            def report() -> None:
-                if self.context.ok() and not future.done():  # else the node is gone, or has given up
-                    future.set_result(outcome)
-                    self._wake.trigger()
-
-            return report
-
-        try:
-            self._worker.start(guarded)
-        except ReconstructionError as error:
-            return Outcome(error=self._failures.note(what, error))
-        self._answer = future
-        outcome = await future
-        assert outcome is not None
-        return outcome
-
     # -- time and life -------------------------------------------------------------------------------------------------
 
     async def _sleep(self, seconds: float) -> None:
@@ -255,9 +253,8 @@ class Reconstructor(Node):
         self._worker.refuse_more()
 
     def give_up(self) -> None:
-        """Answers the request that is under way, if any, without the outcome of its work."""
-        if self._answer is not None and not self._answer.done():
-            self._answer.set_result(Outcome(error=ReconstructionError(ErrorCode.SHUTTING_DOWN, SHUT_DOWN)))
+        """See `AwaitedWork.give_up`."""
+        self._work.give_up()
 
     def close(self, timeout_s: float) -> None:
         """Ends the worker and destroys the node; work that goes on after ``timeout_s`` is left behind."""

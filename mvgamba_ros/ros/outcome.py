@@ -17,6 +17,8 @@ class Outcome:
     message: ReconstructedObject = field(default_factory=ReconstructedObject)
     stages: list[StageTime] = field(default_factory=list)
     files: list[str] = field(default_factory=list)
+    value: Any = None
+    """What other work made."""
 
     def fill(self, response: Any) -> Any:
         """Sets the fields that the responses share."""

@@ -117,6 +117,11 @@ class Parameters:
     save_outside: bool = option(
         False, "Let whoever calls `~/save` write outside `output_dir`, wherever the node's user may", read_only=True
     )
+    load_outside: bool = option(
+        False,
+        "Let whoever calls `~/load_views` read captures outside `output_dir`, wherever the node's user may",
+        read_only=True,
+    )
     spool_dir: str = option(
         "",
         "Folder that the captured views are kept in too, so that they outlive the node; empty: they end with it",

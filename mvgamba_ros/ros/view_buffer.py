@@ -1,21 +1,16 @@
-"""The views captured so far, and how well they cover the object."""
+"""The views captured so far."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
-from mvgamba_ros.geometry.rays import axes_intersection
+from mvgamba_ros.ros.conversions.posed_view import sharpness
 from mvgamba_ros.types import F64, View
-
-COVERED_WITHIN = math.radians(60.0)
-"""A direction counts as covered when a view lies within this angle of it, radians."""
-PARALLEL_DEPTH = 0.5
-"""Metres ahead of the cameras: where the object is taken to be while the optical axes are parallel."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +30,11 @@ class CapturedView:
     view: View
     stamp: int
     mounts: tuple[Mount, ...] = ()
+
+    @cached_property
+    def sharpness(self) -> float:
+        """Variance of the Laplacian of its grey image; computed once, in milliseconds."""
+        return sharpness(self.view.image)
 
 
 class ViewBuffer:
@@ -57,16 +57,33 @@ class ViewBuffer:
                 ErrorCode.TOO_MANY_VIEWS,
                 f"{len(self._views)} views are held already: clear them, or raise max_views ({max_views})",
             )
-        eye = captured.view.T_world_camera[:3, 3]
-        for index, other in enumerate(self._views):
-            distance = float(np.linalg.norm(eye - other.view.T_world_camera[:3, 3]))
-            if distance < min_distance:
-                raise ReconstructionError(
-                    ErrorCode.DUPLICATE_VIEW,
-                    f"the camera is {1e3 * distance:.1f} mm from where view {index} was taken: move it at least "
-                    f"{1e3 * min_distance:g} mm (min_view_distance_m), better 20 degrees around the object",
-                )
+        index, distance = self.nearest(captured.view.T_world_camera[:3, 3])
+        if distance < min_distance:
+            raise ReconstructionError(
+                ErrorCode.DUPLICATE_VIEW,
+                f"the camera is {1e3 * distance:.1f} mm from where view {index} was taken: move it at least "
+                f"{1e3 * min_distance:g} mm (min_view_distance_m), better 20 degrees around the object",
+            )
         self._views.append(captured)
+
+    def nearest(self, eye: F64) -> tuple[int, float]:
+        """Index of the view taken nearest to ``eye`` (3,), and how far from it, metres; -1 and infinity where none is
+        held."""
+        if not self._views:
+            return -1, float("inf")
+        distances = np.linalg.norm(poses_of(self._views)[:, :3, 3] - eye, axis=1)
+        return int(distances.argmin()), float(distances.min())
+
+    def replace(self, views: Iterable[CapturedView]) -> None:
+        """Holds ``views`` and no others."""
+        self._views = list(views)
+
+    def remove(self, index: int) -> CapturedView:
+        """Drops the view at ``index`` and returns it. Raises BAD_OPTION where there is none."""
+        if not 0 <= index < len(self._views):
+            held = f"{len(self._views)} views are held (0 to {len(self._views) - 1})" if self._views else "none is held"
+            raise ReconstructionError(ErrorCode.BAD_OPTION, f"index {index}: {held}; ~/list_views names them")
+        return self._views.pop(index)
 
     def clear(self) -> int:
         """Drops all views and returns how many there were."""
@@ -75,26 +92,6 @@ class ViewBuffer:
         return count
 
 
-def coverage(T_world_camera: F64) -> tuple[float, float]:
-    """How well poses (V, 4, 4) cover the directions around the point that their optical axes meet in.
-
-    Returns the share of the upper half sphere of directions that lies within `COVERED_WITHIN` of a view, [0, 1], and
-    the widest turn about z, radians, without a view. No views: 0 and a full turn.
-    """
-    if len(T_world_camera) == 0:
-        return 0.0, 2.0 * math.pi
-    eyes, axes = T_world_camera[:, :3, 3], T_world_camera[:, :3, 2]
-    center = axes_intersection(eyes, axes)
-    if center is None:
-        center = (eyes + PARALLEL_DEPTH * axes).mean(axis=0)
-    outward = eyes - center
-    outward = outward / np.maximum(np.linalg.norm(outward, axis=1, keepdims=True), 1e-9)
-    count = 512
-    z = (np.arange(count) + 0.5) / count  # equal areas: heights evenly spread, turned by the golden angle
-    turn = np.arange(count) * math.pi * (3.0 - math.sqrt(5.0))
-    radius = np.sqrt(1.0 - z**2)
-    directions = np.stack([radius * np.cos(turn), radius * np.sin(turn), z], axis=1)
-    seen = ((directions @ outward.T) >= math.cos(COVERED_WITHIN)).any(axis=1)
-    azimuths = np.sort(np.arctan2(outward[:, 1], outward[:, 0]))
-    gaps = np.diff(np.append(azimuths, azimuths[0] + 2.0 * math.pi))
-    return float(seen.mean()), float(gaps.max())
+def poses_of(captured: Sequence[CapturedView]) -> F64:
+    """``T_world_camera`` (V, 4, 4)."""
+    return np.array([c.view.T_world_camera for c in captured]).reshape(-1, 4, 4)

@@ -221,8 +221,3 @@ class Capture:
                 f"({parameters.sync_tolerance_s:g} s): publish both with one stamp",
             )
         return message
-
-
-def poses_of(captured: tuple[CapturedView, ...]) -> F64:
-    """``T_world_camera`` (V, 4, 4)."""
-    return np.array([c.view.T_world_camera for c in captured]).reshape(-1, 4, 4)

@@ -49,19 +49,20 @@ class ViewSpool:
     def __init__(self, spool_dir: str, frame: str, warn: Callable[[str], Any]) -> None:
         self._folder = writable_folder(spool_dir, "spool_dir") if spool_dir else None
         self._frame, self._warn = frame, warn
+        self._written: list[tuple[CapturedView, Path]] = []
 
     def restore(self) -> list[CapturedView]:
         """The views of the run before, in the order of capture."""
-        restored = []
+        self._written = []
         for path in self._files():
             try:
-                restored.append(_read(path, self._frame))
+                self._written.append((_read(path, self._frame), path))
             except MemoryError:
                 raise
             except Exception as error:  # whatever a cut or foreign file makes its parser raise
                 self._warn(f"spool_dir: {path}: {error or type(error).__name__}; set aside as {path.name}{BROKEN}")
                 self._change(partial(path.replace, path.with_name(path.name + BROKEN)))
-        return restored
+        return [captured for captured, _ in self._written]
 
     def add(self, captured: CapturedView) -> None:
         """Writes a view. Where that fails the node goes on with it in memory, and the log says so."""
@@ -70,10 +71,19 @@ class ViewSpool:
         files = self._files()
         number = 1 + (int(files[-1].stem.removeprefix("view-")) if files else 0)
         path = self._folder / f"view-{number:06d}.npz"
-        self._change(partial(_write, path, _fields(captured, self._frame)))
+        if self._change(partial(_write, path, _fields(captured, self._frame))):
+            self._written.append((captured, path))
+
+    def remove(self, captured: CapturedView) -> None:
+        """Deletes the file of a view that was restored or added, if there is one."""
+        for other, path in self._written:
+            if other is captured:
+                self._change(partial(path.unlink, missing_ok=True))
+        self._written = [pair for pair in self._written if pair[0] is not captured]
 
     def clear(self) -> None:
         """Deletes the views, not what was set aside."""
+        self._written = []
         for path in self._files():
             self._change(path.unlink)
 
@@ -81,11 +91,13 @@ class ViewSpool:
         found = [] if self._folder is None else self._folder.glob(PATTERN)
         return sorted(path for path in found if path.stem.removeprefix("view-").isdigit())
 
-    def _change(self, change: Callable[[], Any]) -> None:
+    def _change(self, change: Callable[[], Any]) -> bool:
         try:
             change()
         except (OSError, ReconstructionError) as error:
             self._warn(f"spool_dir: {error}: the files are not the views held")
+            return False
+        return True
 
 
 def _fields(captured: CapturedView, frame: str) -> dict[str, Any]:

@@ -1,0 +1,79 @@
+"""Views that the node holds are listed, dropped and loaded, as a client meets it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy")
+
+import rendered
+from ros_world import World
+from std_srvs.srv import Trigger
+
+from mvgamba_ros.errors import ErrorCode
+from mvgamba_ros.io.transforms_json import write_capture
+from mvgamba_ros.ros.conversions.geometry import pose_to_matrix
+from mvgamba_ros.srv import ListViews, LoadViews, RemoveView
+
+pytestmark = [pytest.mark.ros, pytest.mark.slow]
+
+
+def test_views_are_loaded_listed_dropped_and_outlive_the_node(tmp_path: Path) -> None:
+    views = rendered.views(5)
+    write_capture(tmp_path / "five", views)
+    write_capture(tmp_path / "saved" / "views", views[:2])
+    (tmp_path / "saved" / "report.json").write_text(json.dumps({"frame": "moon"}))
+    poses = [view.T_world_camera for view in views]
+
+    with World(tmp_path) as world:
+
+        def load(path: str, keep: bool = False) -> LoadViews.Response:
+            return world.call(LoadViews, "/reconstructor/load_views", LoadViews.Request(path=path, keep=keep))
+
+        def listed() -> list[np.ndarray]:
+            answer = world.call(ListViews, "/reconstructor/list_views")
+            assert (answer.error_code, answer.error_msg) == (0, "")
+            assert all(view.header.frame_id == "base_link" for view in answer.views)
+            return [pose_to_matrix(view.pose) for view in answer.views]
+
+        world.start_node(spool_dir=tmp_path / "spool", max_views=6)
+        assert listed() == []
+        answer = load("five")
+        assert (answer.error_code, answer.loaded, answer.view_count) == (0, 5, 5), answer.error_msg
+        assert answer.coverage > 0.9
+        np.testing.assert_allclose(listed(), poses, atol=1e-9)
+        (first, *_) = world.call(ListViews, "/reconstructor/list_views").views
+        assert (first.width, first.height, first.has_depth, first.has_mask) == (320, 240, True, True)
+        assert first.sharpness > 5.0
+
+        removed = world.call(RemoveView, "/reconstructor/remove_view", RemoveView.Request(index=1))
+        assert (removed.error_code, removed.view_count) == (0, 4)
+        np.testing.assert_allclose(listed(), [poses[0], *poses[2:]], atol=1e-9)
+        beyond = world.call(RemoveView, "/reconstructor/remove_view", RemoveView.Request(index=4))
+        assert (beyond.error_code, beyond.view_count) == (ErrorCode.BAD_OPTION, 4)
+        assert "4 views are held (0 to 3)" in beyond.error_msg
+
+        # what fails leaves the views as they are
+        for path, words in (("/etc", "load_outside"), ("saved", "'moon'"), ("nothing", "not a capture"), ("", "empty")):
+            refused = load(path)
+            assert (refused.error_code, refused.view_count) == (ErrorCode.BAD_CAPTURE, 4), path
+            assert words in refused.error_msg
+        assert load("five", keep=True).loaded == 1  # the others are held
+        np.testing.assert_allclose(listed(), [poses[0], *poses[2:], poses[1]], atol=1e-9)
+        answer = world.reconstruct(use_support_height=True)
+        assert (answer.error_code, answer.object.view_count) == (0, 5), answer.error_msg
+
+        world.save("result")
+        world.call(Trigger, "/reconstructor/clear_views")
+        assert load("result").loaded == 5  # its frame is target_frame
+        deadline = 100
+        while len(list((tmp_path / "spool").glob("view-*.npz"))) < 5 and (deadline := deadline - 1):
+            world.spin(0.05)
+        world.processes[0].kill()
+    with World(tmp_path) as world:
+        world.start_node(spool_dir=tmp_path / "spool")
+        world.wait_for_log("node", "5 views of spool_dir")
