@@ -103,7 +103,7 @@ def test_a_new_row_is_a_parameter_of_a_node(monkeypatch):
     from rclpy.parameter import Parameter
     from ros_world import free_domain
 
-    from mvgamba_ros.ros.parameters import declare_rows
+    from mvgamba_ros.ros.declared_parameters import declare_rows
 
     monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     context = rclpy.Context()
@@ -118,6 +118,45 @@ def test_a_new_row_is_a_parameter_of_a_node(monkeypatch):
         assert read()["contrast"] == 0.5
         assert node.describe_parameter("contrast").description == "Contrast of the picture"
         assert "round, square" in node.describe_parameter("shape").additional_constraints
+    finally:
+        node.destroy_node()
+        context.shutdown()
+
+
+@pytest.mark.ros
+def test_a_region_is_set_and_unset_by_whatever_list_the_tools_send(monkeypatch):
+    rclpy = pytest.importorskip("rclpy")
+    from rcl_interfaces.msg import Parameter, ParameterValue
+    from ros_world import free_domain
+
+    from mvgamba_ros.ros.declared_parameters import declare
+
+    def sent(kind, **value):
+        return rclpy.parameter.Parameter.from_parameter_msg(
+            Parameter(name="roi_m", value=ParameterValue(type=kind, **value))
+        )
+
+    monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    context = rclpy.Context()
+    context.init(domain_id=free_domain(), args=["--ros-args", "-p", "roi_m:=[1, 2, 3, 1, 1, 1]"])
+    node = rclpy.create_node("region", context=context)
+    try:
+        parameters = declare(node)
+        assert parameters().roi_m == [1.0, 2.0, 3.0, 1.0, 1.0, 1.0]
+        empty = sent(6)  # `ros2 param set NODE roi_m "[]"` sends an empty list of bool
+        numbers = sent(7, integer_array_value=[0, 0, 0, 1, 1, 1])
+        for value, expected in ((empty, []), (numbers, [0.0, 0.0, 0.0, 1.0, 1.0, 1.0]), (sent(8), [])):
+            (answer,) = node.set_parameters([value])
+            assert answer.successful and parameters().roi_m == expected, answer.reason
+        for wrong in (
+            sent(9, string_array_value=["a"]),
+            sent(4, string_value="abc"),
+            sent(3, double_value=1.0),
+            sent(0),
+        ):
+            (answer,) = node.set_parameters([wrong])
+            assert not answer.successful and "roi_m" in answer.reason
+        assert parameters().roi_m == [] and node.has_parameter("roi_m")
     finally:
         node.destroy_node()
         context.shutdown()

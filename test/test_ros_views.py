@@ -17,7 +17,7 @@ from std_srvs.srv import Trigger
 from mvgamba_ros.errors import ErrorCode
 from mvgamba_ros.io.transforms_json import write_capture
 from mvgamba_ros.ros.conversions.geometry import pose_to_matrix
-from mvgamba_ros.srv import ListViews, LoadViews, RemoveView
+from mvgamba_ros.srv import ListViews, LoadViews, RemoveView, SuggestViews
 
 pytestmark = [pytest.mark.ros, pytest.mark.slow]
 
@@ -64,8 +64,18 @@ def test_views_are_loaded_listed_dropped_and_outlive_the_node(tmp_path: Path) ->
             assert words in refused.error_msg
         assert load("five", keep=True).loaded == 1  # the others are held
         np.testing.assert_allclose(listed(), [poses[0], *poses[2:], poses[1]], atol=1e-9)
+
+        def suggested() -> SuggestViews.Response:
+            return world.call(SuggestViews, "/reconstructor/suggest_views", SuggestViews.Request(count=3))
+
+        covered = suggested()
+        assert covered.error_code == ErrorCode.NO_ESTIMATE and "~/reconstruct first" in covered.error_msg
+        assert covered.coverage == pytest.approx(answer.coverage)
         answer = world.reconstruct(use_support_height=True)
         assert (answer.error_code, answer.object.view_count) == (0, 5), answer.error_msg
+        next_views = suggested()
+        assert (next_views.error_code, len(next_views.poses.poses)) == (0, 3), next_views.error_msg
+        assert next_views.poses.header.frame_id == "base_link" and list(next_views.gains) == sorted(next_views.gains)
 
         world.save("result")
         world.call(Trigger, "/reconstructor/clear_views")

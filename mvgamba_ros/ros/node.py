@@ -31,6 +31,7 @@ from mvgamba_ros.ros.calibration import Calibration
 from mvgamba_ros.ros.captured_views import CapturedViews
 from mvgamba_ros.ros.conversions.shapes import reconstruction_to_object, seconds_to_stages
 from mvgamba_ros.ros.conversions.stamps import make_header
+from mvgamba_ros.ros.declared_parameters import declare
 from mvgamba_ros.ros.diagnostics import Diagnostics
 from mvgamba_ros.ros.failures import Failures
 from mvgamba_ros.ros.health import Health
@@ -38,7 +39,7 @@ from mvgamba_ros.ros.inputs import Inputs
 from mvgamba_ros.ros.node_time import NodeTime
 from mvgamba_ros.ros.outcome import Outcome
 from mvgamba_ros.ros.outputs import Outputs
-from mvgamba_ros.ros.parameters import Parameters, declare
+from mvgamba_ros.ros.parameters import Parameters
 from mvgamba_ros.ros.requests import Task, resolve, views_and_options
 from mvgamba_ros.ros.save import save
 from mvgamba_ros.ros.transform_listener import listen
@@ -46,6 +47,7 @@ from mvgamba_ros.ros.view_buffer import CapturedView
 from mvgamba_ros.ros.view_capture import Capture
 from mvgamba_ros.ros.view_loading import ViewLoading
 from mvgamba_ros.ros.view_spool import ViewSpool, writable_folder
+from mvgamba_ros.ros.view_suggestions import ViewSuggestions
 from mvgamba_ros.ros.worker import Job, Worker
 from mvgamba_ros.srv import Calibration as CalibrationService
 from mvgamba_ros.srv import Reconstruct, Save
@@ -97,6 +99,9 @@ class Reconstructor(Node):
             self._now,
             self.get_logger().info,
         )
+        suggestions = ViewSuggestions(
+            self._views, lambda: None if self._last is None else self._last[:2], self._settings, self._work
+        )
 
         # Reentrant: a coroutine that awaits the worker must not hold up the next callback.
         group = ReentrantCallbackGroup()
@@ -105,6 +110,7 @@ class Reconstructor(Node):
         for kind, name, callback in (
             *self._views.services,
             *loading.services,
+            *suggestions.services,
             (Reconstruct, "~/reconstruct", self._on_reconstruct),
             (Save, "~/save", self._on_save),
             (CalibrationService, "~/calibration", self._on_calibration),

@@ -8,20 +8,15 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mvgamba_ros.config import ReconstructionConfig
 from mvgamba_ros.config.bounds import check_bounds
-from mvgamba_ros.config.loading import load_config
 from mvgamba_ros.config.rows import Row, Value, check_choices, option, rows
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.options import Options
-
-if TYPE_CHECKING:
-    from rclpy.node import Node
 
 
 @dataclass(frozen=True)
@@ -67,6 +62,15 @@ class Parameters:
         low=0,
         high=1,
         unit="m",
+    )
+    suggest_radius_m: list[float] = option(
+        [],
+        "Least and greatest distance of a suggested camera from the object; empty: that of the held views, or farther "
+        "where the object would not fit the picture",
+        unit="m",
+    )
+    suggest_elevation_deg: list[float] = option(
+        [15.0, 75.0], "Least and greatest elevation of a suggested camera above the object", unit="degrees"
     )
     max_views: int = option(16, "Most views kept or taken in a request", low=1, high=64)
     # what a peer may ask for at most
@@ -136,17 +140,25 @@ class Parameters:
         check_bounds(self)
         roi = list(self.roi_m)
         if len(roi) not in (0, 6):
-            raise _bad(f"roi_m {roi}: give six numbers (centre x, y, z and three side lengths), or none")
+            raise bad_parameter(f"roi_m {roi}: give six numbers (centre x, y, z and three side lengths), or none")
         if not all(math.isfinite(v) for v in roi) or any(side <= 0 for side in roi[3:]):
-            raise _bad(f"roi_m {roi} must be finite, and each side (the last three) positive")
+            raise bad_parameter(f"roi_m {roi} must be finite, and each side (the last three) positive")
+        for name, low, high in (("suggest_radius_m", 1e-3, 100.0), ("suggest_elevation_deg", -90.0, 90.0)):
+            between = list(getattr(self, name))
+            if name == "suggest_radius_m" and not between:
+                continue
+            if len(between) != 2 or not low <= between[0] <= between[1] <= high:
+                raise bad_parameter(f"{name} {between}: give the least and the greatest, both from {low:g} to {high:g}")
         if math.isinf(self.support_height_m):
-            raise _bad("support_height_m is infinite: give metres, or nan where it is not known")
+            raise bad_parameter("support_height_m is infinite: give metres, or nan where it is not known")
         if self.options.min_views > self.max_views:
-            raise _bad(f"min_views {self.options.min_views} is more than max_views {self.max_views}")
+            raise bad_parameter(f"min_views {self.options.min_views} is more than max_views {self.max_views}")
         if not self.target_frame:
-            raise _bad("target_frame is empty: name the frame of the result, e.g. base_link")
+            raise bad_parameter("target_frame is empty: name the frame of the result, e.g. base_link")
 
 
+EXAMPLES = {"roi_m": [0.5, 0.0, 0.1, 0.2, 0.2, 0.2], "suggest_radius_m": [0.3, 0.5]}
+"""Of the rows whose default is an empty list."""
 NODE_ROWS = rows(Parameters)
 OPTION_ROWS = rows(Options)
 ROWS: tuple[Row, ...] = NODE_ROWS + OPTION_ROWS
@@ -158,79 +170,12 @@ def parameters_from(values: Mapping[str, Any], config: ReconstructionConfig) -> 
         options = Options(**{row.name: values[row.name] for row in OPTION_ROWS}, config=config)
         return Parameters(**{row.name: values[row.name] for row in NODE_ROWS}, options=options)
     except ReconstructionError as error:
-        raise _bad(error.message) from error
+        raise bad_parameter(error.message) from error
 
 
-def _bad(message: str) -> ReconstructionError:
+def bad_parameter(message: str) -> ReconstructionError:
+    """BAD_PARAMETER with ``message``."""
     return ReconstructionError(ErrorCode.BAD_PARAMETER, message)
-
-
-def declare(node: Node) -> Callable[[], Parameters]:
-    """Declares `ROWS` on ``node`` and returns a function that reads the present values.
-
-    A wrong value at the start, or a setting of ``config_file`` that does not fit, raises BAD_PARAMETER (or rclpy's
-    error for a range); later ones are refused by the node with the reason.
-    """
-    from rcl_interfaces.msg import SetParametersResult
-
-    read = declare_rows(node, ROWS)
-    for name in sorted(node._parameter_overrides):  # rclpy itself passes over a name that it does not know
-        if not node.has_parameter(name):
-            near = get_close_matches(name, [row.name for row in ROWS], 1)
-            raise _bad(f"unknown parameter '{name}'" + "".join(f": did you mean {other}" for other in near))
-    file = read()["config_file"]
-    try:
-        config = load_config(ReconstructionConfig, file or None)
-    except ReconstructionError as error:
-        raise _bad(f"config_file: {error.message}") from error
-
-    current = parameters_from(read(), config)  # kept: reading them all takes milliseconds
-
-    def on_set(changed: Sequence[Any]) -> SetParametersResult:
-        nonlocal current
-        try:
-            current = parameters_from(read() | {p.name: p.value for p in changed}, config)
-        except ReconstructionError as error:
-            return SetParametersResult(successful=False, reason=error.message)
-        return SetParametersResult(successful=True)
-
-    node.add_on_set_parameters_callback(on_set)
-    return lambda: current
-
-
-def declare_rows(node: Node, declared: Sequence[Row]) -> Callable[[], dict[str, Any]]:
-    """Declares a parameter for each row and returns a function that reads their values by name."""
-    from rclpy.exceptions import ParameterUninitializedException
-    from rclpy.parameter import Parameter as RosParameter
-
-    for row in declared:
-        # An empty list has no type that ROS can infer: such a row is declared by type, without a value.
-        default = RosParameter.Type.DOUBLE_ARRAY if row.default == [] else row.default
-        node.declare_parameter(row.name, default, _descriptor(row))
-
-    def value(row: Row) -> Any:
-        try:
-            found = node.get_parameter(row.name).value
-        except ParameterUninitializedException:
-            return []
-        return list(found) if isinstance(row.default, list) else found
-
-    return lambda: {row.name: value(row) for row in declared}
-
-
-def _descriptor(row: Row) -> Any:
-    from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
-
-    descriptor = ParameterDescriptor(name=row.name, description=row.text, read_only=row.read_only)
-    if row.allowed:
-        descriptor.additional_constraints = "one of: " + ", ".join(row.allowed)
-    if row.low is not None and row.high is not None:
-        if isinstance(row.default, int):
-            descriptor.integer_range = [IntegerRange(from_value=int(row.low), to_value=int(row.high), step=0)]
-        else:
-            bounds = FloatingPointRange(from_value=float(row.low), to_value=float(row.high))
-            descriptor.floating_point_range = [bounds]
-    return descriptor
 
 
 def _literal(value: Value) -> str:
@@ -257,7 +202,7 @@ def as_yaml(declared: Sequence[Row] = ROWS) -> str:
         lines.append(f"    # {row.text}{f' ({allowed})' if allowed else ''}.{when}")
         # An empty list has no type in YAML and ROS refuses it, so a row that defaults to one is shown commented out.
         shown = f"{row.name}: {_literal(row.default)}"
-        lines.append(f"    # {row.name}: [0.5, 0.0, 0.1, 0.2, 0.2, 0.2]" if row.default == [] else f"    {shown}")
+        lines.append(f"    # {row.name}: {EXAMPLES[row.name]}" if row.default == [] else f"    {shown}")
     return "\n".join(lines) + "\n"
 
 
