@@ -1,8 +1,9 @@
-"""Views that the node holds are listed, dropped and loaded, as a client meets it."""
+"""Views that the node holds are listed, dropped, loaded, and taken by itself: as a client meets it."""
 
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +12,14 @@ import pytest
 pytest.importorskip("rclpy")
 
 import rendered
+from geometry_msgs.msg import PoseArray
+from patience import PATIENCE
 from ros_world import World
 from std_srvs.srv import Trigger
 
 from mvgamba_ros.errors import ErrorCode
 from mvgamba_ros.io.transforms_json import write_capture
+from mvgamba_ros.msg import ReconstructedObject
 from mvgamba_ros.ros.conversions.geometry import pose_to_matrix
 from mvgamba_ros.srv import ListViews, LoadViews, RemoveView, SuggestViews
 
@@ -80,10 +84,45 @@ def test_views_are_loaded_listed_dropped_and_outlive_the_node(tmp_path: Path) ->
         world.save("result")
         world.call(Trigger, "/reconstructor/clear_views")
         assert load("result").loaded == 5  # its frame is target_frame
-        deadline = 100
-        while len(list((tmp_path / "spool").glob("view-*.npz"))) < 5 and (deadline := deadline - 1):
+        deadline = time.monotonic() + PATIENCE
+        while len(list((tmp_path / "spool").glob("view-*.npz"))) < 5 and time.monotonic() < deadline:
             world.spin(0.05)
         world.processes[0].kill()
     with World(tmp_path) as world:
         world.start_node(spool_dir=tmp_path / "spool")
         world.wait_for_log("node", "5 views of spool_dir")
+
+
+def test_the_node_captures_itself_and_shows_a_shape_before_it_is_requested(tmp_path: Path) -> None:
+    write_capture(tmp_path / "capture", rendered.views(4))
+    with World(tmp_path) as world:
+        world.start_node(
+            auto_capture=True, auto_capture_coverage=0.0, preliminary=True, min_views=3, support_height_m=0.0
+        )
+        world.start_player(tmp_path / "capture")
+        poses = world.listen(PoseArray, "/reconstructor/view_poses")
+        objects = world.listen(ReconstructedObject, "/reconstructor/object")
+
+        def wait_for_views(count: int) -> None:
+            deadline = time.monotonic() + PATIENCE
+            while not poses or len(poses[-1].poses) < count:
+                assert time.monotonic() < deadline, world.log("node")
+                world.spin(0.05)
+
+        for count in (1, 2, 3):
+            wait_for_views(count)
+            if count < 3:
+                world.next_view()
+        first = world.await_message(objects)
+        assert (first.view_count, first.id) == (3, "object")
+        world.spin(1.0)
+        assert world.log("node").count("auto_capture: done with 3 views") == 1
+        assert len(poses[-1].poses) == 3
+
+        world.set_parameter("reconstructor", "auto_capture_coverage", 1.0)  # another one, and its shape at once
+        world.next_view()
+        wait_for_views(4)
+        answer = world.reconstruct(object_id="egg")
+        assert (answer.error_code, answer.object.view_count) == (0, 4), answer.error_msg
+        assert "preliminary: 'object' from 3 views" in world.log("node")
+        assert not [line for line in world.log("node").splitlines() if "WARN" in line or "ERROR" in line]

@@ -23,8 +23,9 @@ class AwaitedWork:
         self._answer: Future[Outcome] | None = None
         self._wake = node.create_guard_condition(lambda: None)
 
-    async def __call__(self, what: str, work: Callable[[Job], Outcome]) -> Outcome:
-        """The outcome of ``work``, run by the worker; BUSY at once while it has other work."""
+    async def __call__(self, what: str, work: Callable[[Job], Outcome], patient: bool = False) -> Outcome:
+        """The outcome of ``work``, run by the worker; BUSY at once while it has other work. ``patient``: see
+        `Worker.start`."""
         future: Future[Outcome] = Future(executor=self._node.executor)
 
         def guarded(job: Job) -> Callable[[], None]:
@@ -43,7 +44,7 @@ class AwaitedWork:
             return report
 
         try:
-            self._worker.start(guarded)
+            self._worker.start(guarded, patient)
         except ReconstructionError as error:
             return Outcome(error=self._failures.note(what, error))
         self._answer = future

@@ -19,14 +19,14 @@ from rclpy.task import Future
 
 from mvgamba_ros.action import ReconstructObject
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
-from mvgamba_ros.factories import embed
-from mvgamba_ros.geometry.camera import undistort
 from mvgamba_ros.msg import ReconstructedObject
 from mvgamba_ros.pipeline import reconstruct
 from mvgamba_ros.process import give_memory_back
 from mvgamba_ros.reconstruction import Reconstruction
+from mvgamba_ros.ros.auto_capture import POLL_S, AutoCapture
 from mvgamba_ros.ros.awaited_capture import AwaitedCapture
 from mvgamba_ros.ros.awaited_work import AwaitedWork
+from mvgamba_ros.ros.background_work import BackgroundWork
 from mvgamba_ros.ros.calibration import Calibration
 from mvgamba_ros.ros.captured_views import CapturedViews
 from mvgamba_ros.ros.conversions.shapes import reconstruction_to_object, seconds_to_stages
@@ -43,7 +43,6 @@ from mvgamba_ros.ros.parameters import Parameters
 from mvgamba_ros.ros.requests import Task, resolve, views_and_options
 from mvgamba_ros.ros.save import save
 from mvgamba_ros.ros.transform_listener import listen
-from mvgamba_ros.ros.view_buffer import CapturedView
 from mvgamba_ros.ros.view_capture import Capture
 from mvgamba_ros.ros.view_loading import ViewLoading
 from mvgamba_ros.ros.view_spool import ViewSpool, writable_folder
@@ -86,8 +85,16 @@ class Reconstructor(Node):
         self._time.forget += [self._inputs.forget, capture.forget]
         awaited = AwaitedCapture(capture, self._settings, self._sleep, lambda: self._worker.closing)
         spool = ViewSpool(parameters.spool_dir, parameters.target_frame, self.get_logger().warning)
+        background = BackgroundWork(
+            self._worker,
+            lambda: self._views.snapshot(),
+            self._transforms,
+            self._settings,
+            self._failures,
+            lambda task, cancelled: self._make(task, lambda stage, fraction: None, cancelled, final=False),
+        )
         self._views = CapturedViews(
-            awaited, spool, self._settings, self._outputs.views, self._failures, self._now, self._on_new_view
+            awaited, spool, self._settings, self._outputs.views, self._failures, self._now, background.on_new_view
         )
         loading = ViewLoading(
             self._views,
@@ -103,6 +110,7 @@ class Reconstructor(Node):
             self._views, lambda: None if self._last is None else self._last[:2], self._settings, self._work
         )
 
+        self._auto = AutoCapture(capture, awaited, self._views, self._settings, self.get_logger().info)
         # Reentrant: a coroutine that awaits the worker must not hold up the next callback.
         group = ReentrantCallbackGroup()
         # DDS keeps the ten newest requests of a service by default and drops the others without a word.
@@ -128,6 +136,7 @@ class Reconstructor(Node):
             cancel_service_qos_profile=queue,
         )
         self.create_timer(1.0, self._on_diagnostics, clock=self._steady)
+        self.create_timer(POLL_S, self._auto.poll, clock=self._steady)
         held = f", {len(self._views)} views of spool_dir" if len(self._views) else ""
         tf = f"transforms in the {self._transforms.name} buffer"
         self.get_logger().info(f"ready: {parameters.options.method} in {parameters.target_frame}{held}, {tf}")
@@ -143,18 +152,6 @@ class Reconstructor(Node):
                 self._failures.note("warm-up", error)
         else:
             self.get_logger().info(f"warmed up in {time.monotonic() - began:.1f} s")
-
-    def _on_new_view(self, captured: CapturedView) -> None:
-        """What a segmenter computes of a view alone, while the arm moves on, in the worker's thread."""
-        options = self._settings().options
-
-        def work() -> None:
-            try:
-                embed(options, undistort(captured.view))
-            except Exception as error:  # the reconstruction meets it again, and returns it
-                self._failures.note(f"segmenter {options.segmenter}", error)
-
-        self._worker.prepare(work)
 
     # -- services ----------------------------------------------------------------------------------------------------
 
@@ -218,26 +215,31 @@ class Reconstructor(Node):
         request.views = []  # an action keeps its goals until their results expire
         return outcome
 
-    def _make(self, task: Task, progress: Progress, cancelled: Callable[[], bool]) -> Outcome:
-        """The whole job, in the worker's thread: views, shape, messages, outputs."""
+    def _make(self, task: Task, progress: Progress, cancelled: Callable[[], bool], final: bool = True) -> Outcome:
+        """The whole job, in the worker's thread: views, shape, messages, outputs. One that is not ``final`` is shown
+        and can be saved; no planner gets it as an obstacle, and it counts neither for health nor for the calibration,
+        which its views tell of once."""
         began = time.monotonic()
         views, options = views_and_options(task)
         result = reconstruct(views, options, progress, cancelled)
         header = make_header(task.frame, task.stamp)
         message = reconstruction_to_object(result, task.request.object_id or "object", header)
-        self._outputs.reconstruction(result, message, views, task.parameters.publish_collision_object)
+        self._outputs.reconstruction(result, message, views, final and task.parameters.publish_collision_object)
         self._last = (result, views, message)
-        if not task.request.views:
-            self._calibration.add(result, [captured.mounts for captured in task.captured])
-        self._health.reconstructions += 1
-        self._health.succeeded("reconstruct")
-        self._health.last_seconds = {**result.seconds, "total": time.monotonic() - began}
+        seconds = {**result.seconds, "total": time.monotonic() - began}
+        if final:
+            if not task.request.views:
+                self._calibration.add(result, [captured.mounts for captured in task.captured])
+            self._health.reconstructions += 1
+            self._health.succeeded("reconstruct")
+            self._health.last_seconds = seconds
         self.get_logger().info(
-            f"'{message.id}' from {result.view_count} views in {time.monotonic() - began:.2f} s: "
-            f"{len(result.mesh.faces)} faces, silhouette IoU {result.quality.silhouette_iou:.3f}"
+            f"{'' if final else 'preliminary: '}'{message.id}' from {result.view_count} views in "
+            f"{seconds['total']:.2f} s: {len(result.mesh.faces)} faces, silhouette IoU "
+            f"{result.quality.silhouette_iou:.3f}"
             f"{', low quality' if result.quality.low else ''}{''.join(f'; {note}' for note in result.notes)}"
         )
-        return Outcome(message=message, stages=seconds_to_stages(self._health.last_seconds))
+        return Outcome(message=message, stages=seconds_to_stages(seconds))
 
     # -- time and life -------------------------------------------------------------------------------------------------
 

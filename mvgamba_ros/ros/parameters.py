@@ -72,6 +72,20 @@ class Parameters:
     suggest_elevation_deg: list[float] = option(
         [15.0, 75.0], "Least and greatest elevation of a suggested camera above the object", unit="degrees"
     )
+    auto_capture: bool = option(
+        False, "Keep a view by itself wherever the camera stands still at a new place, as `~/capture_view` does"
+    )
+    auto_capture_coverage: float = option(
+        1.0,
+        "`auto_capture` is done once the views cover this share of the directions (see CaptureView), or at max_views",
+        low=0,
+        high=1,
+    )
+    preliminary: bool = option(
+        False,
+        "Reconstruct the views so far after each new one, from min_views on, while nothing else is to do, and publish "
+        "that; a request comes first",
+    )
     max_views: int = option(16, "Most views kept or taken in a request", low=1, high=64)
     # what a peer may ask for at most
     max_view_megapixels: float = option(

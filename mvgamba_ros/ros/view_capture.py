@@ -75,6 +75,22 @@ class Capture:
         finally:
             del first  # else the error and this frame, with its images, would keep each other
 
+    def still_pose(self) -> F64:
+        """``T_world_camera`` of the newest image whose transform is known, by its header alone. Raises NO_IMAGE,
+        TRANSFORM_UNAVAILABLE, and CAMERA_MOVING where the camera did not stand then."""
+        parameters = self._parameters()
+        error = ReconstructionError(
+            ErrorCode.NO_IMAGE, "no image yet: " + self._inputs.explain_silence("image", parameters.silent_after_s)
+        )
+        for image in reversed(list(self._inputs["image"].messages)):
+            try:
+                return self._pose_of_a_still_camera(image.header.frame_id, stamp_of(image), parameters)
+            except ReconstructionError as failed:
+                error = failed
+                if error.code is not ErrorCode.TRANSFORM_UNAVAILABLE:
+                    break
+        raise error
+
     def _check(self, image: Any, before: Any | None, parameters: Parameters) -> CapturedView:
         """The view of one image; raises the first test that it fails. ``before``: the image before it, if there is."""
         stamp = stamp_of(image)

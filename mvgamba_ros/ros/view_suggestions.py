@@ -47,7 +47,7 @@ class ViewSuggestions:
         views: CapturedViews,
         last: Callable[[], tuple[Reconstruction, Sequence[View]] | None],
         settings: Callable[[], Parameters],
-        in_worker: Callable[[str, Callable[[Job], Outcome]], Awaitable[Outcome]],
+        in_worker: Callable[[str, Callable[[Job], Outcome], bool], Awaitable[Outcome]],
     ) -> None:
         self._views, self._last, self._settings, self._in_worker = views, last, settings, in_worker
         self.services: tuple[tuple[type, str, Callable[..., Any]], ...] = (
@@ -60,7 +60,8 @@ class ViewSuggestions:
         def work(job: Job) -> Outcome:
             return Outcome(value=suggest(captured, self._last(), parameters, request.count or USUAL_COUNT))
 
-        outcome = await self._in_worker("suggest_views", work)
+        # patient: a preliminary reconstruction under way knows more of the object than the one before
+        outcome = await self._in_worker("suggest_views", work, True)
         if outcome.error is None:
             stamp = max(c.stamp for c in captured)
             response.poses.header = make_header(parameters.target_frame, stamp)

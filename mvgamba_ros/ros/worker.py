@@ -1,4 +1,5 @@
-"""One thread that owns the model. It takes one piece of work at a time; a second is refused at once."""
+"""One thread that owns the model. It takes one piece of work at a time; a second is refused at once. What nobody waits
+for gives way to it."""
 
 from __future__ import annotations
 
@@ -34,6 +35,7 @@ class Worker:
         self._lock = threading.Lock()
         self._queue: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._current: Job | None = None
+        self._spare: Job | None = None
         self._closing = False
         # A daemon, so that work which ignores its cancelling cannot keep a stopped process alive.
         self._thread = threading.Thread(target=self._loop, name="reconstruction", daemon=True)
@@ -56,13 +58,26 @@ class Worker:
                 ErrorCode.BUSY, "another reconstruction is running: wait for its answer, or cancel its action"
             )
 
-    def start(self, work: Callable[[Job], Callable[[], None]]) -> Job:
-        """Begins ``work``, or raises what `check_free` raises."""
+    def start(self, work: Callable[[Job], Callable[[], None]], patient: bool = False) -> Job:
+        """Begins ``work``, or raises what `check_free` raises. Work of `start_spare` under way is cancelled for it, or,
+        where it is ``patient``, comes first."""
         with self._lock:
             self.check_free()
+            if self._spare is not None and not patient:
+                self._spare.cancel()
             self._current = job = Job(work)
         self._queue.put(lambda: self._run(job))
         return job
+
+    def start_spare(self, work: Callable[[Job], Callable[[], None]]) -> bool:
+        """Begins work that nobody waits for and that makes nobody wait: it does not count as busy. False, and nothing
+        is begun, where any other is under way."""
+        with self._lock:
+            if self._closing or self._current is not None or self._spare is not None:
+                return False
+            self._spare = job = Job(work)
+        self._queue.put(lambda: self._run(job))
+        return True
 
     def prepare(self, work: Callable[[], None]) -> None:
         """Queues work that makes later work faster and must not raise. It does not count as busy: what is started
@@ -73,8 +88,9 @@ class Worker:
         """Takes no more work and cancels what runs."""
         with self._lock:
             self._closing = True
-            if self._current is not None:
-                self._current.cancel()
+            for job in (self._current, self._spare):
+                if job is not None:
+                    job.cancel()
 
     def close(self, timeout_s: float) -> bool:
         """Ends the thread; False where the running work did not stop in time."""
@@ -86,7 +102,10 @@ class Worker:
     def _run(self, job: Job) -> None:
         report = job.run()
         with self._lock:
-            self._current = None
+            if job is self._spare:
+                self._spare = None
+            else:
+                self._current = None
         report()
 
     def _loop(self) -> None:
