@@ -74,7 +74,8 @@ def test_the_operator_may_call_what_the_node_serves_but_neither_save_nor_set_par
     served = granted("reconstructor", "services", "reply")
     called = granted("operator", "services", "request")
     assert called < served
-    assert {name.split("/")[-1] for name in called} == {"capture_view", "clear_views", "reconstruct", "calibration"}
+    about_views = {"capture_view", "list_views", "remove_view", "clear_views", "suggest_views"}
+    assert {name.split("/")[-1] for name in called} == about_views | {"reconstruct", "calibration"}
     assert granted("operator", "actions", "call") == granted("reconstructor", "actions", "execute")
     seen = granted("operator", "topics", "subscribe") - {"/clock", "/parameter_events"}
     assert seen < granted("reconstructor", "topics", "publish")

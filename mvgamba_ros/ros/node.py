@@ -40,6 +40,7 @@ from mvgamba_ros.ros.node_time import NodeTime
 from mvgamba_ros.ros.outcome import Outcome
 from mvgamba_ros.ros.outputs import Outputs
 from mvgamba_ros.ros.parameters import Parameters
+from mvgamba_ros.ros.region import Region
 from mvgamba_ros.ros.requests import Task, resolve, views_and_options
 from mvgamba_ros.ros.save import save
 from mvgamba_ros.ros.transform_listener import listen
@@ -110,6 +111,7 @@ class Reconstructor(Node):
             self._views, lambda: None if self._last is None else self._last[:2], self._settings, self._work
         )
 
+        region = Region(self, self._transforms, self._settings, self._failures, time.monotonic)
         self._auto = AutoCapture(capture, awaited, self._views, self._settings, self.get_logger().info)
         # Reentrant: a coroutine that awaits the worker must not hold up the next callback.
         group = ReentrantCallbackGroup()
@@ -119,6 +121,7 @@ class Reconstructor(Node):
             *self._views.services,
             *loading.services,
             *suggestions.services,
+            *region.services,
             (Reconstruct, "~/reconstruct", self._on_reconstruct),
             (Save, "~/save", self._on_save),
             (CalibrationService, "~/calibration", self._on_calibration),

@@ -119,6 +119,12 @@ class Parameters:
     roi_m: list[float] = option(
         [], "Box around the object in target_frame: centre x, y, z, three full sides; empty: none", unit="m"
     )
+    region_margin_m: float = option(
+        0.01, "A region of clicked points is larger than these by so much on each side", low=1e-3, high=1, unit="m"
+    )
+    region_height_m: float = option(
+        0.25, "Such a region reaches at least so high above the plane the object stands on", low=1e-3, high=10, unit="m"
+    )
     support_height_m: float = option(
         math.nan, "z of the plane the object stands on, in target_frame; nan: not known", unit="m"
     )
