@@ -38,13 +38,15 @@ def refused(code: ErrorCode, words: str, call: Any, *arguments: Any) -> None:
     assert caught.value.code is code and words in caught.value.message, caught.value.message
 
 
-def read(capture: Path, tf: TransformBuffer, **changes: Any) -> tuple[list[np.ndarray], list[str]]:
+def read(
+    capture: Path, tf: TransformBuffer, views_file: str = "", **changes: Any
+) -> tuple[list[np.ndarray], list[str]]:
     """The poses of what the worker's part of the service reads, and its log."""
     log: list[str] = []
     made = parameters(output_dir=str(capture.parent), load_outside=False, **changes)
     nothing: Any = None
     loading = ViewLoading(nothing, tf, lambda: made, nothing, nothing, nothing, lambda: 7, log.append)
-    loaded = loading._read(LoadViews.Request(path=capture.name))
+    loaded = loading._read(LoadViews.Request(path=capture.name, views_file=views_file))
     assert all(captured.stamp == 7 and captured.sharpness > 0 for captured in loaded)
     return [captured.view.T_world_camera for captured in loaded], log
 
@@ -56,6 +58,17 @@ def test_only_what_lies_below_the_output_folder_is_read(tmp_path: Path) -> None:
         refused(ErrorCode.BAD_CAPTURE, "load_outside true", readable, path, str(tmp_path / "out"), False)
     assert readable("mug", str(tmp_path / "out"), False) == tmp_path / "out" / "mug"
     assert readable("../other", str(tmp_path / "out"), True) == tmp_path / "other"
+
+
+@pytest.mark.parametrize("views_file", ["{other}/transforms.json", "../../other/transforms.json"])
+def test_a_list_of_views_outside_the_output_folder_is_not_read(capture: Path, views_file: str) -> None:
+    out = capture.parent / "out"
+    out.mkdir()
+    other = capture.rename(capture.parent / "other")
+    write_capture(out / "mine", [View(SHARP, CAMERA, pose())])
+    tf = TransformBuffer(10.0)
+    refused(ErrorCode.BAD_CAPTURE, "load_outside true", read, out / "mine", tf, views_file.format(other=other))
+    assert len(read(out / "mine", tf, "transforms.json")[0]) == 1
 
 
 def test_more_views_or_pixels_than_allowed_are_refused_before_a_picture_is_decoded(

@@ -34,12 +34,13 @@ VIEWS_FOLDER = "views"
 
 @dataclass(frozen=True)
 class Source:
-    """A capture to read: ``path`` and ``views_file`` as of `read_capture`, and the ``frame`` of its poses; empty where
-    that is not known."""
+    """A capture to read: ``path`` and ``views_file`` as of `read_capture`, the ``frame`` of its poses, empty where that
+    is not known, and whether it is a ``recording``."""
 
     path: Path
     views_file: str
     frame: str
+    recording: bool = False
 
 
 class ViewLoading:
@@ -79,6 +80,8 @@ class ViewLoading:
         parameters = self._settings()
         path = readable(request.path, parameters.output_dir, parameters.load_outside)
         source = find_source(path, request.views_file, parameters.target_frame)
+        if not source.recording:  # a list of views names a file, a recording's a topic
+            readable(str(source.path / source.views_file), parameters.output_dir, parameters.load_outside)
         T = self._to_target(source, parameters.target_frame)
         stamp = self._now()
         views = read_within_limits(source, parameters)
@@ -152,7 +155,7 @@ def find_source(path: Path, views_file: str, target_frame: str) -> Source:
     if RosBag().recognises(path, views_file):
         topic, _, frame = views_file.partition("@")
         frame = frame.lstrip("/") or target_frame
-        return Source(path, f"{topic}@{frame}", frame)
+        return Source(path, f"{topic}@{frame}", frame, recording=True)
     result = path
     if (path / REPORT).is_file() and (path / VIEWS_FOLDER).is_dir():
         path = path / VIEWS_FOLDER
