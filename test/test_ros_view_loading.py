@@ -117,3 +117,22 @@ def test_a_recording_gives_its_views_in_the_target_frame_or_the_one_that_is_name
     for given, (views_file, frame) in named.items():
         found = find_source(tmp_path / "tour", given, "base")
         assert (found.views_file, found.frame) == (views_file, frame)
+
+
+def test_a_recordings_views_are_those_of_its_reader_in_the_target_frame(tmp_path: Path) -> None:
+    pytest.importorskip("rosbags")
+    import rendered
+    from test_bag_reader import record
+
+    views = rendered.views(3)
+    record(tmp_path / "tour", views)
+    made = {"max_view_megapixels": 25.0, "target_frame": "base_link"}
+    poses, log = read(tmp_path / "tour", TransformBuffer(10.0), **made)
+    np.testing.assert_allclose(poses, [view.T_world_camera for view in views], atol=1e-6)
+    assert "in frame 'base_link'" in log[0]
+    made["target_frame"] = "map"
+    refused(
+        ErrorCode.BAD_CAPTURE,
+        "name a frame of the recording",
+        lambda: read(tmp_path / "tour", TransformBuffer(10.0), **made),
+    )

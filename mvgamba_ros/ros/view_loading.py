@@ -187,7 +187,16 @@ def read_within_limits(source: Source, parameters: Parameters) -> list[View]:
     sizes = picture_sizes(source.path, source.views_file)
     if sizes is not None:
         _check_sizes(source, sizes, parameters)
-    views = read_capture(source.path, source.views_file)
+    try:
+        views = read_capture(source.path, source.views_file)
+    except ReconstructionError as error:
+        if not source.recording or f"'{source.frame}'" not in error.message:
+            raise
+        raise ReconstructionError(
+            error.code,
+            f"{error.message}; name a frame of the recording in views_file (TOPIC@FRAME) that is target_frame, or that "
+            "a static transform ties to it",
+        ) from error
     _check_sizes(source, [(view.camera.width, view.camera.height) for view in views], parameters)
     return views
 
