@@ -177,8 +177,8 @@ def test_the_default_is_the_same_in_python_on_the_command_line_and_in_the_node(r
 def test_the_fields_of_a_request_are_options_that_can_be_left_to_the_node(path):
     how = (REPOSITORY / path).read_text().split("---")[0].split("# How")[1]
     declared = re.findall(r"^(\w+) ([a-z_]+) ", how, re.MULTILINE)
-    by_name = {row.name: row for row in rows(Options)}
-    assert {"method", "refine", "max_faces"} <= {name for _, name in declared}
+    by_name = {row.name: row for row in ROWS}
+    assert {"method", "refine", "max_faces", "answer_mesh"} <= {name for _, name in declared}
     for kind, name in declared:
         row = by_name[name]
         assert kind == {bool: "uint8", int: "uint32", str: "string"}[type(row.default)]

@@ -26,6 +26,7 @@ from mvgamba_ros.config import ReconstructionConfig
 from mvgamba_ros.errors import ErrorCode
 from mvgamba_ros.io.capture_readers import read_capture
 from mvgamba_ros.io.transforms_json import write_capture
+from mvgamba_ros.msg import ReconstructedObject
 from mvgamba_ros.msg import View as ViewMessage
 from mvgamba_ros.pipeline import STAGES
 from mvgamba_ros.ros.conversions.geometry import camera_to_camera_info, matrix_to_pose
@@ -77,6 +78,22 @@ def test_the_action_tells_its_stages_and_answers_what_the_service_answers(world,
     assert list(dict.fromkeys(f.stage for f in feedback)) == list(STAGES)
     by_service = world.reconstruct(views=messages)
     assert by_service.object.box_size == answer.result.object.box_size
+
+
+def test_an_answer_carries_what_the_request_chooses_and_the_topic_all_of_it(world, messages):
+    received = world.listen(ReconstructedObject, "/reconstructor/object")
+    yes, no = Reconstruct.Request.YES, Reconstruct.Request.NO
+    left_out = {"answer_cloud": no, "answer_mesh": no, "answer_gaussians": yes}
+    answer = world.reconstruct(views=messages, object_id="small", method="mvgamba", refine=yes, **left_out)
+    assert answer.error_code == 0, answer.error_msg
+    assert not answer.object.cloud.data and not answer.object.mesh.vertices and not answer.object.mesh_vertex_colors
+    assert answer.object.box_size.z > 0 and answer.object.quality.coverage > 0
+    while not received or received[-1].id != "small":
+        world.await_message(received)
+        world.spin(0.05)
+    assert len(received[-1].mesh.vertices) > 100 and received[-1].cloud.width == 2000
+    assert received[-1].gaussians == answer.object.gaussians and answer.object.gaussians.width > 100
+    assert answer.object.gaussians.header == answer.object.header
 
 
 @pytest.mark.parametrize("stage", ["segment", "hull", "method", "surface"])

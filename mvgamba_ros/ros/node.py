@@ -23,13 +23,14 @@ from mvgamba_ros.msg import ReconstructedObject
 from mvgamba_ros.pipeline import reconstruct
 from mvgamba_ros.process import give_memory_back
 from mvgamba_ros.reconstruction import Reconstruction
+from mvgamba_ros.ros.answer import carried, parts_of
 from mvgamba_ros.ros.auto_capture import POLL_S, AutoCapture
 from mvgamba_ros.ros.awaited_capture import AwaitedCapture
 from mvgamba_ros.ros.awaited_work import AwaitedWork
 from mvgamba_ros.ros.background_work import BackgroundWork
 from mvgamba_ros.ros.calibration import Calibration
 from mvgamba_ros.ros.captured_views import CapturedViews
-from mvgamba_ros.ros.conversions.shapes import reconstruction_to_object, seconds_to_stages
+from mvgamba_ros.ros.conversions.shapes import gaussians_to_cloud, reconstruction_to_object, seconds_to_stages
 from mvgamba_ros.ros.conversions.stamps import make_header
 from mvgamba_ros.ros.declared_parameters import declare
 from mvgamba_ros.ros.diagnostics import Diagnostics
@@ -223,10 +224,14 @@ class Reconstructor(Node):
         and can be saved; no planner gets it as an obstacle, and it counts neither for health nor for the calibration,
         which its views tell of once."""
         began = time.monotonic()
+        parts = parts_of(task.request, task.parameters)
         views, options = views_and_options(task)
         result = reconstruct(views, options, progress, cancelled)
         header = make_header(task.frame, task.stamp)
         message = reconstruction_to_object(result, task.request.object_id or "object", header)
+        if parts.gaussians and result.gaussians is not None:
+            message.gaussians = gaussians_to_cloud(result.gaussians)
+            message.gaussians.header = header
         self._outputs.reconstruction(result, message, views, final and task.parameters.publish_collision_object)
         self._last = (result, views, message)
         seconds = {**result.seconds, "total": time.monotonic() - began}
@@ -242,7 +247,7 @@ class Reconstructor(Node):
             f"{result.quality.silhouette_iou:.3f}"
             f"{', low quality' if result.quality.low else ''}{''.join(f'; {note}' for note in result.notes)}"
         )
-        return Outcome(message=message, stages=seconds_to_stages(seconds))
+        return Outcome(message=carried(message, parts), stages=seconds_to_stages(seconds))
 
     # -- time and life -------------------------------------------------------------------------------------------------
 

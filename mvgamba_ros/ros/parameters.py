@@ -128,6 +128,12 @@ class Parameters:
     support_height_m: float = option(
         math.nan, "z of the plane the object stands on, in target_frame; nan: not known", unit="m"
     )
+    # what the answer to a request carries besides box and quality, where the request does not choose
+    answer_cloud: bool = option(True, "An answer carries the cloud; `~/object` does in any case")
+    answer_mesh: bool = option(
+        True, "An answer carries the mesh, its colours and what is known of its vertices; `~/object` does in any case"
+    )
+    answer_gaussians: bool = option(False, "An answer and `~/object` carry the Gaussians; `~/splats` does in any case")
     # configuration and outputs
     config_file: str = option(
         "", "YAML file of settings, see `mvgamba config`; empty: the defaults of all settings", read_only=True

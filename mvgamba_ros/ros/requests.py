@@ -95,16 +95,18 @@ def chosen_options(request: Any, options: Options) -> dict[str, Any]:
     given = {row.name: getattr(request, row.name) for row in rows(options) if hasattr(request, row.name)}
     chosen = {}
     for name, value in given.items():
-        if isinstance(getattr(options, name), bool):
-            if value not in SWITCHES:
-                raise ReconstructionError(
-                    ErrorCode.BAD_OPTION, f"{name} {value} must be 0 (DEFAULT), 1 (YES) or 2 (NO)"
-                )
-            if SWITCHES[value] is not None:
-                chosen[name] = SWITCHES[value]
-        elif value:
-            chosen[name] = value
+        if value:
+            default = getattr(options, name)
+            chosen[name] = switched(name, value, default) if isinstance(default, bool) else value
     return chosen
+
+
+def switched(name: str, value: int, default: bool) -> bool:
+    """What the field ``name`` of a request chooses; DEFAULT is ``default``. Raises BAD_OPTION."""
+    if value not in SWITCHES:
+        raise ReconstructionError(ErrorCode.BAD_OPTION, f"{name} {value} must be 0 (DEFAULT), 1 (YES) or 2 (NO)")
+    chosen = SWITCHES[value]
+    return default if chosen is None else chosen
 
 
 def _carried_view(message: Any, index: int, parameters: Parameters) -> View:
