@@ -154,7 +154,9 @@ class World:
         Messages on two topics may overtake each other, so only BUSY shows that the work has begun. It is got by a
         request that is refused before it reaches the worker.
         """
-        request = Reconstruct.Request(views=views, method="mvgamba", refine=True)
+        request = Reconstruct.Request(
+            views=views, method="mvgamba", refine=True, answer_gaussians=Reconstruct.Request.YES
+        )
         future = self.begin(Reconstruct, "/reconstructor/reconstruct", request)
         while self.reconstruct(views=views[:1], target_frame="nowhere").error_code != ErrorCode.BUSY:
             assert not future.done(), future.result().error_msg
