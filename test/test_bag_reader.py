@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,9 +16,10 @@ import rendered
 
 pytest.importorskip("rosbags")
 
-from rosbags.rosbag2 import StoragePlugin, Writer
+from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 
+from mvgamba_ros.cli import main
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.se3 import interpolate, matrix_to_quat
 from mvgamba_ros.io.capture_readers import read_capture
@@ -77,7 +79,9 @@ def route(views: list[View]) -> Iterator[tuple[float, F64, View, bool]]:
         yield seconds, interpolate(here.T_world_camera, there.T_world_camera, s), here if s < 0.5 else there, s == 0.0
 
 
-def record(path: Path, views: list[View], storage: str = "mcap", skip: tuple[str, ...] = (), second: bool = False):
+def record(path: Path, views: list[View], storage: str = "mcap", skip: tuple[str, ...] = (), second: bool = False,
+    masks: bool = False, compression: CompressionMode = CompressionMode.NONE,
+) -> None:  # fmt: skip
     """A tour as a robot records it: TF at 50 Hz (base_link, arm, optical), pictures, camera_info and depth at 10."""
     plugin = StoragePlugin.MCAP if storage == "mcap" else StoragePlugin.SQLITE3
     mount = np.array([[0.0, -1, 0, 0.02], [1, 0, 0, 0.0], [0, 0, 1, 0.05], [0, 0, 0, 1]])
@@ -88,7 +92,11 @@ def record(path: Path, views: list[View], storage: str = "mcap", skip: tuple[str
     }  # fmt: skip
     if second:
         topics |= {"/scene/image_raw": "sensor_msgs/msg/Image", "/scene/camera_info": "sensor_msgs/msg/CameraInfo"}
-    with Writer(path, version=9, storage_plugin=plugin) as bag:
+    if masks:
+        topics["/wrist/color/mask"] = "sensor_msgs/msg/Image"
+    writer = Writer(path, version=9, storage_plugin=plugin)
+    writer.set_compression(compression, CompressionFormat.ZSTD)
+    with writer as bag:
         to = {n: bag.add_connection(n, t, typestore=STORE) for n, t in topics.items() if n not in skip}
 
         def put(name: str, seconds: float, message) -> None:
@@ -108,6 +116,8 @@ def record(path: Path, views: list[View], storage: str = "mcap", skip: tuple[str
             if view.depth is not None:
                 millimetres = (1000 * view.depth).round().astype(np.uint16)
                 put("/wrist/depth/image_raw", seconds, picture(seconds + 0.001, millimetres, "16UC1"))
+            if masks and view.mask is not None:
+                put("/wrist/color/mask", seconds, picture(seconds, view.mask.astype(np.uint8) * 255, "mono8"))
             if second:
                 put("/scene/camera_info", seconds, info(seconds, view, "scene"))
                 put("/scene/image_raw", seconds, picture(seconds, image, "rgb8", "scene"))
@@ -132,7 +142,7 @@ def test_of_a_tour_each_place_gives_one_still_view_with_its_pose_and_depth(tmp_p
     views = read_capture(bag)
     check(views, VIEWS)
     assert [view.depth is not None for view in views] == [view.depth is not None for view in VIEWS]
-    assert views[1].name.startswith("/wrist/color/image_raw at 2.1")
+    assert views[1].name.startswith("/wrist/color/image_raw@base_link at 2.1")
 
 
 def test_the_one_file_of_an_mcap_recording_and_its_topic_and_frame_can_be_named(tmp_path):
@@ -162,6 +172,40 @@ def test_what_a_recording_lacks_is_named(tmp_path, skip, words):
     with pytest.raises(ReconstructionError, match=words) as caught:
         read_capture(tmp_path / "tour", "" if "/tf" not in skip else "@base_link")
     assert caught.value.code is ErrorCode.BAD_CAPTURE
+
+
+@pytest.mark.parametrize("storage", ["mcap", "sqlite3"])
+@pytest.mark.parametrize("mode", list(CompressionMode), ids=lambda mode: mode.name)
+def test_compressed_recordings_are_read_as_folders_and_their_lone_files_are_refused_by_name(tmp_path, storage, mode):
+    if (storage, mode) == ("sqlite3", CompressionMode.STORAGE):
+        pytest.skip("SQLite has no compression of its own")
+    record(tmp_path / "tour", VIEWS[:2], storage, compression=mode)
+    check(read_capture(tmp_path / "tour"), VIEWS[:2])
+    (file,) = (path for path in (tmp_path / "tour").iterdir() if path.name != "metadata.yaml")
+    if mode in (CompressionMode.NONE, CompressionMode.STORAGE):
+        check(read_capture(file), VIEWS[:2])
+        return
+    with pytest.raises(ReconstructionError, match=rf"{file.name}: .*compressed.* give the folder") as caught:
+        read_capture(file)
+    assert caught.value.code is ErrorCode.BAD_CAPTURE
+
+
+def test_the_command_shows_topic_frame_and_time_of_the_views_that_it_took(tmp_path, capsys):
+    record(tmp_path / "tour", VIEWS[:3], masks=True)
+    cheap = ["--masks", "--method", "hull", "--hull-resolution", "48", "--no-refine", "--cloud-points", "1000"]
+    assert main(["reconstruct", str(tmp_path / "tour"), "-o", str(tmp_path / "out"), *cheap]) == 0
+    printed = capsys.readouterr().out
+    found = re.findall(r"(/wrist/color/image_raw@base_link) at (\d+\.\d\d) s", printed)
+    times = [float(seconds) for _, seconds in found]
+    assert "views    3: " in printed and len(times) == 3
+    for k, seconds in enumerate(times):
+        assert k * (STAY_S + MOVE_S) <= seconds <= k * (STAY_S + MOVE_S) + STAY_S
+
+
+def test_a_mask_beside_the_pictures_comes_with_them(tmp_path):
+    record(tmp_path / "tour", VIEWS[:2], masks=True)
+    for view, true in zip(read_capture(tmp_path / "tour"), VIEWS, strict=False):
+        np.testing.assert_array_equal(view.mask, true.mask)
 
 
 def test_a_damaged_recording_is_an_error_that_names_it(tmp_path):

@@ -41,7 +41,7 @@ ROOMS: dict[str, set[str]] = {
 }
 """What each room may import, beside `BASE` and itself."""
 ROOMS["ros"] = set(ROOMS) - {"training", "evaluation", "synthesis"}
-ROOMS["cli"] = set(ROOMS) - {"ros", "sim"}
+ROOMS["cli"] = set(ROOMS) - {"sim"}
 ALLOWED = {room: others | BASE | {room} for room, others in ROOMS.items()} | dict.fromkeys(BASE, BASE)
 MESSAGES = {"msg", "srv", "action"}
 

@@ -45,6 +45,27 @@ def write_file(path: Path, content: bytes) -> None:
             raise
 
 
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """For a program that writes files by itself: a new folder beside ``path``; left without an error, the file of
+    ``path``'s name in it is synced and takes ``path``'s place in one step. Parents are made; a file that is there is
+    replaced, a symbolic link not followed. Raises CANNOT_WRITE, with ``path`` as it was."""
+    part = _part_beside(path)
+    with cannot_write(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.mkdir()
+    try:
+        yield part
+        with cannot_write(path):
+            made = part / path.name
+            with made.open("rb+") as file:
+                os.fsync(file.fileno())
+            made.replace(path)
+            _sync_folder(path.parent)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
 def write_files(folder: Path, contents: Mapping[str, bytes], last: str) -> None:
     """Writes files into ``folder``, which is made, by their paths in it. All are on the disk before the first takes its
     place; ``last``, which makes them valid, is removed before that and appears after the others. Raises CANNOT_WRITE,

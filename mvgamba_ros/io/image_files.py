@@ -6,8 +6,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from mvgamba_ros.io.image_size import encoded_size
+from mvgamba_ros.types import F32
 
 LARGEST_PIXELS = 100_000_000
 """Of a picture. Set by hand: above any camera's of a robot, and 0.3 GB."""
@@ -30,3 +32,10 @@ def encode_png(pixels: np.ndarray) -> bytes:
     """(H, W) or (H, W, 3) RGB, uint8 or uint16, as the content of a PNG file."""
     _, content = cv2.imencode(".png", pixels[..., ::-1] if pixels.ndim == 3 else pixels)
     return content.tobytes()
+
+
+def depth_to_millimetres(depth: F32) -> NDArray[np.uint16]:
+    """(H, W) metres as the whole millimetres of a 16-bit picture; 0 where unknown, and beyond 65.5 m."""
+    millimetres = np.rint(np.nan_to_num(depth, nan=0.0, posinf=0.0, neginf=0.0) * 1e3)
+    known = (millimetres > 0) & (millimetres < 65536)
+    return np.where(known, millimetres, 0).astype(np.uint16)

@@ -12,7 +12,7 @@ import json
 import math
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +60,7 @@ def write_results(
     preview: U8 | None = None,
     views: Sequence[View] = (),
     about: Mapping[str, Any] | None = None,
+    also: Callable[[Path], object] | None = None,
 ) -> list[Path]:
     """Writes ``result`` as ``folder``, in place of a former result there, and returns the files, absolute.
 
@@ -69,6 +70,7 @@ def write_results(
         preview: (H, W, 3) RGB.
         views: Written as a capture into views/.
         about: Goes before everything else in the report.
+        also: Called with the folder that is being filled, to write more files into it; they are listed as the others.
 
     Raises:
         ReconstructionError: CANNOT_WRITE, with ``folder`` as it was.
@@ -85,6 +87,8 @@ def write_results(
             write_file(part / "preview.png", encode_png(preview))
         if views:
             write_capture(part / "views", views)
+        if also is not None:
+            also(part)
         files = {name: _identity(part / name) for name in sorted(_files(part))}
         content = json.dumps({**(about or {}), **report(result), "files": files}, indent=1) + "\n"
         write_file(part / REPORT, content.encode())

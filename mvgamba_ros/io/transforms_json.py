@@ -19,7 +19,7 @@ import numpy as np
 from mvgamba_ros.errors import ErrorCode, ReconstructionError, boundary, short
 from mvgamba_ros.geometry.se3 import OPENCV_FROM_OPENGL, check_rigid
 from mvgamba_ros.io.atomic_writes import write_files
-from mvgamba_ros.io.image_files import encode_png, read_image
+from mvgamba_ros.io.image_files import depth_to_millimetres, encode_png, read_image
 from mvgamba_ros.io.image_size import encoded_size
 from mvgamba_ros.io.transforms_intrinsics import bad_capture, finite_number, intrinsics, read_camera
 from mvgamba_ros.types import F32, F64, U8, Bool, View
@@ -102,9 +102,7 @@ def write_capture(folder: str | Path, views: Sequence[View], views_file: str = "
             pictures[frame["mask_path"]] = encode_png(view.mask.astype(np.uint8) * 255)
         if view.depth is not None:
             frame["depth_file_path"] = f"{images}/{index:04d}_depth.png"
-            millimetres = np.rint(np.nan_to_num(view.depth, nan=0.0, posinf=0.0, neginf=0.0) * 1e3)
-            known = (millimetres > 0) & (millimetres < 65536)
-            pictures[frame["depth_file_path"]] = encode_png(np.where(known, millimetres, 0).astype(np.uint16))
+            pictures[frame["depth_file_path"]] = encode_png(depth_to_millimetres(view.depth))
         frame["transform_matrix"] = (view.T_world_camera @ OPENCV_FROM_OPENGL).tolist()
         frames.append(frame)
     # also for the whole file: instant-ngp reads the model from there

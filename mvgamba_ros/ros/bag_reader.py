@@ -1,5 +1,5 @@
 """Captures out of ROS 2 recordings (rosbag2: MCAP or SQLite): still, sharp views from around the object, with poses by
-TF, and depth where it belongs to them.
+TF, and depth and mask where they belong to them; of what `bag_writer` wrote, all views.
 
 Needs no ROS: rosbags decodes the messages (``pip install mvgamba_ros[bags]``).
 """
@@ -17,6 +17,8 @@ import numpy as np
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.view_selection import ViewSelection, around, candidates, stops
+from mvgamba_ros.ros.bag_messages import CAMERA_INFO, COMPRESSED, IMAGE, TF, typestore
+from mvgamba_ros.ros.bag_writer import CAPTURED
 from mvgamba_ros.ros.camera_frames import other_frames
 from mvgamba_ros.ros.conversions.posed_view import make_view, sharpness, to_rgb
 from mvgamba_ros.ros.conversions.stamps import NANOSECONDS, stamp_of
@@ -27,13 +29,15 @@ if TYPE_CHECKING:
     from rosbags.highlevel import AnyReader
     from rosbags.interfaces import Connection
 
-IMAGE = "sensor_msgs/msg/Image"
-COMPRESSED = "sensor_msgs/msg/CompressedImage"
-CAMERA_INFO = "sensor_msgs/msg/CameraInfo"
-TF = "tf2_msgs/msg/TFMessage"
+STORAGES = (".mcap", ".db3")
+PACKED = tuple(f"{storage}.zstd" for storage in STORAGES)
+"""Endings of recordings, and of those that rosbag2 compressed by file, of which only the metadata tell how."""
+ZSTD = bytes.fromhex("28b52ffd")
+"""How zstd's frames begin; no message does."""
 FOR_EVER_S = 1e9
 """All transforms of a recording are kept."""
 DEPTH_ENCODINGS = ("16UC1", "32FC1")
+MASK_ENCODINGS = ("mono8", "8UC1", "mono16", "16UC1")
 SYNC_S = 0.05
 """A depth image further than this from a picture does not belong to it, seconds. Set by hand: streams of one camera
 that are not stamped alike lie up to a period of 30 Hz apart, and the camera stands."""
@@ -54,7 +58,7 @@ class RosBag:
         if views_file and not views_file.startswith("/") and "@" not in views_file:
             return False
         try:
-            return path.suffix in (".mcap", ".db3") or (path / "metadata.yaml").is_file()
+            return path.name.endswith((*STORAGES, *PACKED)) or (path / "metadata.yaml").is_file()
         except OSError:  # a name that is too long, a folder that cannot be entered
             return False
 
@@ -84,21 +88,27 @@ class _Topic:
         return str(self.connection.topic)
 
     @property
+    def namespace(self) -> str:
+        return self.name.rpartition("/")[0]
+
+    @property
+    def is_mask(self) -> bool:
+        return self.name.endswith("/mask") and self.encoding in MASK_ENCODINGS
+
+    @property
     def is_depth(self) -> bool:
-        return self.encoding in DEPTH_ENCODINGS or "compressedDepth" in self.encoding
+        return not self.is_mask and (self.encoding in DEPTH_ENCODINGS or "compressedDepth" in self.encoding)
 
 
 def _open(path: Path) -> AnyReader:
-    try:
-        from rosbags.highlevel import AnyReader
-        from rosbags.typesys import Stores, get_typestore
-    except ImportError as error:
-        raise ReconstructionError(
-            ErrorCode.MISSING_PACKAGE, f"{path}: recordings need the package rosbags: pip install 'mvgamba_ros[bags]'"
-        ) from error
+    store = typestore(path)
+    from rosbags.highlevel import AnyReader
+
     if not path.exists():
         raise _bad(path, "not found")
-    return AnyReader([path], default_typestore=get_typestore(Stores.ROS2_JAZZY))
+    if path.name.endswith(PACKED):
+        raise _bad(path, "compressed as a whole: give the folder that it lies in with its metadata.yaml, or unzstd it")
+    return AnyReader([path], default_typestore=store)
 
 
 def _read(bag: AnyReader, path: Path, topic: str, frame: str) -> list[View]:
@@ -109,19 +119,17 @@ def _read(bag: AnyReader, path: Path, topic: str, frame: str) -> list[View]:
     transforms, root = _transforms(bag, path, camera.frame)
     frame = frame or root
     seconds, poses, places = _poses(camera, transforms, frame, path)
-    groups, stood = stops(seconds, poses, config)
-    if not stood:
-        log.warning("%s: the camera never stood still; the slowest moments are taken, poses may be late", path.name)
-    heads = [group[-1] for group in groups]
     views = []
-    for index in around(poses[heads], config):
-        image, place = _sharpest(bag, camera, [places[k] for k in candidates(groups[index], config)])
+    for stop in _stops(camera, seconds, poses, config, path):
+        image, place = _sharpest(bag, camera, [places[k] for k in stop])
         stamp = camera.stamps[place]
         info = min(infos[camera.name], key=lambda info: abs(stamp_of(info) - stamp))
-        depth = _depth(bag, topics, image, info, stamp)
+        depth = _beside(bag, [topic for topic in topics if topic.is_depth], "depth", image, info, stamp)
+        masks = [topic for topic in topics if topic.is_mask and topic.namespace == camera.namespace]
+        mask = _beside(bag, masks, "mask", image, info, stamp)
         seconds_in = (camera.logged[place] - bag.start_time) / NANOSECONDS
         T = poses[places.index(place)]
-        views.append(make_view(image, info, T, depth, name=f"{camera.name} at {seconds_in:.2f} s"))
+        views.append(make_view(image, info, T, depth, mask, name=f"{camera.name}@{frame} at {seconds_in:.2f} s"))
     log.info("%s: %d views of %s in frame '%s'", path.name, len(views), camera.name, frame)
     return views
 
@@ -143,7 +151,12 @@ def _messages(bag: AnyReader, *kinds: str) -> Iterator[tuple[Connection, int, by
     """Connection, log time and bytes of every message of these types."""
     connections = [c for c in bag.connections if c.msgtype in kinds]
     if connections:  # of an empty list rosbags gives all messages
-        yield from bag.messages(connections)
+        for connection, logged, data in bag.messages(connections):
+            if data[:4] == ZSTD:
+                raise _bad(
+                    Path(str(bag.paths[0])), "each message is compressed: give the folder, with its metadata.yaml"
+                )
+            yield connection, logged, data
 
 
 def _stamp(data: bytes) -> int:
@@ -180,7 +193,7 @@ def _choose(path: Path, topics: Sequence[_Topic], infos: Mapping[str, Sequence[A
         if not infos[wanted]:
             raise _bad(path, f"no camera_info beside {wanted}: record it too; there are: {listed}")
         return chosen[0]
-    usable = [t for t in topics if infos[t.name] and not t.is_depth]
+    usable = [t for t in topics if infos[t.name] and not t.is_depth and not t.is_mask]
     raw = {t.name for t in usable}
     usable = [t for t in usable if t.name.removesuffix("/compressed") not in raw - {t.name}]
     colored = [t for t in usable if not t.encoding.startswith(("mono", "8UC1"))] or usable
@@ -230,6 +243,18 @@ def _poses(camera: _Topic, transforms: TransformBuffer, frame: str, path: Path) 
     return seconds - seconds[0], np.stack(poses), places
 
 
+def _stops(camera: _Topic, seconds: F64, poses: F64, config: ViewSelection, path: Path) -> Iterator[list[int]]:
+    """For each view to take the moments that may give it."""
+    if camera.namespace == CAPTURED:  # somebody chose already
+        yield from ([k] for k in range(len(seconds)))
+        return
+    groups, stood = stops(seconds, poses, config)
+    if not stood:
+        log.warning("%s: the camera never stood still; the slowest moments are taken, poses may be late", path.name)
+    heads = [group[-1] for group in groups]
+    yield from (candidates(groups[index], config) for index in around(poses[heads], config))
+
+
 def _sharpest(bag: AnyReader, camera: _Topic, places: Sequence[int]) -> tuple[Any, int]:
     """The message whose picture is sharpest of those at ``places``, and its place."""
     images = [(_message(bag, camera, place), place) for place in places]
@@ -238,18 +263,16 @@ def _sharpest(bag: AnyReader, camera: _Topic, places: Sequence[int]) -> tuple[An
     return max(images, key=lambda pair: sharpness(to_rgb(pair[0], camera.name)))
 
 
-def _depth(bag: AnyReader, topics: Sequence[_Topic], image: Any, info: Any, stamp: int) -> Any | None:
-    """The depth image of that moment that lies in the picture's frame and has its size; None where none does."""
+def _beside(bag: AnyReader, topics: Sequence[_Topic], what: str, image: Any, info: Any, stamp: int) -> Any | None:
+    """The depth or mask of that moment that lies in the picture's frame and has its size; None where none does."""
     for topic in topics:
-        if not topic.is_depth:
-            continue
         place = int(np.abs(np.array(topic.stamps) - stamp).argmin())
         if abs(topic.stamps[place] - stamp) > SYNC_S * NANOSECONDS:
             continue
-        depth = _message(bag, topic, place)
-        same_size = hasattr(depth, "format") or (depth.width, depth.height) == (info.width, info.height)
-        if same_size and not other_frames(image, {"depth": depth}, str):
-            return depth
+        found = _message(bag, topic, place)
+        same_size = hasattr(found, "format") or (found.width, found.height) == (info.width, info.height)
+        if same_size and not other_frames(image, {what: found}, str):
+            return found
     return None
 
 

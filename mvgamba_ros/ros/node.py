@@ -28,6 +28,7 @@ from mvgamba_ros.ros.auto_capture import POLL_S, AutoCapture
 from mvgamba_ros.ros.awaited_capture import AwaitedCapture
 from mvgamba_ros.ros.awaited_work import AwaitedWork
 from mvgamba_ros.ros.background_work import BackgroundWork
+from mvgamba_ros.ros.bag_writer import Moments
 from mvgamba_ros.ros.calibration import Calibration
 from mvgamba_ros.ros.captured_views import CapturedViews
 from mvgamba_ros.ros.conversions.shapes import gaussians_to_cloud, reconstruction_to_object, seconds_to_stages
@@ -43,7 +44,7 @@ from mvgamba_ros.ros.outputs import Outputs
 from mvgamba_ros.ros.parameters import Parameters
 from mvgamba_ros.ros.region import Region
 from mvgamba_ros.ros.requests import Task, resolve, views_and_options
-from mvgamba_ros.ros.save import save
+from mvgamba_ros.ros.save import moments_of, save
 from mvgamba_ros.ros.transform_listener import listen
 from mvgamba_ros.ros.view_capture import Capture
 from mvgamba_ros.ros.view_loading import ViewLoading
@@ -69,7 +70,7 @@ class Reconstructor(Node):
         writable_folder(parameters.output_dir, "output_dir")
         self._health = Health()
         self._failures = Failures(self.get_logger(), self._health)
-        self._last: tuple[Reconstruction, list[View], ReconstructedObject] | None = None
+        self._last: tuple[Reconstruction, list[View], ReconstructedObject, Moments] | None = None
         self._time = NodeTime(self)
         self._now = self._time.now
         self._inputs = Inputs(self, parameters, self._time.jumped)
@@ -184,9 +185,9 @@ class Reconstructor(Node):
                 raise ReconstructionError(
                     ErrorCode.NOTHING_TO_SAVE, "no object was reconstructed yet: call ~/reconstruct first"
                 )
-            result, views, message = self._last
+            result, views, message, moments = self._last
             where = request.directory, settings.output_dir, settings.save_outside
-            return Outcome(files=save(*where, result, views, message))
+            return Outcome(files=save(*where, result, views, message, moments if settings.save_bag else None))
 
         outcome = await self._work("save", work)
         response.files = outcome.files
@@ -233,7 +234,7 @@ class Reconstructor(Node):
             message.gaussians = gaussians_to_cloud(result.gaussians)
             message.gaussians.header = header
         self._outputs.reconstruction(result, message, views, final and task.parameters.publish_collision_object)
-        self._last = (result, views, message)
+        self._last = (result, views, message, moments_of(task))
         seconds = {**result.seconds, "total": time.monotonic() - began}
         if final:
             if not task.request.views:

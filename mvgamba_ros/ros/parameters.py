@@ -152,6 +152,9 @@ class Parameters:
         "Let whoever calls `~/load_views` read captures outside `output_dir`, wherever the node's user may",
         read_only=True,
     )
+    save_bag: bool = option(
+        False, "`~/save` writes the views as a recording too, views.mcap (needs `pip install 'mvgamba_ros[bags]'`)"
+    )
     spool_dir: str = option(
         "",
         "Folder that the captured views are kept in too, so that they outlive the node; empty: they end with it",

@@ -14,6 +14,9 @@ from mvgamba_ros.io.results import write_results
 from mvgamba_ros.msg import ReconstructedObject
 from mvgamba_ros.preview import preview
 from mvgamba_ros.reconstruction import Reconstruction
+from mvgamba_ros.ros.bag_writer import Moments, write_recording
+from mvgamba_ros.ros.conversions.stamps import stamp_of
+from mvgamba_ros.ros.requests import Task
 from mvgamba_ros.types import View
 
 LONGEST_NAME = 80
@@ -27,16 +30,32 @@ def save(
     result: Reconstruction,
     views: Sequence[View],
     message: ReconstructedObject,
+    moments: Moments | None = None,
 ) -> list[str]:
     """Writes what `mvgamba reconstruct` writes, the report with the object's id and frame, and views/: a capture
-    folder that `mvgamba reconstruct` reads. Returns the absolute paths. Raises CANNOT_WRITE.
+    folder that `mvgamba reconstruct` reads; with ``moments``, also views.mcap, the same as a recording. Returns the
+    absolute paths. Raises CANNOT_WRITE, and MISSING_PACKAGE for a recording without rosbags.
 
     ``directory``, ``output_dir``, ``outside``: see `place`; an empty ``directory`` is the object's own folder, named
     after its id and stamp.
     """
     target = place(directory or folder_name(message), output_dir, outside)
     about = {"id": message.id, "frame": message.header.frame_id}
-    return [str(path) for path in write_results(target, result, preview(views, result), views, about)]
+
+    def record(folder: Path) -> None:
+        if moments is not None:
+            write_recording(folder / "views.mcap", views, moments)
+
+    return [str(path) for path in write_results(target, result, preview(views, result), views, about, record)]
+
+
+def moments_of(task: Task) -> Moments:
+    """When and how mounted the cameras of a request's views were; read before the request gives its views up."""
+    if task.request.views:
+        return Moments([stamp_of(view.image) for view in task.request.views], task.frame)
+    same = task.frame == task.parameters.target_frame
+    mounts = [captured.mounts for captured in task.captured] if same else []
+    return Moments([captured.stamp for captured in task.captured], task.frame, mounts)
 
 
 def folder_name(message: ReconstructedObject) -> str:

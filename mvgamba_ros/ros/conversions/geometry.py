@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -53,7 +53,7 @@ def matrix_to_pose(T: F64) -> Pose:
     """``T`` (4, 4), rigid, metres, as a Pose; quaternion xyzw."""
     from geometry_msgs.msg import Point, Pose, Quaternion
 
-    x, y, z, qx, qy, qz, qw = _numbers(T)
+    x, y, z, qx, qy, qz, qw = pose_numbers(T)
     return Pose(position=Point(x=x, y=y, z=z), orientation=Quaternion(x=qx, y=qy, z=qz, w=qw))
 
 
@@ -61,11 +61,12 @@ def matrix_to_transform(T: F64) -> Transform:
     """``T`` (4, 4), rigid, metres, as a Transform; quaternion xyzw."""
     from geometry_msgs.msg import Quaternion, Transform, Vector3
 
-    x, y, z, qx, qy, qz, qw = _numbers(T)
+    x, y, z, qx, qy, qz, qw = pose_numbers(T)
     return Transform(translation=Vector3(x=x, y=y, z=z), rotation=Quaternion(x=qx, y=qy, z=qz, w=qw))
 
 
-def _numbers(T: F64) -> list[float]:
+def pose_numbers(T: F64) -> list[float]:
+    """x y z, then the quaternion x y z w, of ``T`` (4, 4)."""
     return cast("list[float]", [*T[:3, 3].tolist(), *wxyz_to_xyzw(matrix_to_quat(T[:3, :3])).tolist()])
 
 
@@ -107,17 +108,22 @@ def camera_to_camera_info(camera: Camera) -> CameraInfo:
     """The CameraInfo, without a header, that `camera_info_to_camera` reads as ``camera``."""
     from sensor_msgs.msg import CameraInfo
 
+    return CameraInfo(**camera_info_fields(camera))
+
+
+def camera_info_fields(camera: Camera) -> dict[str, Any]:
+    """What of a CameraInfo depends on the camera, by the names of its fields."""
     K = camera.K.copy()
     K[:2, 2] -= 0.5
     P = np.zeros((3, 4))
     P[:, :3] = K
     none = camera.distortion_model == "none"
-    return CameraInfo(
-        width=camera.width,
-        height=camera.height,
-        distortion_model="plumb_bob" if none else camera.distortion_model,
-        d=[0.0] * 5 if none else list(camera.distortion),
-        k=K.reshape(-1).tolist(),
-        r=np.eye(3).reshape(-1).tolist(),
-        p=P.reshape(-1).tolist(),
-    )
+    return {
+        "width": camera.width,
+        "height": camera.height,
+        "distortion_model": "plumb_bob" if none else camera.distortion_model,
+        "d": [0.0] * 5 if none else list(camera.distortion),
+        "k": K.reshape(-1).tolist(),
+        "r": np.eye(3).reshape(-1).tolist(),
+        "p": P.reshape(-1).tolist(),
+    }
