@@ -20,13 +20,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from geometry_msgs.msg import Vector3
 
+from mvgamba_ros.action import ReconstructObject
 from mvgamba_ros.geometry.boxes import scaled_box
+from mvgamba_ros.geometry.se3 import rigid
 from mvgamba_ros.options import Options
 from mvgamba_ros.registry import available
-from mvgamba_ros.ros.demo.client import Answer, Client, DemoError
+from mvgamba_ros.ros.conversions.geometry import matrix_to_pose, pose_to_matrix
+from mvgamba_ros.ros.conversions.shapes import mesh_from_message
+from mvgamba_ros.ros.demo.arm_calls import ArmCalls
+from mvgamba_ros.ros.object_summary import rows, table, view_line
+from mvgamba_ros.ros.service_calls import CallError
 from mvgamba_ros.sim.truth import object_errors
-from mvgamba_ros.types import F64, Mesh
+from mvgamba_ros.types import Box, Mesh
 
 START_S, MOVE_S, CAPTURE_S, RECONSTRUCT_S, STOP_S = 120.0, 90.0, 20.0, 300.0, 10.0
 """Seconds after which a stage has failed."""
@@ -48,7 +55,7 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\ninterrupted; both nodes are stopped", file=sys.stderr)
         return 130
-    except (DemoError, OSError) as error:
+    except (CallError, OSError) as error:
         print(f"\ndemo failed: {error}", file=sys.stderr)
         return 1
     return 0
@@ -96,7 +103,7 @@ def _config(name: str) -> Path:
 
 
 def run(options: argparse.Namespace, output: Path, stack: ExitStack) -> None:
-    """All stages; what has to be stopped is left to ``stack``. Raises DemoError."""
+    """All stages; what has to be stopped is left to ``stack``. Raises CallError."""
     began = time.monotonic()
     processes = [
         stack.enter_context(
@@ -116,54 +123,48 @@ def run(options: argparse.Namespace, output: Path, stack: ExitStack) -> None:
             )
         ),
     ]
-    client = stack.enter_context(Client(lambda: _check_alive(processes)))
+    client = stack.enter_context(ArmCalls(check=lambda: _check_alive(processes)))
     print(f"starting the arm and the node (logs in {output})", flush=True)
     poses, truth = client.wait_for_arm(START_S)
+    client.wait_for_node(START_S)
     seconds = {"start": time.monotonic() - began}
 
     began = time.monotonic()
     for index, pose in enumerate(poses):
         client.move_camera(pose, MOVE_S)
-        print(f"view {index + 1} of {len(poses)}: {client.capture_view(CAPTURE_S)}", flush=True)
+        print(f"view {index + 1} of {len(poses)}: {view_line(client.capture_view(CAPTURE_S))}", flush=True)
     seconds["capture"] = time.monotonic() - began
 
     print("reconstructing", flush=True)
     began = time.monotonic()
-    answer = client.reconstruct(*_region(truth), RECONSTRUCT_S)
+    answer = client.reconstruct(_request(truth), lambda stage, fraction: None, RECONSTRUCT_S)
     seconds["reconstruct"] = time.monotonic() - began
     files = client.save("object", RECONSTRUCT_S)
     print("\n".join(["", *_table(answer, truth, seconds), "", *files]))
 
 
-def _region(truth: Mesh) -> tuple[F64, F64]:
-    """Centre and sides, metres, of the region of interest; it stands on the table, as the object does."""
+def _request(truth: Mesh) -> Any:
+    """The region of interest stands on the table, z = 0, as the object does."""
     box = scaled_box(truth.vertices.min(axis=0), truth.vertices.max(axis=0))
     x, y, _ = box.T_world_box[:3, 3]
-    return np.array([x, y, box.size[2] / 2.0]), box.size
+    goal = ReconstructObject.Goal(object_id="demo", target_frame="base_link", use_roi=True, use_support_height=True)
+    goal.roi_pose = matrix_to_pose(rigid(np.eye(3), np.array([x, y, box.size[2] / 2.0])))
+    goal.roi_size = Vector3(**dict(zip("xyz", box.size.tolist(), strict=True)))
+    return goal
 
 
-def _table(answer: Answer, truth: Mesh, seconds: dict[str, float]) -> list[str]:
+def _table(answer: Any, truth: Mesh, seconds: dict[str, float]) -> list[str]:
     """What came out, and how far it is from the truth."""
-    difference = object_errors(answer.mesh, answer.box, truth)
-    quality = "low: " + "; ".join(answer.reasons) if answer.low else "good"
-    sides = " x ".join(f"{1e3 * side:.0f}" for side in answer.box.size)
-    center = ", ".join(f"{1e3 * x:.0f}" for x in answer.box.T_world_box[:3, 3])
-    stages = ", ".join(f"{name} {s:.2f}" for name, s in answer.stages.items())
-    rows = [
-        ("object", f"{answer.name} by {answer.method} from {answer.view_count} views, quality {quality}"),
-        ("cloud", f"{answer.points} points"),
-        ("mesh", f"{len(answer.mesh.faces)} faces"),
-        ("box", f"{sides} mm at ({center}) mm in base_link"),
-        (
-            "against the truth",
-            f"chamfer {difference.chamfer_mm:.2f} mm, F@5mm {difference.f_score:.3f}, box off by "
-            f"{1e3 * difference.center_error:.1f} mm in place, {1e3 * difference.size_error:.1f} mm in size",
-        ),
-        ("seconds", ", ".join(f"{name} {s:.1f}" for name, s in seconds.items())),
-        ("in the node", stages),
-    ]
-    width = max(len(name) for name, _ in rows)
-    return [f"{name:<{width}}  {value}" for name, value in rows]
+    found = answer.object
+    size = found.box_size
+    box = Box(pose_to_matrix(found.box_pose), np.array([size.x, size.y, size.z]))
+    difference = object_errors(mesh_from_message(found.mesh, found.mesh_vertex_colors), box, truth)
+    compared = (
+        f"chamfer {difference.chamfer_mm:.2f} mm, F@5mm {difference.f_score:.3f}, box off by "
+        f"{1e3 * difference.center_error:.1f} mm in place, {1e3 * difference.size_error:.1f} mm in size"
+    )
+    spent = ", ".join(f"{name} {s:.1f}" for name, s in seconds.items())
+    return table([*rows(found, answer.stages), ("against the truth", compared), ("seconds", spent)])
 
 
 class _Child:
@@ -200,7 +201,7 @@ def _check_alive(children: list[_Child]) -> None:
         if status is not None:
             lines = child.log.read_text(errors="replace").strip().splitlines()
             reason = "\n  ".join(lines[-5:]) or "it wrote nothing"
-            raise DemoError(f"{child.name} stopped (status {status}); the end of {child.log}:\n  {reason}")
+            raise CallError(f"{child.name} stopped (status {status}); the end of {child.log}:\n  {reason}")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,247 @@
+"""`ros2 run mvgamba_ros reconstruct`, or ``python -m mvgamba_ros.ros.client``: the node from a terminal."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from typing import Any
+
+import numpy as np
+from geometry_msgs.msg import Vector3
+from rclpy.utilities import remove_ros_args
+
+from mvgamba_ros.action import ReconstructObject
+from mvgamba_ros.geometry.boxes import axis_parallel_box
+from mvgamba_ros.msg import ReconstructedObject
+from mvgamba_ros.ros.conversions.geometry import matrix_to_pose
+from mvgamba_ros.ros.conversions.stamps import NANOSECONDS, stamp_of
+from mvgamba_ros.ros.object_summary import line, rows, table, values, view_line
+from mvgamba_ros.ros.service_calls import CallError, NodeCalls
+
+DESCRIPTION = """Captures views, reconstructs the object and saves it, by calls of the node `reconstructor`, which must
+run: ros2 launch mvgamba_ros reconstruct.launch.py image:=/camera/image_raw camera_info:=/camera/camera_info"""
+EXAMPLES = """examples:
+  ros2 run mvgamba_ros reconstruct capture 6
+      six views: move the arm, press Enter, and so on
+  ros2 run mvgamba_ros reconstruct capture 8 --still
+      the same while a program moves the arm: a view wherever the camera comes to rest
+  ros2 run mvgamba_ros reconstruct object --object-id mug --roi 0.4 -0.1 0 0.6 0.1 0.3 --support-height 0
+      the shape of what stands in that box on a table at z = 0
+  ros2 run mvgamba_ros reconstruct object --capture 6 --save mug
+      all of it: six views, the shape, its files
+  ros2 run mvgamba_ros reconstruct watch --node /left/reconstructor
+      a line for each object that this node makes, until Ctrl-C
+
+Exit status: 0 done (also where the quality is LOW, which stands first), 1 refused or failed (one line names the code
+and the remedy), 2 wrong usage, 130 after Ctrl-C, which cancels the work."""
+FIND_S = 5.0
+"""A node that is there is discovered within this time."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the command line; returns the exit status."""
+    given = sys.argv[1:] if arguments is None else arguments
+    args = _parser().parse_args(remove_ros_args(given))
+    try:
+        with NodeCalls(args.node, arguments=given) as node:
+            node.wait_for_node(args.find)
+            args.run(node, args)
+    except CallError as error:
+        code = error.code
+        if args.json:
+            name = {"error": code.name} if code is not None else {}
+            _show({"error_code": None if code is None else int(code), **name, "error_msg": str(error)})
+        print(f"reconstruct: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("reconstruct: interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument(
+        "--node", metavar="NAME", default="/reconstructor", help="the node, with its namespace (default: %(default)s)"
+    )
+    shared.add_argument("--json", action="store_true", help="print JSON, for programs; one object a line")
+    shared.add_argument(
+        "--timeout", metavar="S", type=float, default=300.0, help="longest wait for an answer, s (default: %(default)g)"
+    )
+    shared.add_argument(
+        "--find", metavar="S", type=float, default=FIND_S, help="longest wait for the node, s (default: %(default)g)"
+    )
+    capturing = argparse.ArgumentParser(add_help=False)
+    when = capturing.add_mutually_exclusive_group()
+    when.add_argument("--every", metavar="S", type=float, help="a view each S seconds, instead of on Enter")
+    when.add_argument(
+        "--still", action="store_true", help="a view wherever the camera comes to rest, instead of on Enter"
+    )
+
+    parser = argparse.ArgumentParser(
+        prog="reconstruct",
+        description=DESCRIPTION,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    def command(name: str, run: Any, text: str, *parents: argparse.ArgumentParser) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=text, description=text, parents=[shared, *parents])
+        added.set_defaults(run=run)
+        return added
+
+    capture = command("capture", _capture, "Capture views.", capturing)
+    capture.add_argument(
+        "views", metavar="N", nargs="?", type=_whole, default=1, help="how many (default: one, at once)"
+    )
+    shape = command("object", _object, "Reconstruct the object seen in the captured views.", capturing)
+    shape.add_argument("--object-id", metavar="NAME", default="", help="name that the result carries")
+    shape.add_argument("--frame", metavar="NAME", default="", help="frame of the result and of --roi")
+    shape.add_argument(
+        "--roi",
+        nargs=6,
+        type=float,
+        metavar=("X0", "Y0", "Z0", "X1", "Y1", "Z1"),
+        help="box that holds the object: lowest and highest corner, metres (default: the node's roi_m)",
+    )
+    shape.add_argument("--support-height", type=float, metavar="Z", help="height of the plane it stands on, metres")
+    shape.add_argument("--method", metavar="NAME", default="", help="reconstructor (default: the node's)")
+    shape.add_argument("--max-faces", type=_whole, metavar="N", default=0, help="faces of the mesh at most")
+    shape.add_argument("--capture", metavar="N", type=_whole, default=0, help="capture so many views first")
+    shape.add_argument("--save", metavar="FOLDER", nargs="?", const="", help="save it too, below the node's output_dir")
+    save = command("save", _save, "Write the last object's files.")
+    save.add_argument("folder", metavar="FOLDER", nargs="?", default="", help="(default: named after id and stamp)")
+    watch = command("watch", _watch, "Print a line for each object that is published, the last one first.")
+    watch.add_argument("--count", metavar="N", type=_whole, default=0, help="end after so many (default: never)")
+    command("list", _list, "List the captured views.")
+    return parser
+
+
+def _whole(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) < 2**32:
+        raise argparse.ArgumentTypeError(f"{text}: give a whole number, 1 or more")
+    return int(text)
+
+
+def _capture(node: NodeCalls, args: argparse.Namespace) -> None:
+    _capture_views(node, args, args.views)
+
+
+def _capture_views(node: NodeCalls, args: argparse.Namespace, count: int) -> None:
+    for number in range(1, count + 1):
+        if args.every is not None and number > 1:
+            node.spin(args.every)
+        elif count > 1 and args.every is None and not args.still:
+            _wait_for_enter(f"view {number} of {count}: move the camera, wait until it is still, press Enter ")
+        answer = node.capture_view(args.timeout if args.still else min(args.timeout, 20.0), until_new=args.still)
+        if args.json:
+            _show({"view": number, "views": answer.view_count, "coverage": answer.coverage})
+        else:
+            print(f"view {number} of {count}: {view_line(answer)}", flush=True)
+
+
+def _wait_for_enter(prompt: str) -> None:
+    print(prompt, end="", file=sys.stderr, flush=True)
+    if not sys.stdin.readline():
+        raise CallError("nobody can press Enter here: give --every S or --still")
+
+
+def _object(node: NodeCalls, args: argparse.Namespace) -> None:
+    no = ReconstructObject.Goal.NO
+    goal = ReconstructObject.Goal(
+        object_id=args.object_id,
+        target_frame=args.frame,
+        method=args.method,
+        max_faces=args.max_faces,
+        answer_cloud=no,
+        answer_mesh=no,
+        answer_gaussians=no,
+    )
+    if args.roi is not None:
+        box = axis_parallel_box(np.array(args.roi[:3]), np.array(args.roi[3:]))
+        goal.use_roi, goal.roi_pose = True, matrix_to_pose(box.T_world_box)
+        goal.roi_size = Vector3(**dict(zip("xyz", box.size.tolist(), strict=True)))
+    if args.support_height is not None:
+        goal.use_support_height, goal.support_height = True, args.support_height
+    _capture_views(node, args, args.capture)
+    progress = _Progress()
+    began = time.monotonic()
+    try:
+        result = node.reconstruct(goal, progress, args.timeout)
+    finally:
+        progress.close()
+    seconds = time.monotonic() - began
+    files = [] if args.save is None else node.save(args.save, args.timeout)
+    if args.json:
+        _show({"error_code": 0, **values(result.object, result.stages), "files": files})
+    else:
+        print("\n".join([*table([*rows(result.object, result.stages), ("seconds", f"{seconds:.1f}")]), *files]))
+
+
+def _save(node: NodeCalls, args: argparse.Namespace) -> None:
+    files = node.save(args.folder, args.timeout)
+    if args.json:
+        _show({"error_code": 0, "files": files})
+    else:
+        print("\n".join(files))
+
+
+def _watch(node: NodeCalls, args: argparse.Namespace) -> None:
+    received: list[ReconstructedObject] = []
+    node.listen(ReconstructedObject, f"{node.target}/object", received.append)
+    shown = 0
+    while not args.count or shown < args.count:
+        node.spin(0.2)
+        for found in received:
+            if args.json:
+                _show(values(found))
+            else:
+                print(line(found), flush=True)
+        shown += len(received)
+        received.clear()
+
+
+def _list(node: NodeCalls, args: argparse.Namespace) -> None:
+    answer = node.list_views(args.timeout)
+    for number, view in enumerate(answer.views):
+        p, stamp = view.pose.position, stamp_of(view)
+        beside = [name for name, there in (("depth", view.has_depth), ("mask", view.has_mask)) if there]
+        if args.json:
+            _show({"view": number, "stamp": stamp / NANOSECONDS, "position": [p.x, p.y, p.z], "beside": beside})
+            continue
+        print(
+            f"view {number}: camera at ({p.x:.3f}, {p.y:.3f}, {p.z:.3f}) m in {view.header.frame_id} at "
+            f"{stamp / NANOSECONDS:.3f} s, {view.width} x {view.height}, sharpness {view.sharpness:.0f}"
+            + "".join(f", {name}" for name in beside)
+        )
+    if not args.json:
+        print(f"{len(answer.views)} views cover {100 * answer.coverage:.0f} % of the directions from above")
+
+
+class _Progress:
+    """Stages on stderr: one line that is drawn anew on a terminal, a line each elsewhere."""
+
+    def __init__(self) -> None:
+        self._stage, self._terminal = "", sys.stderr.isatty()
+
+    def __call__(self, stage: str, fraction: float) -> None:
+        if self._terminal:
+            print(f"\r{fraction:4.0%} {stage:12}", end="", file=sys.stderr, flush=True)
+        elif stage != self._stage:
+            print(f"{fraction:4.0%} {stage}", file=sys.stderr, flush=True)
+        self._stage = stage
+
+    def close(self) -> None:
+        if self._terminal and self._stage:
+            print(file=sys.stderr)
+
+
+def _show(content: dict[str, Any]) -> None:
+    print(json.dumps(content), flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,149 @@
+"""The client command against a node of its own process: what it prints, and its exit status."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("rclpy")
+
+import rendered
+from ros_world import World
+
+from mvgamba_ros.errors import ErrorCode
+from mvgamba_ros.io.transforms_json import write_capture
+from mvgamba_ros.msg import ReconstructedObject, ViewInfo
+from mvgamba_ros.ros import object_summary
+from mvgamba_ros.ros.client import main
+from mvgamba_ros.srv import ListViews
+
+pytestmark = [pytest.mark.ros, pytest.mark.slow, pytest.mark.timeout(600)]
+
+CENTER, HALF = rendered.CENTER, 0.7 * rendered.SIZE
+REGION = ["--roi", *map(str, [*(CENTER - HALF), *(CENTER + HALF)]), "--support-height", "0"]
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    with World(tmp_path) as made:
+        monkeypatch.setenv("ROS_DOMAIN_ID", str(made.domain))
+        yield made
+
+
+class Person:
+    """Moves the camera on and presses Enter."""
+
+    def __init__(self, world: World) -> None:
+        self.world, self.pressed = world, 0
+
+    def readline(self) -> str:
+        if self.pressed:
+            self.world.next_view()
+            self.world.spin(0.3)
+        self.pressed += 1
+        return "\n"
+
+
+def test_a_person_captures_reconstructs_saves_and_watches_from_a_terminal(world, tmp_path, monkeypatch, capsys):
+    write_capture(tmp_path / "capture", rendered.views(4))
+    world.start_node(max_faces=1000, cloud_points=2000, refine=False)
+    world.start_player(tmp_path / "capture")
+
+    assert main(["save", "--node", "/left/reconstructor", "--find", "1"]) == 1
+    error = capsys.readouterr().err
+    assert "no node /left/reconstructor answers: start it by `ros2 launch" in error
+    assert "there are: /reconstructor" in error and error.count("\n") == 1
+    assert main(["save"]) == 1 and "save answered NOTHING_TO_SAVE" in capsys.readouterr().err
+
+    monkeypatch.setattr(sys, "stdin", Person(world))
+    assert main(["capture", "4"]) == 0
+    printed = capsys.readouterr()
+    assert printed.out.count("camera at") == 4 and "view 4 of 4" in printed.out and "press Enter" in printed.err
+    assert main(["capture", "--json"]) == 1  # from the same place
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["error_code"] == ErrorCode.DUPLICATE_VIEW and "DUPLICATE_VIEW" in printed.err
+
+    assert main(["object", "--object-id", "egg", *REGION, "--save", "egg"]) == 0
+    printed = capsys.readouterr()
+    assert printed.out.startswith("quality         good\nexpected error  ")
+    assert "egg by hull from 4 views" in printed.out and "mm in base_link" in printed.out
+    assert str(tmp_path / "egg" / "mesh.ply") in printed.out and (tmp_path / "egg" / "mesh.ply").exists()
+    assert "segment" in printed.err and "surface" in printed.err
+    assert main(["object", "--method", "clay", "--json"]) == 1
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["error"] == "BAD_OPTION" and "clay" in printed.err
+
+    assert main(["watch", "--count", "1"]) == 0
+    assert capsys.readouterr().out.startswith("good; 'egg' ")
+    assert main(["watch", "--count", "1", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["views"] == 4
+
+    def interrupt(self: Any, stage: str, fraction: float) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("mvgamba_ros.ros.client._Progress.__call__", interrupt)
+        assert main(["object", "--method", "mvgamba"]) == 130
+    world.wait_for_log("node", "CANCELLED")
+
+    monkeypatch.setattr(sys, "stdin", open("/dev/null"))  # noqa: SIM115, PTH123
+    assert main(["capture", "2"]) == 1 and "--every S or --still" in capsys.readouterr().err
+
+
+def test_the_captured_views_are_listed(world, capsys):
+    view = ViewInfo(width=320, height=240, sharpness=41.0, has_depth=True)
+    view.header.frame_id, view.header.stamp.sec = "base_link", 7
+
+    def answer(_: Any, response: ListViews.Response) -> ListViews.Response:
+        response.views, response.coverage = [view, view], 0.5
+        return response
+
+    from mvgamba_ros.srv import Reconstruct
+
+    world.client.create_service(ListViews, "/reconstructor/list_views", answer)
+    world.client.create_service(Reconstruct, "/reconstructor/reconstruct", lambda _, response: response)
+    done = threading.Event()
+    server = threading.Thread(target=lambda: [world.executor.spin_once(0.05) for _ in iter(done.is_set, True)])
+    server.start()
+    try:
+        assert main(["list"]) == 0
+        assert main(["list", "--json", "--node", "reconstructor"]) == 0
+    finally:
+        done.set()
+        server.join()
+    lines = capsys.readouterr().out.splitlines()
+    assert "view 1: camera at (0.000, 0.000, 0.000) m in base_link at 7.000 s, 320 x 240, sharpness 41, depth" in lines
+    assert lines[2] == "2 views cover 50 % of the directions from above"
+    assert json.loads(lines[4]) == {"view": 1, "stamp": 7.0, "position": [0.0, 0.0, 0.0], "beside": ["depth"]}
+
+
+def test_a_low_quality_stands_first_with_its_reasons():
+    found = ReconstructedObject(id="mug", view_count=3)
+    found.quality.low, found.quality.reasons = True, ["few views", "it floats"]
+    found.quality.expected_error_mm = float("nan")
+    assert object_summary.rows(found)[0] == ("quality", "LOW: few views; it floats")
+    assert object_summary.line(found).startswith("LOW: few views; it floats; 'mug'")
+    values = object_summary.values(found)
+    assert next(iter(values.items())) == ("low", True) and values["quality"]["expected_error_mm"] is None
+    json.dumps(values, allow_nan=False)
+
+
+@pytest.mark.parametrize(
+    "wrong", [["capture", "0"], ["object", "--roi", "1"], ["fly"], [], ["object", "--max-faces=-1"]]
+)
+def test_wrong_usage_ends_with_status_two(wrong, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(wrong)
+    assert caught.value.code == 2 and "usage:" in capsys.readouterr().err
+
+
+def test_a_name_that_is_none_is_one_line(capsys):
+    assert main(["save", "--node", "left hand", "--find", "0"]) == 1
+    error = capsys.readouterr().err
+    assert "left hand" in error and error.count("\n") == 1 and "Traceback" not in error
