@@ -8,13 +8,16 @@ from pathlib import Path
 
 from ament_index_python.packages import PackageNotFoundError, get_package_prefix, get_package_share_directory
 from launch import LaunchContext, LaunchDescription
-from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction
+from launch.actions import DeclareLaunchArgument, ExecuteProcess, LogInfo, OpaqueFunction
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
 from mvgamba_ros.ros.fastdds import profile_environment
 
 SHARE = Path(get_package_share_directory("mvgamba_ros"))
+
+NODE_START_S = 5.0
+"""A recording is played after this time, seconds: by then the node listens."""
 
 ARGUMENTS = {
     "image": ("image", "Topic of the wrist camera's images"),
@@ -27,6 +30,7 @@ ARGUMENTS = {
     "use_sim_time": ("", "true: take the time from /clock (default: as in params_file)"),
     "log_level": ("", "Least severity that the node logs: debug, info, warn, error (default: ROS's own)"),
     "respawn": ("false", "Start the node again, after two seconds, when it ends"),
+    "rosbag": ("", "Recording to play beside the node, which then takes the time from it (use_sim_time)"),
     "rviz": ("false", "Open RViz on the node's outputs"),
     "fastdds_profile": ("", "Fast DDS profile of the node (default: config/fastdds.xml, unless the site sets its own)"),
 }
@@ -35,7 +39,9 @@ ARGUMENTS = {
 def nodes(context: LaunchContext) -> list:
     given = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
     parameters = {"target_frame": given["target_frame"]} if given["target_frame"] else {}
-    clock = {"use_sim_time": is_true("use_sim_time", given)} if given["use_sim_time"] else {}
+    clock = {"use_sim_time": True} if given["rosbag"] else {}
+    if given["use_sim_time"]:
+        clock = {"use_sim_time": is_true("use_sim_time", given)}
     level = ["--log-level", given["log_level"]] if given["log_level"] else []
     started = [
         Node(
@@ -56,7 +62,23 @@ def nodes(context: LaunchContext) -> list:
     ]
     if is_true("rviz", given):
         started.append(rviz(given["namespace"], clock))
+    if given["rosbag"]:
+        started.append(player(Path(given["rosbag"]).expanduser()))
     return started
+
+
+def player(recording: Path) -> ExecuteProcess | LogInfo:
+    if not recording.exists():
+        raise ValueError(f"rosbag:={recording} is not there")
+    try:
+        get_package_prefix("ros2bag")
+    except PackageNotFoundError:
+        return LogInfo(
+            msg=f"rosbag:={recording}, but ros2 bag is not installed (ros-$ROS_DISTRO-ros2bag); the node runs without "
+            "it, on the time of a /clock from elsewhere"
+        )
+    command = ["ros2", "bag", "play", str(recording), "--clock", "--delay", str(NODE_START_S)]
+    return ExecuteProcess(cmd=command, output="screen")
 
 
 def rviz(namespace: str, parameters: dict) -> Node | LogInfo:

@@ -121,7 +121,10 @@ def test_every_interface_is_given_to_rosidl_with_the_packages_that_its_fields_co
     assert {field.partition("/")[0] for field in fields if "/" in field} <= set(packages.split(";"))
 
 
-@pytest.mark.parametrize("program", ["bin/mvgamba", "lib/mvgamba_ros/reconstructor", "lib/mvgamba_ros/simulated_arm"])
+@pytest.mark.parametrize(
+    "program",
+    ["bin/mvgamba", *(f"lib/mvgamba_ros/{name}" for name in ("demo", "reconstruct", "reconstructor", "simulated_arm"))],
+)
 def test_the_programs_of_a_workspace_start(workspace: Path, program: str) -> None:
     path = workspace / "install" / program
     assert os.access(path, os.X_OK)
@@ -130,7 +133,7 @@ def test_the_programs_of_a_workspace_start(workspace: Path, program: str) -> Non
         pytest.importorskip("mvgamba_ros.sim.engine")
     env = os.environ | {"PYTHONPATH": str(workspace / "install" / "lib" / "python")}
     wrong = {"reconstructor": "min_views:=99", "simulated_arm": "object:=teapot"}.get(path.name)
-    arguments = ["--version"] if wrong is None else ["--ros-args", "-p", wrong]
+    arguments = ["--help"] if wrong is None else ["--ros-args", "-p", wrong]
     done = subprocess.run(
         [sys.executable, str(path), *arguments],
         env=env, cwd=workspace, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=PATIENCE,

@@ -133,6 +133,33 @@ def test_without_rviz2_one_line_tells_so_and_the_node_runs(prefix):
     assert printed.count("rviz2 is not installed") == 1 and "Traceback" not in printed
 
 
+def test_a_recording_is_played_beside_the_node_which_takes_its_time_from_it(prefix, tmp_path):
+    bag = tmp_path / "tour.mcap"
+    bag.touch()
+    (prefix / "share" / "ament_index" / "resource_index" / "packages" / "ros2bag").touch()
+    (prefix / "bin").mkdir()
+    (prefix / "bin" / "ros2").write_text(RECORDER)
+    (prefix / "bin" / "ros2").chmod(0o755)
+    path = os.pathsep.join([str(prefix / "bin"), os.environ["PATH"]])
+    nodes, printed = run(prefix, "reconstruct.launch.py", f"rosbag:={bag}", environment={"PATH": path})
+    assert set(nodes) == {"reconstructor", "ros2"}, printed
+    assert nodes["ros2"]["argv"][:4] == ["bag", "play", str(bag), "--clock"]
+    assert parameters(nodes["reconstructor"])["use_sim_time"] is True
+
+
+def test_without_ros2_bag_one_line_tells_so_and_the_node_runs(prefix, tmp_path):
+    bag = tmp_path / "tour.mcap"
+    bag.touch()
+    nodes, printed = run(prefix, "reconstruct.launch.py", f"rosbag:={bag}")
+    assert set(nodes) == {"reconstructor"} and parameters(nodes["reconstructor"])["use_sim_time"] is True
+    assert printed.count("ros2 bag is not installed") == 1 and "Traceback" not in printed
+
+
+def test_a_recording_that_is_not_there_is_named(prefix):
+    nodes, printed = run(prefix, "reconstruct.launch.py", "rosbag:=/nowhere/tour.mcap")
+    assert not nodes and "rosbag:=/nowhere/tour.mcap is not there" in printed
+
+
 def test_a_word_that_is_no_truth_value_is_named(prefix):
     nodes, printed = run(prefix, "reconstruct.launch.py", "rviz:=maybe")
     assert not nodes and "rviz:=maybe is neither true nor false" in printed
