@@ -1,5 +1,6 @@
 # Everything a clone needs. Each target sets up .venv first; a second run rebuilds only what changed.
 #   make demo            a simulated arm looks at an object, the node answers its shape
+#   make sample-bag      a recording of the simulated arm, build/sample.mcap
 #   make test            lint, types, tests
 #   make bench-kernels   the kernels' table of times
 #   make asan            the kernels' tests under the address and undefined-behaviour sanitizers
@@ -26,7 +27,7 @@ KERNELS := $(shell find mvgamba_ros/kernels/native -type f 2>/dev/null)
 # The wheels' start-up hook marks a process tree as bootstrapped; a mark inherited from another environment misleads it.
 unexport _ROS_WHEELS_BOOTSTRAP_COMPLETE
 
-.PHONY: setup test lint demo docs bench-kernels sanitized asan fuzz-kernels fuzz-files fuzz-node soak faults audit neon clean
+.PHONY: setup test lint demo sample-bag docs bench-kernels sanitized asan fuzz-kernels fuzz-files fuzz-node soak faults audit neon clean
 
 setup: $(STAMPS)/package $(STAMPS)/interfaces
 
@@ -38,6 +39,10 @@ lint: setup
 
 demo: setup
 	$(RUN) python -m mvgamba_ros.ros.demo $(DEMO_ARGS)
+
+sample-bag: setup
+	rm -f build/sample.mcap
+	$(RUN) python -m mvgamba_ros.ros.demo.record_drive --output build/sample.mcap $(SAMPLE_ARGS)
 
 # To search in it, serve it: python -m http.server -d build/site
 docs: setup

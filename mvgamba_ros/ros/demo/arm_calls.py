@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from geometry_msgs.msg import Pose, PoseArray
+from rclpy.qos import QoSProfile, ReliabilityPolicy
 from visualization_msgs.msg import Marker
 
-from mvgamba_ros.ros.service_calls import CallError, NodeCalls
+from mvgamba_ros.ros.service_calls import LATCHED, CallError, NodeCalls
 from mvgamba_ros.srv import MoveCamera
 from mvgamba_ros.types import Mesh
 
 ARM = "/simulated_arm"
+MANY = QoSProfile(depth=1000, reliability=ReliabilityPolicy.BEST_EFFORT)
+"""For whoever misses nothing while it is busy for a moment."""
 
 
 class ArmCalls(NodeCalls):
@@ -32,6 +36,10 @@ class ArmCalls(NodeCalls):
         corners = np.array([[p.x, p.y, p.z] for p in got["object_truth"].points])
         faces = np.arange(len(corners), dtype=np.int32).reshape(-1, 3)
         return list(got["view_poses"].poses), Mesh(corners, faces, np.full(corners.shape, 255, np.uint8))
+
+    def record(self, kind: Any, topic: str, callback: Callable[[bytes], None], latched: bool = False) -> None:
+        """Calls ``callback`` with every message of a topic as it is on the wire."""
+        self._node.create_subscription(kind, topic, callback, LATCHED if latched else MANY, raw=True)
 
     def move_camera(self, pose: Pose, limit_s: float) -> None:
         """Drives the camera to ``pose`` in ``base_link`` and returns when it is still there."""

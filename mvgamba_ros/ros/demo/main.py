@@ -8,14 +8,10 @@ the simulation holds. Everything it starts is stopped again, however it ends.
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import signal
-import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +26,13 @@ from mvgamba_ros.registry import available
 from mvgamba_ros.ros.conversions.geometry import matrix_to_pose, pose_to_matrix
 from mvgamba_ros.ros.conversions.shapes import mesh_from_message
 from mvgamba_ros.ros.demo.arm_calls import ArmCalls
+from mvgamba_ros.ros.demo.processes import check_alive, interrupt, running, use_own_network
 from mvgamba_ros.ros.object_summary import rows, table, view_line
 from mvgamba_ros.ros.service_calls import CallError
 from mvgamba_ros.sim.truth import object_errors
 from mvgamba_ros.types import Box, Mesh
 
-START_S, MOVE_S, CAPTURE_S, RECONSTRUCT_S, STOP_S = 120.0, 90.0, 20.0, 300.0, 10.0
+START_S, MOVE_S, CAPTURE_S, RECONSTRUCT_S = 120.0, 90.0, 20.0, 300.0
 """Seconds after which a stage has failed."""
 PATIENCE = {"max_image_age_s": 5.0, "tf_timeout_s": 5.0}
 """The simulated camera renders in software: on a busy machine its images arrive late. Their stamps are right."""
@@ -46,10 +43,10 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     output = Path(options.output).expanduser().absolute()
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _interrupt)
+        signal.signal(number, interrupt)
     try:
         output.mkdir(parents=True, exist_ok=True)
-        _use_own_network()
+        use_own_network()
         with ExitStack() as stack:
             run(options, output, stack)
     except KeyboardInterrupt:
@@ -59,10 +56,6 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"\ndemo failed: {error}", file=sys.stderr)
         return 1
     return 0
-
-
-def _interrupt(*_: Any) -> None:
-    raise KeyboardInterrupt
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -85,29 +78,12 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _use_own_network() -> None:
-    """DDS for this process and those it starts: this machine only, a domain of its own, room for images."""
-    os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)
-    os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
-    os.environ.setdefault("FASTDDS_DEFAULT_PROFILES_FILE", str(_config("fastdds.xml")))
-
-
-def _config(name: str) -> Path:
-    """A file of config/: beside the sources, or where the build installed it."""
-    source = Path(__file__).parents[3] / "config" / name
-    if source.is_file():
-        return source
-    from ament_index_python.packages import get_package_share_directory
-
-    return Path(get_package_share_directory("mvgamba_ros")) / "config" / name
-
-
 def run(options: argparse.Namespace, output: Path, stack: ExitStack) -> None:
     """All stages; what has to be stopped is left to ``stack``. Raises CallError."""
     began = time.monotonic()
     processes = [
         stack.enter_context(
-            _process(
+            running(
                 "simulated_arm",
                 ["mvgamba_ros.ros.demo.arm_node"],
                 {"object": options.object, "view_count": options.views, "publish_depth": options.depth},
@@ -115,7 +91,7 @@ def run(options: argparse.Namespace, output: Path, stack: ExitStack) -> None:
             )
         ),
         stack.enter_context(
-            _process(
+            running(
                 "reconstructor",
                 ["mvgamba_ros.ros"],
                 {"method": options.method, "use_depth": options.depth, "output_dir": str(output), **PATIENCE},
@@ -123,7 +99,7 @@ def run(options: argparse.Namespace, output: Path, stack: ExitStack) -> None:
             )
         ),
     ]
-    client = stack.enter_context(ArmCalls(check=lambda: _check_alive(processes)))
+    client = stack.enter_context(ArmCalls(check=lambda: check_alive(processes)))
     print(f"starting the arm and the node (logs in {output})", flush=True)
     poses, truth = client.wait_for_arm(START_S)
     client.wait_for_node(START_S)
@@ -165,43 +141,6 @@ def _table(answer: Any, truth: Mesh, seconds: dict[str, float]) -> list[str]:
     )
     spent = ", ".join(f"{name} {s:.1f}" for name, s in seconds.items())
     return table([*rows(found, answer.stages), ("against the truth", compared), ("seconds", spent)])
-
-
-class _Child:
-    """A node in a process of its own."""
-
-    def __init__(self, name: str, process: subprocess.Popen[bytes], log: Path) -> None:
-        self.name, self.process, self.log = name, process, log
-
-
-@contextmanager
-def _process(name: str, module: list[str], parameters: dict[str, Any], output: Path) -> Iterator[_Child]:
-    """Runs ``python -m module`` with ROS parameters until the context ends: then SIGINT, and SIGKILL if need be."""
-    command = [sys.executable, "-m", *module, "--ros-args"]
-    for key, value in parameters.items():
-        command += ["-p", f"{key}:={json.dumps(value)}"]  # JSON is YAML: a text stays a text, whatever is in it
-    log = output / f"{name}.log"
-    with log.open("wb") as file:
-        # A session of its own: Ctrl-C reaches this process only, which then stops the children in order.
-        process = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, start_new_session=True)
-        try:
-            yield _Child(name, process, log)
-        finally:
-            process.send_signal(signal.SIGINT)
-            try:
-                process.wait(STOP_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-
-
-def _check_alive(children: list[_Child]) -> None:
-    for child in children:
-        status = child.process.poll()
-        if status is not None:
-            lines = child.log.read_text(errors="replace").strip().splitlines()
-            reason = "\n  ".join(lines[-5:]) or "it wrote nothing"
-            raise CallError(f"{child.name} stopped (status {status}); the end of {child.log}:\n  {reason}")
 
 
 if __name__ == "__main__":
