@@ -106,7 +106,7 @@ def test_a_capture_folder_and_its_recording_give_one_mesh(tmp_path, capsys):
     for source in (folder, bag):
         out = str(tmp_path / f"out{source.suffix}")
         assert main(["reconstruct", str(source), "-o", out, *cheap]) == 0
-    assert "5: /captured_views/image at 0." in capsys.readouterr().out
+    assert "5: /captured_views/image@world at 0." in capsys.readouterr().out
     one, other = (read_mesh(tmp_path / name / "mesh.ply") for name in ("out", "out.mcap"))
     np.testing.assert_array_equal(one.faces, other.faces)
     np.testing.assert_allclose(one.vertices, other.vertices, atol=1e-5)
@@ -146,7 +146,7 @@ def test_a_recording_is_written_without_ros(tmp_path: Path, views):
 
 
 @pytest.mark.ros
-def test_a_save_writes_the_recording_beside_the_views_and_lists_it(tmp_path, views):
+def test_a_save_writes_the_recording_beside_the_views_and_lists_it(tmp_path, views, monkeypatch):
     pytest.importorskip("rclpy")
     from std_msgs.msg import Header
 
@@ -162,3 +162,7 @@ def test_a_save_writes_the_recording_beside_the_views_and_lists_it(tmp_path, vie
     files = save("egg", str(tmp_path), False, result, views[4:8], message)  # it is the object's own folder still
     assert not any(file.endswith(".mcap") for file in files)
     assert not (tmp_path / "egg" / "views.mcap").exists()
+    monkeypatch.setitem(sys.modules, "rosbags.typesys", None)
+    with pytest.raises(ReconstructionError, match=r"cup/views\.mcap.*pip install 'mvgamba_ros\[bags\]'") as caught:
+        save("cup", str(tmp_path), False, result, views[4:8], message, moments)
+    assert caught.value.code is ErrorCode.MISSING_PACKAGE and not (tmp_path / "cup").exists()

@@ -21,7 +21,8 @@ from mvgamba_ros.io.transforms_json import write_capture
 from mvgamba_ros.msg import ReconstructedObject, ViewInfo
 from mvgamba_ros.ros import object_summary
 from mvgamba_ros.ros.client import main
-from mvgamba_ros.srv import ListViews
+from mvgamba_ros.ros.service_calls import CallError, NodeCalls
+from mvgamba_ros.srv import CaptureView, ListViews
 
 pytestmark = [pytest.mark.ros, pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -121,6 +122,31 @@ def test_the_captured_views_are_listed(world, capsys):
     assert "view 1: camera at (0.000, 0.000, 0.000) m in base_link at 7.000 s, 320 x 240, sharpness 41, depth" in lines
     assert lines[2] == "2 views cover 50 % of the directions from above"
     assert json.loads(lines[4]) == {"view": 1, "stamp": 7.0, "position": [0.0, 0.0, 0.0], "beside": ["depth"]}
+
+
+class Answers(NodeCalls):
+    """A node that answers captures with these codes, one after the other."""
+
+    def __init__(self, *codes: ErrorCode) -> None:
+        super().__init__()
+        self.codes = list(codes)
+
+    def call(self, kind: Any, name: str, request: Any, limit_s: float) -> CaptureView.Response:
+        return CaptureView.Response(error_code=int(self.codes.pop(0)), error_msg="so it is")
+
+    def spin(self, seconds: float) -> None:
+        pass
+
+
+def test_a_capture_waits_for_what_comes_by_itself_and_where_wanted_for_a_new_place():
+    moving, same, done = ErrorCode.CAMERA_MOVING, ErrorCode.DUPLICATE_VIEW, ErrorCode.SUCCESS
+    assert Answers(moving, ErrorCode.NO_IMAGE, done).capture_view(9.0).error_code == done
+    assert Answers(same, moving, same, done).capture_view(9.0, until_new=True).error_code == done
+    for node, until_new in ((Answers(same), False), (Answers(ErrorCode.TOO_MANY_VIEWS), True)):
+        with pytest.raises(CallError, match=r"capture_view answered [A-Z_]+: so it is"):
+            node.capture_view(9.0, until_new)
+    with pytest.raises(CallError, match="CAMERA_MOVING"):
+        Answers(moving, moving).capture_view(-1.0)
 
 
 def test_a_low_quality_stands_first_with_its_reasons():

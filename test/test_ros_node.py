@@ -55,7 +55,7 @@ def box_of(answer: ReconstructedObject) -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_images_over_dds_become_a_mesh_of_the_right_size_in_the_right_place(world, folder, tmp_path):
-    world.start_node()
+    world.start_node(save_bag=True)
     world.start_player(folder)
     captured = world.capture_all(VIEWS)
     assert [c.view_count for c in captured] == list(range(1, VIEWS + 1))
@@ -92,7 +92,13 @@ def test_images_over_dds_become_a_mesh_of_the_right_size_in_the_right_place(worl
     assert {Path(f).name for f in saved.files} >= {"mesh.ply", "cloud.ply", "report.json"}
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert (report["id"], report["frame"], report["views"]) == ("egg", "base_link", VIEWS)
-    assert len(read_capture(tmp_path / "out" / "views")) == VIEWS
+    saved_views = read_capture(tmp_path / "out" / "views")
+    recorded = read_capture(tmp_path / "out" / "views.mcap", "@base_link")
+    assert len(saved_views) == len(recorded) == VIEWS
+    for view, again, answer in zip(saved_views, recorded, captured, strict=True):
+        np.testing.assert_array_equal(view.image, again.image)
+        np.testing.assert_allclose(view.T_world_camera, again.T_world_camera, atol=1e-6)
+        np.testing.assert_allclose(pose_to_matrix(answer.pose.pose), again.T_world_camera, atol=1e-6)
     stamp = box.header.stamp
     own = Path(world.save("").files[0]).parent
     assert own == world.logs / f"egg-{stamp.sec}.{stamp.nanosec:09d}" and own != tmp_path / "out"

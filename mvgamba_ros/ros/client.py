@@ -136,6 +136,8 @@ def _capture_views(node: NodeCalls, args: argparse.Namespace, count: int) -> Non
             node.spin(args.every)
         elif count > 1 and args.every is None and not args.still:
             _wait_for_enter(f"view {number} of {count}: move the camera, wait until it is still, press Enter ")
+        elif args.still:
+            print(f"view {number} of {count}: as soon as the camera stands at a new place", file=sys.stderr, flush=True)
         answer = node.capture_view(args.timeout if args.still else min(args.timeout, 20.0), until_new=args.still)
         if args.json:
             _show({"view": number, "views": answer.view_count, "coverage": answer.coverage})

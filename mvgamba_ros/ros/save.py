@@ -14,11 +14,13 @@ from mvgamba_ros.io.results import write_results
 from mvgamba_ros.msg import ReconstructedObject
 from mvgamba_ros.preview import preview
 from mvgamba_ros.reconstruction import Reconstruction
+from mvgamba_ros.ros.bag_messages import typestore
 from mvgamba_ros.ros.bag_writer import Moments, write_recording
 from mvgamba_ros.ros.conversions.stamps import stamp_of
 from mvgamba_ros.ros.requests import Task
 from mvgamba_ros.types import View
 
+RECORDING = "views.mcap"
 LONGEST_NAME = 80
 """Characters of an object's id in the name of its folder."""
 
@@ -41,10 +43,12 @@ def save(
     """
     target = place(directory or folder_name(message), output_dir, outside)
     about = {"id": message.id, "frame": message.header.frame_id}
+    if moments is not None:
+        typestore(target / RECORDING)  # whether it can be written, before the rest is
 
     def record(folder: Path) -> None:
         if moments is not None:
-            write_recording(folder / "views.mcap", views, moments)
+            write_recording(folder / RECORDING, views, moments)
 
     return [str(path) for path in write_results(target, result, preview(views, result), views, about, record)]
 
