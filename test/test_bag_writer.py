@@ -25,7 +25,8 @@ from mvgamba_ros.io.capture_readers import read_capture
 from mvgamba_ros.io.mesh_files import read_mesh
 from mvgamba_ros.io.transforms_json import write_capture
 from mvgamba_ros.options import Options
-from mvgamba_ros.ros.bag_writer import Moments, numbered, write_recording
+from mvgamba_ros.ros.bag_messages import typestore
+from mvgamba_ros.ros.bag_writer import Moments, Recorder, numbered, write_recording
 from mvgamba_ros.ros.conversions.stamps import NANOSECONDS
 from mvgamba_ros.ros.view_buffer import Mount
 from mvgamba_ros.types import View
@@ -128,6 +129,9 @@ def test_what_is_there_is_not_replaced_and_a_failure_leaves_nothing(tmp_path, vi
         patched.setattr("rosbags.rosbag2.writer.McapWriter.write", full)
         write_recording(bag, views[:2], numbered(2))
     assert caught.value.code is ErrorCode.CANNOT_WRITE and list(tmp_path.iterdir()) == []
+    with pytest.raises(ValueError, match="of the caller"), Recorder(bag, typestore(bag)).open():
+        raise ValueError("of the caller")
+    assert list(tmp_path.iterdir()) == []
     monkeypatch.setitem(sys.modules, "rosbags.typesys", None)
     assert main(["record", str(tmp_path), "-o", str(bag)]) == 1
     assert "MISSING_PACKAGE" in (err := capsys.readouterr().err) and "pip install 'mvgamba_ros[bags]'" in err

@@ -120,13 +120,20 @@ class Recorder:
         """Gives a function that puts a message of a topic and a type at a time, nanoseconds."""
         from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 
-        with whole_file(self._path) as part, cannot_write(self._path):
-            self._bag = Writer(part / "recording", version=9, storage_plugin=StoragePlugin.MCAP)
-            self._bag.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
-            with self._bag:
+        with whole_file(self._path) as part:
+            with cannot_write(self._path):  # not around what the caller does meanwhile
+                self._bag = Writer(part / "recording", version=9, storage_plugin=StoragePlugin.MCAP)
+                self._bag.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
+                self._bag.open()
+            try:
                 yield self._put
-            (written,) = (part / "recording").glob("*.mcap")
-            written.rename(part / self._path.name)
+            except BaseException as error:
+                self._bag.__exit__(type(error), error, error.__traceback__)
+                raise
+            with cannot_write(self._path):
+                self._bag.close()
+                (written,) = (part / "recording").glob("*.mcap")
+                written.rename(part / self._path.name)
 
     def _put(self, topic: str, kind: str, moment: int, message: Any) -> None:
         """``message``: of the store's types, or serialized."""
@@ -136,7 +143,8 @@ class Recorder:
                 topic, kind, typestore=self._store, offered_qos_profiles=qos
             )
         content = message if isinstance(message, bytes) else self._store.serialize_cdr(message, kind)
-        self._bag.write(self._connections[topic], moment, content)
+        with cannot_write(self._path):
+            self._bag.write(self._connections[topic], moment, content)
 
 
 def latched() -> Any:
