@@ -46,3 +46,16 @@ def oriented_box(mesh: Mesh) -> Box:
     low, high = points[:, 2].min(), points[:, 2].max()
     center = np.array([points[0, 0] + cx / 1e3, points[0, 1] + cy / 1e3, (low + high) / 2.0])
     return Box(rigid(axangle2mat([0, 0, 1], angle), center), np.array([width / 1e3, depth / 1e3, high - low]))
+
+
+def object_frame(box: Box) -> F64:
+    """``T_world_object`` (4, 4), rigid, metres: a frame for grasps, at the centre of an upright ``box``.
+
+    z is the world's. x lies along the longer horizontal side, in the direction that is within 90 degrees of the
+    world's x (+90 degrees where both are).
+    """
+    width, depth, _ = box.size
+    x = box.T_world_box[:3, 0] if width >= depth else box.T_world_box[:3, 1]
+    yaw = float(np.arctan2(x[1], x[0]))
+    yaw -= np.pi * np.ceil((yaw - np.pi / 2.0 - 1e-9) / np.pi)
+    return rigid(axangle2mat([0, 0, 1], yaw), box.T_world_box[:3, 3])

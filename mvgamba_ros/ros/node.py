@@ -75,7 +75,7 @@ class Reconstructor(Node):
         self._now = self._time.now
         self._inputs = Inputs(self, parameters, self._time.jumped)
         self._transforms = listen(self, self._time, self._settings)
-        self._outputs = Outputs(self)
+        self._outputs = Outputs(self, self._transforms, self._settings)
         self._diagnostics = Diagnostics(self, self._inputs, self._transforms, self._time, self._health)
         self._calibration = Calibration()
         self._worker = Worker()
@@ -124,6 +124,7 @@ class Reconstructor(Node):
             *loading.services,
             *suggestions.services,
             *region.services,
+            *self._outputs.services,
             (Reconstruct, "~/reconstruct", self._on_reconstruct),
             (Save, "~/save", self._on_save),
             (CalibrationService, "~/calibration", self._on_calibration),
@@ -233,9 +234,9 @@ class Reconstructor(Node):
         if parts.gaussians and result.gaussians is not None:
             message.gaussians = gaussians_to_cloud(result.gaussians)
             message.gaussians.header = header
-        self._outputs.reconstruction(result, message, views, final and task.parameters.publish_collision_object)
+        placing = self._outputs.reconstruction(result, message, views, task.parameters, cancelled, final)
         self._last = (result, views, message, moments_of(task))
-        seconds = {**result.seconds, "total": time.monotonic() - began}
+        seconds = {**result.seconds, **placing, "total": time.monotonic() - began}
         if final:
             if not task.request.views:
                 self._calibration.add(result, [captured.mounts for captured in task.captured])

@@ -1,59 +1,76 @@
-"""The node's latched outputs: the last reconstruction, for RViz, planners and late subscribers."""
+"""The node's outputs: the last reconstruction on latched topics, for RViz and late subscribers, and each object for
+planners until it is cleared."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import cv2
 import numpy as np
-from geometry_msgs.msg import Pose, PoseArray
+from geometry_msgs.msg import PoseArray
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image, PointCloud2
 from std_msgs.msg import Header
-from visualization_msgs.msg import Marker
+from std_srvs.srv import Trigger
+from visualization_msgs.msg import Marker, MarkerArray
 
+from mvgamba_ros.errors import ErrorCode, ReconstructionError
+from mvgamba_ros.geometry.boxes import object_frame
 from mvgamba_ros.msg import ReconstructedObject
 from mvgamba_ros.reconstruction import Reconstruction
 from mvgamba_ros.ros.conversions.images import array_to_image
+from mvgamba_ros.ros.conversions.markers import no_markers, object_markers
 from mvgamba_ros.ros.conversions.shapes import gaussians_to_cloud, mesh_to_marker, views_to_poses
-from mvgamba_ros.types import U8, Bool, View
+from mvgamba_ros.ros.conversions.stamps import make_header
+from mvgamba_ros.ros.parameters import Parameters
+from mvgamba_ros.ros.placed_objects import Placed, PlacedObjects
+from mvgamba_ros.ros.transforms import TransformSource
+from mvgamba_ros.surface.convex_parts import convex_parts
+from mvgamba_ros.types import F64, U8, Bool, Mesh, View
 
 LATCHED = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 
 class Outputs:
-    """Publishers with reliable, transient_local QoS, depth 1."""
+    """Publishers with reliable, transient_local QoS, depth 1, and the service that empties them."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, transforms: TransformSource, settings: Callable[[], Parameters]) -> None:
+        self._node, self._log, self._settings = node, node.get_logger(), settings
         self._points = node.create_publisher(PointCloud2, "~/points", LATCHED)
         self._marker = node.create_publisher(Marker, "~/mesh_marker", LATCHED)
+        self._markers = node.create_publisher(MarkerArray, "~/markers", LATCHED)
         self._object = node.create_publisher(ReconstructedObject, "~/object", LATCHED)
         self._splats = node.create_publisher(PointCloud2, "~/splats", LATCHED)
         self._view_poses = node.create_publisher(PoseArray, "~/view_poses", LATCHED)
         self._mask = node.create_publisher(Image, "~/debug/mask", LATCHED)
-        self._collision_object: Any = None
-        self._collision_type: Any = None
-        try:
-            from moveit_msgs.msg import CollisionObject
-        except ImportError:  # documented: this output exists only beside MoveIt
-            return
-        self._collision_type = CollisionObject
-        self._collision_object = node.create_publisher(CollisionObject, "collision_object", LATCHED)
+        self._placed = PlacedObjects(node, transforms, settings)
+        self.services: tuple[tuple[type, str, Callable[..., Any]], ...] = (
+            (Trigger, "~/clear_objects", self._on_clear_objects),
+        )
 
     def views(self, views: Sequence[View], header: Header) -> None:
         """Where the captured views were taken from."""
         self._view_poses.publish(views_to_poses(views, header))
 
     def reconstruction(
-        self, result: Reconstruction, message: ReconstructedObject, views: Sequence[View], collision_object: bool
-    ) -> None:
-        """Everything about one result, in the frame of ``message``."""
+        self,
+        result: Reconstruction,
+        message: ReconstructedObject,
+        views: Sequence[View],
+        parameters: Parameters,
+        cancelled: Callable[[], bool],
+        final: bool = True,
+    ) -> dict[str, float]:
+        """Everything about one result, in the frame of ``message``; planners get a ``final`` one only. Returns the
+        seconds of what took long."""
         header = message.header
         self._object.publish(message)
         self._points.publish(message.cloud)
         self._marker.publish(mesh_to_marker(result.mesh, header, message.id))
+        self._markers.publish(object_markers(message))
         if result.gaussians is not None:
             splats = gaussians_to_cloud(result.gaussians)
             splats.header = header
@@ -61,13 +78,63 @@ class Outputs:
         sheet = array_to_image(mask_sheet([view.image for view in views], result.masks), "rgb8")
         sheet.header = header
         self._mask.publish(sheet)
-        if collision_object and self._collision_type is not None:
-            obstacle = self._collision_type(header=header, id=message.id, operation=self._collision_type.ADD)
-            obstacle.pose.orientation.w = 1.0
-            pose = Pose()
-            pose.orientation.w = 1.0
-            obstacle.meshes, obstacle.mesh_poses = [message.mesh], [pose]
-            self._collision_object.publish(obstacle)
+        if not final:
+            return {}
+        if result.quality.low and not parameters.publish_low:
+            self._log.warning(
+                f"'{message.id}' is of low quality, so planners do not get it: no collision object, no frame on TF. An "
+                "earlier one of that id stays. Set publish_low to have it all the same"
+            )
+            return {}
+        return self._place(result, message, parameters, cancelled)
+
+    def _place(
+        self,
+        result: Reconstruction,
+        message: ReconstructedObject,
+        parameters: Parameters,
+        cancelled: Callable[[], bool],
+    ) -> dict[str, float]:
+        T, seconds, collision = object_frame(result.box), {}, None
+        if parameters.publish_collision_object and self._placed.has_planning_scene and len(result.mesh.faces):
+            from mvgamba_ros.ros.conversions.collision_objects import collision_object, mean_color
+
+            began = time.monotonic()
+            parts = self._parts(result.mesh, parameters.collision_parts, cancelled)
+            if parameters.collision_parts:
+                seconds["collision_parts"] = time.monotonic() - began
+            collision = collision_object(message.header, message.id, T, parts), mean_color(result.mesh)
+        frame = parameters.object_frame.replace("{id}", message.id)
+        self._placed.place(Placed(message.id, message.header, T, frame, collision))
+        return seconds
+
+    def _parts(self, mesh: Mesh, count: int, cancelled: Callable[[], bool]) -> Sequence[tuple[F64, Any]]:
+        if count:
+            try:
+                return convex_parts(mesh, count, cancelled)
+            except Exception as error:  # the object is there all the same: it is not lost for its parts
+                if isinstance(error, ReconstructionError) and error.code is ErrorCode.CANCELLED:
+                    raise
+                self._log.error(f"the collision object is the mesh itself, not collision_parts {count}: {error}")
+        return [(mesh.vertices, mesh.faces)]
+
+    def _on_clear_objects(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        """Whoever joins late then finds an empty object of low quality, empty clouds and no marker."""
+        header = make_header(self._settings().target_frame, int(self._node.get_clock().now().nanoseconds))
+        names = self._placed.clear()
+        nothing = ReconstructedObject(header=header)
+        nothing.quality.low, nothing.quality.reasons = True, ["cleared"]
+        nothing.box_pose.orientation.w = 1.0
+        nothing.cloud.header = header
+        self._object.publish(nothing)
+        self._points.publish(nothing.cloud)
+        self._splats.publish(nothing.cloud)
+        self._marker.publish(no_markers(header.frame_id))
+        self._markers.publish(MarkerArray(markers=[no_markers(header.frame_id)]))
+        self._mask.publish(Image(header=header, encoding="rgb8"))
+        response.success = True
+        response.message = f"{len(names)} objects cleared" + (f": {', '.join(names)}" if names else "")
+        return response
 
 
 def mask_sheet(images: Sequence[U8], masks: Sequence[Bool], width: int = 320) -> U8:

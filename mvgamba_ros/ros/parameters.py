@@ -17,6 +17,7 @@ from mvgamba_ros.config.bounds import check_bounds
 from mvgamba_ros.config.rows import Row, Value, check_choices, option, rows
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.options import Options
+from mvgamba_ros.surface.convex_parts import missing_package
 
 
 @dataclass(frozen=True)
@@ -138,7 +139,19 @@ class Parameters:
     config_file: str = option(
         "", "YAML file of settings, see `mvgamba config`; empty: the defaults of all settings", read_only=True
     )
-    publish_collision_object: bool = option(True, "Publish `collision_object` where moveit_msgs is installed")
+    publish_collision_object: bool = option(
+        True, "Add the object to MoveIt's planning scene, where moveit_msgs is installed"
+    )
+    publish_low: bool = option(False, "Give planners, too, a shape of low quality: collision object and frame on TF")
+    collision_parts: int = option(
+        0, "Convex parts of the collision object at most, by V-HACD; 1: its convex hull, 0: the mesh", low=0, high=256
+    )
+    object_frame: str = option(
+        "{id}", "Name of the object's frame on TF, {id} stands for the object's; empty: it gets none"
+    )
+    max_objects: int = option(
+        32, "Objects that planners are told of at most; for one more the oldest is removed", low=1, high=1000
+    )
     output_dir: str = option(
         "~/.ros/mvgamba_ros",
         "Where `~/save` writes: each object in a folder of its own, or the one that the request names",
@@ -182,6 +195,14 @@ class Parameters:
             raise bad_parameter("support_height_m is infinite: give metres, or nan where it is not known")
         if self.options.min_views > self.max_views:
             raise bad_parameter(f"min_views {self.options.min_views} is more than max_views {self.max_views}")
+        if missing := missing_package(self.collision_parts):
+            raise bad_parameter(f"collision_parts {self.collision_parts}: {missing}, or set it to 0 or 1")
+        if self.object_frame and "{id}" not in self.object_frame:
+            raise bad_parameter(
+                f"object_frame '{self.object_frame}' must hold {{id}}, as each object has a frame of its own"
+            )
+        if self.object_frame.startswith("/"):
+            raise bad_parameter(f"object_frame '{self.object_frame}': a frame's name does not begin with a slash")
         if not self.target_frame:
             raise bad_parameter("target_frame is empty: name the frame of the result, e.g. base_link")
 

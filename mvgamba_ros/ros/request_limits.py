@@ -9,6 +9,8 @@ from mvgamba_ros.ros.parameters import Parameters
 
 MOST_NAME = 255
 """Characters of a name in a request: that of a file has no more."""
+RESERVED = "<octomap>"
+"""A name that MoveIt keeps for itself."""
 MEGA = 1_000_000
 
 
@@ -19,6 +21,12 @@ def check_request(request: Any, parameters: Parameters) -> None:
         length = len(getattr(request, field))
         if length > MOST_NAME:
             raise ReconstructionError(ErrorCode.BAD_OPTION, f"{field} has {length} characters, at most {MOST_NAME}")
+    if request.object_id == RESERVED or request.object_id.startswith("/") or not request.object_id.isprintable():
+        raise ReconstructionError(
+            ErrorCode.BAD_OPTION,
+            f"object_id {request.object_id!r} is no name of a frame, which the object gets: leave out a slash at the "
+            f"beginning and what cannot be printed, and take another than {RESERVED}",
+        )
     prompts = len(request.pixel_boxes) + len(request.point_prompts)
     if prompts > parameters.max_prompts:
         raise ReconstructionError(

@@ -95,8 +95,13 @@ def _colors(colors: U8) -> list[ColorRGBA]:
 
 def mesh_to_message(mesh: Mesh) -> MeshMessage:
     """shape_msgs/Mesh: what MoveIt and grasp planners take."""
-    triangles = [MeshTriangle(vertex_indices=face) for face in mesh.faces.astype(np.uint32)]
-    return MeshMessage(triangles=triangles, vertices=_points(mesh.vertices))
+    return triangles_to_message(mesh.vertices, mesh.faces)
+
+
+def triangles_to_message(vertices: F64, faces: NDArray[Any]) -> MeshMessage:
+    """shape_msgs/Mesh of vertices (N, 3) and faces (M, 3)."""
+    triangles = [MeshTriangle(vertex_indices=face) for face in faces.astype(np.uint32)]
+    return MeshMessage(triangles=triangles, vertices=_points(vertices))
 
 
 def mesh_from_message(
@@ -114,8 +119,8 @@ def mesh_from_message(
 
 
 def mesh_to_marker(mesh: Mesh, header: Header, name: str) -> Marker:
-    """A TRIANGLE_LIST with one colour per corner, for RViz."""
-    marker = Marker(header=header, ns=name, id=0, type=Marker.TRIANGLE_LIST, action=Marker.ADD)
+    """A TRIANGLE_LIST with one colour per corner, for RViz; it stays in its frame where that moves."""
+    marker = Marker(header=header, ns=name, id=0, type=Marker.TRIANGLE_LIST, action=Marker.ADD, frame_locked=True)
     marker.pose.orientation.w = 1.0
     marker.scale = Vector3(x=1.0, y=1.0, z=1.0)
     marker.color = ColorRGBA(r=1.0, g=1.0, b=1.0, a=1.0)
