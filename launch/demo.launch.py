@@ -27,9 +27,10 @@ ARGUMENTS = {
     "log_level": ("", "Least severity that both log: debug, info, warn, error (default: ROS's own)"),
     "respawn": ("false", "Start the reconstructor again, after two seconds, when it ends"),
     "rviz": ("false", "Open RViz on the outputs"),
+    "visualization": ("none", "rviz: as rviz:=true; rerun: the outputs in a browser, without RViz"),
     "fastdds_profile": ("", "Fast DDS profile of both (default: config/fastdds.xml, unless the site sets its own)"),
 }
-PASSED_ON = ("namespace", "params_file", "log_level", "respawn", "rviz", "fastdds_profile")
+PASSED_ON = ("namespace", "params_file", "log_level", "respawn", "rviz", "visualization", "fastdds_profile")
 
 
 def arm(context: LaunchContext) -> list:

@@ -4,15 +4,18 @@ An argument that is not given changes nothing: the parameter file, the site's en
 stay as they are.
 """
 
+import importlib.util
 from pathlib import Path
 
 from ament_index_python.packages import PackageNotFoundError, get_package_prefix, get_package_share_directory
 from launch import LaunchContext, LaunchDescription
 from launch.actions import DeclareLaunchArgument, ExecuteProcess, LogInfo, OpaqueFunction
+from launch.logging import launch_config
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
 from mvgamba_ros.ros.fastdds import profile_environment
+from mvgamba_ros.ros.rviz_config import filled_in, target_frame
 
 SHARE = Path(get_package_share_directory("mvgamba_ros"))
 
@@ -32,6 +35,7 @@ ARGUMENTS = {
     "respawn": ("false", "Start the node again, after two seconds, when it ends"),
     "rosbag": ("", "Recording to play beside the node, which then takes the time from it (use_sim_time)"),
     "rviz": ("false", "Open RViz on the node's outputs"),
+    "visualization": ("none", "rviz: as rviz:=true; rerun: the outputs in a browser, without RViz"),
     "fastdds_profile": ("", "Fast DDS profile of the node (default: config/fastdds.xml, unless the site sets its own)"),
 }
 
@@ -60,8 +64,13 @@ def nodes(context: LaunchContext) -> list:
             output="screen",
         )
     ]
-    if is_true("rviz", given):
-        started.append(rviz(given["namespace"], clock))
+    shown = {given["visualization"]} | ({"rviz"} if is_true("rviz", given) else set())
+    if not shown <= {"none", "rviz", "rerun"}:
+        raise ValueError(f"visualization:={given['visualization']} is none of none, rviz, rerun")
+    if "rviz" in shown:
+        started.append(rviz(given, clock))
+    if "rerun" in shown:
+        started.append(rerun(given, clock))
     if given["rosbag"]:
         started.append(player(Path(given["rosbag"]).expanduser()))
     return started
@@ -81,17 +90,36 @@ def player(recording: Path) -> ExecuteProcess | LogInfo:
     return ExecuteProcess(cmd=command, output="screen")
 
 
-def rviz(namespace: str, parameters: dict) -> Node | LogInfo:
+def rviz(given: dict[str, str], parameters: dict) -> Node | LogInfo:
     try:
         get_package_prefix("rviz2")
     except PackageNotFoundError:
         return LogInfo(msg="rviz:=true, but rviz2 is not installed (ros-$ROS_DISTRO-rviz2); the node runs without it")
+    frame = given["target_frame"] or target_frame(given["params_file"], given["namespace"])
+    topics = {name: given[name] for name in ("image", "camera_info", "depth", "mask")}
+    text = (SHARE / "config" / "reconstruct.rviz").read_text(encoding="utf-8")
+    config = Path(launch_config.log_dir) / "reconstruct.rviz"  # beside the logs of this launch
+    config.write_text(filled_in(text, given["namespace"], topics, frame), encoding="utf-8")
     return Node(
         package="rviz2",
         executable="rviz2",
-        namespace=namespace,
-        arguments=["-d", str(SHARE / "config" / "reconstruct.rviz")],
+        namespace=given["namespace"],
+        arguments=["-d", str(config)],
         parameters=[parameters],
+    )
+
+
+def rerun(given: dict[str, str], parameters: dict) -> Node | LogInfo:
+    if importlib.util.find_spec("rerun") is None:
+        missing = "visualization:=rerun needs rerun-sdk (pip install 'mvgamba_ros[rerun]'); the node runs without it"
+        return LogInfo(msg=missing)
+    return Node(
+        package="mvgamba_ros",
+        executable="view_rerun",
+        namespace=given["namespace"],
+        remappings=[("image", given["image"])],
+        parameters=[parameters],
+        output="screen",
     )
 
 

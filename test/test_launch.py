@@ -5,8 +5,10 @@ Skipped where launch and launch_ros are not installed (the ROS wheels lack them)
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,13 +17,14 @@ import pytest
 import yaml
 
 from mvgamba_ros.ros.fastdds import profile_environment
+from mvgamba_ros.ros.rviz_config import filled_in, target_frame
 
 REPOSITORY = Path(__file__).parents[1]
 SITE = "/site/profile.xml"
 RECORDER = f"""#!{sys.executable}
 import json, os, pathlib, sys, time
 name = pathlib.Path(sys.argv[0]).name
-files = [f for f in sys.argv if os.path.isfile(f) and "params" in f or f.endswith(".yaml")]
+files = [f for f in sys.argv if os.path.isfile(f) and ("params" in f or f.endswith((".yaml", ".rviz")))]
 out = pathlib.Path(os.environ["RECORDED"]) / name
 out.write_text(json.dumps(dict(
     argv=sys.argv[1:], files=[open(f).read() for f in files], profile=os.environ.get("FASTDDS_DEFAULT_PROFILES_FILE")
@@ -158,6 +161,46 @@ def test_without_ros2_bag_one_line_tells_so_and_the_node_runs(prefix, tmp_path):
 def test_a_recording_that_is_not_there_is_named(prefix):
     nodes, printed = run(prefix, "reconstruct.launch.py", "rosbag:=/nowhere/tour.mcap")
     assert not nodes and "rosbag:=/nowhere/tour.mcap is not there" in printed
+
+
+def test_rviz_shows_the_nodes_topics_in_its_frame(prefix):
+    (prefix / "share" / "ament_index" / "resource_index" / "packages" / "rviz2").touch()
+    (prefix / "lib" / "rviz2").mkdir()
+    shutil.copy(prefix / "lib" / "mvgamba_ros" / "reconstructor", prefix / "lib" / "rviz2" / "rviz2")
+    mine = prefix / "my_params.yaml"
+    mine.write_text("/**:\n  ros__parameters: {target_frame: panda_link0}\n")
+    arguments = "visualization:=rviz", "namespace:=left", "image:=cam/image", f"params_file:={mine}"
+    nodes, printed = run(prefix, "reconstruct.launch.py", *arguments)
+    assert set(nodes) == {"reconstructor", "rviz2"}, printed
+    shown = yaml.safe_load(nodes["rviz2"]["files"][0])["Visualization Manager"]
+    assert shown["Global Options"]["Fixed Frame"] == "panda_link0"
+    topics = {display["Name"]: display["Topic"]["Value"] for display in shown["Displays"] if "Topic" in display}
+    assert topics["Mesh"] == "/left/reconstructor/mesh_marker" and topics["Camera"] == "/left/cam/image"
+
+
+def test_without_rerun_one_line_tells_so_and_the_node_runs(prefix):
+    if importlib.util.find_spec("rerun"):
+        pytest.skip("rerun-sdk is installed")
+    nodes, printed = run(prefix, "reconstruct.launch.py", "visualization:=rerun")
+    assert set(nodes) == {"reconstructor"} and printed.count("pip install 'mvgamba_ros[rerun]'") == 1, printed
+    assert "Traceback" not in printed
+
+
+def test_rviz_gets_absolute_topics_and_the_frame_of_the_nodes_own_parameters(tmp_path):
+    text = (REPOSITORY / "config" / "reconstruct.rviz").read_text(encoding="utf-8")
+    displays = yaml.safe_load(filled_in(text, "", {"image": "/wrist/image"}, "tool0"))["Visualization Manager"][
+        "Displays"
+    ]
+    topics = {display["Topic"]["Value"] for display in displays if "Topic" in display}
+    assert {"/wrist/image", "/reconstructor/points", "/reconstructor/markers"} <= topics
+    file = tmp_path / "params.yaml"
+    file.write_text(
+        "other: {ros__parameters: {target_frame: no}}\n/**: {ros__parameters: {target_frame: all}}\n"
+        "/left/reconstructor: {ros__parameters: {target_frame: left}}\n"
+    )
+    assert (target_frame(str(file)), target_frame(str(file), "left")) == ("all", "left")
+    file.write_text("")
+    assert target_frame(str(file)) == "base_link"
 
 
 def test_a_word_that_is_no_truth_value_is_named(prefix):
