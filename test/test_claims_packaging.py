@@ -154,5 +154,5 @@ def test_the_nodes_of_the_launch_files_and_the_files_they_read_are_installed(wor
     }
     for launch in (share / "launch").iterdir():
         text = launch.read_text()
-        for word in ("reconstructor", "simulated_arm"):
+        for word in ("reconstructor", "simulated_arm", "view_rerun"):
             assert f'executable="{word}"' not in text or (programs / word).is_file()

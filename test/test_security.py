@@ -15,7 +15,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 POLICY = ROOT / "config" / "security" / "policy.xml"
-ONLY_BESIDE_MOVEIT = {"/collision_object"}
+ONLY_BESIDE_MOVEIT, CALLED_BESIDE_MOVEIT = {"/collision_object"}, {"/apply_planning_scene"}
 OF_OTHER_VERSIONS = {"/reconstructor/get_type_description", "/tf2_frames"}
 """Services of the client library, and of tf2_ros where that is installed."""
 OTHER_TRANSPORT = {"/image/compressed", "/clock"}
@@ -43,6 +43,7 @@ NAMES_OF_THE_NODE = """
         "publish": sorted({p.topic_name for p in node.publishers}),
         "subscribe": sorted({s.topic_name for n in (node, node._transforms._node) for s in n.subscriptions}),
         "reply": sorted({s.service_name for s in node.services}),
+        "request": sorted({c.service_name for c in node.clients}),
     }
     print(json.dumps(names), flush=True)
     os._exit(0)
@@ -59,6 +60,8 @@ def test_the_policy_grants_the_node_its_own_topics_and_services_and_nothing_else
     names = {right: set(found) for right, found in json.loads(done.stdout.splitlines()[-1]).items()}
     assert granted("reconstructor", "services", "reply") - names["reply"] <= OF_OTHER_VERSIONS
     assert names["reply"] <= granted("reconstructor", "services", "reply")
+    requested = granted("reconstructor", "services", "request")
+    assert names["request"] == requested - (CALLED_BESIDE_MOVEIT - names["request"])
     # rosout and the events of parameters are published by the client library, not by the node's own publishers
     by_library = {"/rosout", "/parameter_events"}
     published = granted("reconstructor", "topics", "publish")
@@ -75,7 +78,7 @@ def test_the_operator_may_call_what_the_node_serves_but_neither_save_nor_set_par
     called = granted("operator", "services", "request")
     assert called < served
     about_views = {"capture_view", "list_views", "remove_view", "clear_views", "suggest_views"}
-    assert {name.split("/")[-1] for name in called} == about_views | {"reconstruct", "calibration"}
+    assert {name.split("/")[-1] for name in called} == about_views | {"clear_objects", "reconstruct", "calibration"}
     assert granted("operator", "actions", "call") == granted("reconstructor", "actions", "execute")
     seen = granted("operator", "topics", "subscribe") - {"/clock", "/parameter_events"}
     assert seen < granted("reconstructor", "topics", "publish")
