@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from transforms3d.euler import euler2mat
 
 pytest.importorskip("mvgamba_ros.sim.engine")
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.se3 import inverse, transform
 from mvgamba_ros.rendering.mesh_raycaster import Raycaster
+from mvgamba_ros.sim.description import fixed_links, robot_description
 from mvgamba_ros.sim.kinematics import pose_error
 from mvgamba_ros.sim.robot_arm import MAX_JOINT_SPEED, OPTICAL_FRAME, ROOT_FRAME, SimulatedArm
 from mvgamba_ros.sim.views import orbit, plan_views
@@ -157,3 +162,29 @@ def test_a_stopped_arm_brakes_and_does_not_go_on(tour):
 def test_views_that_cannot_be_reached_are_an_error_that_says_which(tour):
     with pytest.raises(ReconstructionError, match="view 1 of 4"):
         plan_views(tour.arm.kinematics, np.array([1.5, 0.0, 0.0]), 4, tour.arm.joint_positions)
+
+
+def test_the_links_that_rviz_draws_lie_where_tf_has_them(tour):
+    description = robot_description()
+    files = re.findall(r'filename="file://([^"]+)"', description)
+    assert len(files) == 22 and all(Path(file).is_file() for file in files)
+    placed: dict[str, F64] = {ROOT_FRAME: np.eye(4)}
+    for parent, child, T, _ in tour.arm.links():
+        placed[child] = placed[parent] @ T
+    for parent, child, T in fixed_links(description):
+        assert child not in placed
+        placed[child] = placed[parent] @ T
+    drawn = set(re.findall(r'<link name="([^"]+)"', description))
+    assert drawn <= set(placed)
+    for joint in ElementTree.fromstring(description).iter("joint"):
+        if joint.get("type") == "revolute":  # turned about the z axis that both have
+            parent, child, origin = joint.find("parent"), joint.find("child"), joint.find("origin")
+            xyz, rpy = (np.array(origin.get(name).split(), float) for name in ("xyz", "rpy"))
+            T = inverse(placed[parent.get("link")]) @ placed[child.get("link")]
+            np.testing.assert_allclose(T[:3, 3], xyz, atol=1e-3)
+            np.testing.assert_allclose(T[:3, 2], euler2mat(*rpy, axes="sxyz")[:, 2], atol=1e-3)
+    hand = inverse(placed["panda_hand"])
+    for finger in ("panda_leftfinger", "panda_rightfinger"):
+        T = hand @ placed[finger]
+        np.testing.assert_allclose(T[:3, :3], np.eye(3), atol=2e-3)
+        np.testing.assert_allclose(np.abs(T[:3, 3]), [0.0, 0.04, 0.0584], atol=8e-3)

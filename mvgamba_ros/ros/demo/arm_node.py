@@ -1,8 +1,9 @@
 """The node `simulated_arm`: the arm of `mvgamba_ros.sim` in real time, with the topics of a real one (docs/demo.md).
 
 Publishes `image` (rgb8), `camera_info`, `depth` (32FC1 metres, off by default), `joint_states`, /tf and /tf_static from
-base_link to camera_optical_frame; latched, `~/view_poses` (camera poses around the object that it can reach) and
-`~/object_truth` (the object's true surface). `~/move_camera` drives there and answers when the arm is still.
+base_link to camera_optical_frame; latched, `~/view_poses` (camera poses around the object that it can reach),
+`~/object_truth` (the object's true surface) and `robot_description` (its URDF, for RViz). `~/move_camera` drives there
+and answers when the arm is still.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
 from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future
 from sensor_msgs.msg import CameraInfo, Image, JointState
-from std_msgs.msg import Header
+from std_msgs.msg import Header, String
 from tf2_msgs.msg import TFMessage
 from visualization_msgs.msg import Marker
 
@@ -38,6 +39,7 @@ from mvgamba_ros.ros.conversions.geometry import (
 from mvgamba_ros.ros.conversions.images import array_to_image
 from mvgamba_ros.ros.conversions.shapes import mesh_to_marker
 from mvgamba_ros.ros.conversions.stamps import NANOSECONDS, make_header
+from mvgamba_ros.sim.description import fixed_links, robot_description
 from mvgamba_ros.sim.kinematics import pose_error
 from mvgamba_ros.sim.objects import OBJECTS
 from mvgamba_ros.sim.robot_arm import OPTICAL_FRAME, ROOT_FRAME, SimulatedArm
@@ -45,6 +47,7 @@ from mvgamba_ros.sim.scene import JOINTS, Scene
 from mvgamba_ros.sim.views import plan_views
 from mvgamba_ros.sim.wrist_camera import WristCamera
 from mvgamba_ros.srv import MoveCamera
+from mvgamba_ros.types import F64
 
 TICK_S = 0.02
 """Simulated time between two joint states and transforms."""
@@ -97,7 +100,11 @@ class SimulatedArmNode(Node):
         target = np.array([x, y, TARGET_HEIGHT_M])
         poses = plan_views(self._arm.kinematics, target, count, self._arm.joint_positions)
         header = self._header(ROOT_FRAME)
-        self._tf_static.publish(TFMessage(transforms=self._transforms(header, fixed=True)))
+        description = robot_description()
+        self._description = self.create_publisher(String, "robot_description", latched)
+        self._description.publish(String(data=description))
+        drawn = [self._transform(header, *link) for link in fixed_links(description)]
+        self._tf_static.publish(TFMessage(transforms=self._transforms(header, fixed=True) + drawn))
         self._truth.publish(mesh_to_marker(self._arm.object_mesh(), header, "truth"))
         self._poses.publish(PoseArray(header=header, poses=[matrix_to_pose(T) for T in poses]))
         # Reentrant: a move awaits the arrival that the timer notices.
@@ -177,15 +184,14 @@ class SimulatedArmNode(Node):
         self._image.publish(image)
 
     def _transforms(self, header: Header, fixed: bool) -> list[TransformStamped]:
-        return [
-            TransformStamped(
-                header=Header(stamp=header.stamp, frame_id=parent),
-                child_frame_id=child,
-                transform=matrix_to_transform(T),
-            )
-            for parent, child, T, is_fixed in self._arm.links()
-            if is_fixed is fixed
-        ]
+        links = self._arm.links()
+        return [self._transform(header, parent, child, T) for parent, child, T, is_fixed in links if is_fixed is fixed]
+
+    @staticmethod
+    def _transform(header: Header, parent: str, child: str, T: F64) -> TransformStamped:
+        return TransformStamped(
+            header=Header(stamp=header.stamp, frame_id=parent), child_frame_id=child, transform=matrix_to_transform(T)
+        )
 
     def _declare(self, name: str, default: Any, description: str, bounds: Any = None) -> Any:
         descriptor = ParameterDescriptor(description=description, read_only=True)
