@@ -28,7 +28,7 @@ def test_a_cloud_is_shown_in_its_colours_by_what_was_seen_and_by_its_expected_er
     shown = cloud_colors({
         "rgb": pack_rgb(colors), "seen": np.array([0, 3], np.float32), "expected_error_mm": np.array([9, 1], np.float32)
     })  # fmt: skip
-    np.testing.assert_array_equal(shown["cloud"], colors)
+    np.testing.assert_array_equal(shown["world"], colors)
     np.testing.assert_array_equal(shown["seen"], [GUESSED, SEEN])
     assert shown["expected_error"][0].sum() > shown["expected_error"][1].sum()
 

@@ -36,6 +36,8 @@ POINT_M, AXIS_M = 0.001, 0.05
 IMAGE_PERIOD_S = 0.5
 MEMORY = "512MiB"
 """Of what was logged and a browser that joins later still gets."""
+SPACES = ("world", "seen", "expected_error")
+"""Where clouds are shown: in their colours, by what was seen, by their expected error."""
 GUESSED, SEEN = (220, 60, 60), (60, 180, 90)
 
 
@@ -46,6 +48,7 @@ class RerunViewer(Node):
         super().__init__("view_rerun", **node_options)
         self._recording = recording
         self._next_image = 0
+        self._lay_out()
         latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         self.create_subscription(ReconstructedObject, "reconstructor/object", self._on_object, latched)
         self.create_subscription(PoseArray, "reconstructor/view_poses", self._on_view_poses, latched)
@@ -54,29 +57,43 @@ class RerunViewer(Node):
         )
         self.create_subscription(Image, "image", self._on_camera, qos_profile_sensor_data)
 
+    def _lay_out(self) -> None:
+        """Three spaces side by side, for the clouds would hide each other; pictures and words below."""
+        import rerun as rr
+        import rerun.blueprint as rrb
+
+        for space in SPACES:
+            self._recording.log(space, rr.ViewCoordinates.RIGHT_HAND_Z_UP, static=True)
+        spaces = [rrb.Spatial3DView(origin=space, name=space.replace("_", " ")) for space in SPACES]
+        pictures = [rrb.Spatial2DView(origin=name, name=name) for name in ("camera", "silhouettes")]
+        words = rrb.TextDocumentView(origin="quality", name="quality")
+        rows = rrb.Vertical(rrb.Horizontal(*spaces), rrb.Horizontal(*pictures, words), row_shares=[2, 1])
+        self._recording.send_blueprint(rrb.Blueprint(rows, collapse_panels=True))
+
     def _on_object(self, found: ReconstructedObject) -> None:
         import rerun as rr
 
-        name = f"world/{rr.escape_entity_path_part(found.id)}"
         if not found.id:
-            self._recording.log("world", rr.Clear(recursive=True))
+            for space in SPACES:
+                self._recording.log(space, rr.Clear(recursive=True))
             self._recording.log("quality", rr.TextDocument("cleared"))
             return
+        name = rr.escape_entity_path_part(found.id)
         if found.mesh.vertices:
             mesh = mesh_from_message(found.mesh, found.mesh_vertex_colors)
             self._recording.log(
-                f"{name}/mesh",
+                f"world/{name}/mesh",
                 rr.Mesh3D(vertex_positions=mesh.vertices, triangle_indices=mesh.faces, vertex_colors=mesh.colors),
             )
         columns = cloud_to_columns(found.cloud)
         if columns and len(columns["x"]):
             points = np.stack([columns[axis] for axis in "xyz"], axis=1)
-            for what, colors in cloud_colors(columns).items():
-                self._recording.log(f"{name}/{what}", rr.Points3D(points, colors=colors, radii=POINT_M))
+            for space, colors in cloud_colors(columns).items():
+                self._recording.log(f"{space}/{name}/cloud", rr.Points3D(points, colors=colors, radii=POINT_M))
         T, size = pose_to_matrix(found.box_pose), found.box_size
         q = found.box_pose.orientation
         self._recording.log(
-            f"{name}/box",
+            f"world/{name}/box",
             rr.Boxes3D(
                 sizes=[[size.x, size.y, size.z]],
                 centers=[T[:3, 3]],
@@ -122,7 +139,7 @@ def cloud_colors(columns: dict[str, F32]) -> dict[str, U8]:
     """The colours (N, 3) that a cloud is shown in: its own; seen or guessed; the expected error, dark to light, up to
     its 95th percentile."""
     bits = columns["rgb"].view(np.uint32)
-    shown = {"cloud": np.stack([bits >> shift & 255 for shift in (16, 8, 0)], axis=1).astype(np.uint8)}
+    shown = {"world": np.stack([bits >> shift & 255 for shift in (16, 8, 0)], axis=1).astype(np.uint8)}
     if "seen" in columns:
         shown["seen"] = np.where((columns["seen"] > 0)[:, None], SEEN, GUESSED).astype(np.uint8)
     if "expected_error_mm" in columns:
