@@ -11,6 +11,7 @@ from mvgamba_ros.config import ReconstructionConfig
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.factories import load_segmenter, run_segmenter
 from mvgamba_ros.geometry.boxes import axis_parallel_box
+from mvgamba_ros.geometry.camera import with_focal_length
 from mvgamba_ros.geometry.rays import PARALLEL, axes_intersection
 from mvgamba_ros.geometry.single_view import guess_box
 from mvgamba_ros.geometry.visual_hull import carve
@@ -149,15 +150,20 @@ def correct_poses(
     if refined is None:
         refined = refine_poses(views, masks, center, height, known, config.poses, cancelled)
     doubts = refined.reasons
+    cameras = [with_focal_length(view.camera, refined.focal) for view in views]
     if masks is not None and not doubts:
-        doubts = focal_doubt(views, masks, refined.T_world_camera, center, height, known, config.poses, cancelled)
+        seen = [replace(view, camera=camera) for view, camera in zip(views, cameras, strict=True)]
+        doubts = focal_doubt(seen, masks, refined.T_world_camera, center, height, known, config.poses, cancelled)
     left_out = refined.correction.left_out
     unmoved = refined.moved_px < config.poses.segment_again and not left_out
     if observed.failure and unmoved:
         raise observed.failure
     kept = [v for v in range(len(views)) if v not in left_out]
     # with their names, as their numbers change
-    moved = [replace(views[v], T_world_camera=refined.T_world_camera[v], name=view_name(views[v], v)) for v in kept]
+    moved = [
+        replace(views[v], T_world_camera=refined.T_world_camera[v], camera=cameras[v], name=view_name(views[v], v))
+        for v in kept
+    ]
     checked = replace(
         observed,
         views=moved,

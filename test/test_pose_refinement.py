@@ -10,6 +10,7 @@ import pytest
 import rendered
 
 from mvgamba_ros.config.pose_refinement_config import PosePriorConfig, PoseRefinementConfig
+from mvgamba_ros.geometry.camera import with_focal_length
 from mvgamba_ros.geometry.se3 import inverse, look_at, transform
 from mvgamba_ros.pose_refinement.hand_eye import HandEyeEstimate
 from mvgamba_ros.pose_refinement.normal_equations import NormalEquations, Prior, posterior, select
@@ -87,9 +88,9 @@ def test_on_a_plain_table_nothing_is_invented_and_outlines_alone_show_a_large_er
     np.testing.assert_array_equal(found.T_world_camera, [view.T_world_camera for view in TRUE])
     wrong = posed([4.0 * HAND_EYE] * 4, plain)
     before = SilhouetteCoherence(wrong, [v.mask for v in wrong], CONFIG.silhouettes)  # type: ignore[misc]
-    missed = before.linearise(np.stack([v.T_world_camera for v in wrong]), np.zeros(25))[1].pixels.min()
+    missed = before.linearise(np.stack([v.T_world_camera for v in wrong]), np.zeros(26))[1].pixels.min()
     found = checked(wrong)
-    after = before.linearise(found.T_world_camera, np.zeros(25))[1].pixels.min()
+    after = before.linearise(found.T_world_camera, np.zeros(26))[1].pixels.min()
     assert missed < -5.0 and after > 0.3 * missed
 
 
@@ -149,6 +150,26 @@ def test_another_cameras_focal_length_is_named() -> None:
     assert 395 < float(reason.split("about ")[1].split()[0]) < 445  # it is 420
 
 
+@pytest.mark.parametrize("factor", [0.95, 1.02, 1.06])
+def test_a_focal_length_that_is_a_few_percent_off_is_put_right(factor: float) -> None:
+    views = [replace(view, camera=with_focal_length(view.camera, factor)) for view in TRUE]
+    found = checked(views)
+    assert found.focal * factor == pytest.approx(1.0, abs=0.005) and apart_mm(found).max() < 1.0
+    percent, side = abs(100.0 * (factor - 1.0)), "long" if factor > 1.0 else "short"
+    (note,) = found.notes
+    said = re.match(rf"the focal length is (\d\.\d) % too {side} \(standard deviation 0\.\d %\); corrected", note)
+    assert said is not None and float(said[1]) == pytest.approx(percent, abs=0.6)
+    assert not found.reasons
+
+
+def test_a_focal_length_and_a_hand_eye_error_are_both_found() -> None:
+    views = [replace(view, camera=with_focal_length(view.camera, 1.05)) for view in posed([HAND_EYE] * 4)]
+    found = checked(views)
+    assert found.focal * 1.05 == pytest.approx(1.0, abs=0.01)
+    left = logarithm(exponential(HAND_EYE) @ found.correction.hand_eye)
+    assert 1e3 * np.linalg.norm(left[3:]) < 3.0 and np.degrees(np.linalg.norm(left[:3])) < 0.2
+
+
 def test_captures_add_up_to_one_hand_eye_estimate() -> None:
     estimate = HandEyeEstimate()
     sigmas = []
@@ -178,18 +199,44 @@ def test_motions_are_the_derivatives_of_where_points_and_rays_go() -> None:
         rays = moved @ T[:3, :3].T  # the unmoved camera's, through where the moved one has the points
         hit = T[:3, 3] - rays * (T[2, 3] / rays[:, 2:])
         np.testing.assert_allclose((hit - points)[:, :2] / step, plane_motion(T, points)[:, :, k], atol=1e-4)
+    longer = transform(inverse(T), points) * [1.0 + step, 1.0 + step, 1.0]  # the pixels of a longer focal length
+    hit = T[:3, 3] - longer @ T[:3, :3].T * (T[2, 3] / (longer @ T[:3, :3].T)[:, 2:])
+    np.testing.assert_allclose((hit - points)[:, :2] / step, plane_motion(T, points)[:, :, 7], atol=1e-4)
+
+
+def test_outlines_miss_each_other_by_a_longer_focal_length_as_its_derivative_says() -> None:
+    shifted = posed(list(np.random.default_rng(2).normal(0.0, 0.02, (4, 6))))
+    coherence = SilhouetteCoherence(shifted, [v.mask for v in shifted], CONFIG.silhouettes)  # type: ignore[misc]
+    T, y = np.stack([view.T_world_camera for view in shifted]), np.zeros(26)
+
+    def cost(focal: float) -> float:
+        y[-1] = focal
+        missed = coherence.linearise(T, y)[1].pixels
+        scale = CONFIG.silhouettes.outlier
+        return (
+            0.5
+            * coherence.independent
+            / CONFIG.silhouettes.sigma**2
+            * float((missed**2 / (1.0 + (missed / scale) ** 2)).sum())
+        )
+
+    step = 2e-4
+    slope = (cost(step) - cost(-step)) / (2 * step)
+    y[-1] = 0.0
+    measured = coherence.linearise(T, y)[0]
+    assert abs(slope) > 10.0 and -measured.h[-1] == pytest.approx(slope, rel=0.15)
 
 
 def test_what_all_views_share_on_the_plane_has_no_information() -> None:
     plane = PlaneAlignment(TRUE, [view.mask for view in TRUE], rendered.CENTER, 0.0, CONFIG.plane)  # type: ignore[misc]
     T = np.stack([view.T_world_camera for view in TRUE])
-    measured, pairs = plane.linearise(T, np.zeros(25), plane.level(160))
+    measured, pairs = plane.linearise(T, np.zeros(26), plane.level(160))
     turn = np.zeros((4, 4))
     turn[:2, :2] = [
         [0.0, -1.0],
         [1.0, 0.0],
     ]  # all cameras alike, about a vertical axis
-    y = np.concatenate([*(logarithm_of_generator(inverse(t) @ turn @ t) for t in T), [0.0]])
+    y = np.concatenate([*(logarithm_of_generator(inverse(t) @ turn @ t) for t in T), [0.0, 0.0]])
     assert y @ measured.H @ y < 1e-6 * np.trace(measured.H)
     assert min(pair.correlation for pair in pairs) > 0.8
 
@@ -200,17 +247,17 @@ def logarithm_of_generator(G: np.ndarray) -> np.ndarray:
 
 def test_the_evidence_decides_between_no_correction_a_common_one_and_one_per_view() -> None:
     count, generator, config = 4, np.random.default_rng(0), PosePriorConfig()
-    H = np.diag([*np.tile([1 / 0.0005**2] * 3 + [1 / 0.0002**2] * 3, count), 1e6])
+    H = np.diag([*np.tile([1 / 0.0005**2] * 3 + [1 / 0.0002**2] * 3, count), 1e6, 1e6])
 
     def chosen(y: np.ndarray) -> Prior:
         noisy = y + generator.normal(size=len(y)) / np.sqrt(np.diag(H))
         return select(NormalEquations(H, H @ noisy), 0.001, config).prior
 
-    common = np.concatenate([np.tile(HAND_EYE, count), [0.0]])
-    own = np.concatenate([*(generator.normal(size=(count, 6)) * 0.004), [0.0]])
-    one = np.zeros(25)
+    common = np.concatenate([np.tile(HAND_EYE, count), [0.0, 0.0]])
+    own = np.concatenate([*(generator.normal(size=(count, 6)) * 0.004), [0.0, 0.0]])
+    one = np.zeros(26)
     one[6:12] = 3.0 * HAND_EYE
-    none = chosen(np.zeros(25))
+    none = chosen(np.zeros(26))
     assert none.hand_eye == 0.0 and not none.views.any()
     assert chosen(common).hand_eye > 0.0 and not chosen(common).views.any()
     assert chosen(own).hand_eye == 0.0 and (chosen(own).views > 0.0).all()
@@ -218,10 +265,10 @@ def test_the_evidence_decides_between_no_correction_a_common_one_and_one_per_vie
 
 
 def test_a_posterior_lies_between_prior_and_measurement_by_their_certainties() -> None:
-    H = np.zeros((7, 7))
+    H = np.zeros((8, 8))
     H[3, 3] = 1 / 0.002**2
-    h = H[3] * 0.0 + np.eye(7)[3] * 0.006 / 0.002**2  # one translation measured as 6 mm within 2 mm
-    found = posterior(NormalEquations(H, h), Prior(0.004, np.zeros(1), 0.0, 1.0))
+    h = H[3] * 0.0 + np.eye(8)[3] * 0.006 / 0.002**2  # one translation measured as 6 mm within 2 mm
+    found = posterior(NormalEquations(H, h), Prior(0.004, np.zeros(1), 0.0, 0.0, 1.0))
     assert found.hand_eye[3] == pytest.approx(0.006 * 0.004**2 / (0.004**2 + 0.002**2))
     assert found.covariance[3, 3] == pytest.approx(1 / (1 / 0.004**2 + 1 / 0.002**2))
     np.testing.assert_array_equal(corrected(np.eye(4)[None], np.zeros((1, 6)))[0], np.eye(4))

@@ -30,8 +30,8 @@ UNIT = np.array([TURN] * 3 + [1.0] * 3)
 def measured(errors: F64, seed: int = 0) -> NormalEquations:
     """Many noisy measurements of twists (V, 6)."""
     rng = np.random.default_rng(seed)
-    y = np.concatenate([errors.ravel(), [0.0]])
-    J = rng.normal(size=(4 * len(y), len(y))) * 30.0 / np.concatenate([np.tile(UNIT, len(errors)), [1.0]])
+    y = np.concatenate([errors.ravel(), [0.0, 0.0]])
+    J = rng.normal(size=(4 * len(y), len(y))) * 30.0 / np.concatenate([np.tile(UNIT, len(errors)), [1.0, 1.0]])
     r = J @ y + rng.normal(size=len(J))
     return NormalEquations(J.T @ J, J.T @ r)
 
@@ -50,6 +50,18 @@ def test_a_view_s_wider_prior_gains_the_evidence_that_the_whole_system_gives() -
         two = posterior(equations, replace(start.prior, views=views))
         then = left.widened(first, sigma**2, TURN).gains(variances, TURN)[0, second]
         assert then == pytest.approx(two.evidence - one.evidence)
+
+
+def test_a_focal_length_gains_the_evidence_that_the_whole_system_gives() -> None:
+    equations = measured(np.outer([0.0, 0.003, 0.0], UNIT))
+    start = posterior(equations, select(equations, 0.001, replace(CONFIG, min_log_evidence=1000.0)).prior)
+    left = _Unexplained.by(equations, start)
+    longer = posterior(equations, replace(start.prior, focal=0.03))
+    assert left.focal_gain(0.03**2) == pytest.approx(longer.evidence - start.evidence)
+    variances = np.full((1, 3), 0.006**2)
+    both = posterior(equations, replace(longer.prior, views=np.array([0.0, 0.006, 0.0])))
+    then = left.with_focal(0.03**2).gains(variances, TURN)[0, 1]
+    assert then == pytest.approx(both.evidence - longer.evidence)
 
 
 def test_forty_views_that_all_err_are_weighed_in_a_moment() -> None:

@@ -97,6 +97,9 @@ class PosePriorConfig:
     found_height_sigma: float = bounded(0.02, 1e-6, 1.0)
     """Standard deviation of a support height that was estimated from the same views, metres. Set by hand: it follows
     from the poses."""
+    focal_sigma: float = bounded(0.03, 1e-4, 0.5)
+    """Standard deviation of the focal lengths, as a share of them, where they may be wrong: a data sheet's values, or a
+    calibration at another focus. Set by hand."""
     min_log_evidence: float = bounded(3.0, 0.0, 1000.0)
     """A richer correction must be this much more likely, natural logarithm: 20 to 1. Set by hand."""
 
@@ -137,6 +140,9 @@ class PoseRefinementConfig:
     exchange_all: int = bounded(6, 2, 64)
     """Up to this many views, every two are tried with exchanged poses; beyond, those that contradict. Set by hand:
     time."""
+    max_focal_correction: float = bounded(0.1, 0.0, 1.0)
+    """A focal length that is corrected by more than this makes the result low, natural logarithm: the intrinsics are
+    another camera's, or of another image size, and the principal point is theirs too. Set by hand."""
     focal_range: float = bounded(2.0, 1.01, 10.0)
     """Other focal lengths are tried between the one given divided and multiplied by this. Set by hand."""
     focal_steps: int = bounded(25, 3, 1000)

@@ -84,6 +84,13 @@ def check_camera(camera: Camera, what: str = "camera") -> None:
         raise bad(f"distortion {camera.distortion} is not finite")
 
 
+def with_focal_length(camera: Camera, factor: float) -> Camera:
+    """``camera``, undistorted, with ``factor`` times its focal lengths."""
+    K = camera.K.copy()
+    K[[0, 1], [0, 1]] *= factor
+    return replace(camera, K=K)
+
+
 def undistort(view: View) -> View:
     """The view as an ideal pinhole camera of the same size sees it (``distortion_model`` "none").
 

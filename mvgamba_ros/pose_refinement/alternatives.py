@@ -83,12 +83,16 @@ def other_focal_length(evidence: PoseEvidence, views: Sequence[View], T_world_ca
     scores = [evidence.with_focal_length(float(scale)).score(T_world_camera) for scale in scales]
     if not np.isfinite(scores).any() or np.nanmax(scores) < score + config.min_gain:
         return []
-    scale = float(scales[int(np.nanargmax(scores))])
+    return [intrinsics_doubt(float(scales[int(np.nanargmax(scores))]), views)]
+
+
+def intrinsics_doubt(scale: float, views: Sequence[View]) -> str:
+    """The reason where the views agree with ``scale`` times their focal length."""
     focal = float(views[0].camera.K[0, 0])
-    return [
+    return (
         f"the pictures agree with a focal length of about {scale * focal:.0f} px, not the {focal:.0f} px given: are "
         "the intrinsics another camera's, or of another image size?"
-    ]
+    )
 
 
 def _suspects(agreement: Agreement, config: PoseRefinementConfig) -> list[int]:

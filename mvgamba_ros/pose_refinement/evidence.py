@@ -10,6 +10,7 @@ import numpy as np
 
 from mvgamba_ros.config.pose_refinement_config import PoseRefinementConfig
 from mvgamba_ros.errors import stop_if
+from mvgamba_ros.geometry.camera import with_focal_length
 from mvgamba_ros.pose_refinement.normal_equations import (
     NormalEquations,
     Posterior,
@@ -67,6 +68,11 @@ class Fit:
     agreement: Agreement
     words: str = ""
 
+    @property
+    def focal(self) -> float:
+        """The focal lengths by those given."""
+        return float(np.exp(self.posterior.focal))
+
 
 class PoseEvidence:
     """The evidence of V views with silhouettes ``masks`` (H, W), on a plane at ``height`` or None where it is not
@@ -95,19 +101,14 @@ class PoseEvidence:
 
     def with_focal_length(self, scale: float) -> PoseEvidence:
         """The evidence of the plane, had all cameras ``scale`` times their focal lengths."""
-        scaled = np.diag([scale, scale, 1.0])
-        offset = np.array([[0.0, 0.0, 1.0 - scale]] * 2 + [[0.0] * 3])
-        views = [
-            replace(view, camera=replace(view.camera, K=scaled @ view.camera.K + offset * view.camera.K[:, 2:]))
-            for view in self._views
-        ]
+        views = [replace(view, camera=with_focal_length(view.camera, scale)) for view in self._views]
         other = PoseEvidence(views, None, self._center, None, self.height_sigma, self.config, self._cancelled)
         if self._height is not None:
             other.plane = PlaneAlignment(views, self._hidden, self._center, self._height, self.config.plane)
         return other
 
     def agreement(self, T_world_camera: F64, y: F64, points: int) -> Agreement:
-        """At poses (V, 4, 4), those of the corrections ``y`` (6 V + 1,); ``points`` a side of the plane's grid."""
+        """At poses (V, 4, 4), those of the corrections ``y`` (6 V + 2,); ``points`` a side of the plane's grid."""
         stop_if(self._cancelled)
         measured = NormalEquations(np.zeros((len(y), len(y))), np.zeros(len(y)))
         pairs: list[PairAgreement] = []
@@ -130,7 +131,7 @@ class PoseEvidence:
 
     def at(self, T_world_camera: F64) -> Agreement:
         """On the coarse grid, without a correction."""
-        return self.agreement(T_world_camera, np.zeros(6 * len(T_world_camera) + 1), self.config.plane.coarse_points)
+        return self.agreement(T_world_camera, np.zeros(6 * len(T_world_camera) + 2), self.config.plane.coarse_points)
 
     def score(self, T_world_camera: F64) -> float:
         """`Agreement.score` on the coarse grid, a fraction of the work: for many poses that are tried."""
@@ -140,19 +141,19 @@ class PoseEvidence:
         return self.plane.score(T_world_camera, self.plane.level(self.config.plane.coarse_points))
 
     def climbed(self, T_world_camera: F64) -> F64:
-        """Twists (V, 6) to start `refine` at, nearer to agreement: steps of Gauss-Newton on the coarser grids under the
-        widest priors, as long as the correlation grows. Far from agreement the residuals are no noise, and evidence
-        means little."""
-        y = np.zeros(6 * len(T_world_camera) + 1)
+        """Unknowns (6 V + 2,) to start `refine` at, nearer to agreement: steps of Gauss-Newton on the coarser grids
+        under the widest priors, as long as the correlation grows. Far from agreement the residuals are no noise, and
+        evidence means little."""
+        y = np.zeros(6 * len(T_world_camera) + 2)
         for points in (self.config.plane.coarsest_points, self.config.plane.coarse_points):
             y = self._climb(T_world_camera, y, points)
-        return y[:-1].reshape(-1, 6)
+        return y
 
     def _climb(self, T_world_camera: F64, y: F64, points: int) -> F64:
         prior, count, turn = self.config.prior, len(T_world_camera), radians_per_metre(self.config.prior)
 
         def at(y: F64) -> Agreement:
-            return self.agreement(corrected(T_world_camera, y[:-1].reshape(count, 6)), y, points)
+            return self.agreement(corrected(T_world_camera, y[:-2].reshape(count, 6)), y, points)
 
         found = at(y)
         for _ in range(self.config.climbing_rounds):
@@ -160,8 +161,8 @@ class PoseEvidence:
                 break
             hand_eye, own = max(prior.hand_eye_sigmas), max(prior.view_sigmas)
             tried = [
-                posterior(found.measured, Prior(common, np.full(count, each), self.height_sigma, turn)).y
-                for common, each in ((hand_eye, 0.0), (0.0, own))
+                posterior(found.measured, Prior(common, np.full(count, each), self.height_sigma, focal, turn)).y
+                for common, each, focal in ((hand_eye, 0.0, 0.0), (0.0, own, 0.0), (0.0, 0.0, prior.focal_sigma))
             ]
             reached = [at(each) for each in tried]
             best = int(np.argmax([np.nan_to_num(each.score, nan=-1.0) for each in reached]))
@@ -173,25 +174,24 @@ class PoseEvidence:
     def refine(self, T_world_camera: F64, start: F64 | None = None) -> Fit:
         """Corrected poses (V, 4, 4), the correction with its covariance, and the agreement before the last step.
 
-        ``start`` (V, 6): twists at which the search for the correction of ``T_world_camera`` starts.
+        ``start`` (6 V + 2,): the unknowns at which the search for the correction of ``T_world_camera`` starts.
         """
         config, plane, count = self.config, self.config.plane, len(T_world_camera)
-        y = np.zeros(6 * count + 1)
-        if start is not None:
-            y[:-1] = start.ravel()
+        y = np.zeros(6 * count + 2) if start is None else start
         rounds = [plane.coarse_points] * config.coarse_rounds + [plane.fine_points] * config.fine_rounds
         settled_at = 0
         for points in rounds:
             if points == settled_at:
                 continue
-            found = self.agreement(corrected(T_world_camera, y[:-1].reshape(count, 6)), y, points)
+            found = self.agreement(corrected(T_world_camera, y[:-2].reshape(count, 6)), y, points)
             best = select(found.measured, self.height_sigma, config.prior)
             step, y = best.y - y, best.y
-            if np.abs(step[:-1]).max(initial=0.0) < config.settled:
+            if np.abs(np.delete(step, -2)).max() < config.settled:  # whatever the height
                 settled_at = points
-                if points == plane.coarse_points and not y[:-1].any():
+                as_given = not np.delete(y, -2).any() and abs(y[-2]) <= self.height_sigma
+                if points == plane.coarse_points and as_given:
                     break  # nothing to correct; the fine grid would not find more
-        return Fit(corrected(T_world_camera, y[:-1].reshape(count, 6)), best, found)
+        return Fit(corrected(T_world_camera, y[:-2].reshape(count, 6)), best, found)
 
 
 def _grown(mask: Bool, margin: int) -> Bool:

@@ -48,7 +48,7 @@ def _hand_eye_sigmas(fit: Fit, config: PoseRefinementConfig) -> tuple[float, flo
     where the views show nothing of it."""
     prior = fit.posterior.prior
     if not prior.hand_eye:
-        wide = Prior(config.prior.hand_eye_sigmas[0], prior.views, prior.height, prior.radians_per_metre)
+        wide = Prior(config.prior.hand_eye_sigmas[0], prior.views, prior.height, prior.focal, prior.radians_per_metre)
         found = posterior(fit.agreement.measured, wide)
     else:
         found = fit.posterior
@@ -77,6 +77,12 @@ def describe(
         notes.append(
             f"the hand-eye calibration is {mm:.1f} mm and {degrees:.2f} degrees off (standard deviation {sigma_mm:.1f} "
             f"mm, {sigma_deg:.2f} degrees); corrected"
+        )
+    if found.prior.focal:
+        off, sigma = 100.0 * (1.0 / fit.focal - 1.0), 100.0 * float(np.sqrt(found.covariance[-1, -1]))
+        notes.append(
+            f"the focal length is {abs(off):.1f} % too {'long' if off > 0.0 else 'short'} (standard deviation "
+            f"{sigma:.1f} %); corrected"
         )
     shifts = _shifts(found.views, fit.T_world_camera, center)
     lengths = 1e3 * np.linalg.norm(shifts, axis=1)

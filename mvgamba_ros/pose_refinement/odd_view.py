@@ -17,7 +17,7 @@ FEWEST = 3
 def outline_residuals(views: Sequence[View], masks: Sequence[Bool], config: PoseRefinementConfig) -> OutlineResiduals:
     """By how much the outlines of ``masks`` miss each other under the poses of the ``views``."""
     poses = np.stack([view.T_world_camera for view in views])
-    return SilhouetteCoherence(views, masks, config.silhouettes).linearise(poses, np.zeros(6 * len(views) + 1))[1]
+    return SilhouetteCoherence(views, masks, config.silhouettes).linearise(poses, np.zeros(6 * len(views) + 2))[1]
 
 
 def odd_view(views: Sequence[View], masks: Sequence[Bool], config: PoseRefinementConfig) -> int | None:

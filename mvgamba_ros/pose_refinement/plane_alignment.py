@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 
 from mvgamba_ros.config.pose_refinement_config import PlaneAlignmentConfig
-from mvgamba_ros.geometry.camera import projection
+from mvgamba_ros.geometry.camera import projection, with_focal_length
 from mvgamba_ros.pose_refinement.normal_equations import NormalEquations
 from mvgamba_ros.pose_refinement.twists import plane_motion
 from mvgamba_ros.types import F32, F64, U8, Bool, View
@@ -74,10 +74,10 @@ class PlaneAlignment:
         return PlaneLevel(points, cell, cell / self.footprint)
 
     def linearise(self, T_world_camera: F64, y: F64, level: PlaneLevel) -> tuple[NormalEquations, list[PairAgreement]]:
-        """The measurement at poses ``T_world_camera`` (V, 4, 4), those of the corrections ``y`` (6 V + 1,)."""
+        """The measurement at poses ``T_world_camera`` (V, 4, 4), those of the corrections ``y`` (6 V + 2,)."""
         config, count = self.config, len(self.cameras)
-        height = self.height + y[-1]
-        images, valid = self._resample(T_world_camera, height, level)
+        height = self.height + y[-2]
+        images, valid = self._resample(T_world_camera, height, level, float(np.exp(y[-1])))
         along_x, along_y = np.zeros_like(images), np.zeros_like(images)
         along_x[:, :, 1:-1] = 0.5 * (images[:, :, 2:] - images[:, :, :-2])
         along_y[:, 1:-1] = 0.5 * (images[:, 2:] - images[:, :-2])
@@ -96,7 +96,7 @@ class PlaneAlignment:
                 D = np.concatenate(
                     [motion[i][:, :, :6], -motion[j][:, :, :6], motion[i][:, :, 6:] - motion[j][:, :, 6:]], 2
                 )
-                unknowns = [*range(6 * i, 6 * i + 6), *range(6 * j, 6 * j + 6), len(y) - 1]
+                unknowns = [*range(6 * i, 6 * i + 6), *range(6 * j, 6 * j + 6), len(y) - 2, len(y) - 1]
                 CD = (weights[:, None, None] * blocks.C) @ D
                 H[np.ix_(unknowns, unknowns)] += np.tensordot(D, CD, axes=([0, 1], [0, 1]))
                 gradient[unknowns] += np.tensordot(D, weights[:, None] * blocks.e, axes=([0, 1], [0, 1]))
@@ -122,15 +122,16 @@ class PlaneAlignment:
         nearest = [j for j in np.argsort(-axes @ axes[index], kind="stable") if j != index]
         return [int(j) for j in nearest[: self.config.neighbors] if j < index]
 
-    def _resample(self, T_world_camera: F64, height: float, level: PlaneLevel) -> tuple[F32, Bool]:
-        """The views on the grid, locally normalised (zero mean, unit contrast), and where they show it; (V, n, n)."""
+    def _resample(self, T_world_camera: F64, height: float, level: PlaneLevel, focal: float = 1.0) -> tuple[F32, Bool]:
+        """The views on the grid, locally normalised (zero mean, unit contrast), and where they show it; (V, n, n).
+        ``focal``: a factor of the focal lengths."""
         line = ((np.arange(level.points) - (level.points - 1) / 2.0) * level.cell).astype(np.float64)
         x, y = line + self.center[0], (line + self.center[1])[:, None]
         margin = 2 * round(1.5 * self.config.window) + 1
         kernel = np.ones((margin, margin), np.uint8)
         images, valid = [], []
         for camera, T, grey, hidden in zip(self.cameras, T_world_camera, self.grey, self.hidden, strict=True):
-            P = projection(camera, T)
+            P = projection(with_focal_length(camera, focal), T)
             u, v, z = (row[0] * x + row[1] * y + (row[2] * height + row[3]) for row in P)
             in_front = z > 0.0
             z = np.where(in_front, z, 1.0)
@@ -146,7 +147,7 @@ class PlaneAlignment:
         return np.stack(images), np.stack(valid)
 
     def _block_motion(self, T_world_camera: F64, height: float, level: PlaneLevel) -> F64:
-        """(V, blocks, 2, 7) `plane_motion` at the blocks' middles, in cells."""
+        """(V, blocks, 2, 8) `plane_motion` at the blocks' middles, in cells."""
         block = self.config.block
         middles = ((np.arange(level.points // block) + 0.5) * block - level.points / 2.0) * level.cell
         x, y = np.meshgrid(middles + self.center[0], middles + self.center[1])

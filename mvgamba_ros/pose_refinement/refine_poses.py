@@ -9,7 +9,13 @@ import numpy as np
 
 from mvgamba_ros.config.pose_refinement_config import PoseRefinementConfig
 from mvgamba_ros.geometry.se3 import inverse, transform
-from mvgamba_ros.pose_refinement.alternatives import agreeing, best_alternative, contradicting, other_focal_length
+from mvgamba_ros.pose_refinement.alternatives import (
+    agreeing,
+    best_alternative,
+    contradicting,
+    intrinsics_doubt,
+    other_focal_length,
+)
 from mvgamba_ros.pose_refinement.evidence import Fit, PoseEvidence
 from mvgamba_ros.pose_refinement.findings import describe, pose_correction
 from mvgamba_ros.reconstruction import PoseCorrection
@@ -23,7 +29,7 @@ class RefinedPoses:
     ``T_world_camera`` (V, 4, 4): the poses to use; ``moved_px``: how far the object moves in the pictures by the
     correction, at most; ``correction``: what was corrected, and which views were set aside; ``notes``: the same in
     words; ``reasons``: why a result with these poses is doubtful; ``score``: mean correlation on the plane, NaN where
-    nothing was compared there.
+    nothing was compared there; ``focal``: the focal lengths by those given.
     """
 
     T_world_camera: F64
@@ -32,6 +38,7 @@ class RefinedPoses:
     notes: list[str]
     reasons: list[str]
     score: float = float("nan")
+    focal: float = 1.0
 
 
 def refine_poses(
@@ -64,7 +71,8 @@ def refine_poses(
     if _is_poor(fit, config):
         alternative = best_alternative(evidence, given, before, fit.agreement, names)
         if alternative is not None:
-            other = evidence.refine(alternative.T_world_camera, alternative.start)
+            start = None if alternative.start is None else np.append(alternative.start, [0.0, 0.0])
+            other = evidence.refine(alternative.T_world_camera, start)
             if other.agreement.score > fit.agreement.score + config.min_gain:
                 fit = replace(other, words=alternative.words)
         if _is_poor(fit, config):
@@ -78,15 +86,17 @@ def refine_poses(
         some = None if masks is None else [masks[v] for v in kept]
         evidence = PoseEvidence([views[v] for v in kept], some, center, height, sigma, config, cancelled)
         fit, before = evidence.refine(given[kept]), evidence.at(given[kept])
+    if abs(fit.posterior.focal) > config.max_focal_correction:
+        reasons = [intrinsics_doubt(fit.focal, views)]
     poses = given.copy()
     poses[kept] = fit.T_world_camera
-    moved = [_moved_px(views[v], poses[v], center) for v in kept]
+    moved = [_moved_px(views[v], poses[v], fit.focal, center) for v in kept]
     correction = pose_correction(fit, moved, kept, len(views), config)
     notes, doubts = describe(fit, before, center, [names[v] for v in kept], correction, config)
     if left_out:
         out = ", ".join(names[v] for v in left_out)
         notes.append(f"{out} left out: all other views contradict it on the support plane")
-    return RefinedPoses(poses, max(moved), correction, notes, [*reasons, *doubts], fit.agreement.score)
+    return RefinedPoses(poses, max(moved), correction, notes, [*reasons, *doubts], fit.agreement.score, fit.focal)
 
 
 def _is_poor(fit: Fit, config: PoseRefinementConfig) -> bool:
@@ -94,15 +104,16 @@ def _is_poor(fit: Fit, config: PoseRefinementConfig) -> bool:
     if not np.isfinite(fit.agreement.score):
         return False
     prior = fit.posterior.prior
-    corrected = bool(prior.hand_eye or prior.views.any())
+    corrected = bool(prior.hand_eye or prior.views.any() or prior.focal)
     half = corrected and fit.agreement.score < config.same_correlation
     return half or len(agreeing(fit.agreement.correlation, config.min_correlation)) > 1
 
 
-def _moved_px(view: View, T_world_camera: F64, center: F64) -> float:
-    """How far a correction moves the object in a picture, pixels."""
+def _moved_px(view: View, T_world_camera: F64, focal: float, center: F64) -> float:
+    """How far a correction moves the object in a picture, or the picture's corners against it, pixels."""
     (before,), (after,) = (transform(inverse(T), center[None]) for T in (view.T_world_camera, T_world_camera))
-    K = view.camera.K
+    K, camera = view.camera.K, view.camera
     if min(before[2], after[2]) <= 0.0:
         return float("inf")
-    return float(np.linalg.norm(K[:2] @ (before / before[2] - after / after[2])))
+    longer = abs(focal - 1.0) * 0.5 * float(np.hypot(camera.width, camera.height))
+    return longer + float(np.linalg.norm(K[:2] @ (before / before[2] - after / after[2])))

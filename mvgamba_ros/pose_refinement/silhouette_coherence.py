@@ -20,7 +20,7 @@ from mvgamba_ros.geometry.raster import signed_distance
 from mvgamba_ros.geometry.rays import PARALLEL, axes_intersection
 from mvgamba_ros.geometry.se3 import inverse, transform
 from mvgamba_ros.pose_refinement.normal_equations import NormalEquations
-from mvgamba_ros.pose_refinement.twists import point_motion, ray_motion
+from mvgamba_ros.pose_refinement.twists import focal_motion, point_motion, ray_motion
 from mvgamba_ros.types import F32, F64, Bool, View
 
 
@@ -54,24 +54,25 @@ class SilhouetteCoherence:
         self.extents = [float(np.sqrt(mask.sum())) for mask in masks]
 
     def linearise(self, T_world_camera: F64, y: F64) -> tuple[NormalEquations, OutlineResiduals]:
-        """The measurement at poses ``T_world_camera`` (V, 4, 4), those of the corrections ``y`` (6 V + 1,)."""
+        """The measurement at poses ``T_world_camera`` (V, 4, 4), those of the corrections ``y`` (6 V + 2,)."""
         config, count = self.config, len(self.K)
+        intrinsics = [K * _focal(float(np.exp(y[-1]))) for K in self.K]
         H, gradient = np.zeros((len(y), len(y))), np.zeros(len(y))
-        center, radius = self._sphere(T_world_camera)
+        center, radius = self._sphere(T_world_camera, intrinsics)
         which, missed, against = [], [], []
         steps = np.linspace(-radius, radius, config.ray_samples)
         for i in range(count):
-            outline, T = self.outlines[i], T_world_camera[i]
+            outline, T, K = self.outlines[i], T_world_camera[i], intrinsics[i]
             if not len(outline) or center is None:
                 continue
-            rays = np.column_stack([(outline - self.K[i][:2, 2]) / self.K[i].diagonal()[:2], np.ones(len(outline))])
+            rays = np.column_stack([(outline - K[:2, 2]) / K.diagonal()[:2], np.ones(len(outline))])
             directions = rays @ T[:3, :3].T
             # from the point of each ray that is nearest to the object's middle
             along = ((center - T[:3, 3]) @ directions.T) / (directions**2).sum(axis=1)
             depths = along[:, None] + steps / np.linalg.norm(directions, axis=1)[:, None]
             points = T[:3, 3] + depths[..., None] * directions[:, None]
             partners = self._partners(i, T_world_camera)
-            distances = np.stack([self._sample(j, T_world_camera[j], points) for j in partners])
+            distances = np.stack([self._sample(j, T_world_camera[j], intrinsics[j], points) for j in partners])
             least = distances.min(axis=0)
             best = least.argmax(axis=1)
             rows = np.arange(len(outline))
@@ -86,12 +87,13 @@ class SilhouetteCoherence:
             near = np.exp(-(distances[:, wrong, best[wrong]] - least[wrong, best[wrong]]) / config.softness)
             near /= near.sum(axis=0)
             J = np.zeros((len(wrong), len(y)))
-            own = ray_motion(T, touched)
+            own, own_longer = ray_motion(T, touched), -focal_motion(T, touched) @ T[:3, :3].T
             for share, j in zip(near, partners, strict=True):
-                slope, to_world = self._gradient(j, T_world_camera[j], touched)
-                other = point_motion(T_world_camera[j], touched)
+                slope, to_camera = self._gradient(j, T_world_camera[j], intrinsics[j], touched)
+                other, longer = point_motion(T_world_camera[j], touched), focal_motion(T_world_camera[j], touched)
                 J[:, 6 * j : 6 * j + 6] = np.einsum("n,nk,nkl->nl", share, slope, other)
-                J[:, 6 * i : 6 * i + 6] += np.einsum("n,nk,nkl->nl", share, slope @ to_world, own)
+                J[:, 6 * i : 6 * i + 6] += np.einsum("n,nk,nkl->nl", share, slope @ to_camera, own)
+                J[:, -1] += share * ((slope * longer).sum(axis=1) + (slope @ to_camera * own_longer).sum(axis=1))
             r = residual[wrong]
             weights = self.independent / config.sigma**2 / (1.0 + (r / config.outlier) ** 2) ** 2
             H += J.T @ (weights[:, None] * J)
@@ -109,11 +111,11 @@ class SilhouetteCoherence:
         ordered = sorted(others, key=lambda j: -float(axes[j] @ axes[index]))
         return sorted(ordered[k] for k in np.linspace(0, len(ordered) - 1, most).astype(int).tolist())
 
-    def _sphere(self, T_world_camera: F64) -> tuple[F64 | None, float]:
+    def _sphere(self, T_world_camera: F64, intrinsics: Sequence[F64]) -> tuple[F64 | None, float]:
         """Center (3,) and radius, metres, of a ball that holds the object; no center where the rays through the
         silhouettes' middles are parallel."""
         directions = []
-        for K, T, middle in zip(self.K, T_world_camera, self.middles, strict=True):
+        for K, T, middle in zip(intrinsics, T_world_camera, self.middles, strict=True):
             ray = T[:3, :3] @ [*((middle - K[:2, 2]) / K.diagonal()[:2]), 1.0]
             directions.append(ray / np.linalg.norm(ray))
         center = axes_intersection([T[:3, 3] for T in T_world_camera], directions, PARALLEL)
@@ -121,26 +123,24 @@ class SilhouetteCoherence:
             return None, 0.0
         sizes = [
             extent * float(np.linalg.norm(T[:3, 3] - center)) / float(np.sqrt(K[0, 0] * K[1, 1]))
-            for K, T, extent in zip(self.K, T_world_camera, self.extents, strict=True)
+            for K, T, extent in zip(intrinsics, T_world_camera, self.extents, strict=True)
         ]
         return center, 1.5 * max(sizes)
 
-    def _sample(self, j: int, T_world_camera: F64, points: F64) -> F64:
+    def _sample(self, j: int, T_world_camera: F64, K: F64, points: F64) -> F64:
         """Signed distance in pixels to outline ``j`` at world points (..., 3)."""
         in_camera = transform(inverse(T_world_camera), points)
         z = np.maximum(in_camera[..., 2], 1e-6)
-        K = self.K[j]
         u = (K[0, 0] * in_camera[..., 0] / z + K[0, 2]).astype(np.float32)
         v = (K[1, 1] * in_camera[..., 1] / z + K[1, 2]).astype(np.float32)
         value: F32 = cv2.remap(self.distances[j], u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # type: ignore
         return value.astype(np.float64)
 
-    def _gradient(self, j: int, T_world_camera: F64, points: F64) -> tuple[F64, F64]:
+    def _gradient(self, j: int, T_world_camera: F64, K: F64, points: F64) -> tuple[F64, F64]:
         """(N, 3) derivative of the signed distance to outline ``j`` with a point's place in its camera's frame, and
         (3, 3) that frame's rotation from the world's."""
         rotation = inverse(T_world_camera)[:3, :3]
         x, y, z = transform(inverse(T_world_camera), points).T
-        K = self.K[j]
         u, v = (K[0, 0] * x / z + K[0, 2]).astype(np.float32), (K[1, 1] * y / z + K[1, 2]).astype(np.float32)
         slope_u, slope_v = (
             cv2.remap(slope, u[None], v[None], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[0]
@@ -148,6 +148,11 @@ class SilhouetteCoherence:
         )
         in_u, in_v = slope_u * K[0, 0] / z, slope_v * K[1, 1] / z
         return np.stack([in_u, in_v, -(in_u * x + in_v * y) / z], axis=1), rotation
+
+
+def _focal(factor: float) -> F64:
+    """What intrinsics K (3, 3) are multiplied by, each by its own, for longer focal lengths."""
+    return np.ones((3, 3)) + (factor - 1.0) * np.diag([1.0, 1.0, 0.0])
 
 
 def _slopes(distance: F32) -> tuple[F32, F32]:

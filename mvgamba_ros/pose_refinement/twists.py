@@ -49,15 +49,23 @@ def ray_motion(T_world_camera: F64, points: F64) -> F64:
     return -T_world_camera[:3, :3] @ point_motion(T_world_camera, points)
 
 
+def focal_motion(T_world_camera: F64, points: F64) -> F64:
+    """(N, 3): how points of the camera's frame at world ``points`` (N, 3) must move for their pixels to move as with a
+    longer focal length, per unit of its logarithm."""
+    return transform(inverse(T_world_camera), points) * [1.0, 1.0, 0.0]
+
+
 def plane_motion(T_world_camera: F64, points: F64) -> F64:
-    """(N, 2, 7): how the point of a horizontal plane that a pixel sees moves in the world's x and y, as the camera of
-    that pixel moves by a twist (6) and the plane rises (1); at world ``points`` (N, 3) of the plane.
+    """(N, 2, 8): how the point of a horizontal plane that a pixel sees moves in the world's x and y, as the camera of
+    that pixel moves by a twist (6), the plane rises (1) and the logarithm of its focal length grows (1); at world
+    ``points`` (N, 3) of the plane.
 
     The point that the moved camera images where the unmoved one images ``p`` lies on the ray through both.
     """
     rotation, eye = T_world_camera[:3, :3], T_world_camera[:3, 3]
     up = np.broadcast_to(np.array([0.0, 0.0, 1.0])[:, None], (len(points), 3, 1))
-    moved = np.concatenate([rotation @ point_motion(T_world_camera, points), up], axis=2)
+    longer = (focal_motion(T_world_camera, points) @ rotation.T)[:, :, None]
+    moved = np.concatenate([rotation @ point_motion(T_world_camera, points), up, longer], axis=2)
     rays = points - eye
     slopes = rays[:, :2] / rays[:, 2:]
     return moved[:, :2] - slopes[:, :, None] * moved[:, 2:]
