@@ -204,29 +204,6 @@ def test_motions_are_the_derivatives_of_where_points_and_rays_go() -> None:
     np.testing.assert_allclose((hit - points)[:, :2] / step, plane_motion(T, points)[:, :, 7], atol=1e-4)
 
 
-def test_outlines_miss_each_other_by_a_longer_focal_length_as_its_derivative_says() -> None:
-    shifted = posed(list(np.random.default_rng(2).normal(0.0, 0.02, (4, 6))))
-    coherence = SilhouetteCoherence(shifted, [v.mask for v in shifted], CONFIG.silhouettes)  # type: ignore[misc]
-    T, y = np.stack([view.T_world_camera for view in shifted]), np.zeros(26)
-
-    def cost(focal: float) -> float:
-        y[-1] = focal
-        missed = coherence.linearise(T, y)[1].pixels
-        scale = CONFIG.silhouettes.outlier
-        return (
-            0.5
-            * coherence.independent
-            / CONFIG.silhouettes.sigma**2
-            * float((missed**2 / (1.0 + (missed / scale) ** 2)).sum())
-        )
-
-    step = 2e-4
-    slope = (cost(step) - cost(-step)) / (2 * step)
-    y[-1] = 0.0
-    measured = coherence.linearise(T, y)[0]
-    assert abs(slope) > 10.0 and -measured.h[-1] == pytest.approx(slope, rel=0.15)
-
-
 def test_what_all_views_share_on_the_plane_has_no_information() -> None:
     plane = PlaneAlignment(TRUE, [view.mask for view in TRUE], rendered.CENTER, 0.0, CONFIG.plane)  # type: ignore[misc]
     T = np.stack([view.T_world_camera for view in TRUE])

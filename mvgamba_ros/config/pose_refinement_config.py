@@ -97,9 +97,9 @@ class PosePriorConfig:
     found_height_sigma: float = bounded(0.02, 1e-6, 1.0)
     """Standard deviation of a support height that was estimated from the same views, metres. Set by hand: it follows
     from the poses."""
-    focal_sigma: float = bounded(0.03, 1e-4, 0.5)
-    """Standard deviation of the focal lengths, as a share of them, where they may be wrong: a data sheet's values, or a
-    calibration at another focus. Set by hand."""
+    focal_sigmas: tuple[float, ...] = bounded((0.03, 0.3), 1e-4, 1.0, length=(1, 8))
+    """Standard deviations of the focal lengths' logarithm that are tried: a data sheet's values or a calibration at
+    another focus, and another camera's. Set by hand."""
     min_log_evidence: float = bounded(3.0, 0.0, 1000.0)
     """A richer correction must be this much more likely, natural logarithm: 20 to 1. Set by hand."""
 
@@ -141,14 +141,15 @@ class PoseRefinementConfig:
     """Up to this many views, every two are tried with exchanged poses; beyond, those that contradict. Set by hand:
     time."""
     max_focal_correction: float = bounded(0.1, 0.0, 1.0)
-    """A focal length that is corrected by more than this makes the result low, natural logarithm: the intrinsics are
-    another camera's, or of another image size, and the principal point is theirs too. Set by hand."""
+    """A focal length that is corrected by more than this, natural logarithm, makes the result low unless textures
+    correlate more than `sure_correlation` then: the intrinsics are another camera's, and more of them may be wrong. Set
+    by hand."""
     focal_range: float = bounded(2.0, 1.01, 10.0)
     """Other focal lengths are tried between the one given divided and multiplied by this. Set by hand."""
     focal_steps: int = bounded(25, 3, 1000)
     """How many. Set by hand: six percent apart."""
     sure_correlation: float = bounded(0.98, -1.0, 1.0)
-    """Where textures correlate more than this under the poses as corrected, another focal length is not looked for:
+    """Where textures correlate more than this under the correction, another focal length is not looked for:
     0.99 and more with the right one, also of ordinary robots, up to 0.97 with one 20 % off. Read off captures."""
     min_focal_gain: float = bounded(0.5, 0.0, 1.0)
     """Another focal length is doubted where it explains this share of what the mean correlation is short of 1. Read off

@@ -162,7 +162,7 @@ class PoseEvidence:
             hand_eye, own = max(prior.hand_eye_sigmas), max(prior.view_sigmas)
             tried = [
                 posterior(found.measured, Prior(common, np.full(count, each), self.height_sigma, focal, turn)).y
-                for common, each, focal in ((hand_eye, 0.0, 0.0), (0.0, own, 0.0), (0.0, 0.0, prior.focal_sigma))
+                for common, each, focal in ((hand_eye, 0.0, 0.0), (0.0, own, 0.0), (0.0, 0.0, max(prior.focal_sigmas)))
             ]
             reached = [at(each) for each in tried]
             best = int(np.argmax([np.nan_to_num(each.score, nan=-1.0) for each in reached]))

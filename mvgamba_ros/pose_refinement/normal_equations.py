@@ -148,7 +148,7 @@ def select(measured: NormalEquations, height_sigma: float, config: PosePriorConf
 
     best = tried(0.0, 0.0, height_sigma)
     heights = sorted({height_sigma, max(height_sigma, config.found_height_sigma)})
-    widest = tried(max(config.hand_eye_sigmas), max(config.view_sigmas), heights[-1], config.focal_sigma)
+    widest = tried(max(config.hand_eye_sigmas), max(config.view_sigmas), heights[-1], max(config.focal_sigmas))
     if widest.explained < best.explained + config.min_log_evidence:
         return best  # whatever the prior: a time saver for good poses
     best_prior, best_merit = best.prior, merit(best.prior, best.evidence)
@@ -158,11 +158,9 @@ def select(measured: NormalEquations, height_sigma: float, config: PosePriorConf
         found = tried(hand_eye, view, height)
         start, reached, left = found.prior, merit(found.prior, found.evidence), _Unexplained.by(measured, found)
         tries = [(start, reached, left)]
-        gain = left.focal_gain(config.focal_sigma**2) - config.min_log_evidence
+        gain, focal = max((left.focal_gain(sigma**2) - config.min_log_evidence, sigma) for sigma in config.focal_sigmas)
         if gain > 0.0:
-            tries.append(
-                (replace(start, focal=config.focal_sigma), reached + gain, left.with_focal(config.focal_sigma**2))
-            )
+            tries.append((replace(start, focal=focal), reached + gain, left.with_focal(focal**2)))
         for prior, merits, rest in tries:
             prior, merits = _with_single_views(prior, merits, rest, config)
             if merits > best_merit:

@@ -86,7 +86,8 @@ def refine_poses(
         some = None if masks is None else [masks[v] for v in kept]
         evidence = PoseEvidence([views[v] for v in kept], some, center, height, sigma, config, cancelled)
         fit, before = evidence.refine(given[kept]), evidence.at(given[kept])
-    if abs(fit.posterior.focal) > config.max_focal_correction:
+    far = abs(fit.posterior.focal) > config.max_focal_correction
+    if far and not fit.agreement.score > config.sure_correlation:
         reasons = [intrinsics_doubt(fit.focal, views)]
     poses = given.copy()
     poses[kept] = fit.T_world_camera

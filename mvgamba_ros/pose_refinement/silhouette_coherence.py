@@ -20,7 +20,7 @@ from mvgamba_ros.geometry.raster import signed_distance
 from mvgamba_ros.geometry.rays import PARALLEL, axes_intersection
 from mvgamba_ros.geometry.se3 import inverse, transform
 from mvgamba_ros.pose_refinement.normal_equations import NormalEquations
-from mvgamba_ros.pose_refinement.twists import focal_motion, point_motion, ray_motion
+from mvgamba_ros.pose_refinement.twists import point_motion, ray_motion
 from mvgamba_ros.types import F32, F64, Bool, View
 
 
@@ -54,7 +54,8 @@ class SilhouetteCoherence:
         self.extents = [float(np.sqrt(mask.sum())) for mask in masks]
 
     def linearise(self, T_world_camera: F64, y: F64) -> tuple[NormalEquations, OutlineResiduals]:
-        """The measurement at poses ``T_world_camera`` (V, 4, 4), those of the corrections ``y`` (6 V + 2,)."""
+        """The measurement at poses ``T_world_camera`` (V, 4, 4), those of the corrections ``y`` (6 V + 2,): of the
+        focal lengths it says nothing, as masks that are all too large would pass for longer ones."""
         config, count = self.config, len(self.K)
         intrinsics = [K * _focal(float(np.exp(y[-1]))) for K in self.K]
         H, gradient = np.zeros((len(y), len(y))), np.zeros(len(y))
@@ -87,13 +88,12 @@ class SilhouetteCoherence:
             near = np.exp(-(distances[:, wrong, best[wrong]] - least[wrong, best[wrong]]) / config.softness)
             near /= near.sum(axis=0)
             J = np.zeros((len(wrong), len(y)))
-            own, own_longer = ray_motion(T, touched), -focal_motion(T, touched) @ T[:3, :3].T
+            own = ray_motion(T, touched)
             for share, j in zip(near, partners, strict=True):
-                slope, to_camera = self._gradient(j, T_world_camera[j], intrinsics[j], touched)
-                other, longer = point_motion(T_world_camera[j], touched), focal_motion(T_world_camera[j], touched)
+                slope, to_world = self._gradient(j, T_world_camera[j], intrinsics[j], touched)
+                other = point_motion(T_world_camera[j], touched)
                 J[:, 6 * j : 6 * j + 6] = np.einsum("n,nk,nkl->nl", share, slope, other)
-                J[:, 6 * i : 6 * i + 6] += np.einsum("n,nk,nkl->nl", share, slope @ to_camera, own)
-                J[:, -1] += share * ((slope * longer).sum(axis=1) + (slope @ to_camera * own_longer).sum(axis=1))
+                J[:, 6 * i : 6 * i + 6] += np.einsum("n,nk,nkl->nl", share, slope @ to_world, own)
             r = residual[wrong]
             weights = self.independent / config.sigma**2 / (1.0 + (r / config.outlier) ** 2) ** 2
             H += J.T @ (weights[:, None] * J)
