@@ -142,12 +142,15 @@ def test_a_picture_of_another_scene_is_left_out_and_the_rest_goes_on() -> None:
     np.testing.assert_array_equal(found.T_world_camera, [view.T_world_camera for view in TRUE])
 
 
-def test_another_cameras_focal_length_is_named() -> None:
-    K = TRUE[0].camera.K * [[0.7], [0.7], [1.0]] + [[0, 0, 0.3 * 160], [0, 0, 0.3 * 120], [0, 0, 0]]
-    found = checked([replace(view, camera=replace(view.camera, K=K)) for view in TRUE])
-    (reason,) = [r for r in found.reasons if "focal length" in r]
+def test_another_cameras_focal_length_is_put_right_and_named_unless_textures_agree_very_well() -> None:
+    views = [replace(view, camera=with_focal_length(view.camera, 0.7)) for view in TRUE]
+    found = checked(views)
+    assert found.focal * 0.7 == pytest.approx(1.0, abs=0.005) and apart_mm(found).max() < 1.0
+    (reason,) = found.reasons
     assert "not the 294 px given" in reason
-    assert 395 < float(reason.split("about ")[1].split()[0]) < 445  # it is 420
+    assert float(reason.split("about ")[1].split()[0]) == pytest.approx(420.0, abs=3.0)
+    agreeing = checked(views, replace(CONFIG, sure_correlation=0.95))
+    assert agreeing.focal == found.focal and not agreeing.reasons and "too short" in agreeing.notes[0]
 
 
 @pytest.mark.parametrize("factor", [0.95, 1.02, 1.06])
