@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import rendered
 
+from mvgamba_ros import Options, Prompts, reconstruct
 from mvgamba_ros.config.pose_refinement_config import PoseRefinementConfig
 from mvgamba_ros.pose_refinement.focal_length import focal_doubt
 from mvgamba_ros.types import View
@@ -38,3 +39,14 @@ def test_the_right_focal_length_is_not_doubted_nor_one_on_a_plane_that_is_not_kn
     views = rendered.views(4)
     assert not doubt(views, 0.0, given=True) and not doubt(views, 0.003, given=False)
     assert not doubt(scaled(views, 0.8), None, given=False)
+
+
+def test_the_shape_has_its_size_with_a_focal_length_that_is_off() -> None:
+    views = [replace(view, depth=None) for view in rendered.views(4)]
+    options = Options(method="hull", hull_resolution=48, use_masks=True, prompts=Prompts(support_height=0.0))
+    longer = scaled(views, 1.06)
+    right, corrected = reconstruct(views, options), reconstruct(longer, options)
+    as_given = reconstruct(longer, replace(options, refine_poses="off"))
+    size = np.array(right.box.size)
+    assert np.abs(np.array(corrected.box.size) - size).max() < 0.001 < np.abs(np.array(as_given.box.size) - size).max()
+    assert any("focal length is 5." in note or "focal length is 6." in note for note in corrected.notes)
