@@ -135,21 +135,19 @@ def test_a_view_that_has_found_nothing_takes_nothing_from_the_others() -> None:
 def test_one_view_is_enough_with_a_pixel_box() -> None:
     mask = SCENE[0].mask
     assert mask is not None
-    rows, columns = np.nonzero(mask)
-    around = (columns.min() - 12.0, rows.min() - 12.0, columns.max() + 12.0, rows.max() + 12.0)
-    prompts = Prompts(pixel_boxes={0: around})
-    found = ClassicalSegmenter()(PLAIN[:1], prompts)
+    (top, left), (bottom, right) = np.argwhere(mask).min(axis=0), np.argwhere(mask).max(axis=0)
+    around = (left - 12.0, top - 12.0, right + 12.0, bottom + 12.0)
+    found = ClassicalSegmenter()(PLAIN[:1], prompts := Prompts(pixel_boxes={0: around}))
     assert iou(found, SCENE[:1])[0] > 0.8
     assert not found.masks[0][:, : int(around[0]) - 1].any()
-    with_depth = [replace(PLAIN[0], depth=SCENE[0].depth)]  # wherever it lies, not only a metre away
-    assert iou(ClassicalSegmenter()(with_depth, replace(prompts, support_height=0.0)), SCENE[:1])[0] > 0.95
+    near = [replace(PLAIN[0], depth=SCENE[0].depth)]  # nearer than a metre
+    assert iou(ClassicalSegmenter()(near, replace(prompts, support_height=0.0)), SCENE[:1])[0] > 0.95
 
 
 def test_points_are_honoured() -> None:
     rows, columns = np.nonzero(SCENE[0].mask)
     x, y = float(columns.mean()), float(rows.mean())
-    off = np.array([[x, y, 0.0]])
-    found = ClassicalSegmenter()(PLAIN, Prompts(roi=ROI, points={0: off}))
+    found = ClassicalSegmenter()(PLAIN, Prompts(roi=ROI, points={0: np.array([[x, y, 0.0]])}))
     assert not found.masks[0][int(y), int(x)]
 
 
@@ -288,8 +286,7 @@ def test_cancelling_ends_it_while_borders_are_refined() -> None:
 def test_progress_only_grows_and_ends_at_one() -> None:
     seen: list[float] = []
     ClassicalSegmenter()(PLAIN, Prompts(roi=ROI), progress=lambda _, fraction: seen.append(fraction))
-    assert seen == sorted(seen)
-    assert seen[-1] == 1.0
+    assert seen == sorted(seen) and seen[-1] == 1.0
 
 
 @pytest.mark.parametrize("name", ["mustard", "frypan"])
