@@ -13,12 +13,23 @@
 #   make faults          what is done to a running node, what must happen and what did
 #   make docs            the documentation and the API reference as a site, build/site/index.html
 #   make setup           only the set-up
-# PYTHON=python3.12 picks the interpreter (3.10 to 3.13); without it the first one that fits is taken.
+# PYTHON=python3.12 picks the interpreter (3.10 to 3.14); without it the first one that fits is taken.
+# ROS=jazzy takes Jazzy's wheels instead of Kilted's, in an environment beside the other, .venv-jazzy.
+# CMAKE_BUILD_PARALLEL_LEVEL=2 bounds the compilers that run at once; without it cores and memory do (tools/jobs.sh).
 
 SHELL := /bin/sh
-VENV := .venv
+# Neither make nor the generators of the interfaces can work below such a path, which would show after the downloads.
+ifneq ($(shell pwd | LC_ALL=C grep '[][[:space:]:;"$$&|<>(){}*?!\`'"'"'\#]'),)
+$(error the path of this clone, $(CURDIR), has a space or a sign that shells read: move it, e.g. to ~/mvgamba_ros)
+endif
+ROS ?= kilted
+ifeq ($(wildcard requirements-ros-$(ROS).txt),)
+$(error ROS=$(ROS): choose $(patsubst requirements-ros-%.txt,%,$(wildcard requirements-ros-*.txt)))
+endif
+export CMAKE_BUILD_PARALLEL_LEVEL ?= $(shell tools/jobs.sh)
+VENV := .venv$(if $(filter kilted,$(ROS)),,-$(ROS))
 STAMPS := $(VENV)/stamps
-BUILD := build/venv
+BUILD := build/venv$(if $(filter kilted,$(ROS)),,-$(ROS))
 RUN := . $(VENV)/bin/activate &&
 INTERFACES := $(wildcard msg/*.msg srv/*.srv action/*.action) CMakeLists.txt package.xml mvgamba_ros/__init__.py \
 	$(wildcard tools/tf2_msgs/*.* tools/tf2_msgs/msg/*.msg) tools/build_interfaces.sh
@@ -63,7 +74,7 @@ faults: setup
 
 sanitized: setup
 	cmake -S mvgamba_ros/kernels/native -B build/kernels > build/asan.log
-	cmake --build build/kernels --parallel --target mvgamba_kernels_asan >> build/asan.log
+	cmake --build build/kernels --target mvgamba_kernels_asan >> build/asan.log
 
 # Python is not built with the sanitizers, so they are preloaded; its own leaks are not ours.
 SANITIZERS = LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libstdc++.so)" \
@@ -86,7 +97,7 @@ audit: setup build/audit/installed
 	build/audit/bin/bandit --quiet --recursive --configfile pyproject.toml mvgamba_ros tools setup.py
 	build/audit/bin/cyclonedx-py environment --output-reproducible --output-file build/sbom.json $(VENV)/bin/python
 	@echo build/sbom.json
-	build/audit/bin/pip-audit --strict --disable-pip --requirement locks/environment.txt
+	build/audit/bin/pip-audit --strict --disable-pip --requirement locks/environment.txt --requirement locks/ros-$(ROS).txt
 
 build/audit/installed: locks/audit.txt $(STAMPS)/venv
 	"$$(tools/find_python.sh $(PYTHON))" -m venv build/audit
@@ -97,7 +108,7 @@ neon: setup
 	$(RUN) tools/test_neon.sh $(PYTEST_ARGS)
 
 clean:
-	rm -rf $(VENV) build install log
+	rm -rf .venv .venv-* build install log
 
 $(STAMPS)/venv: tools/find_python.sh tools/system_packages.sh
 	tools/system_packages.sh
@@ -109,8 +120,9 @@ $(STAMPS)/torch: $(STAMPS)/venv tools/install_torch.sh locks/torch-cpu.txt locks
 	touch $@
 
 # What requirements*.txt ask for and what those need, each with the hashes of its files: tools/lock.sh wrote them down.
-$(STAMPS)/requirements: $(STAMPS)/torch locks/environment.txt tools/fix_ros_wheels.py
-	$(RUN) python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r locks/environment.txt
+$(STAMPS)/requirements: $(STAMPS)/torch locks/environment.txt locks/ros-$(ROS).txt tools/fix_ros_wheels.py
+	$(RUN) python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes \
+		-r locks/environment.txt -r locks/ros-$(ROS).txt
 	$(RUN) python tools/fix_ros_wheels.py
 	touch $@
 

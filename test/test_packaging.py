@@ -115,10 +115,12 @@ def test_the_yaml_is_what_ros_would_read_and_every_value_passes_its_own_check():
 
 
 def test_every_required_version_is_pinned():
-    for name in ("requirements.txt", "requirements-dev.txt", "requirements-ros.txt"):
-        for line in (REPOSITORY / name).read_text().splitlines():
+    files = sorted(REPOSITORY.glob("requirements*.txt"))
+    assert len(files) == 4
+    for path in files:
+        for line in path.read_text().splitlines():
             if line and not line.startswith("#"):
-                assert "==" in line, f"{name}: {line}"
+                assert "==" in line, f"{path.name}: {line}"
 
 
 def imported_by(folder: Path) -> set[str]:

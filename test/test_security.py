@@ -90,7 +90,7 @@ def blocks(name: str) -> dict[str, str]:
     return {block.split(maxsplit=1)[0]: block for block in re.findall(r"(?m)^[a-zA-Z0-9].*(?:\n .*)*", text)}
 
 
-@pytest.mark.parametrize("name", ["environment", "torch-cpu", "torch-default", "audit"])
+@pytest.mark.parametrize("name", ["environment", "ros-kilted", "ros-jazzy", "torch-cpu", "torch-default", "audit"])
 def test_every_distribution_of_a_lock_has_a_version_and_hashes_and_no_index_is_named(name: str) -> None:
     locked = blocks(name)
     assert locked
@@ -100,9 +100,11 @@ def test_every_distribution_of_a_lock_has_a_version_and_hashes_and_no_index_is_n
         assert "://" not in block
 
 
-def test_the_lock_holds_every_pinned_requirement() -> None:
-    locked = {re.sub(r"\[.*\]", "", name).lower().replace("_", "-") for name in blocks("environment")}
-    for name in ("requirements.txt", "requirements-dev.txt", "requirements-ros.txt"):
+@pytest.mark.parametrize("ros", ["kilted", "jazzy"])
+def test_the_locks_hold_every_pinned_requirement(ros: str) -> None:
+    names = [*blocks("environment"), *blocks(f"ros-{ros}")]
+    locked = {re.sub(r"\[.*\]", "", name).lower().replace("_", "-") for name in names}
+    for name in ("requirements.txt", "requirements-dev.txt", f"requirements-ros-{ros}.txt"):
         for line in (ROOT / name).read_text().splitlines():
             if not line or line.startswith("#") or "platform_machine !=" in line:  # the lock is for x86-64
                 continue

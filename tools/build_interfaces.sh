@@ -5,6 +5,8 @@ set -eu
 : "${VIRTUAL_ENV:?activate the virtual environment first}"
 root=$(cd "$(dirname "$0")/.." && pwd)
 export AMENT_PREFIX_PATH="$VIRTUAL_ENV" CMAKE_PREFIX_PATH="$VIRTUAL_ENV" LD_LIBRARY_PATH="$VIRTUAL_ENV/lib"
+CMAKE_BUILD_PARALLEL_LEVEL=$("$root/tools/jobs.sh")
+export CMAKE_BUILD_PARALLEL_LEVEL
 unset _ROS_WHEELS_BOOTSTRAP_COMPLETE
 
 build() { # build NAME SOURCE_DIR BUILD_DIR OPTIONS...
@@ -12,7 +14,7 @@ build() { # build NAME SOURCE_DIR BUILD_DIR OPTIONS...
     shift 3
     cmake -S "$source" -B "$build/$name" -DCMAKE_INSTALL_PREFIX="$VIRTUAL_ENV" -DCMAKE_BUILD_TYPE=Release \
         -DPython3_EXECUTABLE="$VIRTUAL_ENV/bin/python" "$@"
-    cmake --build "$build/$name" --target install --parallel
+    cmake --build "$build/$name" --target install
 }
 build tf2_msgs "$root/tools/tf2_msgs" "$1"
 build mvgamba_ros "$root" "$1" -DMVGAMBA_INSTALL_PYTHON=OFF

@@ -10,7 +10,7 @@ dpkg-query -W $packages >/dev/null 2>&1 || apt-get install -y -qq --no-install-r
 
 cmake -S mvgamba_ros/kernels/native -B "$here/kernels" -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=aarch64 \
     -DCMAKE_CXX_COMPILER=aarch64-linux-gnu-g++ -DMVGAMBA_KERNELS_DIR="$here/lib" >"$here.log"
-cmake --build "$here/kernels" --parallel >>"$here.log"
+cmake --build "$here/kernels" --parallel "$(tools/jobs.sh)" >>"$here.log"
 
 # Unpacked, not configured: an interpreter and the libraries that wheels expect are all that is needed.
 if [ ! -x "$here/root/usr/bin/python3.11" ]; then

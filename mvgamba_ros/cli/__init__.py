@@ -15,6 +15,7 @@ from collections.abc import Sequence
 
 from mvgamba_ros import __version__
 from mvgamba_ros.errors import ReconstructionError
+from mvgamba_ros.packages import check_packages
 
 DESCRIPTION = "Metric 3D shape of an unknown object from a handful of posed camera views."
 
@@ -43,8 +44,9 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; 0 when done, 1 with a line on stderr when it failed, 130 when interrupted."""
-    args = build_parser().parse_args(argv)
     try:
+        check_packages()
+        args = build_parser().parse_args(argv)
         return args.run(args)
     except ReconstructionError as error:
         print(f"mvgamba: {error.code.name}: {error.message}", file=sys.stderr)

@@ -51,7 +51,7 @@ def library(instructions: str | None = None) -> ctypes.CDLL:
         sources = Path(__file__).parent / "native"
         raise ImportError(
             f"the native CPU kernels are not built: no {path}. Build them with: "
-            f"cmake -S {sources} -B build/kernels && cmake --build build/kernels --parallel"
+            f"cmake -S {sources} -B build/kernels && cmake --build build/kernels --parallel 4"
         )
     return ctypes.CDLL(str(path))
 
