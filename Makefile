@@ -18,9 +18,9 @@
 # CMAKE_BUILD_PARALLEL_LEVEL=2 bounds the compilers that run at once; without it cores and memory do (tools/jobs.sh).
 
 SHELL := /bin/sh
-# Neither make nor the generators of the interfaces can work below such a path, which would show after the downloads.
-ifneq ($(shell pwd | LC_ALL=C grep '[][[:space:]:;"$$&|<>(){}*?!\`'"'"'\#]'),)
-$(error the path of this clone, $(CURDIR), has a space or a sign that shells read: move it, e.g. to ~/mvgamba_ros)
+# Neither make nor rosidl's CMake files can work below any other path, which would show only after the downloads.
+ifneq ($(shell pwd | LC_ALL=C grep '[^A-Za-z0-9/._+,@=~-]'),)
+$(error make and ROS 2's build tools cannot work below $(CURDIR): move the clone to a path of plain letters without spaces)
 endif
 ROS ?= kilted
 ifeq ($(wildcard requirements-ros-$(ROS).txt),)

@@ -20,10 +20,10 @@ from mvgamba_ros.errors import ErrorCode, ReconstructionError
 
 LEAST = {
     "cv2": ("opencv-python-headless", "4.6"),
-    "manifold3d": ("manifold3d", "3.0"),
+    "manifold3d": ("manifold3d", "3.2"),
     "numpy": ("numpy", "1.26"),
-    "omegaconf": ("omegaconf", "2.3"),
-    "open3d": ("open3d-cpu" if sysconfig.get_platform() == "linux-x86_64" else "open3d", "0.18"),
+    "omegaconf": ("omegaconf", "2.4"),
+    "open3d": ("open3d-cpu" if sysconfig.get_platform() == "linux-x86_64" else "open3d", "0.19"),
     "PIL": ("pillow", "10.1"),
     "safetensors": ("safetensors", "0.4"),
     "scipy": ("scipy", "1.11"),
@@ -34,7 +34,7 @@ LEAST = {
     "trimesh": ("trimesh", "4"),
     "yaml": ("PyYAML", "6"),
 }
-"""Each imported module, the distribution that pip installs for it, and the oldest version that the tests pass with."""
+"""Each imported module, the distribution that pip installs for it, and the oldest version that it was tried with."""
 
 OTHER_NAMES = {
     "cv2": ("opencv-python", "opencv-contrib-python", "opencv-contrib-python-headless", "opencv"),

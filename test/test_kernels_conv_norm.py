@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mvgamba_ros.kernels import causal_conv1d, native, rms_norm
+from mvgamba_ros.kernels import causal_conv1d, native, norm, rms_norm
 
 
 @settings(max_examples=25, deadline=None)
@@ -75,7 +75,12 @@ def test_what_does_not_fit_is_refused_with_the_expected_shape(x, weight, bias, m
         causal_conv1d(x, weight, bias)
 
 
-def test_rms_norm_of_a_three_four_vector():
+@pytest.mark.parametrize("fused", [True, False])
+def test_rms_norm_of_a_three_four_vector(fused, monkeypatch):
+    """By torch's one operation, and by its formula, which torch before 2.4 needs."""
+    if fused and not norm.FUSED:
+        pytest.skip(f"torch {torch.__version__} has no rms_norm")
+    monkeypatch.setattr(norm, "FUSED", fused)
     x = torch.tensor([[3.0, 4.0]])
     expected = x / (12.5**0.5) * torch.tensor([1.0, 2.0])
     torch.testing.assert_close(rms_norm(x, torch.tensor([1.0, 2.0]), eps=0.0), expected)

@@ -142,8 +142,8 @@ def test_what_is_missing_or_too_old_is_named_in_one_line_with_its_remedy(module,
     (line,) = done.stderr.splitlines()
     program = {"mvgamba_ros.cli": "mvgamba", "mvgamba_ros.ros": "reconstructor"}[module]
     assert line.startswith(f"{program}: MISSING_PACKAGE: ")
-    assert "manifold3d>=3.0 (not installed)" in line and "torch>=2.1 (1.13.1 is installed)" in line
-    assert line.endswith("pip install 'manifold3d>=3.0' 'threadpoolctl>=3.1' 'torch>=2.1'")
+    assert "manifold3d>=3.2 (not installed)" in line and "torch>=2.1 (1.13.1 is installed)" in line
+    assert line.endswith("pip install 'manifold3d>=3.2' 'threadpoolctl>=3.1' 'torch>=2.1'")
 
 
 def test_a_node_without_ros_names_the_line_that_sources_it(tmp_path):
@@ -186,3 +186,29 @@ def test_versions_are_compared_by_their_numbers(found, least, enough, tmp_path, 
     monkeypatch.delitem(sys.modules, "numbered", raising=False)
     monkeypatch.setattr(packages, "LEAST", {"numbered": ("numbered", least)})
     assert (packages.missing() == {}) is enough
+
+
+def test_the_image_is_built_from_files_that_are_there_and_reach_it():
+    ignored = (REPOSITORY / ".dockerignore").read_text().splitlines()
+    sent = {line[1:] for line in ignored if line.startswith("!")}
+    assert all((REPOSITORY / name).exists() for name in sent)
+    copies = re.findall(r"(?m)^COPY (.*) \S+$", (REPOSITORY / "Dockerfile").read_text())
+    sources = [source for line in copies for source in line.split()]
+    assert len(sources) >= 5
+    for source in sources:
+        assert (REPOSITORY / source).exists()
+        assert source == "." or source.partition("/")[0] in sent, source
+    built = (REPOSITORY / "CMakeLists.txt").read_text()
+    assert set(re.findall(r"(?m)install\(DIRECTORY (\w+) (\w+) DESTINATION", built)[0]) <= sent
+    assert {"msg", "srv", "action", "scripts", "mvgamba_ros", "package.xml", "CMakeLists.txt"} <= sent
+
+
+def test_the_workflows_are_yaml_and_build_every_distribution_that_the_documents_name():
+    import yaml
+
+    flows = {path.stem: yaml.safe_load(path.read_text()) for path in (REPOSITORY / ".github/workflows").glob("*.yml")}
+    assert flows["ros"]["jobs"]["colcon"]["strategy"]["matrix"]["distribution"] == ["jazzy", "kilted", "lyrical"]
+    wheels = {path.stem.removeprefix("requirements-ros-") for path in REPOSITORY.glob("requirements-ros-*.txt")}
+    assert set(flows["test"]["jobs"]["test"]["strategy"]["matrix"]["ros"]) == wheels
+    page = (REPOSITORY / "docs/install.md").read_text()
+    assert all(name in page for name in ("Jazzy", "Kilted", "Lyrical"))

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 from xml.etree import ElementTree
@@ -123,25 +126,8 @@ def test_every_required_version_is_pinned():
                 assert "==" in line, f"{path.name}: {line}"
 
 
-def imported_by(folder: Path) -> set[str]:
-    names: set[str] = set()
-    for file in folder.rglob("*.py"):
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Import):
-                names |= {alias.name.split(".")[0] for alias in node.names}
-            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-                names.add(node.module.split(".")[0])
-    return names
-
-
-def test_package_xml_names_every_ros_package_that_the_node_imports():
+def test_package_xml_makes_this_a_package_of_interfaces():
     root = ElementTree.parse(REPOSITORY / "package.xml").getroot()
-    declared = {element.text for element in root if element.tag.endswith("depend")}
-    imported = imported_by(REPOSITORY / "mvgamba_ros" / "ros") | imported_by(REPOSITORY / "launch")
-    ros = {name for name in imported if name.endswith(("_msgs", "_srvs", "_interfaces", "_python"))}
-    ros |= imported & {"rclpy", "launch", "launch_ros"}
-    optional = {"moveit_msgs"}
-    assert ros - declared - optional == set()
     assert "rosidl_interface_packages" in {element.text for element in root}
 
 
@@ -173,8 +159,6 @@ def test_launch_files_document_each_argument(name):
 
 
 def test_the_set_up_names_the_exact_line_when_no_python_fits(tmp_path):
-    import subprocess
-
     done = subprocess.run(
         [str(REPOSITORY / "tools" / "find_python.sh"), "/no/such/python"], capture_output=True, text=True, check=False
     )
@@ -196,3 +180,65 @@ def test_pip_and_make_take_the_open3d_that_there_is_for_a_machine(machine):
     for lines in (project, pinned):
         wanted = [r.name for r in map(Requirement, lines) if r.marker is None or r.marker.evaluate(environment)]
         assert wanted == ["open3d-cpu" if machine == "x86_64" else "open3d"]  # open3d-cpu is for x86-64 only
+
+
+def copied(folder: Path) -> Path:
+    """A clone's Makefile and what it starts, in a folder of a given name."""
+    folder.mkdir(parents=True)
+    for path in [REPOSITORY / "Makefile", *REPOSITORY.glob("requirements*.txt")]:
+        shutil.copy(path, folder)
+    for name in ("tools", "locks"):
+        shutil.copytree(REPOSITORY / name, folder / name)
+    return folder
+
+
+def planned(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """What make would do in a folder."""
+    command = ["make", "--dry-run", "setup", *words]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("name", ["with space", "josé", "a'b", "a:b", "a$b"])
+def test_a_path_that_ros_cannot_be_built_below_is_refused_before_anything_is_fetched(name, tmp_path):
+    done = planned(copied(tmp_path / name))
+    assert done.returncode == 2 and done.stdout == ""
+    assert f"cannot work below {tmp_path / name}: move the clone" in done.stderr
+
+
+def test_each_ros_distribution_has_its_own_environment_and_lock(tmp_path):
+    folder = copied(tmp_path / "clone")
+    kilted, jazzy, other = (planned(folder, *words) for words in ([], ["ROS=jazzy"], ["ROS=foxy"]))
+    assert "locks/ros-kilted.txt" in kilted.stdout and ".venv-jazzy" not in kilted.stdout
+    assert "locks/ros-jazzy.txt" in jazzy.stdout and " .venv/" not in jazzy.stdout
+    assert other.returncode == 2 and "ROS=foxy: choose jazzy kilted" in other.stderr
+
+
+@pytest.mark.parametrize(("free_kb", "most"), [(900_000, 1), (2_100_000, 2), (10**12, 10**6)])
+def test_no_more_compilers_run_than_cores_and_memory_allow(free_kb, most, tmp_path):
+    (tmp_path / "meminfo").write_text(f"MemTotal: {free_kb * 2} kB\nMemAvailable: {free_kb} kB\n")
+    cores = len(os.sched_getaffinity(0))
+    plain = {key: value for key, value in os.environ.items() if key != "CMAKE_BUILD_PARALLEL_LEVEL"}
+    command = [str(REPOSITORY / "tools" / "jobs.sh"), str(tmp_path / "meminfo")]
+    assert int(subprocess.check_output(command, env=plain)) == min(cores, most)
+    assert int(subprocess.check_output(command, env=plain | {"CMAKE_BUILD_PARALLEL_LEVEL": "7"})) == 7
+
+
+def test_no_build_asks_for_as_many_compilers_as_there_are_files():
+    files = ["Makefile", "setup.py", *(f"tools/{p.name}" for p in (REPOSITORY / "tools").glob("*.sh"))]
+    for name in files:
+        text = (REPOSITORY / name).read_text()
+        assert not re.search(r'--parallel(?! *"?[$\d])', text), name
+
+
+@pytest.mark.parametrize("name", ["mvgamba", "reconstructor", "simulated_arm"])
+def test_programs_run_with_the_python_of_the_environment_that_is_active(name):
+    """CMake installs them as they are, so that a virtual environment over ROS is found."""
+    path = REPOSITORY / "scripts" / name
+    assert path.read_text().startswith("#!/usr/bin/env python3\n") and os.access(path, os.X_OK)
+
+
+def test_ros_reads_package_xml_without_a_warning():
+    package = pytest.importorskip("catkin_pkg.package")
+    warnings: list[str] = []
+    package.parse_package(REPOSITORY / "package.xml", warnings=warnings).validate(warnings=warnings)
+    assert warnings == []

@@ -17,7 +17,7 @@ build() { # build NAME SOURCE_DIR BUILD_DIR OPTIONS...
     cmake --build "$build/$name" --target install
 }
 build tf2_msgs "$root/tools/tf2_msgs" "$1"
-build mvgamba_ros "$root" "$1" -DMVGAMBA_INSTALL_PYTHON=OFF
+build mvgamba_ros "$root" "$1" -DMVGAMBA_INSTALL_PYTHON=OFF -DBUILD_TESTING=OFF
 
 # The generated metadata would stand beside that of `pip install --editable .`, under the same name.
 rm -rf "$VIRTUAL_ENV"/lib/python3*/site-packages/mvgamba_ros-*.egg-info

@@ -11,15 +11,24 @@ from torch import Tensor, nn
 def promote(*tensors: Any) -> tuple[Any, ...]:
     """Inside `torch.autocast`, the half-precision ``tensors`` as float32 ones; everything else, and outside, as is."""
     first: Tensor = tensors[0]
-    if not torch.is_autocast_enabled(first.device.type):
+    if not autocasts(first.device.type):
         return tensors
     low = (torch.bfloat16, torch.float16)
     return tuple(x.float() if isinstance(x, Tensor) and x.dtype in low else x for x in tensors)
 
 
+def autocasts(device: str) -> bool:
+    """Whether this is inside `torch.autocast` for a kind of device, ``cpu`` or ``cuda``."""
+    if device == "cpu" and hasattr(torch, "is_autocast_cpu_enabled"):  # all that torch before 2.4 knows of the CPU
+        return bool(torch.is_autocast_cpu_enabled())
+    return bool(torch.is_autocast_enabled(device))
+
+
 def has_bfloat16() -> bool:
-    """Whether products in bfloat16 are faster than in float32 on this processor: it has instructions for them."""
-    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+    """Whether products in bfloat16 are faster than in float32 on this processor: it has instructions for them. False
+    with a torch that cannot tell (before 2.6): float32 is right everywhere."""
+    probes = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
+    return any(probe is not None and probe() for probe in probes)
 
 
 def halve_weights(network: nn.Module) -> None:
