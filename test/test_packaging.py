@@ -242,3 +242,19 @@ def test_ros_reads_package_xml_without_a_warning():
     warnings: list[str] = []
     package.parse_package(REPOSITORY / "package.xml", warnings=warnings).validate(warnings=warnings)
     assert warnings == []
+
+
+@pytest.mark.parametrize("name", ["launch_testing", "launch_ros"])
+def test_the_tests_run_beside_a_plugin_of_launch_testing_that_pytest_refuses(name, tmp_path):
+    """A sourced ROS 2 has it on the path."""
+    (tmp_path / "old_hooks.py").write_text("def pytest_pycollect_makemodule(path, parent): return None\n")
+    record = tmp_path / "old_hooks-1.dist-info"
+    record.mkdir()
+    (record / "METADATA").write_text("Metadata-Version: 2.1\nName: old_hooks\nVersion: 1\n")
+    (record / "entry_points.txt").write_text(f"[pytest11]\n{name} = old_hooks\n")
+    command = [sys.executable, "-m", "pytest", "--noconftest", "-q", "test/test_code_rules.py", "-k", "words_are_found"]
+    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        command, cwd=REPOSITORY, env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0 and "1 passed" in done.stdout, done.stdout + done.stderr
