@@ -1,6 +1,6 @@
 """What is found by name: built in, or brought by an installed package through an entry point.
 
-There are four kinds of extension. Each has one contract, and an entry point group of the same name:
+There are five kinds of extension. Each has one contract, and an entry point group of the same name:
 
 =================  ==================================  =====================================================
 kind               entry point group                   what the entry point names
@@ -9,6 +9,7 @@ methods            ``mvgamba_ros.methods``             a reconstructor, `mvgamba
 segmenters         ``mvgamba_ros.segmenters``          a segmenter, `mvgamba_ros.segmentation.segmenter`
 object_sources     ``mvgamba_ros.object_sources``      training objects, `mvgamba_ros.synthesis.sources`
 capture_readers    ``mvgamba_ros.capture_readers``     a capture format, `mvgamba_ros.io.capture_readers`
+generators         ``mvgamba_ros.generators``          what makes up the unseen, `mvgamba_ros.generate.generator`
 =================  ==================================  =====================================================
 
 A package brings one by a line of its pyproject.toml::
@@ -37,7 +38,7 @@ from mvgamba_ros.errors import ErrorCode, ReconstructionError
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-Kind = Literal["methods", "segmenters", "object_sources", "capture_readers"]
+Kind = Literal["methods", "segmenters", "object_sources", "capture_readers", "generators"]
 
 GROUP = "mvgamba_ros."
 """An entry point group is this and the kind."""
@@ -61,6 +62,16 @@ BUILT_IN: dict[Kind, dict[str, str]] = {
     "capture_readers": {
         "transforms_json": "mvgamba_ros.io.transforms_json:TransformsJson",
         "rosbag": "mvgamba_ros.ros.bag_reader:RosBag",
+    },
+    "generators": {
+        "imagedream": "mvgamba_ros.generate.multiview_diffusion:ImageDream.from_options",
+        "mvdream": "mvgamba_ros.generate.multiview_diffusion:MVDream.from_options",
+        "triposr": "mvgamba_ros.generate.triposr:TripoSR.from_options",
+        "trellis": "mvgamba_ros.generate.trellis:Trellis.from_options",
+        "trellis2": "mvgamba_ros.generate.trellis2:Trellis2.from_options",
+        "step1x3d": "mvgamba_ros.generate.step1x3d:Step1X3D.from_options",
+        "sam-3d-objects": "mvgamba_ros.generate.refused:sam_3d_objects",
+        "hunyuan3d": "mvgamba_ros.generate.refused:hunyuan3d",
     },
 }
 """``module:attribute`` of what ships with the package, by kind and name."""

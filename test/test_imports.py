@@ -27,6 +27,7 @@ ROOMS: dict[str, set[str]] = {
     "surface": {"geometry", "metrics", "rendering"},
     "splats": {"geometry", "kernels", "metrics", "rendering", "surface"},
     "methods": {"geometry", "io", "kernels", "model", "options", "rendering", "splats", "surface"},
+    "generate": {"geometry", "io", "methods", "registry", "segmentation"},
     "factories": {"geometry", "methods", "options", "registry", "segmentation", "surface"},
     "pose_refinement": {"geometry"},
     "observation": {"factories", "geometry", "options", "pose_refinement", "segmentation"},

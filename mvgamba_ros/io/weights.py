@@ -94,19 +94,22 @@ class CheckpointFile:
                 raise self.bad(f"its config's {error.message}") from error
             return config
 
-    def fill(self, make: Callable[[], Network], tensors: Mapping[str, Tensor]) -> Network:
+    def fill(self, make: Callable[[], Network], tensors: Mapping[str, Tensor], assign: bool = False) -> Network:
         """The network that ``make`` builds, with ``tensors``, in evaluation mode; refused where names or shapes differ.
-        That is found before any memory is taken, so a header cannot ask for more than its tensors hold."""
+        That is found before any memory is taken, so a header cannot ask for more than its tensors hold. With
+        ``assign`` the network keeps the tensors themselves, in their types: nothing is drawn and nothing is copied, and
+        every buffer of it must be among them."""
         with self.reading():
             with torch.device("meta"):
-                wanted = {name: tuple(value.shape) for name, value in make().state_dict().items()}
+                empty = make()
+            wanted = {name: tuple(value.shape) for name, value in empty.state_dict().items()}
             for name in [*(wanted.keys() - tensors.keys()), *(tensors.keys() - wanted.keys())]:
                 raise self.bad(f"tensor {name} is {'missing' if name in wanted else 'of no part of the network'}")
             for name, shape in wanted.items():
                 if tuple(tensors[name].shape) != shape:
                     raise self.bad(f"tensor {name} is {tuple(tensors[name].shape)}, its config wants {shape}")
-            network = make()
-            network.load_state_dict(tensors, strict=True)
+            network = empty if assign else make()
+            network.load_state_dict(tensors, strict=True, assign=assign)
             return network.eval()
 
 

@@ -8,9 +8,10 @@ from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.kernels.cuda import scan_fault
 
 
-def choose_device(name: str) -> tuple[torch.device, tuple[str, ...]]:
+def choose_device(name: str, scans: bool = True) -> tuple[torch.device, tuple[str, ...]]:
     """The device of a name: ``cpu``, ``cuda``, ``cuda:N``, or ``auto``, the GPU where torch sees one and mamba-ssm,
-    whose kernel the scan takes there, works on it, else the CPU.
+    whose kernel the scan takes there, works on it, else the CPU. Not so for a network that does not scan
+    (``scans`` False): that takes any GPU.
 
     -> The device, and notes for the result: why ``auto`` does not take a GPU that is there.
 
@@ -18,7 +19,7 @@ def choose_device(name: str) -> tuple[torch.device, tuple[str, ...]]:
     """
     seen = torch.cuda.is_available()
     if name == "auto":
-        fault = scan_fault("cuda") if seen else ""
+        fault = scan_fault("cuda") if seen and scans else ""
         if fault:
             return torch.device("cpu"), (f"the network ran on the CPU, not the GPU: {_remedy(fault)}",)
         return torch.device("cuda" if seen else "cpu"), ()
@@ -37,7 +38,7 @@ def choose_device(name: str) -> tuple[torch.device, tuple[str, ...]]:
         raise ReconstructionError(
             ErrorCode.BAD_OPTION, f"device {name}: torch sees {torch.cuda.device_count()} GPU, numbered from 0"
         )
-    fault = scan_fault(name)
+    fault = scan_fault(name) if scans else ""
     if fault:
         raise ReconstructionError(ErrorCode.MISSING_PACKAGE, f"device {name}: {_remedy(fault)}, or choose device cpu")
     return torch.device(name), ()

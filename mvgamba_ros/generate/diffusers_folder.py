@@ -1,0 +1,125 @@
+"""The parts of a multi-view diffusion model, from a folder in the layout of diffusers.
+
+Loading is strict: a missing, surplus or misshapen tensor is an error. Tensors come from safetensors files alone, and no
+code in the folder is run. The UNet is `multiview_unet`; the rest are diffusers' and transformers' own networks.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from mvgamba_ros.errors import ErrorCode, ReconstructionError, boundary, cause
+from mvgamba_ros.generate.hub import INSTALL
+from mvgamba_ros.generate.multiview_unet import MultiViewUNet, UNetConfig
+from mvgamba_ros.io.weights import CheckpointFile, identify_checkpoint
+
+WEIGHTS = "diffusion_pytorch_model.safetensors"
+UNUSED = ("image_size", "use_checkpoint")
+"""Keys of the UNet's config that do not change what it computes."""
+STALE = "position_ids"
+"""A buffer that older versions of transformers stored and that holds nothing but 0, 1, 2, ..."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The networks, in evaluation mode, on one device; ``feature_extractor`` and ``image_encoder`` are None where the
+    model takes no picture. ``provenance``: which weights they are."""
+
+    unet: MultiViewUNet
+    vae: Any
+    scheduler: Any
+    tokenizer: Any
+    text_encoder: Any
+    feature_extractor: Any | None
+    image_encoder: Any | None
+    provenance: Mapping[str, str]
+
+
+def load_parts(folder: Path, device: torch.device, remedy: str) -> Parts:
+    """All parts of ``folder``, on ``device``: float16 on a GPU, as the weights are stored, else float32.
+
+    Raises:
+        ReconstructionError: BAD_CHECKPOINT, which names the file and ends with ``remedy``; MISSING_PACKAGE without
+            diffusers or transformers.
+    """
+    try:
+        from diffusers import AutoencoderKL, DDIMScheduler
+        from transformers import CLIPImageProcessor, CLIPTextModel, CLIPTokenizer, CLIPVisionModel
+    except (ImportError, RuntimeError) as error:  # RuntimeError: one of theirs that cannot be imported
+        raise ReconstructionError(
+            ErrorCode.MISSING_PACKAGE,
+            f"multi-view diffusion needs diffusers and transformers ({cause(error)}): {INSTALL}",
+        ) from error
+    dtype = torch.float32 if device.type == "cpu" else torch.float16
+    unet, provenance = load_unet(folder, remedy)
+    vae_file = CheckpointFile(folder / "vae" / WEIGHTS, remedy)
+    vae_config = _json(folder / "vae" / "config.json", remedy)
+    vae = vae_file.fill(lambda: AutoencoderKL.from_config(vae_config), vae_file.read()[0], assign=True)
+    text_encoder = _pretrained(CLIPTextModel, folder / "text_encoder", remedy)
+    with boundary(ErrorCode.BAD_CHECKPOINT, f"checkpoint {folder}", remedy):
+        scheduler = DDIMScheduler.from_config(
+            _json(folder / "scheduler" / "scheduler_config.json", remedy), steps_offset=1, clip_sample=False
+        )
+        tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
+        extractor, image_encoder = None, None
+        if unet.config.ip_dim:
+            extractor = CLIPImageProcessor.from_pretrained(folder / "feature_extractor", local_files_only=True)
+            image_encoder = _pretrained(CLIPVisionModel, folder / "image_encoder", remedy).to(device, dtype)
+    return Parts(
+        unet.to(device, dtype),
+        nn.Module.to(vae, device, dtype),  # diffusers' own warns of layers to keep in float32, of which a VAE has none
+        scheduler,
+        tokenizer,
+        text_encoder.to(device, dtype),
+        extractor,
+        image_encoder,
+        provenance,
+    )
+
+
+def load_unet(folder: Path, remedy: str) -> tuple[MultiViewUNet, dict[str, str]]:
+    """The UNet of ``folder``, in the type that its weights are stored in, and which file it is. Raises
+    BAD_CHECKPOINT."""
+    file = CheckpointFile(folder / "unet" / WEIGHTS, remedy)
+    stored = _json(folder / "unet" / "config.json", remedy)
+    known = {row.name for row in fields(UNetConfig)}
+    values = {key: value for key, value in stored.items() if not key.startswith("_") and key not in UNUSED}
+    for key in values.keys() - known:
+        raise file.bad(f"its config's {key} {values[key]!r} is of another network")
+    config = file.config(UNetConfig, values)
+    unet = file.fill(lambda: MultiViewUNet(config), file.read()[0], assign=True)
+    with file.reading():
+        return unet, identify_checkpoint(file.path)
+
+
+def _json(path: Path, remedy: str) -> dict[str, Any]:
+    with boundary(ErrorCode.BAD_CHECKPOINT, f"checkpoint {path}", remedy):
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(content, dict):
+            raise ValueError(f"it holds a {type(content).__name__}, not the fields of a config")
+        return content
+
+
+def _pretrained(kind: Any, folder: Path, remedy: str) -> Any:
+    """A network of transformers, refused where any of its tensors is not the folder's, or the folder holds more."""
+    with boundary(ErrorCode.BAD_CHECKPOINT, f"checkpoint {folder}", remedy):
+        network, found = kind.from_pretrained(
+            folder, local_files_only=True, use_safetensors=True, output_loading_info=True
+        )
+        wrong = {
+            "missing": list(found["missing_keys"]),
+            "of no part of the network": [key for key in found["unexpected_keys"] if STALE not in key],
+            "of another shape": [key[0] if isinstance(key, tuple) else key for key in found["mismatched_keys"]],
+        }
+        for what, names in wrong.items():
+            for name in sorted(names):
+                raise ValueError(f"tensor {name} is {what}")
+    CheckpointFile(folder, remedy).check_tensors(dict(network.named_parameters()))
+    return network.eval()

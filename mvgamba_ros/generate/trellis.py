@@ -1,0 +1,79 @@
+"""TRELLIS, where its authors' code is installed: one picture -> a coloured mesh, on a GPU of 16 GB.
+
+(Xiang et al., arXiv 2412.01506; code and weights MIT.) Its own pipeline runs; only the picture's alpha before it and
+the frame after it are this package's.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import torch
+from PIL import Image
+
+from mvgamba_ros.errors import ErrorCode, ReconstructionError, boundary, stop_if
+from mvgamba_ros.generate.canonical_mesh import Z_UP, as_bytes, canonical_mesh, hub_access, import_installed
+from mvgamba_ros.generate.generator import GeneratedMesh, Subject
+from mvgamba_ros.generate.generator_options import GeneratorOptions
+from mvgamba_ros.generate.hub import Published, find_weights
+from mvgamba_ros.methods.device import choose_device
+from mvgamba_ros.types import Cancelled, Progress
+
+INSTALL = (
+    "git clone --recurse-submodules https://github.com/microsoft/TRELLIS.git, run its setup.sh (--basic --xformers "
+    "--flash-attn --spconv --kaolin --nvdiffrast --diffoctreerast --mipgaussian), and put that folder on PYTHONPATH"
+)
+
+
+class Trellis:
+    """``folder``: of huggingface.co/microsoft/TRELLIS-image-large. ``fetch``: whether its code may download DINOv2 by
+    torch.hub. Raises MISSING_PACKAGE, BAD_CHECKPOINT, BAD_OPTION."""
+
+    name = "trellis"
+    published = Published("microsoft/TRELLIS-image-large", "", "MIT")
+
+    def __init__(self, folder: Path, device: str = "auto", fetch: bool = False) -> None:
+        os.environ.setdefault("SPCONV_ALGO", "native")  # read when it is imported; the other one benchmarks first
+        kind = import_installed(self.name, "trellis.pipelines", "TrellisImageTo3DPipeline", INSTALL)
+        chosen, _ = choose_device(device, scans=False)
+        with boundary(
+            ErrorCode.BAD_CHECKPOINT, f"checkpoint {folder}", f"give the folder of {self.published.repository}"
+        ):
+            if not fetch:
+                _check_dinov2(folder)
+            with hub_access(fetch):
+                self.pipeline = kind.from_pretrained(str(folder))
+        self.pipeline.to(chosen)
+        self.provenance = {"device": str(chosen), "checkpoint": str(folder)}
+
+    @classmethod
+    def from_options(cls, options: GeneratorOptions) -> Trellis:
+        """The factory that is registered."""
+        folder = find_weights(cls.name, options.weights, cls.published, options.fetch)
+        return cls(folder, options.device, options.fetch)
+
+    def __call__(self, subject: Subject, seed: int, progress: Progress, cancelled: Cancelled) -> GeneratedMesh:
+        """Its pipeline runs as a whole: ``cancelled`` is polled before and after it."""
+        if subject.cutout is None:
+            raise ReconstructionError(ErrorCode.BAD_OPTION, f"generator {self.name} needs a picture of the object")
+        stop_if(cancelled)
+        picture = Image.fromarray(subject.cutout.rgba(), "RGBA")  # cropped and resized by the pipeline
+        made = self.pipeline.run(picture, seed=seed % 2**32, formats=["mesh"])["mesh"][0]
+        progress("network", 0.95)
+        stop_if(cancelled)
+        colors = None if made.vertex_attrs is None else as_bytes(made.vertex_attrs)  # colours, then normals
+        mesh = canonical_mesh(self.name, made.vertices, made.faces, colors, Z_UP)
+        progress("surface", 1.0)
+        return GeneratedMesh(mesh, notes=("TRELLIS turns objects as it was trained: the picture's side is not known",))
+
+
+def _check_dinov2(folder: Path) -> None:
+    """Raises FileNotFoundError where the pipeline would download its image encoder."""
+    named = json.loads((folder / "pipeline.json").read_text(encoding="utf-8"))["args"]["image_cond_model"]
+    cache = Path(torch.hub.get_dir())
+    weights = cache / "checkpoints" / f"{named.replace('_reg', '_reg4')}_pretrain.pth"
+    if not weights.is_file() or not (cache / "facebookresearch_dinov2_main").is_dir():
+        command = f"import torch; torch.hub.load('facebookresearch/dinov2', '{named}')"
+        raise FileNotFoundError(f'{named} is not in {cache}: run python -c "{command}"')
