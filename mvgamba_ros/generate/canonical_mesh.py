@@ -36,7 +36,7 @@ def canonical_mesh(name: str, vertices: Any, faces: Any, colors: U8 | None, R_ca
         ReconstructionError: EMPTY_SURFACE for a mesh without triangles, of values that are not finite, without volume,
             or whose triangles name vertices that are not there.
     """
-    points = _array(vertices).astype(np.float64).reshape(-1, 3) @ R_canonical_theirs.T
+    points = _array(vertices).astype(np.float64).reshape(-1, 3)
     triangles = _array(faces).astype(np.int64).reshape(-1, 3)
     if not len(points) or not len(triangles):
         raise _empty(name, "no triangles")
@@ -44,6 +44,7 @@ def canonical_mesh(name: str, vertices: Any, faces: Any, colors: U8 | None, R_ca
         raise _empty(name, "vertices that are not finite")
     if triangles.min() < 0 or triangles.max() >= len(points):
         raise _empty(name, f"triangles of vertices {triangles.min()} to {triangles.max()}, of {len(points)}")
+    points = points @ R_canonical_theirs.T
     low, high = points.min(axis=0), points.max(axis=0)
     if not (high > low).all():
         raise _empty(name, "a mesh without volume")
@@ -78,14 +79,13 @@ def hub_access(fetch: bool) -> Iterator[None]:
     if fetch:
         yield
         return
-    kept = os.environ.get("HF_HUB_OFFLINE")
-    os.environ["HF_HUB_OFFLINE"] = "1"
     constants: Any
     try:
-        constants = import_module("huggingface_hub.constants")
+        constants = import_module("huggingface_hub.constants")  # which reads the environment now, and not again
     except ImportError:
         constants = SimpleNamespace(HF_HUB_OFFLINE=False)
-    before, constants.HF_HUB_OFFLINE = constants.HF_HUB_OFFLINE, True  # it reads the environment once
+    kept, before = os.environ.get("HF_HUB_OFFLINE"), constants.HF_HUB_OFFLINE
+    os.environ["HF_HUB_OFFLINE"], constants.HF_HUB_OFFLINE = "1", True
     try:
         yield
     finally:

@@ -50,17 +50,23 @@ def plain_background_alpha(rgb: U8, what: str = "the picture", config: MattingCo
     frame[depth:-depth, depth:-depth] = False
     distance, tolerance = _strays(lab, frame, config)
     crossing = float((distance[frame] > tolerance).mean())
-    if tolerance > config.max_tolerance or crossing > config.max_crossing:
-        raise ReconstructionError(
-            ErrorCode.EMPTY_SILHOUETTE,
-            f"{what} has no plain background: {100 * crossing:.0f} % of its frame stray from one colour by more than "
-            f"{tolerance:.0f} (CIE L*a*b*), at most {100 * config.max_crossing:.0f} % and {config.max_tolerance:.0f} "
-            f"are expected: {REMEDY}",
+    fault = ""
+    if tolerance > config.max_tolerance:
+        fault = (
+            f"the colours of its frame stray by {tolerance:.0f} (CIE L*a*b*), at most {config.max_tolerance:.0f} is "
+            "taken for plain"
         )
+    elif crossing > config.max_crossing:
+        fault = (
+            f"{100 * crossing:.0f} % of its frame are of other colours than the rest, at most "
+            f"{100 * config.max_crossing:.0f} % may be: something reaches its edge"
+        )
+    if fault:
+        raise ReconstructionError(ErrorCode.EMPTY_SILHOUETTE, f"{what} has no plain background: {fault}; {REMEDY}")
     found = _cut(small, distance, tolerance, frame, config)
     if found.mean() < config.min_object:
         raise ReconstructionError(
-            ErrorCode.EMPTY_SILHOUETTE, f"nothing stands out from the background of {what}: {REMEDY}"
+            ErrorCode.EMPTY_SILHOUETTE, f"nothing stands out from the background of {what}; {REMEDY}"
         )
     alpha: Any = cv2.resize(found.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
     return alpha
