@@ -67,7 +67,10 @@ def find_weights(name: str, weights: str, published: Published, fetch: bool) -> 
     named = PINNED.fullmatch(wanted)
     if not named:
         what = f"weights {shown(weights)}: neither a folder nor owner/name@commit" if weights else "it needs weights"
-        raise ReconstructionError(ErrorCode.BAD_CHECKPOINT, f"generator {name}: {what}: {_command(name, published)}")
+        raise ReconstructionError(
+            ErrorCode.BAD_CHECKPOINT,
+            f"generator {name}: {what}: {_command(name, published.repository, published.commit)}",
+        )
     try:
         from huggingface_hub import snapshot_download
     except ImportError as error:
@@ -84,15 +87,16 @@ def find_weights(name: str, weights: str, published: Published, fetch: bool) -> 
     except Exception as error:  # of the hub's, of the network's or of the disk's many
         what = f"weights {wanted} cannot be fetched ({cause(error)})" if fetch else f"weights {wanted} are not here"
         raise ReconstructionError(
-            ErrorCode.BAD_CHECKPOINT, f"generator {name}: {what}: {_command(name, published)}"
+            ErrorCode.BAD_CHECKPOINT,
+            f"generator {name}: {what}: {_command(name, named['repository'], named['commit'])}",
         ) from error
     _announce(name, wanted, published.licence)
     return Path(folder)
 
 
-def _command(name: str, published: Published) -> str:
-    revision = f" --revision {published.commit}" if published.commit else ""
-    return f"run `hf download {published.repository}{revision} --local-dir {name}` and set weights to that folder"
+def _command(name: str, repository: str, commit: str) -> str:
+    revision = f" --revision {commit}" if commit else ""
+    return f"run `hf download {repository}{revision} --local-dir {name}` and set weights to that folder"
 
 
 @lru_cache(maxsize=64)
