@@ -20,6 +20,7 @@ from mvgamba_ros.generate import multiview_diffusion
 from mvgamba_ros.generate.cutout import Cutout
 from mvgamba_ros.generate.generator import Subject
 from mvgamba_ros.generate.generator_options import GeneratorOptions
+from mvgamba_ros.generate.matting import cut_out
 from mvgamba_ros.generate.multiview_diffusion import ImageDream, MVDream
 from mvgamba_ros.generate.run_generator import generate, load_generator, wrong_answer
 from mvgamba_ros.types import F32, U8
@@ -74,7 +75,7 @@ def test_a_picture_becomes_four_posed_views_of_which_the_first_is_the_pictures(f
     np.testing.assert_allclose(eyes, 1.5 * np.array([[1, 0, 0], [0, 1, 0], [-1, 0, 0], [0, -1, 0]]), atol=1e-9)
     assert all(view.image.shape == (64, 64, 3) and np.ptp(view.image) > 20 for view in made.views)
     assert len({view.image.tobytes() for view in made.views}) == 4
-    assert made.notes == ("the generated views were cut out by a disc",)
+    assert made.notes[0] == "the generated view at 0 degrees was cut out by a disc" and len(made.notes) == 4
 
 
 def test_a_seed_gives_the_same_views_again_and_another_gives_others(folders) -> None:
@@ -96,6 +97,19 @@ def test_what_is_given_reaches_the_views(folders, what: str) -> None:
     }[what]
     other = imagedream(changed, 1, unseen, never)
     assert any(not np.array_equal(a.image, b.image) for a, b in zip(plain.views, other.views, strict=True))
+
+
+def test_a_view_whose_background_is_not_plain_is_kept_without_a_mask(folders, monkeypatch) -> None:
+    monkeypatch.setattr(multiview_diffusion, "cut_out", cut_out)  # the pictures of random weights are all clutter
+    made = generate(options(folders, "mvdream"), Subject(prompt="a cup"), 1, unseen, never)
+    assert all(view.mask is None and np.ptp(view.image) > 20 for view in made.views)
+    assert "at 90 degrees has no mask: the generated view at 90 degrees has no plain background" in made.notes[1]
+
+
+def test_words_that_the_network_does_not_read_are_noted(folders) -> None:
+    made = generate(options(folders, "mvdream"), Subject(prompt="a cup " * 40), 1, unseen, never)
+    assert made.notes[0].startswith("the tokens beyond 77 of 'a cup a cup")
+    assert made.notes[0].endswith("are cut off")
 
 
 def test_progress_comes_at_every_step_and_a_cancelled_job_ends_between_two(folders) -> None:

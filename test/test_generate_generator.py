@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import logging
 import re
 import sys
@@ -83,8 +84,8 @@ VIEW = "GeneratedViews((View(np.zeros((4, 4, 3), np.uint8), Camera(np.eye(3), 4,
         (f"GeneratedMesh({MESH.format(z=1, last=2)}, 'front')", "photo_azimuth 'front', not radians"),
         (f"GeneratedMesh({MESH.format(z=1, last=2)}, notes='none')", "notes 'none', not a tuple of str"),
         ("GeneratedViews(())", "no tuple of Views"),
-        (VIEW.format(mask="None"), r"view 0 without a mask \(4, 4\) bool"),
-        (VIEW.format(mask="np.zeros((4, 4), bool)"), "that shows the object"),
+        (VIEW.format(mask="np.ones((4, 5), bool)"), r"view 0 with a mask \(4, 5\) bool, not \(4, 4\) bool"),
+        (VIEW.format(mask="np.zeros((4, 4), bool)"), "one that shows no object"),
     ],
 )
 def test_an_answer_that_breaks_the_contract_is_the_packages_fault(plugin: Path, answer: str, words: str) -> None:
@@ -191,6 +192,14 @@ def test_weights_that_are_not_here_are_answered_with_the_command(monkeypatch, we
 def test_without_a_pinned_commit_a_folder_is_needed() -> None:
     with pytest.raises(ReconstructionError, match=r"it needs weights: run `hf download a/b --local-dir magic`"):
         find_weights("magic", "", Published("a/b", "", "MIT"), False)
+
+
+def test_nothing_of_the_room_imports_what_is_large_before_it_is_used() -> None:
+    large = {"diffusers", "transformers", "huggingface_hub", "rembg", "tsr", "trellis", "trellis2", "step1x3d_geometry"}
+    for path in Path(hub.__file__).parent.glob("*.py"):
+        imports = [node for node in ast.parse(path.read_text()).body if isinstance(node, ast.Import | ast.ImportFrom)]
+        names = {str(getattr(node, "module", None) or node.names[0].name).split(".")[0] for node in imports}
+        assert not names & large, path.name
 
 
 def test_a_missing_hub_package_is_answered_with_the_extra(monkeypatch) -> None:

@@ -59,8 +59,9 @@ class GeneratedViews:
     """Pictures of one object from several sides.
 
     Attributes:
-        views: In the canonical frame: ``T_world_camera`` is the pose there, ``camera`` a pinhole; each with its
-            ``mask``. They fit no better together than the network that painted them saw to.
+        views: In the canonical frame: ``T_world_camera`` is the pose there, ``camera`` a pinhole. Each has its
+            ``mask``, but for those whose background could not be told from the object, which a note says. They fit no
+            better together than the network that painted them saw to.
         photo_azimuth: Azimuth of the camera, in radians, that the given picture was taken from, as far as the generator
             fixes it; None where it does not, or where there was no picture.
         notes: What was assumed on the way, in words.

@@ -22,7 +22,7 @@ from mvgamba_ros.generate.matting import cut_out
 from mvgamba_ros.generate.multiview_sampling import Sampler
 from mvgamba_ros.io.weights import CheckpointFile
 from mvgamba_ros.methods.device import choose_device
-from mvgamba_ros.types import F32, Cancelled, Progress, View
+from mvgamba_ros.types import F32, U8, Bool, Cancelled, Progress, View
 
 BORDER_RATIO = 0.2
 """Free part of the given picture's side: LGM's and ImageDream's."""
@@ -80,14 +80,26 @@ class _MultiView:
             raise CheckpointFile(self.folder, self.remedy).bad("its networks give values that are not finite")
         rows = dict(zip(PAINTED, (painted * 255).round().astype(np.uint8), strict=True))
         camera = square_camera(painted.shape[1])
-        views, sources = [], set()
+        views = []
+        notes = [f"{what} are cut off" for what in self.sampler.beyond_length(subject.prompt, negative)]
         for index, azimuth in enumerate(AZIMUTHS):
             name = f"the generated view at {round(np.degrees(azimuth))} degrees"
-            cutout = cut_out(rows[index], what=name)
-            sources.add(cutout.source)
-            views.append(View(rows[index], camera, orbit_pose(azimuth), cutout.mask, name=name))
-        notes = (f"the generated views were cut out by {' and '.join(sorted(sources))}",)
-        return GeneratedViews(tuple(views), None if picture is None else AZIMUTHS[0], notes)
+            mask, note = _mask(rows[index], name)
+            views.append(View(rows[index], camera, orbit_pose(azimuth), mask, name=name))
+            notes.append(note)
+        return GeneratedViews(tuple(views), None if picture is None else AZIMUTHS[0], tuple(notes))
+
+
+def _mask(picture: U8, name: str) -> tuple[Bool | None, str]:
+    """The object in a generated view, and how it was found. A view whose background is not plain is kept without a
+    mask: painting it took minutes."""
+    try:
+        cutout = cut_out(picture, what=name)
+    except ReconstructionError as error:
+        if error.code is not ErrorCode.EMPTY_SILHOUETTE:
+            raise
+        return None, f"{name} has no mask: {error.message}"
+    return cutout.mask, f"{name} was cut out by {cutout.source}"
 
 
 class ImageDream(_MultiView):

@@ -92,6 +92,16 @@ class Sampler:
         progress("denoise", 1.0)
         return (decoded.float() / 2 + 0.5).clamp(0, 1).permute(0, 2, 3, 1).cpu().numpy()
 
+    def beyond_length(self, *texts: str) -> list[str]:
+        """Which of ``texts`` are longer than the text encoder reads, in words."""
+        length = self.parts.tokenizer.model_max_length
+        counts = [len(self.parts.tokenizer(text).input_ids) for text in texts]
+        return [
+            f"the tokens beyond {length} of '{text[:40]}', which has {count}"
+            for text, count in zip(texts, counts, strict=True)
+            if count > length
+        ]
+
     def _words(self, texts: list[str]) -> Tensor:
         """(N, T, D) features of CLIP's text encoder."""
         tokenizer, encoder = self.parts.tokenizer, self.parts.text_encoder

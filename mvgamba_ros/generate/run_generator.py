@@ -91,8 +91,9 @@ def _wrong_views(views: Any) -> str:
             return (
                 f"view {index} with a picture {view.image.shape} {view.image.dtype} of another size than its camera's"
             )
-        if view.mask is None or view.mask.shape != size or view.mask.dtype != np.bool_ or not view.mask.any():
-            return f"view {index} without a mask {size} bool that shows the object"
+        mask = view.mask
+        if mask is not None and (mask.shape != size or mask.dtype != np.bool_ or not mask.any()):
+            return f"view {index} with a mask {mask.shape} {mask.dtype}, not {size} bool, or one that shows no object"
         if view.camera.distortion_model != "none":
             return f"view {index} of a camera that is no pinhole"
         if not np.isfinite(view.T_world_camera).all() or view.T_world_camera.shape != (4, 4):

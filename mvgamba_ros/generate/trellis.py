@@ -60,7 +60,7 @@ class Trellis:
             raise ReconstructionError(ErrorCode.BAD_OPTION, f"generator {self.name} needs a picture of the object")
         stop_if(cancelled)
         picture = Image.fromarray(subject.cutout.rgba(), "RGBA")  # cropped and resized by the pipeline
-        made = self.pipeline.run(picture, seed=seed % 2**32, formats=["mesh"])["mesh"][0]
+        made = self.pipeline.run(picture, seed=seed, formats=["mesh"])["mesh"][0]
         progress("network", 0.95)
         stop_if(cancelled)
         colors = None if made.vertex_attrs is None else as_bytes(made.vertex_attrs)  # colours, then normals

@@ -52,7 +52,7 @@ class Trellis2:
         if subject.cutout is None:
             raise ReconstructionError(ErrorCode.BAD_OPTION, f"generator {self.name} needs a picture of the object")
         stop_if(cancelled)
-        made = self.pipeline.run(Image.fromarray(subject.cutout.rgba(), "RGBA"), seed=seed % 2**32)[0]
+        made = self.pipeline.run(Image.fromarray(subject.cutout.rgba(), "RGBA"), seed=seed)[0]
         progress("network", 0.95)
         stop_if(cancelled)
         colors = as_bytes(made.query_vertex_attrs()[:, made.layout["base_color"]])
