@@ -85,18 +85,16 @@ def test_a_seed_gives_the_same_views_again_and_another_gives_others(folders) -> 
     assert [v.image.tobytes() for v in first.views] != [v.image.tobytes() for v in other.views]
 
 
-@pytest.mark.parametrize("what", ["picture", "prompt", "negative prompt"])
-def test_what_is_given_reaches_the_views(folders, what: str) -> None:
-    imagedream = load_generator(options(folders, "imagedream"))
-    plain = imagedream(subject(), 1, unseen, never)
-    cutout = subject().cutout
-    changed = {
-        "picture": subject((40, 60, 200)),
-        "prompt": Subject(cutout, prompt="a blue box"),
-        "negative prompt": Subject(cutout, negative_prompt="a blue box"),
-    }[what]
-    other = imagedream(changed, 1, unseen, never)
-    assert any(not np.array_equal(a.image, b.image) for a, b in zip(plain.views, other.views, strict=True))
+def test_picture_prompt_and_negative_prompt_reach_the_views(folders) -> None:
+    imagedream, cutout = load_generator(options(folders, "imagedream")), subject().cutout
+    subjects = [
+        subject(),
+        subject((40, 60, 200)),
+        Subject(cutout, prompt="a blue box"),
+        Subject(cutout, negative_prompt="a blue box"),
+    ]
+    made = [imagedream(one, 1, unseen, never) for one in subjects]
+    assert len({b"".join(view.image.tobytes() for view in answer.views) for answer in made}) == len(subjects)
 
 
 def test_a_view_whose_background_is_not_plain_is_kept_without_a_mask(folders, monkeypatch) -> None:
@@ -181,7 +179,7 @@ def test_a_config_of_another_network_is_refused(folders, tmp_path, key: str, val
     assert caught.value.code is ErrorCode.BAD_CHECKPOINT
 
 
-@pytest.mark.parametrize("part", ["unet", "vae", "scheduler", "tokenizer", "text_encoder", "image_encoder"])
+@pytest.mark.parametrize("part", ["unet", "scheduler", "tokenizer", "image_encoder"])
 def test_a_folder_that_lacks_a_part_is_refused(folders, tmp_path, part: str) -> None:
     shutil.copytree(folders["imagedream"], tmp_path / "part", ignore=shutil.ignore_patterns(part))
     with pytest.raises(ReconstructionError, match=part) as caught:

@@ -67,7 +67,7 @@ def test_an_object_before_a_plain_background_is_found_with_the_hole_in_its_handl
 
 
 def test_a_large_photo_is_cut_out_at_its_own_size() -> None:
-    large = cv2.resize(photo(240.0), (5 * WIDTH, 5 * HEIGHT), interpolation=cv2.INTER_CUBIC)
+    large = cv2.resize(photo(240.0), (3 * WIDTH, 3 * HEIGHT), interpolation=cv2.INTER_CUBIC)
     small = cv2.resize(plain_background_alpha(large), (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
     assert overlap(small > 0.5) > 0.95
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +27,16 @@ sizes; ``outputs``: every 97th number that a small network of theirs gives, with
 IMAGE_TOKENS = {"mvdream": 0, "imagedream": 16}
 
 
+@lru_cache
+def published(image_tokens: int) -> MultiViewUNet:
+    """Of the published size, without memory for its weights."""
+    with torch.device("meta"):
+        return MultiViewUNet(UNetConfig(ip_dim=image_tokens))
+
+
 @pytest.mark.parametrize("name", IMAGE_TOKENS)
 def test_names_and_shapes_are_the_authors(name: str) -> None:
-    with torch.device("meta"):
-        network = MultiViewUNet(UNetConfig(ip_dim=IMAGE_TOKENS[name]))
+    network = published(IMAGE_TOKENS[name])
     assert {key: list(value.shape) for key, value in network.state_dict().items()} == GOLDEN["states"][name]
 
 
@@ -81,7 +88,7 @@ def test_the_noise_level_is_embedded_by_cosines_then_sines() -> None:
 def test_thirty_guided_steps_cost_what_the_page_states(image_tokens: int, least: int, most: int) -> None:
     views = 5 if image_tokens else 4
     with torch.device("meta"):
-        network = MultiViewUNet(UNetConfig(ip_dim=image_tokens))
+        network = published(image_tokens)
         inputs = (torch.empty(2 * views, 4, 32, 32), torch.empty(2 * views), torch.empty(2 * views, 77, 1024))
         tokens = torch.empty(2 * views, image_tokens, 1024) if image_tokens else None
         with FlopCounterMode(display=False) as counter, torch.no_grad():
