@@ -17,11 +17,15 @@ import trimesh
 from mvgamba_ros import registry
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.generate import hub
+from mvgamba_ros.generate.canonical_cameras import AZIMUTHS, RADIUS, orbit_pose, square_camera
 from mvgamba_ros.generate.cutout import Cutout
-from mvgamba_ros.generate.generator import GeneratedMesh, Subject
+from mvgamba_ros.generate.generator import GeneratedMesh, GeneratedViews, Subject
 from mvgamba_ros.generate.generator_options import GeneratorOptions
 from mvgamba_ros.generate.hub import Published, find_weights
-from mvgamba_ros.generate.run_generator import generate
+from mvgamba_ros.generate.run_generator import generate, wrong_answer
+from mvgamba_ros.options import Options
+from mvgamba_ros.pipeline import reconstruct
+from mvgamba_ros.types import View
 
 PAGE = (Path(__file__).parents[1] / "docs" / "extend.md").read_text(encoding="utf-8")
 PUBLISHED = Published("someone/something", "ab" * 20, "MIT")
@@ -207,3 +211,16 @@ def test_a_missing_hub_package_is_answered_with_the_extra(monkeypatch) -> None:
     with pytest.raises(ReconstructionError, match=re.escape(hub.INSTALL)) as caught:
         find_weights("magic", "", PUBLISHED, False)
     assert caught.value.code is ErrorCode.MISSING_PACKAGE
+
+
+def test_generated_views_are_what_a_reconstruction_takes() -> None:
+    camera = square_camera(256)
+    y, x = np.mgrid[:256, :256] + 0.5
+    slope = np.tan(np.arcsin(0.6 / RADIUS))  # of the cone that a ball of radius 0.6 at the origin fills
+    inside = np.hypot(x - 128, y - 128) < camera.K[0, 0] * slope
+    image = np.where(inside[..., None], np.uint8(90), np.uint8(255)).repeat(3, axis=2).astype(np.uint8)
+    views = tuple(View(image, camera, orbit_pose(azimuth), inside) for azimuth in AZIMUTHS)
+    assert wrong_answer(GeneratedViews(views, 0.0)) == ""
+    mesh = reconstruct(views, Options(method="hull", segmenter="masks", hull_resolution=48, cloud_points=1000)).mesh
+    np.testing.assert_allclose(np.abs(mesh.vertices).max(axis=0)[:2], RADIUS * slope, atol=0.02)  # all cones' hull
+    assert np.abs(mesh.vertices.mean(axis=0)).max() < 0.05
