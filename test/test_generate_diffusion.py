@@ -12,7 +12,9 @@ import pytest
 pytest.importorskip("diffusers", reason="install the extra generate")
 pytest.importorskip("transformers", reason="install the extra generate")
 
+from plain_parts import bright_box, plain_parts
 from safetensors.torch import load_file, save_file
+from test_generate_unet import GOLDEN
 from tiny_diffusion import write_folder
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
@@ -22,6 +24,7 @@ from mvgamba_ros.generate.generator import Subject
 from mvgamba_ros.generate.generator_options import GeneratorOptions
 from mvgamba_ros.generate.matting import cut_out
 from mvgamba_ros.generate.multiview_diffusion import ImageDream, MVDream
+from mvgamba_ros.generate.multiview_sampling import Sampler
 from mvgamba_ros.generate.run_generator import generate, load_generator, wrong_answer
 from mvgamba_ros.types import F32, U8
 
@@ -83,6 +86,14 @@ def test_a_seed_gives_the_same_views_again_and_another_gives_others(folders) -> 
     first, again, other = (mvdream(Subject(prompt="a red cup"), seed, unseen, never) for seed in (5, 5, 6))
     assert [v.image.tobytes() for v in first.views] == [v.image.tobytes() for v in again.views]
     assert [v.image.tobytes() for v in first.views] != [v.image.tobytes() for v in other.views]
+
+
+@pytest.mark.parametrize(("name", "image_tokens"), [("mvdream", 0), ("imagedream", 3)])
+def test_the_sampler_paints_what_the_authors_pipeline_paints(name: str, image_tokens: int) -> None:
+    picture = bright_box() if image_tokens else None
+    sampler = Sampler(plain_parts(image_tokens), 64)
+    painted = sampler.paint("red cup", "ugly", picture, 5, 6.0, 7, unseen, never)
+    np.testing.assert_allclose(painted.flatten()[::1531], GOLDEN["pictures"][name], atol=2e-4)
 
 
 def test_picture_prompt_and_negative_prompt_reach_the_views(folders) -> None:

@@ -22,8 +22,8 @@ GOLDEN: dict[str, Any] = json.loads(
     gzip.decompress((Path(__file__).parent / "data" / "multiview_unet.json.gz").read_bytes())
 )
 """Read off the authors' code (ashawkey/mvdream_diffusers, 8b318ef). ``states``: names and shapes of the published
-sizes; ``outputs``: every 97th number that a small network of theirs gives, with the weights and inputs of
-`tiny_diffusion`."""
+sizes. ``outputs``: every 97th number that a small network of theirs gives, with the weights and inputs of
+`tiny_diffusion`. ``pictures``: every 1,531st of what their pipeline paints with the parts of `plain_parts`."""
 IMAGE_TOKENS = {"mvdream": 0, "imagedream": 16}
 
 
