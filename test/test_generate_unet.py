@@ -11,12 +11,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tiny_diffusion import UNET, drawn, unet
+from safetensors.torch import load_file, save_file
+from tiny_diffusion import UNET, drawn, unet, write_unet
 from torch.utils.flop_counter import FlopCounterMode
 
+from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.generate.canonical_cameras import AZIMUTHS, PAINTED, orbit_pose, painted_cameras, square_camera
+from mvgamba_ros.generate.diffusers_folder import load_unet
 from mvgamba_ros.generate.multiview_unet import MultiViewUNet, UNetConfig, sinusoids
 from mvgamba_ros.geometry.camera import project
+from mvgamba_ros.methods.device import choose_device
 
 GOLDEN: dict[str, Any] = json.loads(
     gzip.decompress((Path(__file__).parent / "data" / "multiview_unet.json.gz").read_bytes())
@@ -114,3 +118,62 @@ def test_what_is_in_the_cube_is_in_the_picture_and_upright() -> None:
     assert pixels[1, 1] < 128 and pixels[1, 0] == pytest.approx(128)
     assert pixels[2, 0] > 128  # from +x, +y is to the right
     assert 255 < pixels[3, 0] < 256  # tan(49.1 / 2 degrees) * 1.5 is 0.685
+
+
+def test_a_folders_network_loads_in_its_own_type(tmp_path: Path) -> None:
+    network, provenance = load_unet(write_unet(tmp_path, 3), "give another")
+    assert network.config == UNetConfig(**UNET, ip_dim=3) and not network.training
+    kept = unet(3).state_dict()
+    assert all(torch.equal(value, kept[name].half()) for name, value in network.state_dict().items())
+    assert provenance["checkpoint"] == "diffusion_pytorch_model.safetensors"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda tensors: tensors.pop("out.2.bias"), r"tensor out\.2\.bias is missing"),
+        (lambda tensors: tensors.update(extra=torch.zeros(1)), "tensor extra is of no part of the network"),
+        (lambda tensors: tensors.update({"out.2.bias": torch.zeros(3)}), r"tensor out\.2\.bias is \(3,\)"),
+        (lambda tensors: tensors["out.2.bias"].fill_(np.nan), r"out\.2\.bias has values that are not finite"),
+    ],
+)
+def test_weights_that_do_not_fit_are_refused_by_name(tmp_path: Path, change: Any, words: str) -> None:
+    path = write_unet(tmp_path, 0) / "unet" / "diffusion_pytorch_model.safetensors"
+    tensors = load_file(path)
+    change(tensors)
+    save_file(tensors, path)
+    refused(tmp_path, words)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('{"transformer_depth": 2}', "transformer_depth 2 must be a whole number, 1 to 1"),
+        ('{"use_scale_shift_norm": true}', "config's use_scale_shift_norm True is of another network"),
+        ('{"num_head_channels": 7}', "32 channels are no multiple of num_head_channels 7"),
+        ('{"channel_mult": [1, 1000000]}', "channel_mult .* must be 1 to 8 whole numbers, each 1 to 16"),
+        ('{"context_dim": "24"}', "context_dim '24' is no int"),
+        ("[]", "it holds a list"),
+        ("{", "config.json"),
+    ],
+)
+def test_a_config_of_another_network_is_refused(tmp_path: Path, text: str, words: str) -> None:
+    path = write_unet(tmp_path, 0) / "unet" / "config.json"
+    changed = {**json.loads(path.read_text()), **json.loads(text)} if text.endswith("}") else None
+    path.write_text(text if changed is None else json.dumps(changed))
+    refused(tmp_path, words)
+
+
+def refused(folder: Path, words: str) -> None:
+    with pytest.raises(ReconstructionError, match=words) as caught:
+        load_unet(folder, "give another")
+    assert caught.value.code is ErrorCode.BAD_CHECKPOINT
+    assert caught.value.message.startswith("checkpoint ") and caught.value.message.endswith("give another")
+
+
+def test_a_gpu_without_mamba_ssm_will_do_where_nothing_scans(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("mvgamba_ros.methods.device.scan_fault", lambda name: "No module named 'mamba_ssm'")
+    for name in ("auto", "cuda"):
+        assert choose_device(name, scans=False) == (torch.device("cuda"), ())
+    assert choose_device("auto")[0] == torch.device("cpu")

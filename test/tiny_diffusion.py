@@ -47,18 +47,24 @@ def unet(image_tokens: int) -> MultiViewUNet:
     return network
 
 
-def write_folder(folder: Path, image_tokens: int) -> Path:
-    """A whole model; with ``image_tokens`` it takes a picture, as ImageDream does."""
-    from diffusers import AutoencoderKL, DDIMScheduler
-    from transformers import CLIPTextConfig, CLIPTextModel, CLIPVisionConfig, CLIPVisionModel
-
-    torch.manual_seed(0)
+def write_unet(folder: Path, image_tokens: int) -> Path:
+    """The folder ``unet`` of a model, weights in float16 as the published ones."""
     network = unet(image_tokens)
     (folder / "unet").mkdir(parents=True)
     config = {"_class_name": "MultiViewUNetModel", "image_size": 32, "in_channels": 4, "out_channels": 4, **UNET}
     (folder / "unet" / "config.json").write_text(json.dumps({**config, "camera_dim": 16, "ip_dim": image_tokens}))
     weights = {name: value.half() for name, value in network.state_dict().items()}
     save_file(weights, folder / "unet" / "diffusion_pytorch_model.safetensors")
+    return folder
+
+
+def write_folder(folder: Path, image_tokens: int) -> Path:
+    """A whole model; with ``image_tokens`` it takes a picture, as ImageDream does."""
+    from diffusers import AutoencoderKL, DDIMScheduler
+    from transformers import CLIPTextConfig, CLIPTextModel, CLIPVisionConfig, CLIPVisionModel
+
+    torch.manual_seed(0)
+    write_unet(folder, image_tokens)
     AutoencoderKL(
         block_out_channels=(32, 32, 32, 32),
         down_block_types=("DownEncoderBlock2D",) * 4,
