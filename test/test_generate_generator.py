@@ -140,7 +140,9 @@ def test_weights_in_a_folder_are_found_and_their_licence_is_logged_once(tmp_path
     with caplog.at_level(logging.WARNING):
         assert find_weights("magic", str(tmp_path), PUBLISHED, False) == tmp_path
         assert find_weights("magic", str(tmp_path), PUBLISHED, False) == tmp_path
-    assert [record.getMessage() for record in caplog.records] == [f"generator magic: weights {tmp_path}, licence: MIT"]
+    assert [record.getMessage() for record in caplog.records] == [
+        f"generator magic runs the weights {tmp_path}; those of someone/something are licensed: MIT"
+    ]
 
 
 class Hub(ModuleType):

@@ -6,6 +6,7 @@ import hashlib
 import importlib.machinery
 import sys
 from collections.abc import Iterator
+from dataclasses import fields, replace
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -13,10 +14,12 @@ import cv2
 import numpy as np
 import pytest
 
+from mvgamba_ros.config.bounds import check_bounds
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.generate import matting
 from mvgamba_ros.generate.cutout import Cutout, recentre
 from mvgamba_ros.generate.matting import cut_out
+from mvgamba_ros.generate.matting_config import MattingConfig
 from mvgamba_ros.generate.plain_background import plain_background_alpha
 from mvgamba_ros.types import U8, Bool
 
@@ -100,6 +103,18 @@ def test_an_alpha_channel_is_taken_as_it_is_and_an_opaque_one_is_none() -> None:
     assert cut_out(opaque).source == "the plain background's colours"
     with pytest.raises(ReconstructionError, match="has no alpha channel"):
         cut_out(photo(255.0), by="alpha")
+
+
+def test_a_setting_at_an_end_of_its_range_gives_an_object_or_a_refusal() -> None:
+    picture = photo(falling_light())[::2, ::2]
+    for field in fields(MattingConfig):
+        for end in ("low", "high"):
+            config = replace(MattingConfig(), **{field.name: type(field.default)(field.metadata[end])})
+            check_bounds(config)
+            try:
+                assert plain_background_alpha(picture, config=config).shape == picture.shape[:2]
+            except ReconstructionError as error:
+                assert error.code is ErrorCode.EMPTY_SILHOUETTE
 
 
 @pytest.fixture

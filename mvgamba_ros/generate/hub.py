@@ -62,7 +62,7 @@ def find_weights(name: str, weights: str, published: Published, fetch: bool) -> 
     """
     wanted = weights or published.pinned
     if weights and Path(weights).is_dir():
-        _announce(name, weights, published.licence)
+        _announce(name, weights, published)
         return Path(weights)
     named = PINNED.fullmatch(wanted)
     if not named:
@@ -90,7 +90,7 @@ def find_weights(name: str, weights: str, published: Published, fetch: bool) -> 
             ErrorCode.BAD_CHECKPOINT,
             f"generator {name}: {what}: {_command(name, named['repository'], named['commit'])}",
         ) from error
-    _announce(name, wanted, published.licence)
+    _announce(name, wanted, published)
     return Path(folder)
 
 
@@ -100,6 +100,7 @@ def _command(name: str, repository: str, commit: str) -> str:
 
 
 @lru_cache(maxsize=64)
-def _announce(name: str, weights: str, licence: str) -> None:
+def _announce(name: str, weights: str, published: Published) -> None:
     """Once a process, as nobody reads what comes every time."""
-    log.warning("generator %s: weights %s, licence: %s", name, weights, licence)
+    terms = f"those of {published.repository} are licensed: {published.licence}"
+    log.warning("generator %s runs the weights %s; %s", name, weights, terms)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mvgamba_ros.errors import stop_if
+from mvgamba_ros.errors import short, stop_if
 from mvgamba_ros.generate.canonical_cameras import PAINTED, painted_cameras
 from mvgamba_ros.generate.diffusers_folder import Parts
 from mvgamba_ros.types import F32, Cancelled, Progress
@@ -97,7 +97,7 @@ class Sampler:
         length = self.parts.tokenizer.model_max_length
         counts = [len(self.parts.tokenizer(text).input_ids) for text in texts]
         return [
-            f"the tokens beyond {length} of '{text[:40]}', which has {count}"
+            f"the tokens beyond {length} of '{short(text)[:40]}', which has {count}"
             for text, count in zip(texts, counts, strict=True)
             if count > length
         ]
