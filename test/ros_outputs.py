@@ -19,9 +19,10 @@ from mvgamba_ros.geometry.boxes import oriented_box
 from mvgamba_ros.reconstruction import Quality, Reconstruction
 from mvgamba_ros.ros.conversions.shapes import reconstruction_to_object
 from mvgamba_ros.ros.conversions.stamps import make_header
+from mvgamba_ros.ros.node_time import NodeTime
 from mvgamba_ros.ros.outputs import Outputs
 from mvgamba_ros.ros.parameters import ROWS, Parameters, parameters_from
-from mvgamba_ros.ros.transforms import TransformListener
+from mvgamba_ros.ros.transform_listener import listen
 from mvgamba_ros.types import PointCloud
 
 DEFAULTS = {row.name: row.default for row in ROWS}
@@ -54,7 +55,7 @@ class Robot:
         for node in (self.node, self.peer):
             self.executor.add_node(node)
         self.parameters = parameters()
-        self.transforms = TransformListener(self.node, 10.0, 100)
+        self.transforms = listen(self.node, NodeTime(self.node), lambda: self.parameters)
         self.outputs = Outputs(self.node, self.transforms, lambda: self.parameters)
         for kind, name, callback in self.outputs.services:
             self.node.create_service(kind, name, callback)
@@ -63,6 +64,7 @@ class Robot:
 
     def close(self) -> None:
         self.executor.shutdown()
+        self.transforms.close()
         self.node.destroy_node()
         self.peer.destroy_node()
         self.context.shutdown()

@@ -39,13 +39,19 @@ ROSDEP = {
 """The key of rosdep (ros/rosdistro, rosdep/python.yaml) of each module; None where it has none."""
 OPTIONAL = {
     "accelerate": "train",
+    "diffusers": "generate",
     "diff_gaussian_rasterization": "",  # tried where a GPU is there, as is gsplat
     "gsplat": "",
+    "huggingface_hub": "",  # which diffusers brings
     "lpips": "lpips",
     "moveit_msgs": "",  # the collision object, where MoveIt is
     "mujoco": "sim",
+    "rembg": "",  # one way of several to cut a photo's object out
+    "rerun": "rerun",
     "rosbags": "bags",
     "segment_anything": "sam",
+    "transformers": "generate",
+    "typing_extensions": "",  # read by the type checker alone
     "tf2_ros": "",  # declared as tf2_ros_py; without it the node listens to /tf itself
 }
 """Modules that only some need, and the extra of pyproject.toml that brings each."""
