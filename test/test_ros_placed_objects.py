@@ -13,8 +13,10 @@ pytest.importorskip("rclpy")
 from geometry_msgs.msg import TransformStamped
 from patience import REPOSITORY
 from ros_outputs import LOW, Robot, carton, parameters
+from ros_world import LATCHED
 from sensor_msgs.msg import PointCloud2
 from std_srvs.srv import Trigger
+from tf2_msgs.msg import TFMessage
 from transforms3d.axangles import axangle2mat
 from visualization_msgs.msg import Marker, MarkerArray
 
@@ -57,8 +59,9 @@ def test_an_object_has_a_frame_of_its_id_until_it_is_cleared(robot):
 
 
 def test_a_frame_that_tf_has_already_is_left_alone(robot):
-    robot.transforms.buffer.insert(moving("tool0", "base_link"), static=False)
-    robot.transforms.buffer.insert(moving("base_link", "world"), static=False)
+    known = robot.peer.create_publisher(TFMessage, "/tf_static", LATCHED)
+    known.publish(TFMessage(transforms=[fixed("tool0", "base_link"), fixed("base_link", "world")]))
+    robot.until(lambda: len(robot.transforms.ancestors("tool0")) == 2)
     for name in ("tool0", "base_link", "world"):
         robot.show(name)
     robot.spin(0.5)
@@ -69,7 +72,7 @@ def test_a_frame_that_tf_has_already_is_left_alone(robot):
     assert robot.tf[0].child_frame_id == "objects/tool0"
 
 
-def moving(child: str, parent: str) -> TransformStamped:
+def fixed(child: str, parent: str) -> TransformStamped:
     message = TransformStamped(child_frame_id=child)
     message.header.frame_id, message.transform.rotation.w = parent, 1.0
     return message
