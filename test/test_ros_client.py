@@ -56,7 +56,7 @@ def test_a_person_captures_reconstructs_saves_and_watches_from_a_terminal(world,
     world.start_node(max_faces=1000, cloud_points=2000, refine=False)
     world.start_player(tmp_path / "capture")
 
-    assert main(["save", "--node", "/left/reconstructor", "--find", "1"]) == 1
+    assert main(["save", "--node", "/left/reconstructor", "--find", "3"]) == 1
     error = capsys.readouterr().err
     assert "no node /left/reconstructor answers: start it by `ros2 launch" in error
     assert "there are: /reconstructor" in error and error.count("\n") == 1

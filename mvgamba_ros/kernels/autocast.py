@@ -19,9 +19,9 @@ def promote(*tensors: Any) -> tuple[Any, ...]:
 
 def autocasts(device: str) -> bool:
     """Whether this is inside `torch.autocast` for a kind of device, ``cpu`` or ``cuda``."""
-    if device == "cpu" and hasattr(torch, "is_autocast_cpu_enabled"):  # all that torch before 2.4 knows of the CPU
-        return bool(torch.is_autocast_cpu_enabled())
-    return bool(torch.is_autocast_enabled(device))
+    if hasattr(torch.amp, "is_autocast_available"):
+        return bool(torch.is_autocast_enabled(device))
+    return bool(torch.is_autocast_cpu_enabled() if device == "cpu" else torch.is_autocast_enabled())  # before 2.4
 
 
 def has_bfloat16() -> bool:
