@@ -53,7 +53,14 @@ class DepthConfig:
     min_known: float = bounded(0.7, 0.1, 1.0)
     """Patches with a smaller share of readings are left out, [0, 1]. Set by hand."""
     min_patches: int = bounded(8, 1, 100000)
-    """Fewer patches than this, over all views, say nothing of the noise, and depth is not used. Set by hand."""
+    """Fewer patches than this, over all views, say nothing of the noise, and it is assumed. Set by hand."""
+    assumed_floor: float = bounded(0.001, 0, 1)
+    """Standard deviation of depth whose own noise cannot be measured, as where only the object has any: metres at no
+    distance; grows by `assumed_growth` times the square of the depth. Set by hand: as a stereo camera's."""
+    assumed_growth: float = bounded(0.004, 0, 1)
+    """See `assumed_floor`, 1 / metre."""
+    assumed_blotch: float = bounded(16.0, 1, 10000)
+    """Pixels that share one error of such depth. Set by hand: a small matching window."""
     min_correlation: float = bounded(0.1, 0.0, 1.0)
     """Noise is taken to be correlated up to the pixel distance at which its autocorrelation falls below this, [0, 1].
     Set by hand."""

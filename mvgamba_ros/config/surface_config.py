@@ -44,6 +44,11 @@ class SurfaceConfig:
     kernel_radius: float = bounded(3.0, 1, 10)
     """Every Gaussian kernel over a field ends this many sigmas from its middle. Set by hand."""
 
+    # One view of what stands on a plane (surface/standing.py)
+    standing_shell: float = bounded(3.0, 1.0, 100)
+    """The seen surface from which columns go down to the support plane is this thick, voxels. Set by hand: thick enough
+    to have no holes between voxels."""
+
     # Silhouette consistency (surface/silhouette_consistency.py)
     fill_depth: float = bounded(0.375, 0, 10)
     """How far inside the surface a filled voxel comes to lie, voxels. Set by hand."""

@@ -30,6 +30,7 @@ from mvgamba_ros.surface.depth_maps import DepthMaps
 from mvgamba_ros.surface.measured_depth import measured_depths, with_measured
 from mvgamba_ros.surface.meshing import solid, solid_to_mesh
 from mvgamba_ros.surface.silhouette_consistency import enforce_silhouettes
+from mvgamba_ros.surface.standing import fill_to_support
 from mvgamba_ros.surface.tsdf import integrate_depth_maps, smooth
 from mvgamba_ros.types import F64, Box, Cancelled, Progress, View
 
@@ -73,6 +74,8 @@ class MVGambaMethod:
             maps = with_measured(inferred, [measured[v] for v in taken])
             maps += [found for v, found in enumerate(measured) if found is not None and v not in taken]
             tsdf = integrated(maps, views, hull, config.surface)
+            if len(views) == 1 and supported:
+                tsdf = fill_to_support(tsdf, hull, maps, config.surface)
             progress("network", (0.3 if options.refine else 0.6) * done / max_passes)
             found = solid(tsdf, options.prompts.support_height, config.surface)
             tighter = recarve_around(found, hull, views, options) if done < max_passes else None

@@ -41,9 +41,12 @@ def measured_depths(
 
     A map is cut out around its mask.
     """
-    noise = measure_noise([view.depth for view in views if view.depth is not None], config)
-    if noise is None:
+    depths = [view.depth for view in views if view.depth is not None]
+    if not depths:
         return [None] * len(views)
+    noise = measure_noise(depths, config) or DepthNoise(
+        config.assumed_floor, config.assumed_growth, config.assumed_blotch
+    )
     bias = measure_bias(views, hull, support_height, config)
     return each(lambda view: _measured_depth(view, hull, support_height, noise, bias, config), views)
 
