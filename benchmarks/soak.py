@@ -5,8 +5,8 @@ requests that are refused, a capture that finds no image, and now and then a sav
 descriptors, threads, the shared memory it maps, the seconds of the reconstruction. Writes soak.csv and soak.png into
 --out.
 
-Twenty turns repeat; within twice as many the allocator has settled, and what grows after them is a leak. Ends with
-status 1 where one of these is more than 5 % above the most of the first forty, or an answer was not the one expected.
+Twenty turns repeat, and what grows after them is a leak. Ends with status 1 where one of these is more than 5 % above the
+most of the first twenty, or an answer was not the one expected.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from benchmarks.machine import processor
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "test"))
 
-SETTLED = 40
-"""Turns after which the node has met every count of views and every kind twice."""
+SETTLED = 20
+"""Turns after which the node has met every count of views with every kind."""
 COUNTS = (3, 6, 12, 4, 8)
 KINDS = (
     (320, 240, "mvgamba", False),
