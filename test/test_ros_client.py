@@ -161,7 +161,13 @@ def test_a_low_quality_stands_first_with_its_reasons():
 
 
 @pytest.mark.parametrize(
-    "wrong", [["capture", "0"], ["object", "--roi", "1"], ["fly"], [], ["object", "--max-faces=-1"]]
+    "wrong",
+    [
+        *(["capture", "0"], ["object", "--roi", "1"], ["fly"], [], ["object", "--max-faces=-1"]),
+        *(["list", "--find", "nan"], ["list", "--timeout", "inf"], ["capture", "2", "--every=-1"]),
+        *(["object", "--roi", *"12345", "nan"], ["object", "--support-height", "x"], ["list", "--node", "\udcff"]),
+        *(["list", "--ros-args", "--bogus"], ["list", "--ros-args", "-r", "x"]),
+    ],
 )
 def test_wrong_usage_ends_with_status_two(wrong, capsys):
     with pytest.raises(SystemExit) as caught:
@@ -169,7 +175,8 @@ def test_wrong_usage_ends_with_status_two(wrong, capsys):
     assert caught.value.code == 2 and "usage:" in capsys.readouterr().err
 
 
-def test_a_name_that_is_none_is_one_line(capsys):
-    assert main(["save", "--node", "left hand", "--find", "0"]) == 1
+@pytest.mark.parametrize("name", ["left hand", "a/{b}", "~"])
+def test_a_name_that_is_none_is_one_line(capsys, name):
+    assert main(["save", "--node", name, "--find", "0"]) == 1
     error = capsys.readouterr().err
-    assert "left hand" in error and error.count("\n") == 1 and "Traceback" not in error
+    assert name in error and error.count("\n") == 1 and "Traceback" not in error

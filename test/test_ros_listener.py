@@ -76,6 +76,21 @@ def test_bytes_that_end_early_are_refused_wherever_they_end() -> None:
         read_transforms(huge)
 
 
+@pytest.mark.parametrize("broken", [b"", b"\x00\x00\x00\x00\xff\xff\xff\xff", b"\x00\x07\x00\x00", b"\xff" * 300])
+def test_bytes_that_the_middleware_cannot_read_are_refused_as_those_that_end_early(broken: bytes) -> None:
+    with pytest.raises(ValueError, match="bytes are no TFMessage"):
+        read_transforms(broken)
+
+
+def test_neither_broken_messages_nor_names_without_end_hold_up_the_listener_or_fill_its_memory() -> None:
+    listener = TransformListener.__new__(TransformListener)
+    listener._logger, listener.messages, listener.malformed = Log(), 0, 0  # type: ignore[assignment]
+    listener._logger.warning = lambda line, throttle_duration_sec: None  # type: ignore[method-assign]
+    assert listener._read(b"\x00\x00\x00\x00\xff") == [] and listener.malformed == 1
+    names = ("base", "x" * 10_000), ("y" * 10_000, "wrist"), ("base", "wrist")
+    assert [found[1:3] for found in listener._read(serialize_message(tf_message(*names)))] == [("base", "wrist")]
+
+
 @pytest.fixture
 def node() -> Iterator[Node]:
     context = rclpy.Context()

@@ -52,6 +52,13 @@ def test_folders_outside_are_refused_unless_the_node_allows_them(
     assert place(directory.format(base=base), base, outside=True).is_absolute()
 
 
+@pytest.mark.parametrize("directory", ["x" * 1_000_000, "x/" * 100_000])
+def test_a_name_without_end_is_refused_at_once(directory: str, tmp_path: Path) -> None:
+    with pytest.raises(ReconstructionError, match="at most 4096") as caught:
+        place(directory, str(tmp_path), outside=False)
+    assert caught.value.code is ErrorCode.CANNOT_WRITE
+
+
 def test_a_symbolic_link_is_not_followed_out_of_the_output_folder(tmp_path: Path) -> None:
     base, elsewhere = tmp_path / "out", tmp_path / "elsewhere"
     base.mkdir()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -39,14 +40,16 @@ def refused(code: ErrorCode, words: str, call: Any, *arguments: Any) -> None:
 
 
 def read(
-    capture: Path, tf: TransformBuffer, views_file: str = "", **changes: Any
+    capture: Path | str, tf: TransformBuffer, views_file: str = "", output_dir: Path | None = None, **changes: Any
 ) -> tuple[list[np.ndarray], list[str]]:
     """The poses of what the worker's part of the service reads, and its log."""
     log: list[str] = []
-    made = parameters(output_dir=str(capture.parent), load_outside=False, **changes)
+    made = parameters(output_dir=str(output_dir or Path(capture).parent), load_outside=False, **changes)
     nothing: Any = None
     loading = ViewLoading(nothing, tf, lambda: made, nothing, nothing, nothing, lambda: 7, log.append)
-    loaded = loading._read(LoadViews.Request(path=capture.name, views_file=views_file))
+    loaded = loading._read(
+        LoadViews.Request(path=str(capture) if output_dir else Path(capture).name, views_file=views_file)
+    )
     assert all(captured.stamp == 7 and captured.sharpness > 0 for captured in loaded)
     return [captured.view.T_world_camera for captured in loaded], log
 
@@ -58,6 +61,26 @@ def test_only_what_lies_below_the_output_folder_is_read(tmp_path: Path) -> None:
         refused(ErrorCode.BAD_CAPTURE, "load_outside true", readable, path, str(tmp_path / "out"), False)
     assert readable("mug", str(tmp_path / "out"), False) == tmp_path / "out" / "mug"
     assert readable("../other", str(tmp_path / "out"), True) == tmp_path / "other"
+
+
+@pytest.mark.parametrize(
+    "path", ["x" * 300, "x/" * 5_000, "y" * 1_000_000, "a\0b", "pipe.mcap", "pipe.db3", "result", "tour"]
+)
+def test_a_path_that_is_none_and_a_pipe_are_refused_at_once(tmp_path: Path, path: str) -> None:
+    os.mkfifo(tmp_path / "pipe.mcap")
+    os.mkfifo(tmp_path / "pipe.db3")
+    for name in ("result/views", "tour"):
+        write_capture(tmp_path / name, [View(SHARP, CAMERA, pose())])
+    os.mkfifo(tmp_path / "result" / "report.json")
+    os.mkfifo(tmp_path / "tour" / "tour_0.mcap")
+    (tmp_path / "tour" / "metadata.yaml").touch()
+    (tmp_path / "tour" / "transforms.json").unlink()
+    refused(ErrorCode.BAD_CAPTURE, "", read, path, TransformBuffer(10.0), "", tmp_path)
+
+
+def test_a_list_of_views_without_end_is_refused(capture: Path) -> None:
+    for views_file in ("x" * 1_000_000, "/" + "x" * 1_000_000, "@" + "x" * 1_000_000):
+        refused(ErrorCode.BAD_CAPTURE, "at most 4096", read, capture, TransformBuffer(10.0), views_file)
 
 
 @pytest.mark.parametrize("views_file", ["{other}/transforms.json", "../../other/transforms.json"])

@@ -108,6 +108,9 @@ def _open(path: Path) -> AnyReader:
         raise _bad(path, "not found")
     if path.name.endswith(PACKED):
         raise _bad(path, "compressed as a whole: give the folder that it lies in with its metadata.yaml, or unzstd it")
+    for file in path.iterdir() if path.is_dir() else (path,):
+        if file.name.endswith((*STORAGES, *PACKED)) and not file.is_file():  # to open a pipe may wait for ever
+            raise _bad(file, "not a regular file: give a recording's file, or the folder with its metadata.yaml")
     return AnyReader([path], default_typestore=store)
 
 

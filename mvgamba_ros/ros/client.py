@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
+import os
 import sys
 import time
 from typing import Any
@@ -43,7 +45,11 @@ FIND_S = 5.0
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command line; returns the exit status."""
     given = sys.argv[1:] if arguments is None else arguments
-    args = _parser().parse_args(remove_ros_args(given))
+    parser = _parser()
+    try:
+        args = parser.parse_args(remove_ros_args(given))
+    except Exception as error:  # of the middleware: ROS arguments, or text that is no UTF-8
+        parser.error(f"{type(error).__name__}: {' '.join(str(error).split())}")
     try:
         with NodeCalls(args.node, arguments=given) as node:
             node.wait_for_node(args.find)
@@ -54,6 +60,9 @@ def main(arguments: list[str] | None = None) -> int:
             name = {"error": code.name} if code is not None else {}
             _show({"error_code": None if code is None else int(code), **name, "error_msg": str(error)})
         print(f"reconstruct: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:  # whoever reads, as `head`, has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is still in its buffer
         return 1
     except KeyboardInterrupt:
         print("reconstruct: interrupted", file=sys.stderr)
@@ -68,14 +77,18 @@ def _parser() -> argparse.ArgumentParser:
     )
     shared.add_argument("--json", action="store_true", help="print JSON, for programs; one object a line")
     shared.add_argument(
-        "--timeout", metavar="S", type=float, default=300.0, help="longest wait for an answer, s (default: %(default)g)"
+        "--timeout",
+        metavar="S",
+        type=_seconds,
+        default=300.0,
+        help="longest wait for an answer, s (default: %(default)g)",
     )
     shared.add_argument(
-        "--find", metavar="S", type=float, default=FIND_S, help="longest wait for the node, s (default: %(default)g)"
+        "--find", metavar="S", type=_seconds, default=FIND_S, help="longest wait for the node, s (default: %(default)g)"
     )
     capturing = argparse.ArgumentParser(add_help=False)
     when = capturing.add_mutually_exclusive_group()
-    when.add_argument("--every", metavar="S", type=float, help="a view each S seconds, instead of on Enter")
+    when.add_argument("--every", metavar="S", type=_seconds, help="a view each S seconds, instead of on Enter")
     when.add_argument(
         "--still", action="store_true", help="a view wherever the camera comes to rest, instead of on Enter"
     )
@@ -103,11 +116,11 @@ def _parser() -> argparse.ArgumentParser:
     shape.add_argument(
         "--roi",
         nargs=6,
-        type=float,
+        type=_metres,
         metavar=("X0", "Y0", "Z0", "X1", "Y1", "Z1"),
         help="box that holds the object: lowest and highest corner, metres (default: the node's roi_m)",
     )
-    shape.add_argument("--support-height", type=float, metavar="Z", help="height of the plane it stands on, metres")
+    shape.add_argument("--support-height", type=_metres, metavar="Z", help="height of the plane it stands on, metres")
     shape.add_argument("--method", metavar="NAME", default="", help="reconstructor (default: the node's)")
     shape.add_argument("--max-faces", type=_whole, metavar="N", default=0, help="faces of the mesh at most")
     shape.add_argument("--capture", metavar="N", type=_whole, default=0, help="capture so many views first")
@@ -124,6 +137,24 @@ def _whole(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) < 2**32:
         raise argparse.ArgumentTypeError(f"{text}: give a whole number, 1 or more")
     return int(text)
+
+
+def _seconds(text: str) -> float:
+    return _number(text, 0.0, "seconds, 0 or more")
+
+
+def _metres(text: str) -> float:
+    return _number(text, -sys.float_info.max, "metres")
+
+
+def _number(text: str, low: float, what: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not low <= number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text}: give {what}")
+    return number
 
 
 def _capture(node: NodeCalls, args: argparse.Namespace) -> None:

@@ -9,6 +9,8 @@ from mvgamba_ros.ros.parameters import Parameters
 
 MOST_NAME = 255
 """Characters of a name in a request: that of a file has no more."""
+LONGEST_PATH = 4096
+"""Characters of a path in a request: the system takes no longer one (PATH_MAX)."""
 RESERVED = "<octomap>"
 """A name that MoveIt keeps for itself."""
 MEGA = 1_000_000
@@ -18,9 +20,7 @@ def check_request(request: Any, parameters: Parameters) -> None:
     """Raises TOO_MANY_VIEWS, BAD_IMAGE, BAD_ROI or BAD_OPTION where a request is beyond a limit, with the limit and its
     parameter."""
     for field in ("object_id", "target_frame", "method", "refine_poses"):
-        length = len(getattr(request, field))
-        if length > MOST_NAME:
-            raise ReconstructionError(ErrorCode.BAD_OPTION, f"{field} has {length} characters, at most {MOST_NAME}")
+        check_length(field, getattr(request, field), MOST_NAME, ErrorCode.BAD_OPTION)
     if request.object_id == RESERVED or request.object_id.startswith("/") or not request.object_id.isprintable():
         raise ReconstructionError(
             ErrorCode.BAD_OPTION,
@@ -50,6 +50,12 @@ def check_request(request: Any, parameters: Parameters) -> None:
             f"the request carries {size:.0f} MB of pictures, max_request_mb is {parameters.max_request_mb:g}: send "
             "fewer or smaller views",
         )
+
+
+def check_length(what: str, text: str, most: int, code: ErrorCode) -> None:
+    """Raises ``code`` where ``text`` has more than ``most`` characters."""
+    if len(text) > most:
+        raise ReconstructionError(code, f"{what} has {len(text)} characters, at most {most}")
 
 
 def check_pixels(width: int, height: int, most_megapixels: float, what: str) -> None:

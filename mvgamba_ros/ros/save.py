@@ -17,6 +17,7 @@ from mvgamba_ros.reconstruction import Reconstruction
 from mvgamba_ros.ros.bag_messages import typestore
 from mvgamba_ros.ros.bag_writer import Moments, write_recording
 from mvgamba_ros.ros.conversions.stamps import stamp_of
+from mvgamba_ros.ros.request_limits import LONGEST_PATH, check_length
 from mvgamba_ros.ros.requests import Task
 from mvgamba_ros.types import View
 
@@ -85,6 +86,7 @@ def place(directory: str, output_dir: str, outside: bool) -> Path:
     Raises:
         ReconstructionError: CANNOT_WRITE, which names the folder and the parameter to set.
     """
+    check_length("directory", directory, LONGEST_PATH, ErrorCode.CANNOT_WRITE)
     with cannot_write(Path(output_dir)):
         named = Path(os.path.abspath(Path(output_dir).expanduser()))  # noqa: PTH100
         base = named.resolve()

@@ -90,7 +90,7 @@ class NodeCalls:
         if name not in self._services:
             try:
                 self._services[name] = self._node.create_client(kind, name)
-            except NameValidationException as error:
+            except (NameValidationException, ValueError) as error:
                 raise CallError(f"{name}: {' '.join(str(error).split())}") from None
         self._wait(self._services[name].service_is_ready, limit_s, f"the service {name}")
 
@@ -112,22 +112,27 @@ class NodeCalls:
         client: Any = ActionClient(self._node, ReconstructObject, name)
         self._wait(client.server_is_ready, limit_s, f"the action {name}")
         sent = client.send_goal_async(goal, lambda m: progress(m.feedback.stage, m.feedback.fraction))
-        self._wait(sent.done, limit_s, f"an answer of {name}")
-        handle: Any = sent.result()
-        if not handle.accepted:
-            raise CallError(f"{name} did not accept the request")
-        future = handle.get_result_async()
         try:
+            self._wait(sent.done, limit_s, f"an answer of {name}")
+            handle: Any = sent.result()
+            if not handle.accepted:
+                raise CallError(f"{name} did not accept the request")
+            future = handle.get_result_async()
             self._wait(future.done, limit_s, f"the result of {name}")
         except BaseException:
-            cancel = handle.cancel_goal_async()
-            self._executor.spin_until_future_complete(cancel, timeout_sec=2.0)
+            self._cancel(sent)
             raise
         answer: Any = future.result()
         result = answer.result
         if result.error_code != ErrorCode.SUCCESS:
             raise refused("reconstruct", result)
         return result
+
+    def _cancel(self, sent: Any) -> None:
+        """Cancels a goal, which may not have been accepted yet."""
+        self._executor.spin_until_future_complete(sent, timeout_sec=2.0)
+        if sent.done() and sent.result().accepted:
+            self._executor.spin_until_future_complete(sent.result().cancel_goal_async(), timeout_sec=2.0)
 
     def save(self, folder: str, limit_s: float) -> list[str]:
         """Has the node write its last object as ``folder`` of its output_dir; returns the files."""
@@ -173,5 +178,8 @@ class NodeCalls:
 
 def refused(what: str, answer: Any) -> CallError:
     """The error of an answer whose error_code is not SUCCESS."""
-    code = ErrorCode(answer.error_code)
+    try:
+        code = ErrorCode(answer.error_code)
+    except ValueError:  # of a newer node
+        return CallError(f"{what} answered error_code {answer.error_code}: {answer.error_msg}")
     return CallError(f"{what} answered {code.name}: {answer.error_msg}", code)

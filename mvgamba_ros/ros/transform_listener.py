@@ -20,7 +20,7 @@ from mvgamba_ros.ros.node_time import NodeTime
 from mvgamba_ros.ros.parameters import Parameters
 from mvgamba_ros.ros.tf2_buffer import Tf2Buffer
 from mvgamba_ros.ros.transform_stamps import StampGate
-from mvgamba_ros.ros.transforms import TransformBuffer, TransformSource
+from mvgamba_ros.ros.transforms import MOST_NAME, TransformBuffer, TransformSource
 from mvgamba_ros.types import F64
 
 QUEUE = 1000
@@ -99,7 +99,7 @@ class TransformListener:
     def _read(self, message: bytes) -> list[StampedTransform]:
         self.messages += 1
         try:
-            return read_transforms(message)
+            return [found for found in read_transforms(message) if max(len(found[1]), len(found[2])) <= MOST_NAME]
         except ValueError as error:
             self.malformed += 1
             self._logger.warning(f"transforms: {error}; it is left out", throttle_duration_sec=10.0)

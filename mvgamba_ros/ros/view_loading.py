@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from mvgamba_ros.errors import ErrorCode, ReconstructionError
+from mvgamba_ros.errors import ErrorCode, ReconstructionError, boundary
 from mvgamba_ros.io.capture_readers import picture_sizes, read_capture
 from mvgamba_ros.io.results import LARGEST_REPORT, REPORT
 from mvgamba_ros.ros.bag_reader import RosBag
@@ -18,7 +18,7 @@ from mvgamba_ros.ros.captured_views import CapturedViews
 from mvgamba_ros.ros.failures import Failures
 from mvgamba_ros.ros.outcome import Outcome
 from mvgamba_ros.ros.parameters import Parameters
-from mvgamba_ros.ros.request_limits import check_pixels
+from mvgamba_ros.ros.request_limits import LONGEST_PATH, check_length, check_pixels
 from mvgamba_ros.ros.save import place
 from mvgamba_ros.ros.transforms import TransformSource
 from mvgamba_ros.ros.view_buffer import CapturedView, ViewBuffer
@@ -79,7 +79,9 @@ class ViewLoading:
         """All views of the request's capture, in target_frame; in the worker's thread."""
         parameters = self._settings()
         path = readable(request.path, parameters.output_dir, parameters.load_outside)
-        source = find_source(path, request.views_file, parameters.target_frame)
+        check_length("views_file", request.views_file, LONGEST_PATH, ErrorCode.BAD_CAPTURE)
+        with boundary(ErrorCode.BAD_CAPTURE, path, "name a capture that the node's user may read"):
+            source = find_source(path, request.views_file, parameters.target_frame)
         if not source.recording:  # a list of views names a file, a recording's a topic
             readable(str(source.path / source.views_file), parameters.output_dir, parameters.load_outside)
         T = self._to_target(source, parameters.target_frame)
@@ -135,6 +137,7 @@ class ViewLoading:
 def readable(directory: str, output_dir: str, outside: bool) -> Path:
     """The capture that a request may have read, absolute; ``outside``: whether it may lie outside ``output_dir``, or
     behind a symbolic link. Raises BAD_CAPTURE."""
+    check_length("path", directory, LONGEST_PATH, ErrorCode.BAD_CAPTURE)
     if not directory:
         raise ReconstructionError(
             ErrorCode.BAD_CAPTURE, f"path is empty: name a capture's folder or file below output_dir, {output_dir}"
@@ -168,6 +171,8 @@ def _reported_frame(report: Path) -> str:
     """The frame of a result that `~/save` wrote; empty for one of another origin. Raises BAD_CAPTURE for a report that
     cannot be read: it may well name another frame."""
     try:
+        if report.exists() and not report.is_file():
+            raise ValueError("not a regular file")  # to open a pipe may wait for ever
         with report.open("rb") as file:
             frame = json.loads(file.read(LARGEST_REPORT)).get("frame", "")
     except (FileNotFoundError, NotADirectoryError):

@@ -23,12 +23,15 @@ _numbers = struct.Struct("<7d").unpack_from
 
 
 def read_transforms(message: bytes) -> list[StampedTransform]:
-    """The transforms of a serialized TFMessage. Raises ValueError where its bytes end early."""
+    """The transforms of a serialized TFMessage. Raises ValueError where its bytes end early or are none."""
     if message[:2] != CDR_LITTLE_ENDIAN:
         from rclpy.serialization import deserialize_message
         from tf2_msgs.msg import TFMessage
 
-        return [fields_of(transform) for transform in deserialize_message(message, TFMessage).transforms]
+        try:
+            return [fields_of(transform) for transform in deserialize_message(message, TFMessage).transforms]
+        except Exception as error:  # of the middleware's own kinds
+            raise ValueError(f"{len(message)} bytes are no TFMessage: {error}") from error
     try:
         return _fields(message)
     except struct.error as error:
