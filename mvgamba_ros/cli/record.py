@@ -48,12 +48,13 @@ def run(args: argparse.Namespace) -> int:
     """Run this subcommand with parsed ``args`` and return the exit status."""
     from mvgamba_ros.io.capture_readers import read_capture
     from mvgamba_ros.ros.bag_messages import typestore
-    from mvgamba_ros.ros.bag_writer import check_recording, numbered, write_recording
+    from mvgamba_ros.ros.bag_writer import check_frame, check_recording, numbered, write_recording
     from mvgamba_ros.types import view_name
 
     out = Path(args.out)
     typestore(out)
     check_recording(out)
+    check_frame(args.frame)
     views = read_capture(args.capture, args.views, args.reader)
     print(f"views    {len(views)}: " + ", ".join(view_name(view, k) for k, view in enumerate(views)))
     write_recording(out, views, numbered(len(views), args.frame))

@@ -7,9 +7,7 @@ Needs no ROS: rosbags decodes the messages (``pip install mvgamba_ros[bags]``).
 from __future__ import annotations
 
 import logging
-import struct
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,9 +16,9 @@ import numpy as np
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.view_selection import ViewSelection, around, candidates, stops
 from mvgamba_ros.ros.bag_messages import CAMERA_INFO, COMPRESSED, IMAGE, TF, typestore
+from mvgamba_ros.ros.bag_pictures import PictureTopic, beside, made_of, message_stamp, sharpest
 from mvgamba_ros.ros.bag_writer import CAPTURED
-from mvgamba_ros.ros.camera_frames import other_frames
-from mvgamba_ros.ros.conversions.posed_view import make_view, sharpness, to_rgb
+from mvgamba_ros.ros.conversions.posed_view import make_view
 from mvgamba_ros.ros.conversions.stamps import NANOSECONDS, stamp_of
 from mvgamba_ros.ros.transforms import TransformBuffer
 from mvgamba_ros.types import F64, View
@@ -36,12 +34,6 @@ ZSTD = bytes.fromhex("28b52ffd")
 """How zstd's frames begin; no message does."""
 FOR_EVER_S = 1e9
 """All transforms of a recording are kept."""
-DEPTH_ENCODINGS = ("16UC1", "32FC1")
-MASK_ENCODINGS = ("mono8", "8UC1", "mono16", "16UC1")
-SYNC_S = 0.05
-"""A depth image further than this from a picture does not belong to it, seconds. Set by hand: streams of one camera
-that are not stamped alike lie up to a period of 30 Hz apart, and the camera stands."""
-
 log = logging.getLogger(__name__)
 
 
@@ -51,6 +43,11 @@ class RosBag:
     The list of views (``views_file``, ``--views``) is a topic of images, a frame, or both as ``TOPIC@FRAME``: which
     camera where a recording has several, and the frame of the poses, otherwise the root of the camera's TF tree.
     """
+
+    def __init__(self, limit: Callable[[list[tuple[int, int]]], None] = lambda sizes: None) -> None:
+        """``limit`` gets width and height of each picture to be taken, and raises where they are too many or too large:
+        before one is decoded."""
+        self._limit = limit
 
     layout = "a rosbag2 recording: a folder with metadata.yaml, or one .mcap or .db3 file"
 
@@ -66,38 +63,15 @@ class RosBag:
         topic, _, frame = views_file.partition("@")
         try:
             with _open(path) as bag:
-                return _read(bag, path, topic, frame.lstrip("/"))
+                return _read(bag, path, topic, frame.lstrip("/"), self._limit)
         except (ReconstructionError, MemoryError):
             raise
         except Exception as error:  # a damaged recording surfaces as whatever its decoder stumbles over
-            raise _bad(path, f"the recording cannot be read: {type(error).__name__}: {error}") from error
-
-
-@dataclass
-class _Topic:
-    """A topic of pictures: its connection, and each message's place in the recording (log time) and own stamp."""
-
-    connection: Connection
-    frame: str
-    encoding: str
-    logged: list[int] = field(default_factory=list)
-    stamps: list[int] = field(default_factory=list)
-
-    @property
-    def name(self) -> str:
-        return str(self.connection.topic)
-
-    @property
-    def namespace(self) -> str:
-        return self.name.rpartition("/")[0]
-
-    @property
-    def is_mask(self) -> bool:
-        return self.name.endswith("/mask") and self.encoding in MASK_ENCODINGS
-
-    @property
-    def is_depth(self) -> bool:
-        return not self.is_mask and (self.encoding in DEPTH_ENCODINGS or "compressedDepth" in self.encoding)
+            raise _bad(
+                path,
+                f"the recording cannot be read: {type(error).__name__}: {error}: where it was cut off, `mcap recover` "
+                "or `ros2 bag reindex` may mend it",
+            ) from error
 
 
 def _open(path: Path) -> AnyReader:
@@ -114,7 +88,9 @@ def _open(path: Path) -> AnyReader:
     return AnyReader([path], default_typestore=store)
 
 
-def _read(bag: AnyReader, path: Path, topic: str, frame: str) -> list[View]:
+def _read(
+    bag: AnyReader, path: Path, topic: str, frame: str, limit: Callable[[list[tuple[int, int]]], None]
+) -> list[View]:
     config = ViewSelection()
     topics = list(_pictures(bag))
     infos = _camera_infos(bag)
@@ -122,31 +98,43 @@ def _read(bag: AnyReader, path: Path, topic: str, frame: str) -> list[View]:
     transforms, root = _transforms(bag, path, camera.frame)
     frame = frame or root
     seconds, poses, places = _poses(camera, transforms, frame, path)
-    views = []
-    for stop in _stops(camera, seconds, poses, config, path):
-        image, place = _sharpest(bag, camera, [places[k] for k in stop])
+    depths = [topic for topic in topics if topic.is_depth]
+    masks = [topic for topic in topics if topic.is_mask and topic.namespace == camera.namespace]
+
+    def info_at(stamp: int) -> Any:
+        return min(infos[camera.name], key=lambda info: abs(stamp_of(info) - stamp))
+
+    def view_of(stop: Sequence[int]) -> View:
+        image, place = sharpest(bag, camera, [places[k] for k in stop])
         stamp = camera.stamps[place]
-        info = min(infos[camera.name], key=lambda info: abs(stamp_of(info) - stamp))
-        depth = _beside(bag, [topic for topic in topics if topic.is_depth], "depth", image, info, stamp)
-        masks = [topic for topic in topics if topic.is_mask and topic.namespace == camera.namespace]
-        mask = _beside(bag, masks, "mask", image, info, stamp)
-        seconds_in = (camera.logged[place] - bag.start_time) / NANOSECONDS
-        T = poses[places.index(place)]
-        views.append(make_view(image, info, T, depth, mask, name=f"{camera.name}@{frame} at {seconds_in:.2f} s"))
+        info = info_at(stamp)
+        depth = beside(bag, depths, "depth", image, info, stamp)
+        mask = beside(bag, masks, "mask", image, info, stamp)
+        name = f"{camera.name}@{frame} at {(camera.logged[place] - bag.start_time) / NANOSECONDS:.2f} s"
+        return make_view(image, info, poses[places.index(place)], depth, mask, name=name)
+
+    chosen = list(_stops(camera, seconds, poses, config, path))
+    heads = [info_at(camera.stamps[places[stop[-1]]]) for stop in chosen]
+    limit([(int(info.width), int(info.height)) for info in heads])
+    views, broken = made_of(view_of, chosen)
+    if broken is not None:
+        if not views:
+            raise broken
+        log.warning("%s: %d views are left out: %s", path.name, len(chosen) - len(views), broken.message)
     log.info("%s: %d views of %s in frame '%s'", path.name, len(views), camera.name, frame)
     return views
 
 
-def _pictures(bag: AnyReader) -> Iterator[_Topic]:
+def _pictures(bag: AnyReader) -> Iterator[PictureTopic]:
     """Every topic of pictures that has messages, with the stamps of all of them; no picture is decoded."""
-    found: dict[int, _Topic] = {}
+    found: dict[int, PictureTopic] = {}
     for connection, logged, data in _messages(bag, IMAGE, COMPRESSED):
         if connection.id not in found:
             first = bag.deserialize(data, connection.msgtype)
             encoding = first.format if connection.msgtype == COMPRESSED else first.encoding  # type: ignore[attr-defined]
-            found[connection.id] = _Topic(connection, first.header.frame_id.lstrip("/"), encoding)  # type: ignore[attr-defined]
+            found[connection.id] = PictureTopic(connection, first.header.frame_id.lstrip("/"), encoding)  # type: ignore[attr-defined]
         found[connection.id].logged.append(logged)
-        found[connection.id].stamps.append(_stamp(data) or logged)
+        found[connection.id].stamps.append(message_stamp(data) or logged)
     yield from found.values()
 
 
@@ -160,12 +148,6 @@ def _messages(bag: AnyReader, *kinds: str) -> Iterator[tuple[Connection, int, by
                     Path(str(bag.paths[0])), "each message is compressed: give the folder, with its metadata.yaml"
                 )
             yield connection, logged, data
-
-
-def _stamp(data: bytes) -> int:
-    """Nanoseconds of a message that begins with a header: CDR's four bytes of encapsulation, then the stamp."""
-    seconds, nanoseconds = struct.unpack_from("<iI" if data[1] & 1 else ">iI", data, 4)
-    return int(seconds) * NANOSECONDS + int(nanoseconds)
 
 
 def _camera_infos(bag: AnyReader) -> Mapping[str, Sequence[Any]]:
@@ -183,7 +165,9 @@ def _camera_infos(bag: AnyReader) -> Mapping[str, Sequence[Any]]:
     return found
 
 
-def _choose(path: Path, topics: Sequence[_Topic], infos: Mapping[str, Sequence[Any]], wanted: str) -> _Topic:
+def _choose(
+    path: Path, topics: Sequence[PictureTopic], infos: Mapping[str, Sequence[Any]], wanted: str
+) -> PictureTopic:
     """The topic of colour pictures to take. Raises BAD_CAPTURE with those that there are where it is not clear."""
     listed = "; ".join(
         f"{t.name} ({len(t.stamps)} of {t.encoding}{'' if infos[t.name] else ', no camera_info beside it'})"
@@ -228,7 +212,7 @@ def _transforms(bag: AnyReader, path: Path, frame: str) -> tuple[TransformBuffer
     return buffer, root
 
 
-def _poses(camera: _Topic, transforms: TransformBuffer, frame: str, path: Path) -> tuple[F64, F64, list[int]]:
+def _poses(camera: PictureTopic, transforms: TransformBuffer, frame: str, path: Path) -> tuple[F64, F64, list[int]]:
     """Seconds (N,), ``T_world_camera`` (N, 4, 4) and places in the topic of the pictures whose pose is known."""
     poses, places, last = [], [], None
     for place in np.argsort(camera.stamps, kind="stable").tolist():
@@ -246,7 +230,7 @@ def _poses(camera: _Topic, transforms: TransformBuffer, frame: str, path: Path) 
     return seconds - seconds[0], np.stack(poses), places
 
 
-def _stops(camera: _Topic, seconds: F64, poses: F64, config: ViewSelection, path: Path) -> Iterator[list[int]]:
+def _stops(camera: PictureTopic, seconds: F64, poses: F64, config: ViewSelection, path: Path) -> Iterator[list[int]]:
     """For each view to take the moments that may give it."""
     if camera.namespace == CAPTURED:  # somebody chose already
         yield from ([k] for k in range(len(seconds)))
@@ -256,33 +240,6 @@ def _stops(camera: _Topic, seconds: F64, poses: F64, config: ViewSelection, path
         log.warning("%s: the camera never stood still; the slowest moments are taken, poses may be late", path.name)
     heads = [group[-1] for group in groups]
     yield from (candidates(groups[index], config) for index in around(poses[heads], config))
-
-
-def _sharpest(bag: AnyReader, camera: _Topic, places: Sequence[int]) -> tuple[Any, int]:
-    """The message whose picture is sharpest of those at ``places``, and its place."""
-    images = [(_message(bag, camera, place), place) for place in places]
-    if len(images) == 1:
-        return images[0]
-    return max(images, key=lambda pair: sharpness(to_rgb(pair[0], camera.name)))
-
-
-def _beside(bag: AnyReader, topics: Sequence[_Topic], what: str, image: Any, info: Any, stamp: int) -> Any | None:
-    """The depth or mask of that moment that lies in the picture's frame and has its size; None where none does."""
-    for topic in topics:
-        place = int(np.abs(np.array(topic.stamps) - stamp).argmin())
-        if abs(topic.stamps[place] - stamp) > SYNC_S * NANOSECONDS:
-            continue
-        found = _message(bag, topic, place)
-        same_size = hasattr(found, "format") or (found.width, found.height) == (info.width, info.height)
-        if same_size and not other_frames(image, {what: found}, str):
-            return found
-    return None
-
-
-def _message(bag: AnyReader, topic: _Topic, place: int) -> Any:
-    logged = topic.logged[place]
-    _, _, data = next(iter(bag.messages([topic.connection], start=logged, stop=logged + 1)))
-    return bag.deserialize(data, topic.connection.msgtype)
 
 
 def _bad(path: Path, what: str) -> ReconstructionError:

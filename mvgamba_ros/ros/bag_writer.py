@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mvgamba_ros.errors import ErrorCode, ReconstructionError
+from mvgamba_ros.errors import ErrorCode, ReconstructionError, shown
 from mvgamba_ros.io.atomic_writes import whole_file
 from mvgamba_ros.io.image_files import depth_to_millimetres
 from mvgamba_ros.io.lock import cannot_write
 from mvgamba_ros.ros.bag_messages import CAMERA_INFO, IMAGE, TF, Messages, typestore
 from mvgamba_ros.ros.conversions.stamps import NANOSECONDS
+from mvgamba_ros.ros.transforms import MOST_NAME
 from mvgamba_ros.ros.view_buffer import Mount
 from mvgamba_ros.types import View
 
@@ -104,6 +105,16 @@ def check_recording(path: Path) -> None:
     if there:
         raise ReconstructionError(
             ErrorCode.CANNOT_WRITE, f"{path} is there and is not replaced: move it away, or choose another name"
+        )
+
+
+def check_frame(frame: str) -> None:
+    """Raises BAD_OPTION where TF cannot call the frame of a recording's poses ``frame``."""
+    if not frame.isprintable() or not 0 < len(frame) <= MOST_NAME or frame == CAMERA_FRAME:
+        raise ReconstructionError(
+            ErrorCode.BAD_OPTION,
+            f"the frame's name {shown(frame)} must have 1 to {MOST_NAME} printable characters and not be that of the "
+            f"camera, {CAMERA_FRAME}",
         )
 
 

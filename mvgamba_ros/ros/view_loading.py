@@ -189,11 +189,14 @@ def _reported_frame(report: Path) -> str:
 def read_within_limits(source: Source, parameters: Parameters) -> list[View]:
     """The views of a capture. Raises TOO_MANY_VIEWS beyond max_views and BAD_IMAGE beyond max_view_megapixels: before a
     picture is decoded, where the capture's reader knows their sizes before; and BAD_CAPTURE."""
-    sizes = picture_sizes(source.path, source.views_file)
-    if sizes is not None:
+    if not source.recording and (sizes := picture_sizes(source.path, source.views_file)) is not None:
         _check_sizes(source, sizes, parameters)
     try:
-        views = read_capture(source.path, source.views_file)
+        if source.recording:
+            reader = RosBag(lambda sizes: _check_sizes(source, sizes, parameters))
+            views = reader.read(source.path, source.views_file)
+        else:
+            views = read_capture(source.path, source.views_file)
     except ReconstructionError as error:
         if not source.recording or f"'{source.frame}'" not in error.message:
             raise
