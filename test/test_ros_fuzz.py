@@ -22,11 +22,13 @@ pytest.importorskip("rclpy")
 import rendered
 from geometry_msgs.msg import TransformStamped, Vector3
 from mutations import Mutator
+from rclpy.serialization import serialize_message
 from ros_messages import SECOND, captured, parameters, pose
 from ros_world import World
 from sensor_msgs.msg import CompressedImage
 from std_srvs.srv import Trigger
 from test_claims_ros_capture import Topics
+from tf2_msgs.msg import TFMessage
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.msg import PixelBox, PointPrompt
@@ -34,16 +36,18 @@ from mvgamba_ros.msg import View as ViewMessage
 from mvgamba_ros.pipeline import reconstruct
 from mvgamba_ros.ros.conversions.geometry import camera_to_camera_info, matrix_to_pose, matrix_to_transform
 from mvgamba_ros.ros.conversions.images import array_to_image
+from mvgamba_ros.ros.conversions.transform_bytes import read_transforms
 from mvgamba_ros.ros.requests import resolve, views_and_options
 from mvgamba_ros.ros.transforms import TransformBuffer
 from mvgamba_ros.ros.view_buffer import CapturedView
 from mvgamba_ros.ros.view_capture import Capture
 from mvgamba_ros.ros.view_spool import ViewSpool
-from mvgamba_ros.srv import Reconstruct
+from mvgamba_ros.srv import LoadViews, Reconstruct, RemoveView, Save, SuggestViews
 from mvgamba_ros.types import View
 
 pytestmark = [pytest.mark.ros, pytest.mark.slow, pytest.mark.timeout(36_000)]
 
+KINDS = {"load_views": LoadViews, "save": Save, "suggest_views": SuggestViews, "remove_view": RemoveView}
 CASES = int(os.environ.get("MVGAMBA_FUZZ", "0"))
 
 
@@ -165,6 +169,24 @@ def test_streams_of_any_content_become_a_view_or_a_refusal() -> None:
     assert len(codes) > 8 and codes[ErrorCode.SUCCESS] > sum(codes.values()) / 10, codes
 
 
+def test_bytes_of_any_content_on_tf_become_transforms_or_are_left_out() -> None:
+    good = serialize_message(TFMessage(transforms=[streams()["before"], streams()["after"]]))
+    met = Counter[bool]()
+    for seed in count(2000):
+        random, buffer = np.random.default_rng(seed), TransformBuffer(10.0, 5)
+        data = bytearray(good[: len(good) if seed % 3 else int(random.integers(len(good)))])
+        for at in random.integers(len(data), size=int(random.integers(0, 4))) if data else ():
+            data[at] = int(random.integers(256))
+        try:
+            buffer.take(read_transforms(bytes(data)), static=seed % 2 == 0)
+        except ValueError:
+            met[False] += 1
+            continue
+        met[True] += 1
+        outcome(lambda buffer=buffer: buffer.lookup("base", "camera", 10 * SECOND))
+    assert min(met.values()) > sum(met.values()) / 10, met
+
+
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """A node that holds one view."""
@@ -187,6 +209,17 @@ def test_requests_of_any_content_over_dds_are_answered_and_leave_the_node_as_it_
         assert answer.error_code != ErrorCode.INTERNAL, f"seed {seed}: {answer.error_msg}\n{world.log('node')}"
         resident.append(process.memory_info().rss)
     assert len(codes) > 5 and codes[0] > 3, codes
+    services = {
+        "load_views": LoadViews.Request(path="nowhere", keep=True),
+        "save": Save.Request(directory="fuzz"),
+        "suggest_views": SuggestViews.Request(count=1),
+        "remove_view": RemoveView.Request(index=9),
+    }
+    for seed in count(40):
+        name, good_one = list(services.items())[seed % len(services)]
+        changed = RemoveView.Request(index=1 + seed) if name == "remove_view" else Mutator(seed).mutated(good_one)
+        answer = world.call(KINDS[name], f"/reconstructor/{name}", changed)
+        assert answer.error_code != ErrorCode.INTERNAL, f"{name}, seed {seed}: {answer.error_msg}\n{world.log('node')}"
     assert world.call(Trigger, "/reconstructor/clear_views").message == "1 views cleared"
     assert world.call(Reconstruct, "/reconstructor/reconstruct", copy.deepcopy(good)).error_code == 0
     kept = min(resident[-5:])  # beside a large request that is at hand

@@ -67,9 +67,10 @@ def test_a_frame_that_tf_has_already_is_left_alone(robot):
     robot.spin(0.5)
     assert not robot.tf
     robot.parameters = parameters(object_frame="objects/{id}")
+    robot.show("x" * 255)  # no listener takes a longer name
     robot.show("tool0")
     robot.until(lambda: robot.tf)
-    assert robot.tf[0].child_frame_id == "objects/tool0"
+    assert {t.child_frame_id for t in robot.tf} == {"objects/tool0"}
 
 
 def fixed(child: str, parent: str) -> TransformStamped:
@@ -129,6 +130,8 @@ def test_beyond_max_objects_the_oldest_goes(robot):
     [
         ({"object_frame": "object"}, r"'object' must hold \{id\}"),
         ({"object_frame": "/{id}"}, "does not begin with a slash"),
+        ({"object_frame": "{id}" + "x" * 1000}, "at most 255 characters"),
+        ({"object_frame": "{id}\n"}, "can be printed"),
     ],
 )
 def test_a_wrong_name_of_frames_is_refused(values, message):

@@ -75,6 +75,36 @@ def test_without_a_folder_nothing_is_kept() -> None:
     spool.clear()
 
 
+def test_a_view_that_is_written_later_keeps_its_place_in_the_order(tmp_path: Path) -> None:
+    (first, second), third = some_views(), captured(0, 0.3, 0.3)
+    spool = ViewSpool(str(tmp_path), "base", no_warning)
+    for view in (first, second):
+        spool.reserve(view)
+    for view in (third, second, first):  # the third was captured while the others were still being written
+        spool.add(view)
+    assert [view.stamp for view in spool.restore()] == [first.stamp, second.stamp, third.stamp]
+    spool.reserve(first)
+    spool.remove(first)
+    assert not spool._reserved
+
+
+def test_a_new_file_replaces_none_whatever_the_others_are_called(tmp_path: Path) -> None:
+    spool = ViewSpool(str(tmp_path), "base", no_warning)
+    spool.add(some_views()[0])
+    (tmp_path / "view-000001.npz").rename(tmp_path / "view-1000000.npz")
+    (tmp_path / "view-\u00b2.npz").touch()  # a digit, and no number
+    for name in ("view-9.npz", "view-000010.npz"):
+        (tmp_path / name).write_bytes((tmp_path / "view-1000000.npz").read_bytes())
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    spool.add(some_views()[1])
+    assert {path: path.read_bytes() for path in before} == before and len(list(tmp_path.iterdir())) == len(before) + 1
+
+
+def pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
 def cut(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-100])
 
@@ -117,7 +147,7 @@ def pickled(path: Path) -> None:
         np.savez(file, image=np.array([print], dtype=object))
 
 
-@pytest.mark.parametrize("spoil", [cut, empty, foreign, flipped, lacking, other_size, bent, pickled])
+@pytest.mark.parametrize("spoil", [pipe, cut, empty, foreign, flipped, lacking, other_size, bent, pickled])
 def test_a_broken_file_is_set_aside_with_a_warning_and_the_others_are_read(tmp_path: Path, spoil) -> None:
     spool, warnings = ViewSpool(str(tmp_path), "base", no_warning), []
     for view in some_views():

@@ -15,6 +15,7 @@ from mvgamba_ros.geometry.view_coverage import directions_from, viewed_point
 from mvgamba_ros.geometry.view_selection import ViewSelection
 from mvgamba_ros.ros.awaited_capture import AwaitedCapture
 from mvgamba_ros.ros.captured_views import CapturedViews
+from mvgamba_ros.ros.failures import clipped, one_line
 from mvgamba_ros.ros.parameters import Parameters
 from mvgamba_ros.ros.transforms import speeds
 from mvgamba_ros.ros.view_buffer import poses_of
@@ -113,7 +114,7 @@ class AutoCapture:
         since = self._failing.setdefault(error.code, self._clock())
         if self._clock() - since >= parameters.silent_after_s and error.code not in self._logged:
             self._logged.add(error.code)
-            self._log(f"auto_capture waits: {error.code.name}: {error.message}")
+            self._log(f"auto_capture waits: {error.code.name}: {one_line(clipped(error.message))}")
 
 
 def _stood(before: F64, pose: F64, parameters: Parameters) -> bool:

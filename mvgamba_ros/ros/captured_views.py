@@ -81,6 +81,7 @@ class CapturedViews:
         self._held.replace((*kept, *added))
         self._show(self._now())
         for captured in added:
+            self._spool.reserve(captured)
             self._on_new(captured)
 
     def store(self, captured: CapturedView) -> None:

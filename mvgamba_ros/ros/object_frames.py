@@ -10,7 +10,7 @@ from rclpy.qos import QoSProfile
 from tf2_msgs.msg import TFMessage
 
 from mvgamba_ros.ros.conversions.geometry import matrix_to_transform
-from mvgamba_ros.ros.transforms import TransformSource
+from mvgamba_ros.ros.transforms import MOST_NAME, TransformSource
 from mvgamba_ros.types import F64
 
 PERIOD_S = 0.1
@@ -32,6 +32,11 @@ class ObjectFrames:
         """The object ``name`` gets ``frame``; where TF has one of that name already, none, and the log has the
         reason."""
         self.remove(name)
+        if len(frame) > MOST_NAME:
+            self._log.warning(
+                f"'{name}' gets no frame: its name would have {len(frame)} characters, at most {MOST_NAME}"
+            )
+            return
         above = self._transforms.ancestors(frame)
         if frame in (parent, *self._transforms.ancestors(parent)) or (above and frame not in self._ours):
             self._log.warning(

@@ -17,6 +17,7 @@ from mvgamba_ros.config.bounds import check_bounds
 from mvgamba_ros.config.rows import Row, Value, check_choices, option, rows
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.options import Options
+from mvgamba_ros.ros.transforms import MOST_NAME
 from mvgamba_ros.surface.convex_parts import missing_package
 
 
@@ -201,6 +202,8 @@ class Parameters:
             raise bad_parameter(
                 f"object_frame '{self.object_frame}' must hold {{id}}, as each object has a frame of its own"
             )
+        if len(self.object_frame) > MOST_NAME or not self.object_frame.isprintable():
+            raise bad_parameter(f"object_frame must have at most {MOST_NAME} characters, all of which can be printed")
         if self.object_frame.startswith("/"):
             raise bad_parameter(f"object_frame '{self.object_frame}': a frame's name does not begin with a slash")
         if not self.target_frame:

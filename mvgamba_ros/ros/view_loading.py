@@ -15,7 +15,7 @@ from mvgamba_ros.io.capture_readers import picture_sizes, read_capture
 from mvgamba_ros.io.results import LARGEST_REPORT, REPORT
 from mvgamba_ros.ros.bag_reader import RosBag
 from mvgamba_ros.ros.captured_views import CapturedViews
-from mvgamba_ros.ros.failures import Failures
+from mvgamba_ros.ros.failures import Failures, one_line
 from mvgamba_ros.ros.outcome import Outcome
 from mvgamba_ros.ros.parameters import Parameters
 from mvgamba_ros.ros.request_limits import LONGEST_PATH, check_length, check_pixels
@@ -93,7 +93,7 @@ class ViewLoading:
         known = (
             f"in frame '{source.frame}'" if source.frame else f"taken to be in target_frame '{parameters.target_frame}'"
         )
-        self._log(f"{source.path}: {len(loaded)} views read, their poses {known}")
+        self._log(one_line(f"{source.path}: {len(loaded)} views read, their poses {known}"))
         return loaded
 
     def _to_target(self, source: Source, target: str) -> F64:

@@ -50,6 +50,7 @@ class ViewSpool:
         self._folder = writable_folder(spool_dir, "spool_dir") if spool_dir else None
         self._frame, self._warn = frame, warn
         self._written: list[tuple[CapturedView, Path]] = []
+        self._reserved: list[tuple[CapturedView, Path]] = []
 
     def restore(self) -> list[CapturedView]:
         """The views of the run before, in the order of capture."""
@@ -64,13 +65,17 @@ class ViewSpool:
                 self._change(partial(path.replace, path.with_name(path.name + BROKEN)))
         return [captured for captured, _ in self._written]
 
+    def reserve(self, captured: CapturedView) -> None:
+        """Keeps the next place in the order for a view, which `add` writes later: others may be written before."""
+        if self._folder is not None:
+            self._reserved.append((captured, self._next(self._folder)))
+
     def add(self, captured: CapturedView) -> None:
         """Writes a view. Where that fails the node goes on with it in memory, and the log says so."""
         if self._folder is None:
             return
-        files = self._files()
-        number = 1 + (int(files[-1].stem.removeprefix("view-")) if files else 0)
-        path = self._folder / f"view-{number:06d}.npz"
+        path = next((path for other, path in self._reserved if other is captured), None) or self._next(self._folder)
+        self._forget(captured)
         if self._change(partial(_write, path, _fields(captured, self._frame))):
             self._written.append((captured, path))
 
@@ -80,16 +85,24 @@ class ViewSpool:
             if other is captured:
                 self._change(partial(path.unlink, missing_ok=True))
         self._written = [pair for pair in self._written if pair[0] is not captured]
+        self._forget(captured)
+
+    def _forget(self, captured: CapturedView) -> None:
+        self._reserved = [pair for pair in self._reserved if pair[0] is not captured]
 
     def clear(self) -> None:
         """Deletes the views, not what was set aside."""
-        self._written = []
+        self._written, self._reserved = [], []
         for path in self._files():
             self._change(path.unlink)
 
+    def _next(self, folder: Path) -> Path:
+        taken = [*self._files(), *(path for _, path in self._reserved)]
+        return folder / f"view-{1 + max(map(_number, taken), default=0):06d}.npz"
+
     def _files(self) -> list[Path]:
         found = [] if self._folder is None else self._folder.glob(PATTERN)
-        return sorted(path for path in found if path.stem.removeprefix("view-").isdigit())
+        return sorted((path for path in found if path.stem.removeprefix("view-").isdecimal()), key=_number)
 
     def _change(self, change: Callable[[], Any]) -> bool:
         try:
@@ -98,6 +111,10 @@ class ViewSpool:
             self._warn(f"spool_dir: {error}: the files are not the views held")
             return False
         return True
+
+
+def _number(path: Path) -> int:
+    return int(path.stem.removeprefix("view-"))
 
 
 def _fields(captured: CapturedView, frame: str) -> dict[str, Any]:
@@ -129,6 +146,8 @@ def _write(path: Path, fields: dict[str, Any]) -> None:
 
 
 def _read(path: Path, frame: str) -> CapturedView:
+    if not path.is_file():  # to open a pipe may wait for ever
+        raise ValueError("not a regular file")
     with np.load(path, allow_pickle=False) as file:
         found = {name: file[name] for name in file.files}
     if str(found["frame"]) != frame:
