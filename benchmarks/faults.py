@@ -79,12 +79,14 @@ def main() -> int:
     from benchmarks.faults_of_load import bursts, clocks, limits
     from benchmarks.faults_of_processes import ends, resources, starts
     from benchmarks.faults_of_streams import broken_streams, compressed_streams, folders
+    from benchmarks.faults_of_views import views
 
     groups: list[Group] = [
         starts,
         ends,
         resources,
         folders,
+        views,
         broken_streams,
         compressed_streams,
         bursts,

@@ -7,12 +7,14 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 pytest.importorskip("rclpy")
 
+import rclpy
 import rendered
 from ros_world import World
 
@@ -21,7 +23,7 @@ from mvgamba_ros.io.transforms_json import write_capture
 from mvgamba_ros.msg import ReconstructedObject, ViewInfo
 from mvgamba_ros.ros import object_summary
 from mvgamba_ros.ros.client import main
-from mvgamba_ros.ros.service_calls import CallError, NodeCalls
+from mvgamba_ros.ros.service_calls import CallError, NodeCalls, refused
 from mvgamba_ros.srv import CaptureView, ListViews
 
 pytestmark = [pytest.mark.ros, pytest.mark.slow, pytest.mark.timeout(600)]
@@ -80,6 +82,10 @@ def test_a_person_captures_reconstructs_saves_and_watches_from_a_terminal(world,
     printed = capsys.readouterr()
     assert json.loads(printed.out)["error"] == "BAD_OPTION" and "clay" in printed.err
 
+    twin = rclpy.create_node("reconstructor", context=world.context)
+    assert main(["watch", "--count", "1"]) == 0
+    twin.destroy_node()
+    assert "2 nodes are called /reconstructor" in capsys.readouterr().err
     assert main(["watch", "--count", "1"]) == 0
     assert capsys.readouterr().out.startswith("good; 'egg' ")
     assert main(["watch", "--count", "1", "--json"]) == 0
@@ -147,6 +153,32 @@ def test_a_capture_waits_for_what_comes_by_itself_and_where_wanted_for_a_new_pla
             node.capture_view(9.0, until_new)
     with pytest.raises(CallError, match="CAMERA_MOVING"):
         Answers(moving, moving).capture_view(-1.0)
+
+
+def test_a_code_of_a_newer_node_is_shown_as_it_is():
+    answer = SimpleNamespace(error_code=60_000, error_msg="too round")
+    assert str(refused("save", answer)) == "save answered error_code 60000: too round"
+
+
+def test_a_goal_that_is_interrupted_before_it_is_accepted_is_cancelled(monkeypatch):
+    """Ctrl-C comes while the goal is on its way."""
+    cancelled, pressed = [], iter([KeyboardInterrupt()])
+
+    def done() -> bool:
+        for error in pressed:
+            raise error
+        return True
+
+    handle = SimpleNamespace(accepted=True, cancel_goal_async=lambda: cancelled.append("goal"))
+    sent = SimpleNamespace(done=done, result=lambda: handle)
+    client = SimpleNamespace(server_is_ready=lambda: True, send_goal_async=lambda *_: sent)
+    monkeypatch.setattr("mvgamba_ros.ros.service_calls.ActionClient", lambda *_: client)
+    node = NodeCalls()
+    node._node = None
+    node._executor = SimpleNamespace(spin_until_future_complete=lambda *_, timeout_sec: None)
+    with pytest.raises(KeyboardInterrupt):
+        node.reconstruct(None, lambda *_: None, 1.0)
+    assert cancelled == ["goal"]
 
 
 def test_a_low_quality_stands_first_with_its_reasons():

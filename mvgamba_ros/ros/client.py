@@ -53,7 +53,15 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         with NodeCalls(args.node, arguments=given) as node:
             node.wait_for_node(args.find)
-            args.run(node, args)
+            try:
+                args.run(node, args)
+            finally:  # by now all are discovered
+                if (count := node.count()) > 1:
+                    print(
+                        f"reconstruct: {count} nodes are called {node.target}, and any of them may have answered: end "
+                        "all but one, or start each in a namespace of its own",
+                        file=sys.stderr,
+                    )
     except CallError as error:
         code = error.code
         if args.json:

@@ -85,6 +85,11 @@ class NodeCalls:
                 f"another by --node{there}"
             ) from None
 
+    def count(self) -> int:
+        """How many nodes have the target's name. One that was killed counts until its lease ends."""
+        namespace, _, name = self.target.rpartition("/")
+        return self._node.get_node_names_and_namespaces().count((name, namespace or "/"))
+
     def wait_for_service(self, kind: Any, name: str, limit_s: float) -> None:
         """Returns once a server of ``name`` is there."""
         if name not in self._services:
