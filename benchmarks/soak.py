@@ -5,8 +5,8 @@ requests that are refused, a capture that finds no image, and now and then a sav
 descriptors, threads, the shared memory it maps, the seconds of the reconstruction. Writes soak.csv and soak.png into
 --out.
 
-Twenty turns repeat, and what grows after them is a leak. Ends with status 1 where one of these is more than 5 % above the
-most of the first twenty, or an answer was not the one expected.
+Twenty turns repeat, and what grows after them is a leak. Ends with status 1 where one of these is more than 5 % above
+the most of the first twenty, or an answer was not the one expected.
 """
 
 from __future__ import annotations
