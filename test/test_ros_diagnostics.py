@@ -21,6 +21,10 @@ pytestmark = pytest.mark.ros
 OK, WARN, ERROR = b"\x00", b"\x01", b"\x02"
 
 
+def publisher(name: str) -> Any:
+    return SimpleNamespace(node_name=name, node_namespace="/")
+
+
 class Robot:
     """A node and its inputs whose image, time and transforms are as a test sets them."""
 
@@ -41,7 +45,11 @@ class Robot:
         node = SimpleNamespace(
             create_publisher=lambda *_: None,
             get_fully_qualified_name=lambda: "/reconstructor",
-            count_publishers=lambda topic: self.tf_publishers if topic == "/tf" else 0,
+            get_name=lambda: "reconstructor",
+            get_namespace=lambda: "/",
+            get_publishers_info_by_topic=lambda topic: (
+                [publisher("reconstructor")] + [publisher("driver")] * (self.tf_publishers if topic == "/tf" else 0)
+            ),
         )
         time = SimpleNamespace(silence=lambda silent_after_s: self.clock, simulated=True, jumps=2, last_jump="back")
         self.tf = SimpleNamespace(
@@ -116,10 +124,14 @@ def test_the_publishers_of_an_input_are_counted_and_named(robot: Robot) -> None:
     assert values["publishers"] == "2" and values["published by"] == "/bag/player, /wrist/driver"
     robot.publish = []
     assert robot.status("image")[0] == ERROR and "nobody publishes" in robot.status("image")[1]
+
+
+def test_the_frames_of_objects_that_the_node_publishes_are_no_transforms_of_the_robot(robot: Robot) -> None:
+    level, _, values = robot.status("transforms")
+    assert level == OK and values["publishers of /tf"] == "3"
     robot.tf_publishers = 0
-    assert (
-        robot.status("transforms")[0] == ERROR and "nobody publishes /tf or /tf_static" in robot.status("transforms")[1]
-    )
+    level, message, values = robot.status("transforms")
+    assert level == ERROR and "nobody publishes /tf or /tf_static" in message and values["publishers of /tf"] == "0"
 
 
 def test_silence_under_a_clock_that_stands_names_both(robot: Robot) -> None:

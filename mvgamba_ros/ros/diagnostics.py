@@ -79,7 +79,7 @@ class Diagnostics:
 
     def _tf(self) -> DiagnosticStatus:
         tf, tallies = self._transforms, self._health.transforms.values()
-        publishers = {topic: self._node.count_publishers(name) for topic, name in tf.topics.items()}
+        publishers = {topic: self._others(name) for topic, name in tf.topics.items()}
         failing = next((tally.now for tally in tallies if tally.now), None)
         level, message = OK, "no failure"
         if not any(publishers.values()):
@@ -103,6 +103,12 @@ class Diagnostics:
             "last refusal": tf.gate.last_refusal or "none",
         }
         return self._status("transforms", level, message, values)
+
+    def _others(self, topic: str) -> int:
+        """The publishers of a topic but for this node's own: the frames of objects are on /tf too."""
+        own = self._node.get_name(), self._node.get_namespace()
+        ends = self._node.get_publishers_info_by_topic(topic)
+        return sum((end.node_name, end.node_namespace) != own for end in ends)
 
     def _captures(self, views: int) -> DiagnosticStatus:
         tally = self._health.failures["capture"]
