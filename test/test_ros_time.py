@@ -18,7 +18,7 @@ from test_claims_ros_capture import Topics
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.ros.conversions.transform_bytes import StampedTransform
-from mvgamba_ros.ros.inputs import Inputs
+from mvgamba_ros.ros.inputs import Input, Inputs
 from mvgamba_ros.ros.node_time import NodeTime, StreamTime
 from mvgamba_ros.ros.transform_stamps import StampGate
 from mvgamba_ros.ros.transforms import TransformBuffer
@@ -246,3 +246,30 @@ def test_the_last_view_is_compared_with_the_next_until_time_jumps() -> None:
     assert caught.value.code is ErrorCode.STALE_IMAGE
     capture.forget()
     np.testing.assert_array_equal(capture.newest_good_view().view.image, SHARP)
+
+
+def test_a_jump_in_the_midst_of_a_capture_costs_no_view_and_no_error() -> None:
+    """The thread of the transforms meets it: what it empties may be in use here."""
+    topics = Topics(image=[photo(9.9), photo(10.0)], camera_info=[info(10.0)])
+    poses, made = transforms(*STILL), parameters()
+
+    def lookup(*asked: Any) -> Any:
+        topics["camera_info"].messages.clear()
+        return poses.lookup(*asked)
+
+    source = SimpleNamespace(lookup=lookup, ancestors=poses.ancestors)
+    capture = Capture(topics, source, lambda: made, lambda: round(10.2 * SECOND), lambda: capture.forget())  # type: ignore
+    np.testing.assert_array_equal(capture.newest_good_view().view.image, SHARP)
+
+
+def test_messages_that_a_jump_empties_while_the_nearest_is_sought_are_still_those_of_then() -> None:
+    kept = Input("image")
+
+    class Emptying:
+        @property
+        def header(self) -> Any:
+            kept.messages.clear()
+            return photo(10.0).header
+
+    kept.messages.extend([Emptying(), Emptying()])
+    assert kept.nearest(10 * SECOND) is not None and kept.nearest(10 * SECOND) is None

@@ -37,8 +37,9 @@ class Input:
     """Why the newest message was not kept; empty where it was."""
 
     def nearest(self, stamp: int) -> Any | None:
-        """The kept message whose stamp is nearest."""
-        return min(self.messages, key=lambda message: abs(stamp_of(message) - stamp), default=None)
+        """The kept message whose stamp is nearest; None where none is. A jump, met in the thread of the transforms, may
+        empty them meanwhile."""
+        return min(list(self.messages), key=lambda message: abs(stamp_of(message) - stamp), default=None)
 
 
 class Inputs:

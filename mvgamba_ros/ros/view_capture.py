@@ -54,17 +54,13 @@ class Capture:
             raise ReconstructionError(
                 ErrorCode.NO_IMAGE, "no image yet: " + self._inputs.explain_silence("image", parameters.silent_after_s)
             )
-        if not self._inputs["camera_info"].messages:
-            raise ReconstructionError(
-                ErrorCode.NO_CAMERA_INFO,
-                "no camera_info yet: " + self._inputs.explain_silence("camera_info", parameters.silent_after_s),
-            )
         first: ReconstructionError | None = None
         for index in reversed(range(len(images))):
             try:
-                self._last = self._check(images[index], images[index - 1] if index else None, parameters)
+                captured = self._check(images[index], images[index - 1] if index else None, parameters)
+                self._last = captured  # a jump, met in the thread of the transforms, may forget it at once
                 self._succeeded()
-                return self._last
+                return captured
             except ReconstructionError as error:
                 first = first or error
                 if error.code in (ErrorCode.STALE_IMAGE, ErrorCode.CAMERA_MOVING):
@@ -94,6 +90,12 @@ class Capture:
     def _check(self, image: Any, before: Any | None, parameters: Parameters) -> CapturedView:
         """The view of one image; raises the first test that it fails. ``before``: the image before it, if there is."""
         stamp = stamp_of(image)
+        camera_info = self._inputs["camera_info"].nearest(stamp)
+        if camera_info is None:
+            raise ReconstructionError(
+                ErrorCode.NO_CAMERA_INFO,
+                "no camera_info yet: " + self._inputs.explain_silence("camera_info", parameters.silent_after_s),
+            )
         age = (self._now() - stamp) / NANOSECONDS
         if age > parameters.max_image_age_s:
             raise ReconstructionError(
@@ -110,7 +112,7 @@ class Capture:
             )
         T_world_camera = self._pose_of_a_still_camera(image.header.frame_id, stamp, parameters)
         belonging: dict[str, Any] = {
-            "camera_info": self._inputs["camera_info"].nearest(stamp),
+            "camera_info": camera_info,
             "depth": self._companion("depth", stamp, parameters, ErrorCode.BAD_DEPTH),
             "mask": self._companion("mask", stamp, parameters, ErrorCode.BAD_MASK),
         }
