@@ -81,6 +81,13 @@ def test_a_clock_that_goes_back_makes_all_forget_and_says_so_once(node: Clocked)
     assert "went back by 176.95 s" in node.log[0] and "captured views are kept" in node.log[0]
 
 
+def test_a_clock_that_is_closed_meets_no_more_jumps(node: Clocked) -> None:
+    node.set(100.0)
+    node.time.close()
+    node.set(3.0)
+    assert (node.forgotten, node.log) == (0, [])
+
+
 def test_every_jump_of_a_recording_that_is_played_in_a_loop_is_said(
     node: Clocked, monkeypatch: pytest.MonkeyPatch
 ) -> None:

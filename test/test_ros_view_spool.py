@@ -6,6 +6,7 @@ import json
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,12 +14,13 @@ import pytest
 pytest.importorskip("rclpy")
 
 import rendered
-from ros_messages import CAMERA, MASK, captured, pose
+from ros_messages import CAMERA, MASK, captured, parameters, pose
 from ros_world import World
 from std_srvs.srv import Trigger
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.io.transforms_json import write_capture
+from mvgamba_ros.ros.captured_views import CapturedViews
 from mvgamba_ros.ros.view_buffer import CapturedView, Mount
 from mvgamba_ros.ros.view_spool import ViewSpool
 from mvgamba_ros.types import Camera
@@ -190,6 +192,18 @@ def test_a_folder_that_cannot_be_is_named_with_its_parameter(tmp_path: Path, fol
     with pytest.raises(ReconstructionError, match="spool_dir") as caught:
         ViewSpool(name, "base", no_warning)
     assert caught.value.code is ErrorCode.BAD_PARAMETER
+
+
+def test_where_restored_views_were_taken_from_is_shown_from_the_start(tmp_path: Path) -> None:
+    spool, shown = ViewSpool(str(tmp_path), "base", no_warning), []
+    for view in some_views():
+        spool.add(view)
+    nothing: Any = None
+    for folder in (str(tmp_path), ""):
+        again = ViewSpool(folder, "base", no_warning)
+        CapturedViews(nothing, again, parameters, lambda *poses: shown.append(poses), nothing, lambda: 7, nothing)
+    ((views, header),) = shown
+    assert len(views) == 2 and header.frame_id == "base"
 
 
 @pytest.mark.slow

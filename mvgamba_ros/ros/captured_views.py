@@ -26,8 +26,8 @@ from mvgamba_ros.types import View
 class CapturedViews:
     """Holds the views and answers the services about them, in the executor's thread.
 
-    ``publish`` shows where the held views were taken from, ``now`` returns the time of the node's clock, nanoseconds,
-    ``on_new`` is called with each view that was added.
+    ``publish`` shows where the held views were taken from, at once where ``spool`` has some, ``now`` returns the time
+    of the node's clock, nanoseconds, ``on_new`` is called with each view that was added.
     """
 
     def __init__(
@@ -43,6 +43,8 @@ class CapturedViews:
         self._awaited, self._spool, self._settings, self._publish = awaited, spool, settings, publish
         self._failures, self._now, self._on_new = failures, now, on_new
         self._held = ViewBuffer(spool.restore())
+        if self._held:
+            self._show(self._now())
         self.services: tuple[tuple[type, str, Callable[..., Any]], ...] = (
             (CaptureView, "~/capture_view", self._on_capture_view),
             (ListViews, "~/list_views", self._on_list_views),

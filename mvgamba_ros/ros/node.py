@@ -68,6 +68,8 @@ class Reconstructor(Node):
         self._settings = declare(self)
         parameters = self._settings()
         writable_folder(parameters.output_dir, "output_dir")
+        spool = ViewSpool(parameters.spool_dir, parameters.target_frame, self.get_logger().warning)
+        # What a wrong parameter stops comes before the threads that follow.
         self._health = Health()
         self._failures = Failures(self.get_logger(), self._health)
         self._last: tuple[Reconstruction, list[View], ReconstructedObject, Moments] | None = None
@@ -87,7 +89,6 @@ class Reconstructor(Node):
         )
         self._time.forget += [self._inputs.forget, capture.forget]
         awaited = AwaitedCapture(capture, self._settings, self._sleep, lambda: self._worker.closing)
-        spool = ViewSpool(parameters.spool_dir, parameters.target_frame, self.get_logger().warning)
         background = BackgroundWork(
             self._worker,
             lambda: self._views.snapshot(),
@@ -279,5 +280,6 @@ class Reconstructor(Node):
         if not self._worker.close(timeout_s):
             self.get_logger().error("the running work did not stop in time; leaving it behind")
         self._transforms.close()
+        self._time.close()
         self._action.destroy()
         self.destroy_node()

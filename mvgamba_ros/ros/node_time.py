@@ -63,6 +63,10 @@ class NodeTime:
             self.last_jump = why
             self._logger.warning(f"time jumped: {why}; transforms and pictures are forgotten, captured views are kept")
 
+    def close(self) -> None:
+        """Meets no more jumps of the clock."""
+        self._handle.unregister()
+
     def silence(self, after_s: float) -> str:
         """Why simulated time does not run and what to do about it, or "" where it runs, or is the system's. Time that
         stands is known from the second call on."""
