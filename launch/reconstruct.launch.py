@@ -36,7 +36,10 @@ ARGUMENTS = {
     "rosbag": ("", "Recording to play beside the node, which then takes the time from it (use_sim_time)"),
     "rviz": ("false", "Open RViz on the node's outputs"),
     "visualization": ("none", "rviz: as rviz:=true; rerun: the outputs in a browser, without RViz"),
-    "fastdds_profile": ("", "Fast DDS profile of the node (default: config/fastdds.xml, unless the site sets its own)"),
+    "fastdds_profile": (
+        "",
+        "Fast DDS profile of node and rosbag (default: config/fastdds.xml, unless the site sets its own)",
+    ),
 }
 
 
@@ -47,6 +50,8 @@ def nodes(context: LaunchContext) -> list:
     if given["use_sim_time"]:
         clock = {"use_sim_time": is_true("use_sim_time", given)}
     level = ["--log-level", given["log_level"]] if given["log_level"] else []
+    # Whoever writes large pictures needs it too: the player as the node.
+    profile = profile_environment(given["fastdds_profile"], str(SHARE / "config" / "fastdds.xml"), context.environment)
     started = [
         Node(
             package="mvgamba_ros",
@@ -56,9 +61,7 @@ def nodes(context: LaunchContext) -> list:
             remappings=[(name, given[name]) for name in ("image", "camera_info", "depth", "mask")]
             + [("image/compressed", given["image"] + "/compressed")],
             ros_arguments=level,
-            additional_env=profile_environment(
-                given["fastdds_profile"], str(SHARE / "config" / "fastdds.xml"), context.environment
-            ),
+            additional_env=profile,
             respawn=is_true("respawn", given),
             respawn_delay=2.0,
             output="screen",
@@ -72,11 +75,11 @@ def nodes(context: LaunchContext) -> list:
     if "rerun" in shown:
         started.append(rerun(given, clock))
     if given["rosbag"]:
-        started.append(player(Path(given["rosbag"]).expanduser()))
+        started.append(player(Path(given["rosbag"]).expanduser(), profile))
     return started
 
 
-def player(recording: Path) -> ExecuteProcess | LogInfo:
+def player(recording: Path, profile: dict[str, str]) -> ExecuteProcess | LogInfo:
     if not recording.exists():
         raise ValueError(f"rosbag:={recording} is not there")
     try:
@@ -87,7 +90,7 @@ def player(recording: Path) -> ExecuteProcess | LogInfo:
             "it, on the time of a /clock from elsewhere"
         )
     command = ["ros2", "bag", "play", str(recording), "--clock", "--delay", str(NODE_START_S)]
-    return ExecuteProcess(cmd=command, output="screen")
+    return ExecuteProcess(cmd=command, additional_env=profile, output="screen")
 
 
 def rviz(given: dict[str, str], parameters: dict) -> Node | LogInfo:

@@ -147,6 +147,7 @@ def test_a_recording_is_played_beside_the_node_which_takes_its_time_from_it(pref
     nodes, printed = run(prefix, "reconstruct.launch.py", f"rosbag:={bag}", environment={"PATH": path})
     assert set(nodes) == {"reconstructor", "ros2"}, printed
     assert nodes["ros2"]["argv"][:4] == ["bag", "play", str(bag), "--clock"]
+    assert nodes["ros2"]["profile"] == nodes["reconstructor"]["profile"]  # it writes large pictures
     assert parameters(nodes["reconstructor"])["use_sim_time"] is True
 
 

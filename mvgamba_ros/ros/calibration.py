@@ -7,7 +7,7 @@ from threading import Lock
 from typing import Any
 
 import numpy as np
-from geometry_msgs.msg import TransformStamped, Vector3
+from geometry_msgs.msg import TransformStamped
 
 from mvgamba_ros.config.pose_refinement_config import PosePriorConfig
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
@@ -15,7 +15,7 @@ from mvgamba_ros.geometry.se3 import inverse
 from mvgamba_ros.pose_refinement.hand_eye import HandEyeEstimate
 from mvgamba_ros.pose_refinement.twists import logarithm
 from mvgamba_ros.reconstruction import Reconstruction
-from mvgamba_ros.ros.conversions.geometry import matrix_to_pose
+from mvgamba_ros.ros.conversions.geometry import matrix_to_pose, matrix_to_transform
 from mvgamba_ros.ros.transforms import speeds
 from mvgamba_ros.ros.view_buffer import Mount
 from mvgamba_ros.types import F64
@@ -116,11 +116,8 @@ def corrected_mount(fixed: Sequence[Mount], correction: F64) -> Mount:
 
 
 def _transform(mount: Mount) -> TransformStamped:
-    pose = matrix_to_pose(mount.T_parent_frame)
-    transform = TransformStamped(child_frame_id=mount.frame)
+    transform = TransformStamped(child_frame_id=mount.frame, transform=matrix_to_transform(mount.T_parent_frame))
     transform.header.frame_id = mount.parent
-    transform.transform.translation = Vector3(x=pose.position.x, y=pose.position.y, z=pose.position.z)
-    transform.transform.rotation = pose.orientation
     return transform
 
 

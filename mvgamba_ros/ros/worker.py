@@ -55,7 +55,9 @@ class Worker:
             raise ReconstructionError(ErrorCode.SHUTTING_DOWN, "the node is shutting down")
         if self._current is not None:
             raise ReconstructionError(
-                ErrorCode.BUSY, "another reconstruction is running: wait for its answer, or cancel its action"
+                ErrorCode.BUSY,
+                "other work runs (a reconstruction, ~/save, ~/load_views or ~/suggest_views): wait for its answer, or "
+                "cancel its action",
             )
 
     def start(self, work: Callable[[Job], Callable[[], None]], patient: bool = False) -> Job:
