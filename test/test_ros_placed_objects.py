@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -71,6 +73,27 @@ def test_a_frame_that_tf_has_already_is_left_alone(robot):
     robot.show("tool0")
     robot.until(lambda: robot.tf)
     assert {t.child_frame_id for t in robot.tf} == {"objects/tool0"}
+
+
+def test_what_is_cleared_while_it_is_published_is_cleared_on_every_topic(robot, monkeypatch):
+    """The one happens in the worker's thread, the other in the executor's."""
+    newest = {}
+    clearing = threading.Thread(target=lambda: robot.outputs._on_clear_objects(None, Trigger.Response()))
+
+    def points(message):
+        newest["points"] = message.width
+        if not clearing.ident:
+            clearing.start()
+            clearing.join(0.2)  # as long as it takes, were it not held up
+
+    def marker(message):
+        newest["marker"] = message.action
+
+    monkeypatch.setattr(robot.outputs, "_points", SimpleNamespace(publish=points))
+    monkeypatch.setattr(robot.outputs, "_marker", SimpleNamespace(publish=marker))
+    robot.show()
+    clearing.join()
+    assert newest == {"points": 0, "marker": Marker.DELETEALL}
 
 
 def fixed(child: str, parent: str) -> TransformStamped:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from threading import Lock
 from typing import Any
 
 import cv2
@@ -46,6 +47,8 @@ class Outputs:
         self._splats = node.create_publisher(PointCloud2, "~/splats", LATCHED)
         self._view_poses = node.create_publisher(PoseArray, "~/view_poses", LATCHED)
         self._mask = node.create_publisher(Image, "~/debug/mask", LATCHED)
+        self._showing = Lock()
+        """So that the topics never show one result beside another, or beside nothing."""
         self._placed = PlacedObjects(node, transforms, settings)
         self.services: tuple[tuple[type, str, Callable[..., Any]], ...] = (
             (Trigger, "~/clear_objects", self._on_clear_objects),
@@ -67,17 +70,19 @@ class Outputs:
         """Everything about one result, in the frame of ``message``; planners get a ``final`` one only. Returns the
         seconds of what took long."""
         header = message.header
-        self._object.publish(message)
-        self._points.publish(message.cloud)
-        self._marker.publish(mesh_to_marker(result.mesh, header, message.id))
-        self._markers.publish(object_markers(message))
+        shown: list[tuple[Any, Any]] = [
+            (self._object, message),
+            (self._points, message.cloud),
+            (self._marker, mesh_to_marker(result.mesh, header, message.id)),
+            (self._markers, object_markers(message)),
+        ]
         if result.gaussians is not None:
             splats = gaussians_to_cloud(result.gaussians)
             splats.header = header
-            self._splats.publish(splats)
+            shown.append((self._splats, splats))
         sheet = array_to_image(mask_sheet([view.image for view in views], result.masks), "rgb8")
         sheet.header = header
-        self._mask.publish(sheet)
+        self._show([*shown, (self._mask, sheet)])
         if not final:
             return {}
         if result.quality.low and not parameters.publish_low:
@@ -87,6 +92,12 @@ class Outputs:
             )
             return {}
         return self._place(result, message, parameters, cancelled)
+
+    def _show(self, shown: Sequence[tuple[Any, Any]]) -> None:
+        """Publishes messages that belong together, each on its publisher: in the worker's thread or the executor's."""
+        with self._showing:
+            for publisher, message in shown:
+                publisher.publish(message)
 
     def _place(
         self,
@@ -126,12 +137,16 @@ class Outputs:
         nothing.quality.low, nothing.quality.reasons = True, ["cleared"]
         nothing.box_pose.orientation.w = 1.0
         nothing.cloud.header = header
-        self._object.publish(nothing)
-        self._points.publish(nothing.cloud)
-        self._splats.publish(nothing.cloud)
-        self._marker.publish(no_markers(header.frame_id))
-        self._markers.publish(MarkerArray(markers=[no_markers(header.frame_id)]))
-        self._mask.publish(Image(header=header, encoding="rgb8"))
+        self._show(
+            [
+                (self._object, nothing),
+                (self._points, nothing.cloud),
+                (self._splats, nothing.cloud),
+                (self._marker, no_markers(header.frame_id)),
+                (self._markers, MarkerArray(markers=[no_markers(header.frame_id)])),
+                (self._mask, Image(header=header, encoding="rgb8")),
+            ]
+        )
         response.success = True
         response.message = f"{len(names)} objects cleared" + (f": {', '.join(names)}" if names else "")
         return response
