@@ -61,6 +61,17 @@ def test_our_profile_never_replaces_the_sites(chosen, environment, profile):
     assert found == ({} if profile is None else {"FASTDDS_DEFAULT_PROFILES_FILE": profile})
 
 
+def test_the_demos_own_network_leaves_a_sites_middleware_as_it_is(monkeypatch):
+    pytest.importorskip("rclpy")
+    from mvgamba_ros.ros.demo.processes import use_own_network
+
+    for site in ({"RMW_IMPLEMENTATION": "rmw_cyclonedds_cpp"}, {"FASTRTPS_DEFAULT_PROFILES_FILE": SITE}, {}):
+        monkeypatch.setattr(os, "environ", dict(site))
+        use_own_network()
+        assert ("FASTDDS_DEFAULT_PROFILES_FILE" in os.environ) is (not site)
+        assert os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] == "LOCALHOST"
+
+
 @pytest.fixture
 def prefix(tmp_path: Path) -> Path:
     """An installed package whose programs only write down how they were started."""

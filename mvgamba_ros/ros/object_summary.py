@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from mvgamba_ros.msg import ReconstructedObject, StageTime
+from mvgamba_ros.ros.conversions.stamps import NANOSECONDS, stamp_of
 from mvgamba_ros.srv import CaptureView
 
 
@@ -49,13 +50,12 @@ def values(found: ReconstructedObject, stages: Iterable[StageTime] = ()) -> dict
     p, q = pose.position, pose.orientation
     names = [name for name in found.quality.get_fields_and_field_types() if name != "reasons"]
     quality = {name: _plain(getattr(found.quality, name)) for name in names}
-    stamp = found.header.stamp
     return {
         "low": found.quality.low,
         "reasons": list(found.quality.reasons),
         "id": found.id,
         "frame": found.header.frame_id,
-        "stamp": stamp.sec + 1e-9 * stamp.nanosec,
+        "stamp": stamp_of(found) / NANOSECONDS,
         "method": found.method,
         "views": found.view_count,
         "box": {"center": [p.x, p.y, p.z], "orientation": [q.x, q.y, q.z, q.w], "size": [size.x, size.y, size.z]},

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from mvgamba_ros.ros.fastdds import profile_environment
 from mvgamba_ros.ros.service_calls import CallError
 
 STOP_S = 10.0
@@ -29,7 +30,7 @@ def use_own_network() -> None:
     """DDS for this process and those it starts: this machine only, a domain of its own, room for images."""
     os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)
     os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
-    os.environ.setdefault("FASTDDS_DEFAULT_PROFILES_FILE", str(_config("fastdds.xml")))
+    os.environ.update(profile_environment("", str(_config("fastdds.xml")), os.environ))
 
 
 def _config(name: str) -> Path:
