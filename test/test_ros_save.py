@@ -13,7 +13,8 @@ from builtin_interfaces.msg import Time
 from std_msgs.msg import Header
 
 from mvgamba_ros.msg import ReconstructedObject
-from mvgamba_ros.ros.save import folder_name, place
+from mvgamba_ros.ros.folders import confined
+from mvgamba_ros.ros.save import folder_name
 
 pytestmark = pytest.mark.ros
 
@@ -36,7 +37,7 @@ def test_folders_below_the_output_folder_are_written(
     directory: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
-    found = place(directory.format(base=tmp_path / "out"), "~/out", outside=False)
+    found = confined(directory.format(base=tmp_path / "out"), "~/out", outside=False)
     assert found.is_relative_to(tmp_path / "out") and found.name == "mug"
 
 
@@ -47,15 +48,15 @@ def test_folders_outside_are_refused_unless_the_node_allows_them(
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     base = str(tmp_path / "out")
     with pytest.raises(ReconstructionError, match=r"output_dir.*save_outside") as caught:
-        place(directory.format(base=base), base, outside=False)
+        confined(directory.format(base=base), base, outside=False)
     assert caught.value.code is ErrorCode.CANNOT_WRITE
-    assert place(directory.format(base=base), base, outside=True).is_absolute()
+    assert confined(directory.format(base=base), base, outside=True).is_absolute()
 
 
 @pytest.mark.parametrize("directory", ["x" * 1_000_000, "x/" * 100_000])
 def test_a_name_without_end_is_refused_at_once(directory: str, tmp_path: Path) -> None:
     with pytest.raises(ReconstructionError, match="at most 4096") as caught:
-        place(directory, str(tmp_path), outside=False)
+        confined(directory, str(tmp_path), outside=False)
     assert caught.value.code is ErrorCode.CANNOT_WRITE
 
 
@@ -66,14 +67,14 @@ def test_a_symbolic_link_is_not_followed_out_of_the_output_folder(tmp_path: Path
     (base / "link").symlink_to(elsewhere)
     for directory in ("link", "link/mug"):
         with pytest.raises(ReconstructionError, match="symbolic link"):
-            place(directory, str(base), outside=False)
+            confined(directory, str(base), outside=False)
     (tmp_path / "named").symlink_to(base)  # the operator's own link is his choice
-    assert place("mug", str(tmp_path / "named"), outside=False) == base / "mug"
-    assert place(str(tmp_path / "named" / "mug"), str(tmp_path / "named"), outside=False) == base / "mug"
+    assert confined("mug", str(tmp_path / "named"), outside=False) == base / "mug"
+    assert confined(str(tmp_path / "named" / "mug"), str(tmp_path / "named"), outside=False) == base / "mug"
 
 
 @pytest.mark.parametrize("directory", ["~nobody-of-that-name/x", "a\0b"])
 def test_names_that_are_no_path_are_refused(directory: str, tmp_path: Path) -> None:
     with pytest.raises(ReconstructionError) as caught:
-        place(directory, str(tmp_path), outside=False)
+        confined(directory, str(tmp_path), outside=False)
     assert caught.value.code is ErrorCode.CANNOT_WRITE

@@ -36,6 +36,7 @@ from mvgamba_ros.ros.conversions.stamps import make_header
 from mvgamba_ros.ros.declared_parameters import declare
 from mvgamba_ros.ros.diagnostics import Diagnostics
 from mvgamba_ros.ros.failures import Failures
+from mvgamba_ros.ros.folders import writable_folder
 from mvgamba_ros.ros.health import Health
 from mvgamba_ros.ros.inputs import Inputs
 from mvgamba_ros.ros.node_time import NodeTime
@@ -48,7 +49,7 @@ from mvgamba_ros.ros.save import moments_of, save
 from mvgamba_ros.ros.transform_listener import listen
 from mvgamba_ros.ros.view_capture import Capture
 from mvgamba_ros.ros.view_loading import ViewLoading
-from mvgamba_ros.ros.view_spool import ViewSpool, writable_folder
+from mvgamba_ros.ros.view_spool import ViewSpool
 from mvgamba_ros.ros.view_suggestions import ViewSuggestions
 from mvgamba_ros.ros.worker import Job, Worker
 from mvgamba_ros.srv import Calibration as CalibrationService

@@ -1,15 +1,12 @@
-"""What ~/save writes, and where it may."""
+"""What ~/save writes."""
 
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from mvgamba_ros.errors import ErrorCode, ReconstructionError
-from mvgamba_ros.io.lock import cannot_write
 from mvgamba_ros.io.results import write_results
 from mvgamba_ros.msg import ReconstructedObject
 from mvgamba_ros.preview import preview
@@ -17,7 +14,7 @@ from mvgamba_ros.reconstruction import Reconstruction
 from mvgamba_ros.ros.bag_messages import typestore
 from mvgamba_ros.ros.bag_writer import Moments, write_recording
 from mvgamba_ros.ros.conversions.stamps import stamp_of
-from mvgamba_ros.ros.request_limits import LONGEST_PATH, check_length
+from mvgamba_ros.ros.folders import confined
 from mvgamba_ros.ros.requests import Task
 from mvgamba_ros.types import View
 
@@ -39,10 +36,10 @@ def save(
     folder that `mvgamba reconstruct` reads; with ``moments``, also views.mcap, the same as a recording. Returns the
     absolute paths. Raises CANNOT_WRITE, and MISSING_PACKAGE for a recording without rosbags.
 
-    ``directory``, ``output_dir``, ``outside``: see `place`; an empty ``directory`` is the object's own folder, named
+    ``directory``, ``output_dir``, ``outside``: see `confined`; an empty ``directory`` is the object's own folder, named
     after its id and stamp.
     """
-    target = place(directory or folder_name(message), output_dir, outside)
+    target = confined(directory or folder_name(message), output_dir, outside)
     about = {"id": message.id, "frame": message.header.frame_id}
     if moments is not None:
         typestore(target / RECORDING)  # whether it can be written, before the rest is
@@ -71,40 +68,3 @@ def folder_name(message: ReconstructedObject) -> str:
         name += "-" + hashlib.sha256(message.id.encode("utf-8", "surrogatepass")).hexdigest()[:8]
     stamp = message.header.stamp
     return f"{name}-{stamp.sec}.{stamp.nanosec:09d}"
-
-
-def place(directory: str, output_dir: str, outside: bool) -> Path:
-    """The folder that a request may have written, absolute.
-
-    Args:
-        directory: Absolute, below "~" (or "~user"), the home of the node's user (of another), or relative to
-            ``output_dir``. ".." is taken out before any link is followed.
-        output_dir: Likewise; relative to where the node was started.
-        outside: Whether ``directory`` may lie anywhere. If not, it lies below ``output_dir`` and no symbolic link leads
-            to it from there.
-
-    Raises:
-        ReconstructionError: CANNOT_WRITE, which names the folder and the parameter to set.
-    """
-    check_length("directory", directory, LONGEST_PATH, ErrorCode.CANNOT_WRITE)
-    with cannot_write(Path(output_dir)):
-        named = Path(os.path.abspath(Path(output_dir).expanduser()))  # noqa: PTH100
-        base = named.resolve()
-    with cannot_write(Path(directory)):
-        target = Path(os.path.abspath(named / Path(directory).expanduser()))  # noqa: PTH100
-        if outside:
-            return target
-        inner = next((target.relative_to(root) for root in (named, base) if target.is_relative_to(root)), None)
-        if inner is None or inner == Path():
-            raise ReconstructionError(
-                ErrorCode.CANNOT_WRITE,
-                f"{target} is not inside output_dir, {base}: leave the directory out or name one relative to that, or "
-                "start the node with another output_dir or with save_outside true",
-            )
-        if (base / inner).resolve() != base / inner:
-            raise ReconstructionError(
-                ErrorCode.CANNOT_WRITE,
-                f"{target}: a symbolic link leads there from output_dir, {base}, and is not followed: name another "
-                "directory, or start the node with save_outside true",
-            )
-        return base / inner

@@ -16,10 +16,10 @@ from mvgamba_ros.io.results import LARGEST_REPORT, REPORT
 from mvgamba_ros.ros.bag_reader import RosBag
 from mvgamba_ros.ros.captured_views import CapturedViews
 from mvgamba_ros.ros.failures import Failures, one_line
+from mvgamba_ros.ros.folders import confined
 from mvgamba_ros.ros.outcome import Outcome
 from mvgamba_ros.ros.parameters import Parameters
 from mvgamba_ros.ros.request_limits import LONGEST_PATH, check_length, check_pixels
-from mvgamba_ros.ros.save import place
 from mvgamba_ros.ros.transforms import TransformSource
 from mvgamba_ros.ros.view_buffer import CapturedView, ViewBuffer
 from mvgamba_ros.ros.worker import Job
@@ -143,7 +143,7 @@ def readable(directory: str, output_dir: str, outside: bool) -> Path:
             ErrorCode.BAD_CAPTURE, f"path is empty: name a capture's folder or file below output_dir, {output_dir}"
         )
     try:
-        return place(directory, output_dir, outside)
+        return confined(directory, output_dir, outside)
     except ReconstructionError as error:
         raise ReconstructionError(
             ErrorCode.BAD_CAPTURE,

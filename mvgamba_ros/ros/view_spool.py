@@ -6,7 +6,6 @@ never stops the node.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
 from functools import partial
 from io import BytesIO
@@ -15,31 +14,15 @@ from typing import Any
 
 import numpy as np
 
-from mvgamba_ros.errors import ErrorCode, ReconstructionError
+from mvgamba_ros.errors import ReconstructionError
 from mvgamba_ros.geometry.camera import check_camera
 from mvgamba_ros.geometry.se3 import check_rigid
 from mvgamba_ros.io.atomic_writes import write_file
+from mvgamba_ros.ros.folders import writable_folder
 from mvgamba_ros.ros.view_buffer import CapturedView, Mount
 from mvgamba_ros.types import Camera, View
 
 PATTERN, BROKEN = "view-*.npz", ".broken"
-
-
-def writable_folder(folder: str, parameter: str) -> Path:
-    """The folder, made where it is not there. Raises BAD_PARAMETER with the ``parameter``'s name where nothing can be
-    written into it."""
-    path = Path(folder)
-    try:
-        path = path.expanduser().absolute()
-        path.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path):
-            pass
-    except (OSError, RuntimeError, ValueError) as error:
-        why = getattr(error, "strerror", None) or error
-        raise ReconstructionError(
-            ErrorCode.BAD_PARAMETER, f"{parameter} {path}: {why}: name a folder that this user may write to"
-        ) from error
-    return path
 
 
 class ViewSpool:
