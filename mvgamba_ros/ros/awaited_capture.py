@@ -29,11 +29,11 @@ class AwaitedCapture:
     def __init__(
         self,
         capture: Capture,
-        parameters: Callable[[], Parameters],
+        settings: Callable[[], Parameters],
         sleep: Callable[[float], Awaitable[None]],
         stopped: Callable[[], bool],
     ) -> None:
-        self._capture, self._parameters, self._sleep, self._stopped = capture, parameters, sleep, stopped
+        self._capture, self._settings, self._sleep, self._stopped = capture, settings, sleep, stopped
         self._waiting = 0
 
     @property
@@ -44,7 +44,7 @@ class AwaitedCapture:
     async def next_good_view(self) -> CapturedView:
         """The newest good view. Raises what `Capture.newest_good_view` raises after tf_timeout_s, at once where waiting
         does not help, and BUSY where max_waiting captures wait already."""
-        parameters = self._parameters()
+        parameters = self._settings()
         if self._waiting >= parameters.max_waiting:
             raise ReconstructionError(
                 ErrorCode.BUSY,

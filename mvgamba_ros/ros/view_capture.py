@@ -33,11 +33,11 @@ class Capture:
         self,
         inputs: Inputs,
         transforms: TransformSource,
-        parameters: Callable[[], Parameters],
+        settings: Callable[[], Parameters],
         now: Callable[[], int],
         succeeded: Callable[[], None] = lambda: None,
     ) -> None:
-        self._inputs, self._transforms, self._parameters, self._now = inputs, transforms, parameters, now
+        self._inputs, self._transforms, self._settings, self._now = inputs, transforms, settings, now
         self._succeeded = succeeded
         self._last: CapturedView | None = None
 
@@ -48,7 +48,7 @@ class Capture:
     def newest_good_view(self) -> CapturedView:
         """The newest image that passes every test: one before it serves while the newest waits for its transform or is
         blurred. Where none passes, raises what is wrong with the newest."""
-        parameters = self._parameters()
+        parameters = self._settings()
         images = list(self._inputs["image"].messages)
         if not images:
             raise ReconstructionError(
@@ -74,7 +74,7 @@ class Capture:
     def still_pose(self) -> F64:
         """``T_world_camera`` of the newest image whose transform is known, by its header alone. Raises NO_IMAGE,
         TRANSFORM_UNAVAILABLE, and CAMERA_MOVING where the camera did not stand then."""
-        parameters = self._parameters()
+        parameters = self._settings()
         error = ReconstructionError(
             ErrorCode.NO_IMAGE, "no image yet: " + self._inputs.explain_silence("image", parameters.silent_after_s)
         )
