@@ -25,6 +25,8 @@ RECORDER = f"""#!{sys.executable}
 import json, os, pathlib, sys, time
 name = pathlib.Path(sys.argv[0]).name
 files = [f for f in sys.argv if os.path.isfile(f) and ("params" in f or f.endswith((".yaml", ".rviz")))]
+if "SEVERAL" in os.environ:
+    name += str(os.getpid())
 out = pathlib.Path(os.environ["RECORDED"]) / name
 out.write_text(json.dumps(dict(
     argv=sys.argv[1:], files=[open(f).read() for f in files], profile=os.environ.get("FASTDDS_DEFAULT_PROFILES_FILE")
@@ -233,6 +235,21 @@ def test_a_node_that_ends_is_started_again_where_wanted(prefix):
             started += "process started with pid" in line
         launched.send_signal(2)
         assert launched.wait(5) is not None
+
+
+def test_the_launch_file_of_the_page_starts_two_arms_that_share_one_move_group(prefix):
+    page = (REPOSITORY / "docs" / "ros.md").read_text(encoding="utf-8")
+    for name in ("arms.yaml", "two_arms.launch.py"):
+        (prefix / name).write_text(page.split(f'title="{name}"\n')[1].split("```")[0])
+    nodes, printed = run(prefix, str(prefix / "two_arms.launch.py"), environment={"SEVERAL": "1"})
+    assert len(nodes) == 2, printed
+    for node in nodes.values():
+        words = " ".join(node["argv"])
+        arm = "left" if "__ns:=/left" in words else "right"
+        assert f"__ns:=/{arm}" in words and f"depth:=/{arm}/camera/aligned_depth_to_color/image_raw" in words
+        assert "apply_planning_scene:=/apply_planning_scene" in words
+        mine = yaml.safe_load(node["files"][0])[f"/{arm}/reconstructor"]["ros__parameters"]
+        assert mine["target_frame"] == f"{arm}_base_link"
 
 
 def test_the_demo_starts_both_nodes_alike(prefix):
