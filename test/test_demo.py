@@ -10,6 +10,7 @@ import sys
 import time
 import uuid
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -19,7 +20,11 @@ pytest.importorskip("mvgamba_ros.sim.engine")
 
 from patience import PATIENCE
 
+from mvgamba_ros.errors import ErrorCode
 from mvgamba_ros.io.mesh_files import read_mesh
+from mvgamba_ros.ros.demo.arm_calls import ArmCalls
+from mvgamba_ros.ros.demo.main import drive_and_capture
+from mvgamba_ros.srv import CaptureView
 
 pytestmark = [pytest.mark.ros, pytest.mark.slow, pytest.mark.timeout(540)]
 
@@ -74,6 +79,29 @@ def test_the_arm_looks_and_the_node_answers_a_shape_close_to_the_truth(tmp_path:
         assert str(tmp_path / "object" / name) in text
         assert (tmp_path / "object" / name).stat().st_size > 100
     assert demo.left_behind() == []
+
+
+class LateCamera(ArmCalls):
+    """An arm whose pictures are late: each first capture at a new place finds the one of the place before."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.codes: list[ErrorCode] = []
+
+    def move_camera(self, pose: Any, limit_s: float) -> None:
+        self.codes = [ErrorCode.DUPLICATE_VIEW, ErrorCode.SUCCESS]
+
+    def call(self, kind: Any, name: str, request: Any, limit_s: float) -> CaptureView.Response:
+        return CaptureView.Response(error_code=int(self.codes.pop(0)))
+
+    def spin(self, seconds: float) -> None:
+        pass
+
+
+def test_a_late_picture_of_the_place_before_does_not_end_the_demo(capsys: pytest.CaptureFixture[str]) -> None:
+    camera = LateCamera()
+    drive_and_capture(camera, [None, None])
+    assert "view 2 of 2" in capsys.readouterr().out and not camera.codes
 
 
 def test_ctrl_c_stops_the_demo_and_both_nodes(tmp_path: Path):

@@ -11,6 +11,7 @@ import argparse
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -106,9 +107,7 @@ def run(options: argparse.Namespace, output: Path, stack: ExitStack) -> None:
     seconds = {"start": time.monotonic() - began}
 
     began = time.monotonic()
-    for index, pose in enumerate(poses):
-        client.move_camera(pose, MOVE_S)
-        print(f"view {index + 1} of {len(poses)}: {view_line(client.capture_view(CAPTURE_S))}", flush=True)
+    drive_and_capture(client, poses)
     seconds["capture"] = time.monotonic() - began
 
     print("reconstructing", flush=True)
@@ -117,6 +116,15 @@ def run(options: argparse.Namespace, output: Path, stack: ExitStack) -> None:
     seconds["reconstruct"] = time.monotonic() - began
     files = client.save("object", RECONSTRUCT_S)
     print("\n".join(["", *_table(answer, truth, seconds), "", *files]))
+
+
+def drive_and_capture(client: ArmCalls, poses: Sequence[Any]) -> None:
+    """A view from each of the camera poses. On a busy machine the newest picture may still be of the place before, and
+    is refused as a duplicate: then the next one is waited for. Raises CallError."""
+    for index, pose in enumerate(poses):
+        client.move_camera(pose, MOVE_S)
+        answer = client.capture_view(CAPTURE_S, until_new=True)
+        print(f"view {index + 1} of {len(poses)}: {view_line(answer)}", flush=True)
 
 
 def _request(truth: Mesh) -> Any:
