@@ -15,6 +15,9 @@ from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.registry import BUILT_IN, available
 from mvgamba_ros.types import Prompts
 
+OWN_GUESS = "network"
+"""The choice of no generator: what no view saw is the reconstructor's own guess."""
+
 
 @dataclass(frozen=True)
 class Options:
@@ -68,6 +71,26 @@ class Options:
     min_views: int = option(
         1, "Fewest views a reconstruction is made from; below quality.min_places its quality is low", low=1, high=64
     )
+    generator: str = option(
+        "network",
+        "Makes up what no view saw; network: the reconstructor alone does",
+        choices=(OWN_GUESS, *BUILT_IN["generators"]),
+        extended_by=lambda: (OWN_GUESS, *available("generators")),
+    )
+    complete: str = option(
+        "few",
+        "When the generator is called: few: for views from less than quality.min_places places; always; or 'off', "
+        "quoted in YAML; with generator network it makes no difference",
+        choices=("few", "always", "off"),
+    )
+    generator_weights: str = option(
+        "",
+        "Folder of the generator's weights, or owner/name@commit of a repository in this machine's Hugging Face cache; "
+        "empty: the ones that are pinned",
+        read_only=True,
+    )
+    generator_fetch: bool = option(False, "Download weights of the generator that are missing", read_only=True)
+    generator_seed: int = option(0, "Seed of what the generator draws: one seed, one shape", low=0, high=2**31 - 1)
     cloud_points: int = option(20_000, "Points of the cloud", low=100, high=5_000_000)
     hull_resolution: int = option(
         128,

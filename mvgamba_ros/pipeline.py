@@ -11,6 +11,7 @@ import numpy as np
 
 from mvgamba_ros import __version__
 from mvgamba_ros.checks import check_arrays, check_views, distinct_views
+from mvgamba_ros.completion import Completion, complete, completes
 from mvgamba_ros.consensus import check_poses
 from mvgamba_ros.errors import stop_if
 from mvgamba_ros.factories import load_method, run_method
@@ -127,14 +128,21 @@ def _reconstruct(
         region = prompts.roi
         if len(views) == 1 and region is None:
             region = guess_box(views[0], prompts.support_height, config.hull)
-            notes.append("one view: the object is taken to be as deep as it is wide")
+            if not completes(options, 1):
+                notes.append("one view: the object is taken to be as deep as it is wide")
         hull = carve(views, region, options.hull_resolution, prompts.support_height, config.hull)
         views, set_aside = without_biased_depth(views, hull, prompts.support_height, config.depth)
         notes += set_aside
     with stages.run("method") as part:
         method = load_method(options)
         stages.check()
-        shape = run_method(replace(options, prompts=prompts), views, hull, part, stages.cancelled)
+        places = distinct_views(views, config.views)
+        given = replace(options, prompts=prompts)
+        if completes(options, places):
+            completed = complete(given, views, hull, places, reconstruct, part, stages.cancelled)
+        else:
+            completed = Completion(run_method(given, views, hull, part, stages.cancelled), hull)
+        shape, hull = completed.shape, completed.hull
         notes += shape.notes
         if len(shape.mesh.faces) > options.max_faces:
             notes.append(
@@ -156,8 +164,7 @@ def _reconstruct(
     with stages.run("quality"):
         whole = _wholeness(caster, cloud, weights, observed, hull, undistorted)
         notes += whole.notes
-        doubtful = [*observed.reasons, *whole.reasons, *shape.reasons]
-        places = distinct_views(views, config.views)
+        doubtful = [*observed.reasons, *whole.reasons, *shape.reasons, *completed.doubts(weights, config.quality)]
         quality = measure_quality(caster, views, weights, places, config, doubtful)
         quality = replace(
             quality,
@@ -195,7 +202,9 @@ def _reconstruct(
             **options.to_dict(),
             "provenance": {"method": _provenance(method), "segmenter": observed.provenance},
             "masks": ["given" if given else "found" for given in observed.masks_given],
+            **completed.settings(weights),
         },
+        generated=completed.views,
     )
 
 

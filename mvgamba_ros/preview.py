@@ -53,7 +53,7 @@ def preview(views: Sequence[View], result: Reconstruction) -> U8:
         rows.append(np.concatenate(row, axis=1))
     caster = Raycaster(result.mesh)
     sides = _new_sides(views, result)
-    rows.append(np.concatenate([_written(_shaded(caster, T), "mesh") for T in sides], axis=1))
+    rows.append(np.concatenate([_written(shaded(caster, T), "mesh") for T in sides], axis=1))
     if result.gaussians is not None:
         seen = [render_view(result.gaussians, BIG, T)[0] for T in sides]
         rows.append(np.concatenate([_written((255 * x).round().astype(np.uint8), "Gaussians") for x in seen], axis=1))
@@ -108,7 +108,7 @@ def _degrees(a: F64, b: F64) -> F64:
     return np.degrees(np.arccos(np.clip(a @ b.T, -1.0, 1.0)))
 
 
-def _shaded(caster: Raycaster, T_world_camera: F64, camera: Camera = BIG, ambient: float = 0.45) -> U8:
+def shaded(caster: Raycaster, T_world_camera: F64, camera: Camera = BIG, ambient: float = 0.45) -> U8:
     """As large as the camera's picture; lit from the camera and a little from above, on white."""
     picture = caster.render(camera, T_world_camera)
     light = -T_world_camera[:3, 2] + np.array([0.0, 0.0, 0.5])
@@ -127,7 +127,7 @@ def _trust(result: Reconstruction, sides: Sequence[F64]) -> list[U8]:
     by_sight = SIGHT[np.minimum(mesh.seen, len(SIGHT) - 1)]
     by_error = _colormap(mesh.expected_error_mm / top)
     tiles = [
-        _written(_shaded(Raycaster(replace(mesh, colors=colors)), T, SMALL, ambient=0.75), text, 0.45)
+        _written(shaded(Raycaster(replace(mesh, colors=colors)), T, SMALL, ambient=0.75), text, 0.45)
         for colors, what in ((by_sight, "seen or guessed"), (by_error, "expected error"))
         for T, text in zip(sides, (what, f"{what}, where most is guessed"), strict=True)
     ]

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from mvgamba_ros.types import F64, Bool, Box, Gaussians, Mesh, PointCloud
+from mvgamba_ros.types import F64, Bool, Box, Gaussians, Mesh, PointCloud, View
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,10 @@ class Reconstruction:
         poses: What the check of the camera poses found; None where there was none.
         settings: What it was made with, as plain JSON values: the package's ``version``, ``options``, ``config``,
             ``provenance`` (which weights of the ``method`` and the ``segmenter`` ran, and where, as far as these tell)
-            and ``masks`` ("given" or "found", of each view).
+            and ``masks`` ("given" or "found", of each view); ``completion``, where a generator made up what no view
+            saw: its name, and how its shape was aligned.
+        generated: Views that the generator made, aligned, without those of its own that show no object; they are no
+            measurement.
 
     Example:
         >>> from mvgamba_ros import Options, read_capture, reconstruct
@@ -131,6 +134,7 @@ class Reconstruction:
     notes: tuple[str, ...] = ()
     poses: PoseCorrection | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
+    generated: tuple[View, ...] = ()
 
     @property
     def view_count(self) -> int:

@@ -109,6 +109,16 @@ def test_a_segmenter_and_a_reconstructor_are_found_by_name():
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
+def test_one_picture_with_depth_becomes_a_whole_can_that_is_called_low():
+    printed = run("07")
+    numbers = re.search(r"^sides \[(.*)\] mm", printed, re.MULTILINE)
+    assert numbers, printed
+    assert [float(side) for side in numbers[1].split()] == pytest.approx([80.0, 80.0, 120.0], abs=40.0)
+    assert re.search(r"^guessed [3-8]\d% of the surface; low$", printed, re.MULTILINE)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_the_shape_is_rendered_measured_and_exported(tmp_path):
     from mvgamba_ros.io.mesh_files import read_mesh
     from mvgamba_ros.io.ply import read_gaussians

@@ -31,7 +31,7 @@ def flag(row: Row) -> str:
     return "--" + row.name.replace("_", "-")
 
 
-class _Allowed:
+class Allowed:
     """The choices of a row as argparse takes them; sought when a value or the help needs them, which costs time."""
 
     def __init__(self, names: Callable[[], tuple[str, ...]]) -> None:
@@ -55,7 +55,7 @@ def _add_flag(group: argparse._ArgumentGroup, row: Row) -> None:
         )
     elif isinstance(row.default, str):
         if row.choices:
-            choices = _Allowed(lambda: row.allowed)
+            choices = Allowed(lambda: row.allowed)
             group.add_argument(
                 flag(row),
                 metavar="NAME",
@@ -105,7 +105,7 @@ def add_reader(parser: argparse.ArgumentParser) -> None:
         "--reader",
         metavar="NAME",
         default="",
-        choices=_Allowed(lambda: available("capture_readers")),
+        choices=Allowed(lambda: available("capture_readers")),
         help="format of the capture: %(choices)s (default: found from its files)",
     )
 

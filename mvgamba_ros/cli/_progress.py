@@ -7,7 +7,8 @@ import time
 
 
 class ProgressLine:
-    """A bar that redraws itself on a terminal; elsewhere one plain line per stage."""
+    """A bar that redraws itself on a terminal; elsewhere one plain line per stage. With the rate, and the time left at
+    that rate, once there is enough to tell it from."""
 
     def __init__(self) -> None:
         self._began = time.perf_counter()
@@ -16,11 +17,18 @@ class ProgressLine:
 
     def __call__(self, stage: str, fraction: float) -> None:
         seconds = time.perf_counter() - self._began
+        left = f", {seconds * (1.0 / fraction - 1.0):.0f} s left" if 0.02 < fraction < 1.0 else ""
+        rate = f", {100.0 * fraction / seconds:.2g} %/s" if left else ""
         if self._terminal:
             bar = "#" * round(24 * fraction)
-            print(f"\r{bar:24s} {fraction:4.0%} {stage:10s} {seconds:5.1f} s", end="", file=sys.stderr, flush=True)
+            print(
+                f"\r{bar:24s} {fraction:4.0%} {stage:10s} {seconds:5.1f} s{rate}{left}    ",
+                end="",
+                file=sys.stderr,
+                flush=True,
+            )
         elif stage != self._stage:
-            print(f"{fraction:4.0%} {stage} ({seconds:.1f} s)", file=sys.stderr, flush=True)
+            print(f"{fraction:4.0%} {stage} ({seconds:.1f} s{rate}{left})", file=sys.stderr, flush=True)
         self._stage = stage
 
     def close(self) -> None:

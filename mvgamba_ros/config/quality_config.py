@@ -17,6 +17,9 @@ class QualityConfig:
     """A lower mean IoU of masks and the re-rendered mesh makes it low, [0, 1]. Set by hand."""
     max_color_error: float = bounded(0.15, 0.0, 1.0)
     """A higher mean absolute colour difference inside the masks makes it low, [0, 1]. Set by hand."""
+    max_guessed_share: float = bounded(0.25, 0.0, 1.0)
+    """Where a generator made up more than this share of the surface, the shape is low, [0, 1]. Set by hand: undersides,
+    which nobody sees, are 10 to 20 %."""
     min_view_angle: float = bounded(30.0, 0.0, 180.0)
     """A smaller largest angle between two views, seen from the object, makes it low, degrees. Set by hand."""
     max_expected_error_mm: float = bounded(3.0, 0.0, 1000.0)

@@ -67,6 +67,7 @@ def move_result(result: Reconstruction, by: F64) -> Reconstruction:
         cloud=replace(result.cloud, points=result.cloud.points + by),
         box=move_box(result.box, by),
         gaussians=gaussians,
+        generated=tuple(move_views(result.generated, by)),
         support_height=None if height is None else height + float(by[2]),
     )
 

@@ -31,7 +31,7 @@ from mvgamba_ros.surface.measured_depth import measured_depths, with_measured
 from mvgamba_ros.surface.meshing import solid, solid_to_mesh
 from mvgamba_ros.surface.silhouette_consistency import enforce_silhouettes
 from mvgamba_ros.surface.standing import fill_to_support
-from mvgamba_ros.surface.tsdf import integrate_depth_maps, smooth
+from mvgamba_ros.surface.tsdf import Guess, integrate_depth_maps, smooth
 from mvgamba_ros.types import F64, Box, Cancelled, Progress, View
 
 
@@ -176,15 +176,19 @@ def _bounds_along(field: DistanceField, T_world_box: F64) -> F64:
 
 
 def integrated(
-    maps: Sequence[DepthMaps], views: Sequence[View], hull: DistanceField, config: SurfaceConfig
+    maps: Sequence[DepthMaps],
+    views: Sequence[View],
+    hull: DistanceField,
+    config: SurfaceConfig,
+    guess: Guess | None = None,
 ) -> DistanceField:
-    """TSDF of ``maps`` on the visual ``hull``'s grid, smoothed and consistent with the silhouettes.
+    """TSDF of ``maps``, and a ``guess``, on the visual ``hull``'s grid, smoothed and consistent with the silhouettes.
 
     Where depths were measured, the field is integrated at every voxel and smoothed less: each map is as smooth as its
     noise asks for, and a wide Gaussian would lift the floor of what is hollow and thin.
     """
     truncation, measured = config.truncation * hull.voxel, any(found.measured for found in maps)
-    tsdf = integrate_depth_maps(maps, hull, truncation, coarse_only=not measured, config=config)
+    tsdf = integrate_depth_maps(maps, hull, truncation, coarse_only=not measured, config=config, guess=guess)
     return enforce_silhouettes(smooth(tsdf, hull, truncation, config, measured), hull, views, config)
 
 

@@ -13,6 +13,7 @@ and integrated behind its surface no further than its noise asks for.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -23,6 +24,18 @@ from mvgamba_ros.geometry.gaussian_filter import gaussian_filter
 from mvgamba_ros.surface.depth_maps import DepthMaps, DepthMapView
 from mvgamba_ros.types import F32
 
+NO_WEIGHT = 1e-6
+"""Of what counts only where nothing else does."""
+
+
+@dataclass(frozen=True)
+class Guess:
+    """A surface that no view measured: its signed distances ``values`` (nx, ny, nz) on the hull's grid, metres,
+    positive inside, truncated; and its ``weight``, by which it joins depth maps, each of at most 1 unless measured."""
+
+    values: F32
+    weight: float
+
 
 def integrate_depth_maps(
     maps: Sequence[DepthMaps],
@@ -30,14 +43,18 @@ def integrate_depth_maps(
     truncation: float,
     coarse_only: bool = False,
     config: SurfaceConfig = SurfaceConfig(),
+    guess: Guess | None = None,
 ) -> DistanceField:
     """The object's TSDF on the grid of the visual ``hull``: metres up to ``truncation``, positive inside, nowhere above
     the hull's.
 
     ``truncation``: metres. Points that no map observes keep the hull's value. Integrated at every second voxel first,
     then at every voxel near the surface found there. ``coarse_only``: without the latter, for a field that `smooth`
-    goes over afterwards: its meshes are as good.
+    goes over afterwards: its meshes are as good. ``guess``: takes the hull's place where no map observes, and joins the
+    maps by its weight.
     """
+    if guess is None:
+        guess = Guess(np.minimum(hull.values, truncation), NO_WEIGHT)
     views = [DepthMapView.of(those, v) for those in maps for v in range(len(those.front))]
     reach = -config.hull_margin * hull.voxel
     # one coarse sample beyond the last voxel, so that every fine voxel lies between coarse ones
@@ -47,12 +64,13 @@ def integrate_depth_maps(
     coarse = np.minimum(coarse_hull, truncation)
     near_hull = coarse_hull > reach
     index = np.stack(np.meshgrid(*coarse_index, indexing="ij"), -1)[near_hull]
-    coarse[near_hull] = _weighted_mean(views, hull, index, truncation, coarse[near_hull], config)
+    prior = guess.values[np.ix_(*coarse_index)][near_hull]
+    coarse[near_hull] = _weighted_mean(views, hull, index, truncation, prior, guess.weight, config)
     values = _upsample(coarse, shape)
     if not coarse_only:
         near = (np.abs(values) < config.fine_band * hull.voxel) & (hull.values > reach)
-        prior = np.minimum(hull.values[near], truncation)
-        values[near] = _weighted_mean(views, hull, np.argwhere(near), truncation, prior, config)
+        at = np.argwhere(near)
+        values[near] = _weighted_mean(views, hull, at, truncation, guess.values[near], guess.weight, config)
     return DistanceField(np.minimum(values, hull.values), hull.origin, hull.voxel)
 
 
@@ -81,13 +99,13 @@ def _weighted_mean(
     index: np.ndarray,
     truncation: float,
     prior: F32,
+    prior_weight: float,
     config: SurfaceConfig,
 ) -> F32:
-    """The weighted mean of all views' signed distances at voxels ``index`` (P, 3); ``prior`` (P,) where no view
-    observes the voxel."""
+    """The weighted mean of all views' signed distances at voxels ``index`` (P, 3) and of ``prior`` (P,)."""
     points = torch.from_numpy((hull.origin + hull.voxel * index).astype(np.float32))
-    total, weight = torch.zeros(len(points)), torch.full((len(points),), 1e-6)
-    total += torch.from_numpy(prior.astype(np.float32)) * 1e-6
+    total, weight = torch.zeros(len(points)), torch.full((len(points),), prior_weight)
+    total += torch.from_numpy(prior.astype(np.float32)) * prior_weight
     for view in views:
         distance, w = view.integrate(points, truncation, config)
         total.addcmul_(distance, w)

@@ -1,0 +1,120 @@
+"""What no view saw is made up by a generator, and what was seen wins: with an oracle in the generator's place."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import oracle
+import pytest
+from generated_objects import PLACE, bracket, photograph
+from oracle import Oracle, canonical, true_similarity
+
+from mvgamba_ros import registry
+from mvgamba_ros.errors import ErrorCode, ReconstructionError
+from mvgamba_ros.generate.alignment import align
+from mvgamba_ros.generate.generator import Subject
+from mvgamba_ros.geometry.distance_field import DistanceField
+from mvgamba_ros.imagined import imagine
+from mvgamba_ros.metrics.shape import shape_errors, surface_points
+from mvgamba_ros.options import Options
+from mvgamba_ros.pipeline import reconstruct
+from mvgamba_ros.reconstruction import Reconstruction
+from mvgamba_ros.rendering.mesh_raycaster import Raycaster
+from mvgamba_ros.surface.tsdf import Guess, integrate_depth_maps
+from mvgamba_ros.types import Mesh, Prompts, View
+
+TABLE = Prompts(support_height=0.0)
+
+
+@pytest.fixture(autouse=True)
+def registered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(registry.BUILT_IN["generators"], "oracle", "oracle:from_options")
+
+
+def completed(mesh: Mesh, view: View, weights: str, made: Oracle, **options: object) -> Reconstruction:
+    oracle.KNOWN[weights] = made
+    chosen = Options(segmenter="masks", refine=False, generator="oracle", generator_weights=weights, prompts=TABLE)
+    return reconstruct([view], replace(chosen, **options))  # type: ignore[arg-type]
+
+
+def f_score(found: Reconstruction, truth: Mesh) -> float:
+    """F@5mm."""
+    return shape_errors(surface_points(found.mesh), surface_points(truth))["F@5mm"]
+
+
+def test_a_true_generator_completes_one_depth_picture() -> None:
+    mesh, view = bracket(), photograph(bracket())
+    found = completed(mesh, view, "true", Oracle(canonical(mesh, view.T_world_camera)))
+    alone = reconstruct([view], Options(segmenter="masks", refine=False, prompts=TABLE))
+    assert f_score(found, mesh) >= 0.95 > f_score(alone, mesh) + 0.2
+    about = found.settings["completion"]
+    assert about["generator"] == "oracle" and about["provenance"] == {"weights": "the truth"}
+    assert about["T_world_canonical"]["scale"] == pytest.approx(
+        true_similarity(mesh, view.T_world_camera).scale, rel=0.02
+    )
+    assert about["guessed_share"] == pytest.approx(1.0 - found.quality.coverage, abs=1e-6) and found.quality.low
+    assert any("made up by the generator oracle" in reason for reason in found.quality.reasons)
+    assert found.mesh.seen is not None and (found.mesh.seen == 0).any() and (found.mesh.seen == 1).any()
+    assert len(found.generated) == 4 and "completion" not in alone.settings and alone.generated == ()
+
+
+def test_a_bent_generator_with_one_view_of_something_else_still_helps() -> None:
+    mesh, view = bracket(), photograph(bracket())
+    made = Oracle(canonical(mesh, view.T_world_camera), distortion=5.0, wrong=2)
+    found = completed(mesh, view, "bent", made)
+    alone = reconstruct([view], Options(segmenter="masks", refine=False, prompts=TABLE))
+    assert f_score(found, mesh) > f_score(alone, mesh) + 0.2
+
+
+def test_what_depth_shows_outweighs_a_generator_that_is_wrong_there() -> None:
+    mesh, view = bracket(), photograph(bracket())
+    made = canonical(mesh, view.T_world_camera)
+    swollen = replace(made, vertices=made.vertices + 0.04 * np.sign(made.vertices) * [1, 0, 0])
+    found = completed(mesh, view, "swollen", Oracle(swollen, as_mesh=True))
+    guess = align(swollen, [view], 0.0, photo_azimuth=0.0).similarity.mesh(swollen)
+    assert view.depth is not None
+    rendered = Raycaster(guess).render(view.camera, view.T_world_camera)
+    both = rendered.mask & (view.depth > 0.0)
+    off = 1e3 * float(np.median(np.abs(rendered.depth - view.depth)[both]))
+    assert off > 1.5 and found.quality.depth_residual_mm < 0.3 * off
+
+
+def test_a_mesh_of_a_generator_completes_a_colour_picture_on_a_known_table() -> None:
+    mesh, view = bracket(), photograph(bracket(), with_depth=False)
+    found = completed(mesh, view, "mesh", Oracle(canonical(mesh, view.T_world_camera), as_mesh=True))
+    assert f_score(found, mesh) > 0.95
+    assert found.mesh.vertices[:, 2].min() == pytest.approx(0.0, abs=2e-3)
+    assert found.box.T_world_box[:2, 3] == pytest.approx(PLACE[:2], abs=0.005)
+
+
+@pytest.mark.parametrize("when, calls", [("off", 0), ("few", 0), ("always", 1)])
+def test_a_generator_is_called_of_few_views_only_unless_told_otherwise(when: str, calls: int) -> None:
+    mesh = bracket()
+    views = [photograph(mesh, azimuth) for azimuth in (30.0, 150.0, 270.0)]
+    made = oracle.KNOWN["counted"] = Oracle(canonical(mesh, views[0].T_world_camera), as_mesh=True)
+    options = Options(
+        method="hull", segmenter="masks", generator="oracle", generator_weights="counted", complete=when, prompts=TABLE
+    )
+    found = reconstruct(views, options)
+    assert len(made.calls) == calls and bool(found.generated) == bool(calls)
+
+
+def test_a_shape_of_words_has_the_longest_side_that_was_told_and_is_low() -> None:
+    mesh, view = bracket(), photograph(bracket())
+    oracle.KNOWN["words"] = Oracle(canonical(mesh, view.T_world_camera), as_mesh=True)
+    options = Options(method="hull", generator="oracle", generator_weights="words")
+    found = imagine(options, Subject(prompt="a bracket"), 0.12, lambda stage, done: None, lambda: False)
+    assert found.box.size.max() == pytest.approx(0.12) and found.quality.low
+    assert np.ptp(found.mesh.vertices, axis=0).max() < 0.125 and len(found.masks) == len(found.generated)
+    with pytest.raises(ReconstructionError, match="longest side -1") as refused:
+        imagine(options, Subject(prompt="a bracket"), -1.0, lambda stage, done: None, lambda: False)
+    assert refused.value.code is ErrorCode.BAD_OPTION
+
+
+def test_a_guess_stands_where_no_map_observes() -> None:
+    grid = np.full((9, 9, 9), 0.05, np.float32)
+    ball = 0.03 - np.linalg.norm(0.01 * (np.indices((9, 9, 9)) - 4), axis=0).astype(np.float32)
+    hull = DistanceField(grid, np.zeros(3), 0.01)
+    found = integrate_depth_maps([], hull, 0.05, guess=Guess(ball, 0.1))
+    assert np.abs(found.values - ball)[np.abs(ball) < 0.02].max() < 1e-6
