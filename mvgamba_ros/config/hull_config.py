@@ -42,7 +42,7 @@ class HullConfig:
     front_quantile: float = bounded(0.02, 0.0, 1.0)
     """Quantile of the depths along the view that is taken for the object's front, [0, 1]. Set by hand."""
     hidden_share: float = bounded(0.25, 0.0, 1.0)
-    """Of a single view with depth: the object is as deep as what is seen of it, and this share, [0, 1], of the way from
+    """The object of a single view with depth is as deep as what is seen of it, and this share, [0, 1], of the way from
     there to as deep as it is wide. Set by hand: boxes seen from above show all of their depth, bottles half of it."""
     min_level: float = bounded(1e-3, 0.0, 1.0)
     """A camera looks straight down where its optical axis has a smaller level part. Set by hand."""
