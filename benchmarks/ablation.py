@@ -25,7 +25,7 @@ import json
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -133,7 +133,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     print(f"\n{table(finished, seconds)}\n\n{args.table}")
 
 
-def base_config(recipe: Path, stage: str, changes: Sequence[str]) -> TrainConfig:
+@cache
+def base_config(recipe: Path, stage: str, changes: tuple[str, ...]) -> TrainConfig:
     """The settings of a stage of a recipe, from random weights. Raises BAD_OPTION for a stage that it does not have."""
     plan = load_plan(recipe, changes)
     stages = {one.name: config for one, config in zip(plan.recipe.stages, plan.configs, strict=True)}
@@ -146,7 +147,7 @@ def base_config(recipe: Path, stage: str, changes: Sequence[str]) -> TrainConfig
 
 def configure(recipe: Path, stage: str, variant: str, samples: int, seed: int, changes: Sequence[str]) -> TrainConfig:
     """The base config with a schedule for ``samples`` and the variant's changes, which come last."""
-    base = base_config(recipe, stage, changes)
+    base = base_config(recipe, stage, tuple(changes))
     schedule = [
         f"name={variant}",
         f"seed={seed}",
@@ -155,7 +156,7 @@ def configure(recipe: Path, stage: str, variant: str, samples: int, seed: int, c
         f"warmup={round(base.warmup * samples / base.samples)}",
         f"validate_minutes={NEVER}",  # once, at the end
     ]
-    return base_config(recipe, stage, [*changes, *schedule, *VARIANTS[variant]])
+    return base_config(recipe, stage, (*changes, *schedule, *VARIANTS[variant]))
 
 
 def trainer_of(variant: str) -> type[Trainer]:

@@ -195,7 +195,8 @@ def copied(folder: Path) -> Path:
 def planned(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     """What make would do in a folder."""
     command = ["make", "--dry-run", "setup", *words]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    fresh = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+    return subprocess.run(command, cwd=folder, env=fresh, capture_output=True, text=True, check=False)
 
 
 @pytest.mark.parametrize("name", ["with space", "josé", "a'b", "a:b", "a$b"])
