@@ -53,6 +53,15 @@ class Subject:
         if self.cutout is None and not self.prompt.strip():
             raise ReconstructionError(ErrorCode.BAD_OPTION, "nothing to make up: give a picture, or a prompt")
 
+    def needed_cutout(self, name: str, otherwise: str = "") -> Cutout:
+        """The picture, for the generator ``name`` that takes one. Raises BAD_OPTION where there is none; ``otherwise``
+        ends the message."""
+        if self.cutout is None:
+            raise ReconstructionError(
+                ErrorCode.BAD_OPTION, f"generator {name} needs a picture of the object{otherwise}"
+            )
+        return self.cutout
+
 
 @dataclass(frozen=True)
 class GeneratedViews:

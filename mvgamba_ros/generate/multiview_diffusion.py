@@ -118,11 +118,8 @@ class ImageDream(_MultiView):
         self._check(takes_pictures=True)
 
     def __call__(self, subject: Subject, seed: int, progress: Progress, cancelled: Cancelled) -> GeneratedViews:
-        if subject.cutout is None:
-            raise ReconstructionError(
-                ErrorCode.BAD_OPTION, f"generator {self.name} needs a picture of the object; words alone: mvdream"
-            )
-        square = recentre(subject.cutout, self.sampler.size, BORDER_RATIO).cutout
+        cutout = subject.needed_cutout(self.name, "; words alone: mvdream")
+        square = recentre(cutout, self.sampler.size, BORDER_RATIO).cutout
         return self._views(subject, square.on(1.0), seed, progress, cancelled)
 
 

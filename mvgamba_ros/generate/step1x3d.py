@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from mvgamba_ros.errors import ErrorCode, ReconstructionError, boundary, stop_if
+from mvgamba_ros.errors import ErrorCode, boundary, stop_if
 from mvgamba_ros.generate.canonical_mesh import Z_UP_FROM_Y_UP, canonical_mesh, hub_access, import_installed
 from mvgamba_ros.generate.generator import GeneratedMesh, Subject
 from mvgamba_ros.generate.generator_options import GeneratorOptions
@@ -59,11 +59,10 @@ class Step1X3D:
 
     def __call__(self, subject: Subject, seed: int, progress: Progress, cancelled: Cancelled) -> GeneratedMesh:
         """Its pipeline runs as a whole: ``cancelled`` is polled before and after it."""
-        if subject.cutout is None:
-            raise ReconstructionError(ErrorCode.BAD_OPTION, f"generator {self.name} needs a picture of the object")
+        cutout = subject.needed_cutout(self.name)
         stop_if(cancelled)
         made = self.pipeline(
-            Image.fromarray(subject.cutout.rgba(), "RGBA"),
+            Image.fromarray(cutout.rgba(), "RGBA"),
             guidance_scale=self.guidance,
             num_inference_steps=self.steps,
             generator=torch.Generator(device=self.device).manual_seed(seed),

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from mvgamba_ros.errors import ErrorCode, ReconstructionError, boundary, stop_if
+from mvgamba_ros.errors import ErrorCode, boundary, stop_if
 from mvgamba_ros.generate.canonical_mesh import Z_UP, as_bytes, canonical_mesh, hub_access, import_installed
 from mvgamba_ros.generate.generator import GeneratedMesh, Subject
 from mvgamba_ros.generate.generator_options import GeneratorOptions
@@ -56,10 +56,9 @@ class Trellis:
 
     def __call__(self, subject: Subject, seed: int, progress: Progress, cancelled: Cancelled) -> GeneratedMesh:
         """Its pipeline runs as a whole: ``cancelled`` is polled before and after it."""
-        if subject.cutout is None:
-            raise ReconstructionError(ErrorCode.BAD_OPTION, f"generator {self.name} needs a picture of the object")
+        cutout = subject.needed_cutout(self.name)
         stop_if(cancelled)
-        picture = Image.fromarray(subject.cutout.rgba(), "RGBA")  # cropped and resized by the pipeline
+        picture = Image.fromarray(cutout.rgba(), "RGBA")  # cropped and resized by the pipeline
         made = self.pipeline.run(picture, seed=seed, formats=["mesh"])["mesh"][0]
         progress("network", 0.95)
         stop_if(cancelled)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from mvgamba_ros.errors import ErrorCode, ReconstructionError, boundary, stop_if
+from mvgamba_ros.errors import ErrorCode, boundary, stop_if
 from mvgamba_ros.generate.canonical_mesh import Z_UP, as_bytes, canonical_mesh, hub_access, import_installed
 from mvgamba_ros.generate.generator import GeneratedMesh, Subject
 from mvgamba_ros.generate.generator_options import GeneratorOptions
@@ -49,10 +49,9 @@ class Trellis2:
 
     def __call__(self, subject: Subject, seed: int, progress: Progress, cancelled: Cancelled) -> GeneratedMesh:
         """Its pipeline runs as a whole: ``cancelled`` is polled before and after it."""
-        if subject.cutout is None:
-            raise ReconstructionError(ErrorCode.BAD_OPTION, f"generator {self.name} needs a picture of the object")
+        cutout = subject.needed_cutout(self.name)
         stop_if(cancelled)
-        made = self.pipeline.run(Image.fromarray(subject.cutout.rgba(), "RGBA"), seed=seed)[0]
+        made = self.pipeline.run(Image.fromarray(cutout.rgba(), "RGBA"), seed=seed)[0]
         progress("network", 0.95)
         stop_if(cancelled)
         colors = as_bytes(made.query_vertex_attrs()[:, made.layout["base_color"]])

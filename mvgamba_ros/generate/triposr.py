@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from mvgamba_ros.errors import ErrorCode, ReconstructionError, boundary, stop_if
+from mvgamba_ros.errors import ErrorCode, boundary, stop_if
 from mvgamba_ros.generate.canonical_mesh import Z_UP, as_bytes, canonical_mesh, hub_access, import_installed
 from mvgamba_ros.generate.cutout import recentre
 from mvgamba_ros.generate.generator import GeneratedMesh, Subject
@@ -56,9 +56,8 @@ class TripoSR:
 
     def __call__(self, subject: Subject, seed: int, progress: Progress, cancelled: Cancelled) -> GeneratedMesh:
         """The picture's one answer: nothing is drawn, ``seed`` changes nothing."""
-        if subject.cutout is None:
-            raise ReconstructionError(ErrorCode.BAD_OPTION, f"generator {self.name} needs a picture of the object")
-        picture = recentre(subject.cutout, PICTURE_SIZE, 1.0 - FOREGROUND).cutout.on(BACKGROUND)
+        cutout = subject.needed_cutout(self.name)
+        picture = recentre(cutout, PICTURE_SIZE, 1.0 - FOREGROUND).cutout.on(BACKGROUND)
         stop_if(cancelled)
         with torch.no_grad():
             codes = self.model([Image.fromarray((picture * 255.0).astype(np.uint8))], device=str(self.device))
