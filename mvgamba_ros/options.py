@@ -90,7 +90,7 @@ class Options:
         read_only=True,
     )
     generator_fetch: bool = option(False, "Download weights of the generator that are missing", read_only=True)
-    generator_seed: int = option(0, "Seed of what the generator draws: one seed, one shape", low=0, high=2**31 - 1)
+    generator_seed: int = option(1, "Seed of what the generator draws: one seed, one shape", low=1, high=2**31 - 1)
     cloud_points: int = option(20_000, "Points of the cloud", low=100, high=5_000_000)
     hull_resolution: int = option(
         128,

@@ -3,7 +3,9 @@ as good as a network can get, or spoilt."""
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -13,6 +15,7 @@ from mvgamba_ros.generate.canonical_cameras import AZIMUTHS, orbit_pose, square_
 from mvgamba_ros.generate.generator import Generated, GeneratedMesh, GeneratedViews, Subject
 from mvgamba_ros.generate.generator_options import GeneratorOptions
 from mvgamba_ros.generate.similarity import Similarity
+from mvgamba_ros.io.mesh_files import read_mesh
 from mvgamba_ros.rendering.mesh_raycaster import Raycaster
 from mvgamba_ros.types import F64, Cancelled, Mesh, Progress, View
 
@@ -80,6 +83,20 @@ class Oracle:
 
 KNOWN: dict[str, Oracle] = {}
 """What `from_options` makes, by the weights' name."""
+
+
+def from_file(options: GeneratorOptions) -> Oracle:
+    """The factory to install, for a process of its own: the weights are a mesh file, of the truth."""
+    return Oracle(read_mesh(options.weights), as_mesh=True)
+
+
+def installed(site: Path) -> str:
+    """Makes ``site`` a folder with a package that brings the generator ``oracle``; a PYTHONPATH that finds it."""
+    metadata = site / "oracle_package-1.0.dist-info"
+    metadata.mkdir(parents=True)
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: oracle-package\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text("[mvgamba_ros.generators]\noracle = oracle:from_file\n")
+    return os.pathsep.join(filter(None, [str(site), str(Path(__file__).parent), os.environ.get("PYTHONPATH")]))
 
 
 def from_options(options: GeneratorOptions) -> Oracle:

@@ -183,6 +183,6 @@ def test_a_request_beyond_a_limit_is_refused_by_its_counts_with_the_limit() -> N
     refused(ErrorCode.BAD_IMAGE, words, Reconstruct.Request(views=[large] * 3))
     points = Reconstruct.Request(point_prompts=[PointPrompt()] * 9, pixel_boxes=[PixelBox()] * 2)
     refused(ErrorCode.BAD_ROI, "11 pixel boxes and points, max_prompts is 10", points)
-    for field in ("object_id", "target_frame", "method", "refine_poses"):
+    for field in ("object_id", "target_frame", "method", "refine_poses", "generator", "complete"):
         words = f"{field} has 256 characters, at most 255"
         refused(ErrorCode.BAD_OPTION, words, Reconstruct.Request(**{field: "x" * 256}))

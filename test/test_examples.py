@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 REPOSITORY = Path(__file__).parents[1]
@@ -115,6 +116,33 @@ def test_one_picture_with_depth_becomes_a_whole_can_that_is_called_low():
     assert numbers, printed
     assert [float(side) for side in numbers[1].split()] == pytest.approx([80.0, 80.0, 120.0], abs=40.0)
     assert re.search(r"^guessed [3-8]\d% of the surface; low$", printed, re.MULTILINE)
+
+
+@pytest.mark.ros
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_one_look_of_the_simulated_arm_is_completed_by_the_network_and_by_a_generator(tmp_path):
+    pytest.importorskip("rclpy", reason="ROS 2 is not installed")
+    pytest.importorskip("mvgamba_ros.sim.engine", reason="the simulation is not installed")
+    import oracle
+
+    from mvgamba_ros.io.mesh_files import write_mesh
+    from mvgamba_ros.sim.robot_arm import SimulatedArm
+    from mvgamba_ros.sim.scene import Scene
+
+    truth = oracle.canonical(SimulatedArm(Scene(object_name="can")).object_mesh(), np.eye(4))
+    write_mesh(tmp_path / "can.ply", truth)
+    path = oracle.installed(tmp_path / "site")
+    printed = run("08", "generator:=oracle", f"weights:={tmp_path / 'can.ply'}", PYTHONPATH=f"{REPOSITORY}:{path}")
+    alone, completed = printed.split("\n\n")
+    assert "completion" not in alone and "quality         LOW: 1 view(s)" in alone
+    share = re.search(r"^completion +([4-8]\d)% of the surface made up by oracle \(seed 1\); its size", completed, re.M)
+    assert share and f"LOW: {share[1]}% of the surface was seen by no view" in completed, printed
+    for answer, tolerance in ((alone, 8.0), (completed, 4.0)):
+        guessed = re.search(r"^guessed +(\d+) of (\d+) vertices", answer, re.MULTILINE)
+        assert guessed and 0 < int(guessed[1]) < int(guessed[2])
+        sides = re.search(r"^box +(\d+) x (\d+) x (\d+) mm", answer, re.MULTILINE)
+        assert sides and sorted(map(float, sides.groups())) == pytest.approx([49.7, 49.7, 80.0], abs=tolerance)
 
 
 @pytest.mark.slow

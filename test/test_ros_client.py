@@ -81,6 +81,8 @@ def test_a_person_captures_reconstructs_saves_and_watches_from_a_terminal(world,
     assert main(["object", "--method", "clay", "--json"]) == 1
     printed = capsys.readouterr()
     assert json.loads(printed.out)["error"] == "BAD_OPTION" and "clay" in printed.err
+    assert main(["object", "--generator", "triposr", "--generator-seed", "9", "--complete", "sometimes"]) == 1
+    assert "BAD_OPTION: complete 'sometimes' is not one of few, always, off" in capsys.readouterr().err
 
     twin = rclpy.create_node("reconstructor", context=world.context)
     said = ""
@@ -197,7 +199,14 @@ def test_a_low_quality_stands_first_with_its_reasons():
 @pytest.mark.parametrize(
     "wrong",
     [
-        *(["capture", "0"], ["object", "--roi", "1"], ["fly"], [], ["object", "--max-faces=-1"]),
+        *(
+            ["capture", "0"],
+            ["object", "--roi", "1"],
+            ["fly"],
+            [],
+            ["object", "--max-faces=-1"],
+            ["object", "--generator-seed=0"],
+        ),
         *(["list", "--find", "nan"], ["list", "--timeout", "inf"], ["capture", "2", "--every=-1"]),
         *(["object", "--roi", *"12345", "nan"], ["object", "--support-height", "x"], ["list", "--node", "\udcff"]),
         *(["list", "--ros-args", "--bogus"], ["list", "--ros-args", "-r", "x"]),

@@ -93,6 +93,12 @@ def test_a_failed_capture_is_a_warning_until_one_succeeds_and_stays_in_the_value
     assert (level, values["failures"], values["last failure"]) == (OK, "1", "the newest transform is old")
 
 
+def test_the_values_name_the_generator_that_completed_the_last_object(robot: Robot) -> None:
+    assert robot.status("reconstruction")[2]["completed by"] == "none"
+    robot.health.completed_by = "triposr"
+    assert robot.status("reconstruction")[2]["completed by"] == "triposr"
+
+
 def test_a_reconstruction_of_held_views_does_not_mend_the_transforms_of_captures(robot: Robot) -> None:
     robot.fail("capture_view", ErrorCode.BAD_POSE, "nan")
     robot.fail("reconstruct", ErrorCode.TOO_FEW_VIEWS, "1 views")

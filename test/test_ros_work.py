@@ -145,7 +145,7 @@ def test_what_a_request_leaves_open_is_the_nodes_parameter_and_all_of_it_is_repo
             "complete": "few",
             "generator_weights": "",
             "generator_fetch": False,
-            "generator_seed": 0,
+            "generator_seed": 1,
             "cloud_points": 2000,
             "hull_resolution": 128,
             "checkpoint": "",

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from mvgamba_ros.cli._flags import Allowed, not_negative
+from mvgamba_ros.cli._flags import Allowed, positive
 from mvgamba_ros.registry import available
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--weights", metavar="FOLDER", default="", help="of the generator (default: the pinned ones)")
     group.add_argument("--fetch", action="store_true", help="download the generator's weights that are missing")
-    group.add_argument("--seed", type=not_negative, metavar="N", default=0, help="one seed, one shape (default: 0)")
+    group.add_argument("--seed", type=positive, metavar="N", default=1, help="one seed, one shape (default: 1)")
     group.add_argument("--device", metavar="NAME", default="auto", help="cpu, cuda or cuda:N (default: %(default)s)")
     group.add_argument("--max-faces", type=int, metavar="N", default=5000, help="of the mesh (default: %(default)s)")
 

@@ -131,6 +131,11 @@ def _parser() -> argparse.ArgumentParser:
     shape.add_argument("--support-height", type=_metres, metavar="Z", help="height of the plane it stands on, metres")
     shape.add_argument("--method", metavar="NAME", default="", help="reconstructor (default: the node's)")
     shape.add_argument("--max-faces", type=_whole, metavar="N", default=0, help="faces of the mesh at most")
+    shape.add_argument(
+        "--generator", metavar="NAME", default="", help="makes up what no view saw (default: the node's)"
+    )
+    shape.add_argument("--complete", metavar="WHEN", default="", help="when it is called: few, always or off")
+    shape.add_argument("--generator-seed", type=_whole, metavar="N", default=0, help="seed of what it draws")
     shape.add_argument("--capture", metavar="N", type=_whole, default=0, help="capture so many views first")
     shape.add_argument("--save", metavar="FOLDER", nargs="?", const="", help="save it too, below the node's output_dir")
     save = command("save", _save, "Write the last object's files.")
@@ -197,6 +202,9 @@ def _object(node: NodeCalls, args: argparse.Namespace) -> None:
         target_frame=args.frame,
         method=args.method,
         max_faces=args.max_faces,
+        generator=args.generator,
+        complete=args.complete,
+        generator_seed=args.generator_seed,
         answer_cloud=no,
         answer_mesh=no,
         answer_gaussians=no,

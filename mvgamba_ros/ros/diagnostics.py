@@ -124,5 +124,6 @@ class Diagnostics:
         elif error:
             level, message = ERROR if error.code is ErrorCode.INTERNAL else WARN, f"{error.code.name}: {error.message}"
         counts = {"views": views, "reconstructions": health.reconstructions, **health.failures["reconstruct"].values()}
+        counts["completed by"] = health.completed_by or "none"
         times = {f"seconds {stage}": f"{seconds:.3f}" for stage, seconds in health.last_seconds.items()}
         return self._status("reconstruction", level, message, {**counts, **times})

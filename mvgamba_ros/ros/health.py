@@ -37,6 +37,8 @@ class Health:
     """Those of the failures that are of transforms, by what met them."""
     last_seconds: Mapping[str, float] = field(default_factory=dict)
     reconstructions: int = 0
+    completed_by: str = ""
+    """The generator that made up what no view saw of the last one; empty where none was called."""
 
     def note(self, what: str, error: ReconstructionError) -> None:
         """Counts a failure of ``what``, of the kind that it begins with; of another kind it is not the node's state."""

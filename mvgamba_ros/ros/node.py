@@ -245,6 +245,7 @@ class Reconstructor(Node):
             self._health.reconstructions += 1
             self._health.succeeded("reconstruct")
             self._health.last_seconds = seconds
+            self._health.completed_by = message.completion.generator
         self.get_logger().info(
             f"{'' if final else 'preliminary: '}'{message.id}' from {result.view_count} views in "
             f"{seconds['total']:.2f} s: {len(result.mesh.faces)} faces, silhouette IoU "

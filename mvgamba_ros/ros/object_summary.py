@@ -25,6 +25,8 @@ def rows(found: ReconstructedObject, stages: Iterable[StageTime] = ()) -> list[t
         ("object", f"{found.id} by {found.method} from {found.view_count} views"),
         ("box", _box(found)),
     ]
+    if found.completion.generator:
+        made.append(("completion", _completion(found)))
     if found.mesh.triangles:
         made.append(("mesh", f"{len(found.mesh.triangles)} faces"))
     if found.cloud.width:
@@ -41,7 +43,8 @@ def table(named: Sequence[tuple[str, str]]) -> list[str]:
 def line(found: ReconstructedObject) -> str:
     """All that fits a line."""
     error = _millimetres(found.quality.expected_error_mm)
-    return f"{_trust(found)}; '{found.id}' {_box(found)}, expected error {error}, {found.view_count} views"
+    completion = f", {_made_up(found)}" if found.completion.generator else ""
+    return f"{_trust(found)}; '{found.id}' {_box(found)}, expected error {error}, {found.view_count} views{completion}"
 
 
 def values(found: ReconstructedObject, stages: Iterable[StageTime] = ()) -> dict[str, Any]:
@@ -50,6 +53,8 @@ def values(found: ReconstructedObject, stages: Iterable[StageTime] = ()) -> dict
     p, q = pose.position, pose.orientation
     names = [name for name in found.quality.get_fields_and_field_types() if name != "reasons"]
     quality = {name: _plain(getattr(found.quality, name)) for name in names}
+    made = found.completion
+    completion = {name: _plain(getattr(made, name)) for name in made.get_fields_and_field_types()}
     return {
         "low": found.quality.low,
         "reasons": list(found.quality.reasons),
@@ -60,6 +65,7 @@ def values(found: ReconstructedObject, stages: Iterable[StageTime] = ()) -> dict
         "views": found.view_count,
         "box": {"center": [p.x, p.y, p.z], "orientation": [q.x, q.y, q.z, q.w], "size": [size.x, size.y, size.z]},
         "quality": quality,
+        "completion": {**completion, "scale_from": list(made.scale_from)} if made.generator else None,
         "seconds": {stage.name: stage.seconds for stage in stages},
     }
 
@@ -76,6 +82,18 @@ def view_line(answer: CaptureView.Response) -> str:
 def _trust(found: ReconstructedObject) -> str:
     quality = found.quality
     return "LOW: " + "; ".join(quality.reasons) if quality.low else "good"
+
+
+def _completion(found: ReconstructedObject) -> str:
+    made = found.completion
+    return (
+        f"{_made_up(found)} (seed {made.seed}); its size, from {' and '.join(made.scale_from)}, known to "
+        f"{made.scale_sigma:.1%}, its place to {_millimetres(made.position_sigma_mm)}"
+    )
+
+
+def _made_up(found: ReconstructedObject) -> str:
+    return f"{found.completion.guessed_share:.0%} of the surface made up by {found.completion.generator}"
 
 
 def _box(found: ReconstructedObject) -> str:

@@ -19,7 +19,7 @@ MEGA = 1_000_000
 def check_request(request: Any, parameters: Parameters) -> None:
     """Raises TOO_MANY_VIEWS, BAD_IMAGE, BAD_ROI or BAD_OPTION where a request is beyond a limit, with the limit and its
     parameter."""
-    for field in ("object_id", "target_frame", "method", "refine_poses"):
+    for field in ("object_id", "target_frame", "method", "refine_poses", "generator", "complete"):
         check_length(field, getattr(request, field), MOST_NAME, ErrorCode.BAD_OPTION)
     if request.object_id == RESERVED or request.object_id.startswith("/") or not request.object_id.isprintable():
         raise ReconstructionError(

@@ -12,7 +12,7 @@ import numpy as np
 from mvgamba_ros.config.rows import rows
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.se3 import rigid
-from mvgamba_ros.options import Options
+from mvgamba_ros.options import OWN_GUESS, Options
 from mvgamba_ros.ros.camera_frames import other_frames
 from mvgamba_ros.ros.conversions.geometry import pose_to_matrix
 from mvgamba_ros.ros.conversions.posed_view import make_view
@@ -90,7 +90,8 @@ def views_and_options(task: Task) -> tuple[list[View], Options]:
 
 def chosen_options(request: Any, options: Options) -> dict[str, Any]:
     """The options that a request chooses: its fields of the names of rows of ``options``, but for those that leave the
-    choice to the node, which are DEFAULT, 0 and the empty text. Raises BAD_OPTION.
+    choice to the node, which are DEFAULT, 0 and the empty text. The weights of the node's generator are not given to
+    another one. Raises BAD_OPTION.
     """
     given = {row.name: getattr(request, row.name) for row in rows(options) if hasattr(request, row.name)}
     chosen = {}
@@ -98,6 +99,8 @@ def chosen_options(request: Any, options: Options) -> dict[str, Any]:
         if value:
             default = getattr(options, name)
             chosen[name] = switched(name, value, default) if isinstance(default, bool) else value
+    if chosen.get("generator", options.generator) != options.generator != OWN_GUESS:
+        chosen["generator_weights"] = ""
     return chosen
 
 

@@ -29,10 +29,12 @@ def object_markers(found: ReconstructedObject) -> MarkerArray:
 
 
 def quality_text(found: ReconstructedObject) -> str:
-    """A few lines: id, size, quality and its reasons."""
+    """A few lines: id, size, quality and its reasons, and how much of it a generator made up."""
     sides = " x ".join(f"{1e3 * side:.0f}" for side in (found.box_size.x, found.box_size.y, found.box_size.z))
     word = "low quality" if found.quality.low else f"expected error {found.quality.expected_error_mm:.1f} mm"
-    return "\n".join([f"{found.id}, {sides} mm", word, *found.quality.reasons])
+    made = found.completion
+    guessed = [f"{made.guessed_share:.0%} made up by {made.generator}"] if made.generator else []
+    return "\n".join([f"{found.id}, {sides} mm", word, *guessed, *found.quality.reasons])
 
 
 def no_markers(frame: str) -> Marker:

@@ -17,9 +17,9 @@ from shape_msgs.msg import MeshTriangle
 from std_msgs.msg import ColorRGBA, Header
 from visualization_msgs.msg import Marker
 
+from mvgamba_ros.msg import Completion, ReconstructedObject, StageTime
 from mvgamba_ros.msg import PoseCorrection as PoseCorrectionMessage
 from mvgamba_ros.msg import Quality as QualityMessage
-from mvgamba_ros.msg import ReconstructedObject, StageTime
 from mvgamba_ros.reconstruction import PoseCorrection, Reconstruction
 from mvgamba_ros.ros.conversions.geometry import matrix_to_pose
 from mvgamba_ros.types import F32, F64, U8, Gaussians, Mesh, PointCloud, View
@@ -155,6 +155,7 @@ def reconstruction_to_object(result: Reconstruction, object_id: str, header: Hea
         box_size=Vector3(x=x, y=y, z=z),
         view_count=result.view_count,
         poses=pose_correction_to_message(result.poses),
+        completion=completion_to_message(result.settings.get("completion", {})),
         quality=QualityMessage(
             silhouette_iou=float(quality.silhouette_iou),
             color_error=float(quality.color_error),
@@ -187,6 +188,21 @@ def pose_correction_to_message(correction: PoseCorrection | None) -> PoseCorrect
         residual_before_px=float(correction.residual_before_px),
         residual_after_px=float(correction.residual_after_px),
         left_out=[int(view) for view in correction.left_out],
+    )
+
+
+def completion_to_message(about: Mapping[str, Any]) -> Completion:
+    """What `mvgamba_ros.completion` writes of a generator's part; empty where none was called."""
+    if not about:
+        return Completion()
+    return Completion(
+        generator=about["generator"],
+        seed=int(about["seed"]),
+        guessed_share=float(about["guessed_share"]),
+        scale_sigma=float(about["scale_sigma"]),
+        position_sigma_mm=float(about["position_sigma_mm"]),
+        silhouette_iou=float(about["silhouette_iou"]),
+        scale_from=list(about["scale_from"]),
     )
 
 

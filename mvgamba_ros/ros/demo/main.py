@@ -112,7 +112,7 @@ def run(options: argparse.Namespace, output: Path, stack: ExitStack) -> None:
 
     print("reconstructing", flush=True)
     began = time.monotonic()
-    answer = client.reconstruct(_request(truth), lambda stage, fraction: None, RECONSTRUCT_S)
+    answer = client.reconstruct(goal_for(truth, object_id="demo"), lambda stage, fraction: None, RECONSTRUCT_S)
     seconds["reconstruct"] = time.monotonic() - began
     files = client.save("object", RECONSTRUCT_S)
     print("\n".join(["", *_table(answer, truth, seconds), "", *files]))
@@ -127,11 +127,12 @@ def drive_and_capture(client: ArmCalls, poses: Sequence[Any]) -> None:
         print(f"view {index + 1} of {len(poses)}: {view_line(answer)}", flush=True)
 
 
-def _request(truth: Mesh) -> Any:
-    """The region of interest stands on the table, z = 0, as the object does."""
+def goal_for(truth: Mesh, **fields: Any) -> Any:
+    """A request for the object, about as a detector would give it: the region of interest is 40 % larger, and stands on
+    the table, z = 0, as the object does."""
     box = scaled_box(truth.vertices.min(axis=0), truth.vertices.max(axis=0))
     x, y, _ = box.T_world_box[:3, 3]
-    goal = ReconstructObject.Goal(object_id="demo", target_frame="base_link", use_roi=True, use_support_height=True)
+    goal = ReconstructObject.Goal(target_frame="base_link", use_roi=True, use_support_height=True, **fields)
     goal.roi_pose = matrix_to_pose(rigid(np.eye(3), np.array([x, y, box.size[2] / 2.0])))
     goal.roi_size = Vector3(**dict(zip("xyz", box.size.tolist(), strict=True)))
     return goal

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -45,11 +46,32 @@ def _config(name: str) -> Path:
 
 @contextmanager
 def running(name: str, module: list[str], parameters: dict[str, Any], output: Path) -> Iterator[Child]:
-    """Runs ``python -m module`` with ROS parameters until the context ends: then SIGINT, and SIGKILL if need be. What
-    it prints goes into a file of ``output``."""
+    """Runs ``python -m module`` with ROS parameters until the context ends. What it prints goes into a file of
+    ``output``."""
     command = [sys.executable, "-m", *module, "--ros-args"]
     for key, value in parameters.items():
         command += ["-p", f"{key}:={json.dumps(value)}"]  # JSON is YAML: a text stays a text, whatever is in it
+    with _process(name, command, output) as child:
+        yield child
+
+
+@contextmanager
+def running_rviz(output: Path) -> Iterator[None]:
+    """RViz on the outputs of a node without a namespace, where it is installed. The context ends on Enter."""
+    program = shutil.which("rviz2")
+    if program is None:
+        print("rviz2 is not installed (ros-$ROS_DISTRO-rviz2): it goes on without", file=sys.stderr, flush=True)
+        yield
+        return
+    with _process("rviz", [program, "-d", str(_config("reconstruct.rviz"))], output):
+        yield
+        print("\nEnter ends it", file=sys.stderr, flush=True)
+        sys.stdin.readline()
+
+
+@contextmanager
+def _process(name: str, command: list[str], output: Path) -> Iterator[Child]:
+    """Runs it until the context ends: then SIGINT, and SIGKILL if need be."""
     log = output / f"{name}.log"
     with log.open("wb") as file:
         # A session of its own: Ctrl-C reaches this process only, which then stops the children in order.
