@@ -96,6 +96,37 @@ def test_what_is_cleared_while_it_is_published_is_cleared_on_every_topic(robot, 
     assert newest == {"points": 0, "marker": Marker.DELETEALL}
 
 
+def test_what_is_cleared_while_its_parts_are_computed_is_given_to_no_planner(robot, monkeypatch):
+    place = robot.outputs._place
+
+    def clearing(*arguments):
+        robot.outputs._on_clear_objects(None, Trigger.Response())
+        return place(*arguments)
+
+    monkeypatch.setattr(robot.outputs, "_place", clearing)
+    robot.show("gone")
+    monkeypatch.setattr(robot.outputs, "_place", place)
+    robot.show("kept")
+    robot.until(lambda: robot.tf)
+    robot.spin(0.3)
+    assert {t.child_frame_id for t in robot.tf} == {"kept"}
+
+
+def test_frames_that_tf_has_forgotten_are_forgotten_here(robot):
+    frames = robot.outputs._placed._frames
+    for name in ("a", "b", "c"):
+        frames.add(name, name, "base_link", np.eye(4))
+    robot.until(lambda: robot.transforms.ancestors("a"))
+    frames.remove("a")
+    frames.remove("b")
+    frames.add("d", "d", "base_link", np.eye(4))
+    assert frames._ours >= {"a", "c", "d"}  # TF knows a: it is still no stranger's
+    robot.until(lambda: robot.transforms.ancestors("d"))  # and what was sent before has come
+    robot.transforms.forget()
+    frames.add("e", "e", "base_link", np.eye(4))
+    assert frames._ours == {"c", "d", "e"}
+
+
 def fixed(child: str, parent: str) -> TransformStamped:
     message = TransformStamped(child_frame_id=child)
     message.header.frame_id, message.transform.rotation.w = parent, 1.0

@@ -25,7 +25,7 @@ class ObjectFrames:
         self._held: dict[str, TransformStamped] = {}
         self._names: dict[str, str] = {}
         self._ours: set[str] = set()
-        """All frames that were ever published: TF still knows those that are gone."""
+        """The frames that are published, and those that are gone and TF still knows."""
         node.create_timer(PERIOD_S, self._publish, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     def add(self, name: str, frame: str, parent: str, T_parent_object: F64) -> None:
@@ -37,6 +37,7 @@ class ObjectFrames:
                 f"'{name}' gets no frame: its name would have {len(frame)} characters, at most {MOST_NAME}"
             )
             return
+        self._ours = {own for own in self._ours if own in self._held or self._transforms.ancestors(own)}
         above = self._transforms.ancestors(frame)
         if frame in (parent, *self._transforms.ancestors(parent)) or (above and frame not in self._ours):
             self._log.warning(

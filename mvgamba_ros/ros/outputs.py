@@ -12,7 +12,6 @@ import cv2
 import numpy as np
 from geometry_msgs.msg import PoseArray
 from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image, PointCloud2
 from std_msgs.msg import Header
 from std_srvs.srv import Trigger
@@ -28,25 +27,24 @@ from mvgamba_ros.ros.conversions.shapes import gaussians_to_cloud, mesh_to_marke
 from mvgamba_ros.ros.conversions.stamps import make_header
 from mvgamba_ros.ros.parameters import Parameters
 from mvgamba_ros.ros.placed_objects import Placed, PlacedObjects
+from mvgamba_ros.ros.qos import latched
 from mvgamba_ros.ros.transforms import TransformSource
 from mvgamba_ros.surface.convex_parts import convex_parts
 from mvgamba_ros.types import F64, U8, Bool, Mesh, View
 
-LATCHED = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-
 
 class Outputs:
-    """Publishers with reliable, transient_local QoS, depth 1, and the service that empties them."""
+    """Publishers with the QoS `latched`, and the service that empties them."""
 
     def __init__(self, node: Node, transforms: TransformSource, settings: Callable[[], Parameters]) -> None:
         self._node, self._log, self._settings = node, node.get_logger(), settings
-        self._points = node.create_publisher(PointCloud2, "~/points", LATCHED)
-        self._marker = node.create_publisher(Marker, "~/mesh_marker", LATCHED)
-        self._markers = node.create_publisher(MarkerArray, "~/markers", LATCHED)
-        self._object = node.create_publisher(ReconstructedObject, "~/object", LATCHED)
-        self._splats = node.create_publisher(PointCloud2, "~/splats", LATCHED)
-        self._view_poses = node.create_publisher(PoseArray, "~/view_poses", LATCHED)
-        self._mask = node.create_publisher(Image, "~/debug/mask", LATCHED)
+        self._points = node.create_publisher(PointCloud2, "~/points", latched())
+        self._marker = node.create_publisher(Marker, "~/mesh_marker", latched())
+        self._markers = node.create_publisher(MarkerArray, "~/markers", latched())
+        self._object = node.create_publisher(ReconstructedObject, "~/object", latched())
+        self._splats = node.create_publisher(PointCloud2, "~/splats", latched())
+        self._view_poses = node.create_publisher(PoseArray, "~/view_poses", latched())
+        self._mask = node.create_publisher(Image, "~/debug/mask", latched())
         self._showing = Lock()
         """So that the topics never show one result beside another, or beside nothing."""
         self._placed = PlacedObjects(node, transforms, settings)
@@ -82,7 +80,7 @@ class Outputs:
             shown.append((self._splats, splats))
         sheet = array_to_image(mask_sheet([view.image for view in views], result.masks), "rgb8")
         sheet.header = header
-        self._show([*shown, (self._mask, sheet)])
+        clears = self._show([*shown, (self._mask, sheet)])
         if not final:
             return {}
         if result.quality.low and not parameters.publish_low:
@@ -91,13 +89,14 @@ class Outputs:
                 "earlier one of that id stays. Set publish_low to have it all the same"
             )
             return {}
-        return self._place(result, message, parameters, cancelled)
+        return self._place(result, message, parameters, cancelled, clears)
 
-    def _show(self, shown: Sequence[tuple[Any, Any]]) -> None:
-        """Publishes messages that belong together, each on its publisher: in the worker's thread or the executor's."""
+    def _show(self, shown: Sequence[tuple[Any, Any]]) -> int:
+        """Publishes messages that belong together, each on its publisher. Returns how often all had been cleared."""
         with self._showing:
             for publisher, message in shown:
                 publisher.publish(message)
+            return self._placed.clears
 
     def _place(
         self,
@@ -105,6 +104,7 @@ class Outputs:
         message: ReconstructedObject,
         parameters: Parameters,
         cancelled: Callable[[], bool],
+        clears: int,
     ) -> dict[str, float]:
         T, seconds, collision = object_frame(result.box), {}, None
         if parameters.publish_collision_object and self._placed.has_planning_scene and len(result.mesh.faces):
@@ -116,7 +116,7 @@ class Outputs:
                 seconds["collision_parts"] = time.monotonic() - began
             collision = collision_object(message.header, message.id, T, parts), mean_color(result.mesh)
         frame = parameters.object_frame.replace("{id}", message.id)
-        self._placed.place(Placed(message.id, message.header, T, frame, collision))
+        self._placed.place(Placed(message.id, message.header, T, frame, collision, clears))
         return seconds
 
     def _parts(self, mesh: Mesh, count: int, cancelled: Callable[[], bool]) -> Sequence[tuple[F64, Any]]:
@@ -132,21 +132,21 @@ class Outputs:
     def _on_clear_objects(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         """Whoever joins late then finds an empty object of low quality, empty clouds and no marker."""
         header = make_header(self._settings().target_frame, int(self._node.get_clock().now().nanoseconds))
-        names = self._placed.clear()
         nothing = ReconstructedObject(header=header)
         nothing.quality.low, nothing.quality.reasons = True, ["cleared"]
         nothing.box_pose.orientation.w = 1.0
         nothing.cloud.header = header
-        self._show(
-            [
+        with self._showing:  # what is shown from here on is not cleared
+            names = self._placed.clear()
+            for publisher, message in (
                 (self._object, nothing),
                 (self._points, nothing.cloud),
                 (self._splats, nothing.cloud),
                 (self._marker, no_markers(header.frame_id)),
                 (self._markers, MarkerArray(markers=[no_markers(header.frame_id)])),
                 (self._mask, Image(header=header, encoding="rgb8")),
-            ]
-        )
+            ):
+                publisher.publish(message)
         response.success = True
         response.message = f"{len(names)} objects cleared" + (f": {', '.join(names)}" if names else "")
         return response

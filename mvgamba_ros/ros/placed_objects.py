@@ -32,6 +32,8 @@ class Placed:
     """Its name on TF; empty: it gets none."""
     collision: Any
     """A moveit_msgs/CollisionObject and its colour; None: the planning scene stays without it."""
+    clears: int = 0
+    """`PlacedObjects.clears` when it was shown: one that was cleared since is not placed."""
 
 
 class PlacedObjects:
@@ -48,6 +50,8 @@ class PlacedObjects:
         else:
             self._scene = PlanningScene(node)
             node.create_timer(1.0, self._scene.watch, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        self.clears = 0
+        """How often all were removed."""
         self._held: dict[str, Placed] = {}
         self._arrived: SimpleQueue[Placed] = SimpleQueue()
         self._wake = node.create_guard_condition(self._take)
@@ -65,6 +69,7 @@ class PlacedObjects:
     def clear(self) -> list[str]:
         """Removes all; returns their names. In the executor's thread, as all below."""
         self._take()
+        self.clears += 1
         names = list(self._held)
         for name in names:
             self._remove(name)
@@ -79,6 +84,9 @@ class PlacedObjects:
             self._put(placed)
 
     def _put(self, placed: Placed) -> None:
+        if placed.clears != self.clears:
+            self._log.info(f"'{placed.name}' was cleared before planners had it: they do not get it")
+            return
         self._held.pop(placed.name, None)
         while len(self._held) >= self._settings().max_objects:
             oldest = next(iter(self._held))

@@ -13,13 +13,13 @@ from typing import Any
 from moveit_msgs.msg import CollisionObject
 from moveit_msgs.srv import ApplyPlanningScene
 from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from std_msgs.msg import ColorRGBA, Header
 
 from mvgamba_ros.ros.conversions.collision_objects import removal, scene_diff
+from mvgamba_ros.ros.qos import latched
 
-LATCHED = QoSProfile(depth=32, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-"""Whoever joins late sees the newest changes, in their order."""
+NEWEST = 32
+"""Changes that whoever joins late sees, in their order."""
 ANSWER_S = 5.0
 """A server that did not answer for so long has gone."""
 MOST_TRIES = 10
@@ -31,7 +31,7 @@ class PlanningScene:
 
     def __init__(self, node: Node) -> None:
         self._node, self._log = node, node.get_logger()
-        self._publisher = node.create_publisher(CollisionObject, "collision_object", LATCHED)
+        self._publisher = node.create_publisher(CollisionObject, "collision_object", latched(NEWEST))
         self._client: Any = node.create_client(ApplyPlanningScene, "apply_planning_scene")
         self._held: dict[str, tuple[CollisionObject, ColorRGBA]] = {}
         self._unsent: set[str] = set()

@@ -18,8 +18,8 @@ from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.se3 import transform
 from mvgamba_ros.ros.conversions.stamps import make_header, stamp_of
 from mvgamba_ros.ros.failures import Failures
-from mvgamba_ros.ros.outputs import LATCHED
 from mvgamba_ros.ros.parameters import Parameters
+from mvgamba_ros.ros.qos import latched
 from mvgamba_ros.ros.transforms import TransformSource
 from mvgamba_ros.types import F64
 
@@ -46,7 +46,7 @@ class Region:
         self._failures, self._monotonic = failures, monotonic
         self._points: list[F64] = []
         self._last = -math.inf
-        self._marker = node.create_publisher(Marker, "~/region", LATCHED)
+        self._marker = node.create_publisher(Marker, "~/region", latched())
         node.create_subscription(PointStamped, "clicked_point", self.on_point, 10)
         node.add_post_set_parameters_callback(self._on_parameters)
         self.services: tuple[tuple[type, str, Callable[..., Any]], ...] = (

@@ -16,7 +16,7 @@ import rclpy
 from geometry_msgs.msg import PoseArray
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
+from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import Image
 
 from mvgamba_ros.errors import ReconstructionError
@@ -25,6 +25,7 @@ from mvgamba_ros.ros.conversions.geometry import pose_to_matrix
 from mvgamba_ros.ros.conversions.images import image_to_rgb
 from mvgamba_ros.ros.conversions.markers import quality_text
 from mvgamba_ros.ros.conversions.shapes import cloud_to_columns, mesh_from_message
+from mvgamba_ros.ros.qos import latched
 from mvgamba_ros.types import F32, U8
 
 if TYPE_CHECKING:
@@ -49,11 +50,10 @@ class RerunViewer(Node):
         self._recording = recording
         self._next_image = 0
         self._lay_out()
-        latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-        self.create_subscription(ReconstructedObject, "reconstructor/object", self._on_object, latched)
-        self.create_subscription(PoseArray, "reconstructor/view_poses", self._on_view_poses, latched)
+        self.create_subscription(ReconstructedObject, "reconstructor/object", self._on_object, latched())
+        self.create_subscription(PoseArray, "reconstructor/view_poses", self._on_view_poses, latched())
         self.create_subscription(
-            Image, "reconstructor/debug/mask", lambda message: self._on_image("silhouettes", message), latched
+            Image, "reconstructor/debug/mask", lambda message: self._on_image("silhouettes", message), latched()
         )
         self.create_subscription(Image, "image", self._on_camera, qos_profile_sensor_data)
 

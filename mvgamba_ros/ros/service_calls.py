@@ -12,11 +12,11 @@ from rclpy.action import ActionClient
 from rclpy.exceptions import NameValidationException
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.signals import SignalHandlerOptions
 
 from mvgamba_ros.action import ReconstructObject
 from mvgamba_ros.errors import ErrorCode
+from mvgamba_ros.ros.qos import latched
 from mvgamba_ros.srv import CaptureView, ListViews, Reconstruct, Save
 from mvgamba_ros.types import Progress
 
@@ -25,7 +25,8 @@ ON_ITS_WAY = (ErrorCode.NO_IMAGE, ErrorCode.NO_CAMERA_INFO, ErrorCode.STALE_IMAG
 NOT_YET = (*ON_ITS_WAY, ErrorCode.DUPLICATE_VIEW, ErrorCode.BLURRED_IMAGE, ErrorCode.TRANSFORM_UNAVAILABLE)
 """What it may answer until the camera stands at a new place."""
 RETRY_S = 0.2
-LATCHED = QoSProfile(depth=10, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+MOST_WAITING = 10
+"""Messages of a latched topic that are kept for a caller until it waits again."""
 
 
 class CallError(Exception):
@@ -155,7 +156,7 @@ class NodeCalls:
 
     def listen(self, kind: Any, topic: str, callback: Callable[[Any], None]) -> None:
         """Calls ``callback`` with every message of a latched topic, the last one included, while something waits."""
-        self._node.create_subscription(kind, topic, callback, LATCHED)
+        self._node.create_subscription(kind, topic, callback, latched(MOST_WAITING))
 
     def spin(self, seconds: float) -> None:
         """Serves what comes in for that long."""

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from rclpy.node import Node
 from rclpy.parameter import Parameter
-from rclpy.qos import DurabilityPolicy, QoSProfile
+from rclpy.qos import QoSProfile
 from tf2_msgs.msg import TFMessage
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
@@ -18,6 +18,7 @@ from mvgamba_ros.ros.conversions.stamps import NANOSECONDS
 from mvgamba_ros.ros.conversions.transform_bytes import StampedTransform, read_transforms
 from mvgamba_ros.ros.node_time import NodeTime
 from mvgamba_ros.ros.parameters import Parameters
+from mvgamba_ros.ros.qos import latched
 from mvgamba_ros.ros.tf2_buffer import Tf2Buffer
 from mvgamba_ros.ros.transform_stamps import StampGate
 from mvgamba_ros.ros.transforms import MOST_NAME, TransformBuffer, TransformSource
@@ -67,12 +68,11 @@ class TransformListener:
             start_parameter_services=False,
             parameter_overrides=[Parameter("start_type_description_service", value=False)],
         )
-        latched = QoSProfile(depth=QUEUE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         self.topics = {topic: node.resolve_topic_name(topic) for topic in ("/tf", "/tf_static")}
         subscribe = self._node.create_subscription
         self._moving, self._static = (
             subscribe(TFMessage, self.topics[topic], lambda message: None, qos, raw=True)
-            for topic, qos in (("/tf", QoSProfile(depth=QUEUE)), ("/tf_static", latched))
+            for topic, qos in (("/tf", QoSProfile(depth=QUEUE)), ("/tf_static", latched(QUEUE)))
         )
         self._thread = threading.Thread(target=self._run, name="transforms", daemon=True)
         self._thread.start()

@@ -10,7 +10,7 @@ from geometry_msgs.msg import Pose, PoseArray
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from visualization_msgs.msg import Marker
 
-from mvgamba_ros.ros.service_calls import LATCHED, CallError, NodeCalls
+from mvgamba_ros.ros.service_calls import CallError, NodeCalls
 from mvgamba_ros.srv import MoveCamera
 from mvgamba_ros.types import Mesh
 
@@ -37,9 +37,9 @@ class ArmCalls(NodeCalls):
         faces = np.arange(len(corners), dtype=np.int32).reshape(-1, 3)
         return list(got["view_poses"].poses), Mesh(corners, faces, np.full(corners.shape, 255, np.uint8))
 
-    def record(self, kind: Any, topic: str, callback: Callable[[bytes], None], latched: bool = False) -> None:
+    def record(self, kind: Any, topic: str, callback: Callable[[bytes], None], qos: QoSProfile = MANY) -> None:
         """Calls ``callback`` with every message of a topic as it is on the wire."""
-        self._node.create_subscription(kind, topic, callback, LATCHED if latched else MANY, raw=True)
+        self._node.create_subscription(kind, topic, callback, qos, raw=True)
 
     def move_camera(self, pose: Pose, limit_s: float) -> None:
         """Drives the camera to ``pose`` in ``base_link`` and returns when it is still there."""

@@ -21,7 +21,7 @@ from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.clock import Clock, ClockType
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
+from rclpy.qos import qos_profile_sensor_data
 from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future
 from sensor_msgs.msg import CameraInfo, Image, JointState
@@ -39,6 +39,7 @@ from mvgamba_ros.ros.conversions.geometry import (
 from mvgamba_ros.ros.conversions.images import array_to_image
 from mvgamba_ros.ros.conversions.shapes import mesh_to_marker
 from mvgamba_ros.ros.conversions.stamps import NANOSECONDS, make_header
+from mvgamba_ros.ros.qos import latched
 from mvgamba_ros.sim.description import fixed_links, robot_description
 from mvgamba_ros.sim.kinematics import pose_error
 from mvgamba_ros.sim.objects import OBJECTS
@@ -86,22 +87,21 @@ class SimulatedArmNode(Node):
         self._give_up_at = float("inf")
         self._moved_at = self._arm.time
 
-        latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         self._tf = self.create_publisher(TFMessage, "/tf", 100)
-        self._tf_static = self.create_publisher(TFMessage, "/tf_static", latched)
+        self._tf_static = self.create_publisher(TFMessage, "/tf_static", latched())
         self._joint_states = self.create_publisher(JointState, "joint_states", 10)
         self._image = self.create_publisher(Image, "image", qos_profile_sensor_data)
         self._info = self.create_publisher(CameraInfo, "camera_info", qos_profile_sensor_data)
         self._depth = self.create_publisher(Image, "depth", qos_profile_sensor_data) if self._with_depth else None
-        self._truth = self.create_publisher(Marker, "~/object_truth", latched)
-        self._poses = self.create_publisher(PoseArray, "~/view_poses", latched)
+        self._truth = self.create_publisher(Marker, "~/object_truth", latched())
+        self._poses = self.create_publisher(PoseArray, "~/view_poses", latched())
 
         x, y = self._arm.scene.object_xy
         target = np.array([x, y, TARGET_HEIGHT_M])
         poses = plan_views(self._arm.kinematics, target, count, self._arm.joint_positions)
         header = self._header(ROOT_FRAME)
         description = robot_description()
-        self._description = self.create_publisher(String, "robot_description", latched)
+        self._description = self.create_publisher(String, "robot_description", latched())
         self._description.publish(String(data=description))
         drawn = [self._transform(header, *link) for link in fixed_links(description)]
         self._tf_static.publish(TFMessage(transforms=self._transforms(header, fixed=True) + drawn))

@@ -27,7 +27,8 @@ from mvgamba_ros.ros.bag_writer import Recorder, check_recording
 from mvgamba_ros.ros.conversions.images import image_to_rgb
 from mvgamba_ros.ros.demo.arm_calls import ARM, ArmCalls
 from mvgamba_ros.ros.demo.processes import check_alive, interrupt, running, use_own_network
-from mvgamba_ros.ros.service_calls import CallError
+from mvgamba_ros.ros.qos import latched
+from mvgamba_ros.ros.service_calls import MOST_WAITING, CallError
 
 START_S, MOVE_S = 120.0, 90.0
 """Seconds after which a stage has failed."""
@@ -87,8 +88,8 @@ def record(output: Path, name: str, views: int) -> dict[str, int]:
             return write
 
         poses, _ = calls.wait_for_arm(START_S)
-        calls.record(Marker, TRUTH, keep(TRUTH, "visualization_msgs/msg/Marker"), latched=True)
-        calls.record(TFMessage, "/tf_static", keep("/tf_static", TF), latched=True)
+        calls.record(Marker, TRUTH, keep(TRUTH, "visualization_msgs/msg/Marker"), latched(MOST_WAITING))
+        calls.record(TFMessage, "/tf_static", keep("/tf_static", TF), latched(MOST_WAITING))
         calls.record(TFMessage, "/tf", keep("/tf", TF))
         calls.record(CameraInfo, "/camera_info", keep("/camera_info", CAMERA_INFO))
         calls.record(Image, "/image", keep("/image/compressed", COMPRESSED, _to_jpeg))
