@@ -34,7 +34,7 @@ STANDS = NANOSECONDS // 5
 """The camera is recorded at a view's pose from so long before its stamp until so long after, nanoseconds, so that a
 node that is played the recording finds it still."""
 SAME_MOUNT = 1e-9
-"""Metres, and the elements of a rotation, within which a frame hangs on its parent in all views."""
+"""Within which a frame hangs on its parent in all views, see `Mount.hangs_as`: a recording loses nothing."""
 
 
 @dataclass(frozen=True)
@@ -185,11 +185,7 @@ def _transforms(views: Sequence[View], moments: Moments) -> tuple[list[Mount], l
         return [], [[Mount(moments.frame, frame, view.T_world_camera)] for view in views], frame
     places = range(len(first))
     fixed = [
-        len(views) > 1
-        and all(
-            np.allclose(chain[k].T_parent_frame, moments.mounts[0][k].T_parent_frame, rtol=0.0, atol=SAME_MOUNT)
-            for chain in moments.mounts
-        )
+        len(views) > 1 and all(chain[k].hangs_as(moments.mounts[0][k], SAME_MOUNT) for chain in moments.mounts)
         for k in places
     ]
     moving = [[chain[k] for k in places if not fixed[k]] for chain in moments.mounts]

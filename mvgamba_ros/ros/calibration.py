@@ -16,12 +16,11 @@ from mvgamba_ros.pose_refinement.hand_eye import HandEyeEstimate
 from mvgamba_ros.pose_refinement.twists import logarithm
 from mvgamba_ros.reconstruction import Reconstruction
 from mvgamba_ros.ros.conversions.geometry import matrix_to_pose, matrix_to_transform
-from mvgamba_ros.ros.transforms import speeds
 from mvgamba_ros.ros.view_buffer import Mount
 from mvgamba_ros.types import F64
 
 SAME_MOUNT = 1e-4
-"""Metres and radians within which a frame hangs on its parent as before."""
+"""Within which a frame hangs on its parent as before, see `Mount.hangs_as`: less than a calibration can tell."""
 
 
 class Calibration:
@@ -90,7 +89,7 @@ def fixed_mounts(chains: Sequence[Sequence[Mount]]) -> Sequence[Mount]:
     """Of chains from the optical frame upwards: the part that is the same in all. The last one hangs on the arm's last
     moving frame, or on the target's where the camera does not move."""
     for length, joints in enumerate(zip(*chains, strict=False)):
-        if not all(_same(joint, joints[0]) for joint in joints):
+        if not all(joint.hangs_as(joints[0], SAME_MOUNT) for joint in joints):
             return chains[0][:length]
     return min(chains, key=len)
 
@@ -129,8 +128,3 @@ def _command(response: Any) -> str:
         f"--qy {q.y:.8f} --qz {q.z:.8f} --qw {q.w:.8f} --frame-id {response.transform.header.frame_id} "
         f"--child-frame-id {response.transform.child_frame_id}"
     )
-
-
-def _same(a: Mount, b: Mount) -> bool:
-    metres, radians = speeds(a.T_parent_frame, b.T_parent_frame, 1.0)
-    return (a.parent, a.frame) == (b.parent, b.frame) and metres < SAME_MOUNT and radians < SAME_MOUNT

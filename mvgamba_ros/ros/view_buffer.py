@@ -21,6 +21,12 @@ class Mount:
     frame: str
     T_parent_frame: F64
 
+    def hangs_as(self, other: Mount, within: float) -> bool:
+        """Whether it is the same frame at the same place of the same parent, ``within`` metres and, for the elements of
+        the rotation, radians."""
+        same = (self.parent, self.frame) == (other.parent, other.frame)
+        return same and bool(np.abs(self.T_parent_frame - other.T_parent_frame).max() <= within)
+
 
 @dataclass(frozen=True)
 class CapturedView:
