@@ -18,6 +18,8 @@ from mvgamba_ros.ros import view_capture
 from mvgamba_ros.ros.auto_capture import POLL_S, AutoCapture
 from mvgamba_ros.ros.captured_views import CapturedViews
 from mvgamba_ros.ros.conversions.geometry import matrix_to_transform
+from mvgamba_ros.ros.failures import Failures
+from mvgamba_ros.ros.health import Health
 from mvgamba_ros.ros.inputs import Input
 from mvgamba_ros.ros.transforms import TransformBuffer
 from mvgamba_ros.ros.view_capture import Capture
@@ -51,10 +53,18 @@ class Robot:
         self.capture = Capture(self.inputs, self.tf, lambda: self.parameters, self.now)  # type: ignore[arg-type]
         self.awaited: Any = SimpleNamespace(waiting=False)
         spool, nothing = ViewSpool("", "base", pytest.fail), lambda *_: None
-        failures: Any = None
+        self.health, self.errors = Health(), []
+        logger: Any = SimpleNamespace(error=self.errors.append, warning=self.errors.append)
+        failures = Failures(logger, self.health)
         self.views = CapturedViews(self.awaited, spool, lambda: self.parameters, nothing, failures, self.now, nothing)
         self.auto = AutoCapture(
-            self.capture, self.awaited, self.views, lambda: self.parameters, self.log.append, lambda: self.seconds
+            self.capture,
+            self.awaited,
+            self.views,
+            lambda: self.parameters,
+            failures,
+            self.log.append,
+            lambda: self.seconds,
         )
         self.decoded = 0
         make_view = view_capture.make_view
@@ -141,6 +151,23 @@ def test_a_blurred_place_is_tried_once_a_second_and_named_once(monkeypatch: pyte
     (line,) = robot.log
     assert line.startswith("auto_capture waits: BLURRED_IMAGE") and "min_sharpness" in line
     robot.stand(around(0.0), polls=round(2 / POLL_S))
+    assert len(robot.views) == 1
+
+
+def test_an_unforeseen_error_is_noted_once_and_the_next_view_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    robot = Robot(monkeypatch)
+    good = robot.capture.newest_good_view
+
+    def broken() -> Any:
+        raise ValueError("a driver's bug")
+
+    monkeypatch.setattr(robot.capture, "newest_good_view", broken)
+    robot.stand(around(0.0), polls=30)
+    assert len(robot.views) == 0 and robot.log == []
+    assert [line for line in robot.errors if line.startswith("capture by auto_capture: INTERNAL: ValueError")]
+    assert robot.health.failures["capture"].count == 1
+    monkeypatch.setattr(robot.capture, "newest_good_view", good)
+    robot.stand(around(0.0), polls=10)
     assert len(robot.views) == 1
 
 

@@ -15,7 +15,7 @@ from mvgamba_ros.geometry.view_coverage import directions_from, viewed_point
 from mvgamba_ros.geometry.view_selection import ViewSelection
 from mvgamba_ros.ros.awaited_capture import AwaitedCapture
 from mvgamba_ros.ros.captured_views import CapturedViews
-from mvgamba_ros.ros.failures import clipped, one_line
+from mvgamba_ros.ros.failures import Failures, clipped, one_line
 from mvgamba_ros.ros.parameters import Parameters
 from mvgamba_ros.ros.transforms import speeds
 from mvgamba_ros.ros.view_buffer import poses_of
@@ -39,11 +39,12 @@ class AutoCapture:
         awaited: AwaitedCapture,
         views: CapturedViews,
         settings: Callable[[], Parameters],
+        failures: Failures,
         log: Callable[[str], Any],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._capture, self._awaited, self._views, self._settings = capture, awaited, views, settings
-        self._log, self._clock = log, clock
+        self._failures, self._log, self._clock = failures, log, clock
         self._place: F64 | None = None
         self._next_try = 0.0
         self._done = False
@@ -51,7 +52,16 @@ class AutoCapture:
         self._logged: set[ErrorCode] = set()
 
     def poll(self) -> None:
-        """Keeps a view where one is due."""
+        """Keeps a view where one is due. Raises nothing, for a timer's error would end the node; an unforeseen one is
+        noted once, until the next view is kept."""
+        try:
+            self._poll()
+        except Exception as error:
+            if ErrorCode.INTERNAL not in self._logged:
+                self._logged.add(ErrorCode.INTERNAL)
+                self._failures.note("capture by auto_capture", error)
+
+    def _poll(self) -> None:
         parameters = self._settings()
         if not parameters.auto_capture:
             self._place, self._done = None, False

@@ -116,7 +116,7 @@ class Reconstructor(Node):
         )
 
         region = Region(self, self._transforms, self._settings, self._failures, time.monotonic)
-        self._auto = AutoCapture(capture, awaited, self._views, self._settings, self.get_logger().info)
+        self._auto = AutoCapture(capture, awaited, self._views, self._settings, self._failures, self.get_logger().info)
         # Reentrant: a coroutine that awaits the worker must not hold up the next callback.
         group = ReentrantCallbackGroup()
         # DDS keeps the ten newest requests of a service by default and drops the others without a word.
