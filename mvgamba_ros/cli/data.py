@@ -2,17 +2,22 @@
 
 `mvgamba data render OUT` fills the folder OUT with shards of views: colour, silhouette, front and back depth, poses
 and surface points of procedural objects, or of meshes you have. `mvgamba data scenes OUT` renders what the segmenter's
-objectness network learns from. Either may be stopped and started again; a training run can read the shards that are
-there. `mvgamba data sheet FOLDER` draws a picture of what a folder of either kind holds.
+objectness network learns from, `mvgamba data tabletop OUT` whole tabletops with every object's pixels. Each may be
+stopped and started again; a training run can read the shards that are there. `mvgamba data sheet FOLDER` draws a
+picture of what a folder of any kind holds.
 """
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mvgamba_ros.cli._flags import not_negative, positive
 from mvgamba_ros.registry import available
+
+if TYPE_CHECKING:
+    from mvgamba_ros.types import U8
 
 EXAMPLES = """examples:
   mvgamba data render data/train --count 20000 --seed 1 --size 144 --workers 8
@@ -49,8 +54,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     scenes.add_argument("--count", type=positive, default=7_000, help="scenes (%(default)s)")
     scenes.add_argument("--seed", type=not_negative, default=1, help="(%(default)s)")
     scenes.add_argument("--workers", type=positive, default=1, help="processes, one core each (%(default)s)")
+    tabletop = commands.add_parser("tabletop", help="render tabletops with several objects, for an instance segmenter")
+    tabletop.add_argument("out", metavar="OUT", type=Path, help="folder for the shards; made if missing")
+    tabletop.add_argument("--count", type=positive, default=4_000, help="scenes, up to whole shards (%(default)s)")
+    tabletop.add_argument("--seed", type=not_negative, default=1, help="(%(default)s)")
+    tabletop.add_argument("--workers", type=positive, default=1, help="processes, one core each (%(default)s)")
     sheet = commands.add_parser("sheet", help="draw a contact sheet of a folder of shards")
-    sheet.add_argument("folder", metavar="FOLDER", type=Path, help="written by render or scenes")
+    sheet.add_argument("folder", metavar="FOLDER", type=Path, help="written by render, scenes or tabletop")
     sheet.add_argument("-o", "--out", metavar="PNG", type=Path, required=True)
     sheet.add_argument("--objects", type=positive, default=32, help="or scenes (%(default)s)")
     sheet.add_argument("--first", type=not_negative, default=0, help="index of the first object (%(default)s)")
@@ -60,7 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run this subcommand with parsed ``args`` and return the exit status."""
-    return {"render": _render, "scenes": _scenes, "sheet": _sheet}[args.what](args)
+    return {"render": _render, "scenes": _scenes, "tabletop": _tabletop, "sheet": _sheet}[args.what](args)
 
 
 def _render(args: argparse.Namespace) -> int:
@@ -83,29 +93,56 @@ def _scenes(args: argparse.Namespace) -> int:
     return 0
 
 
+def _tabletop(args: argparse.Namespace) -> int:
+    from mvgamba_ros.synthesis.tabletop_rig import TabletopRecipe
+    from mvgamba_ros.synthesis.tabletop_shards import write_tabletop
+
+    recipe = TabletopRecipe(args.seed, args.count)
+    write_tabletop(args.out, recipe, args.workers, lambda line: print(line, flush=True))
+    return 0
+
+
 def _sheet(args: argparse.Namespace) -> int:
     import cv2
 
     from mvgamba_ros.errors import ErrorCode, ReconstructionError
     from mvgamba_ros.io.atomic_writes import write_file
     from mvgamba_ros.io.results import check_writable
-    from mvgamba_ros.synthesis.shards import Shards
-    from mvgamba_ros.synthesis.sheet import contact_sheet
-    from mvgamba_ros.training.objectness_scenes import holds_scenes, scene_sheet
 
     if args.out.suffix.lower() not in (".png", ".jpg", ".jpeg"):
         raise ReconstructionError(ErrorCode.CANNOT_WRITE, f"{args.out}: give a file that ends in .png or .jpg")
     check_writable(args.out.parent)
-    if holds_scenes(args.folder):
-        picture = scene_sheet(args.folder, args.objects)
-    else:
-        shards = Shards(args.folder)
-        if args.first >= len(shards):
-            raise ReconstructionError(
-                ErrorCode.BAD_OPTION, f"--first {args.first}: {args.folder} holds objects 0 to {len(shards) - 1}"
-            )
-        picture = contact_sheet(shards, args.first, args.objects, args.views, args.depth)
+    picture = _contact_sheet(args)
     _, content = cv2.imencode(args.out.suffix.lower(), picture[..., ::-1])
     write_file(args.out, content.tobytes())
     print(f"{args.out}: {picture.shape[1]} x {picture.shape[0]} pixels")
     return 0
+
+
+def _contact_sheet(args: argparse.Namespace) -> U8:
+    from mvgamba_ros.synthesis.tabletop_shards import TabletopScenes, holds_tabletop
+
+    if holds_tabletop(args.folder):
+        from mvgamba_ros.synthesis.tabletop_sheet import tabletop_sheet
+
+        scenes = TabletopScenes(args.folder)
+        _check_first(args, len(scenes), "scenes")
+        return tabletop_sheet(scenes, args.first, args.objects, args.views)
+    from mvgamba_ros.synthesis.shards import Shards
+    from mvgamba_ros.synthesis.sheet import contact_sheet
+    from mvgamba_ros.training.objectness_scenes import holds_scenes, scene_sheet
+
+    if holds_scenes(args.folder):
+        return scene_sheet(args.folder, args.objects)
+    shards = Shards(args.folder)
+    _check_first(args, len(shards), "objects")
+    return contact_sheet(shards, args.first, args.objects, args.views, args.depth)
+
+
+def _check_first(args: argparse.Namespace, count: int, what: str) -> None:
+    from mvgamba_ros.errors import ErrorCode, ReconstructionError
+
+    if args.first >= count:
+        raise ReconstructionError(
+            ErrorCode.BAD_OPTION, f"--first {args.first}: {args.folder} holds {what} 0 to {count - 1}"
+        )

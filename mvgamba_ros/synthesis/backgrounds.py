@@ -102,7 +102,7 @@ def render_views(
         # a wall or a cloth behind it, seen by some of the views
         R = rotation(rng)
         at = -R[:, 2] * radius * rng.uniform(1.1, 3.0)
-        scene = _with_sheet(thing, at, R, FAR, _repeats(rng), _table_tile(mesh, rng), rng)
+        scene = join(thing, sheet(at, R, FAR, _repeats(rng), _table_tile(mesh, rng), rng))
     visible, occluder = RayScene(scene.vertices, scene.faces), RayScene(thing.vertices, thing.faces)
     shader = Shader(scene, scene.vertices, light)
     environment = _environment_map(rng, dark=not np.isfinite(floor) and rng.random() < 0.6)
@@ -140,7 +140,7 @@ def _on_table(thing: TexturedMesh, floor: float, radius: float, rng: Rng) -> Tex
     if rng.random() < ANOTHER:
         mats.append(rng.uniform(-2.0, 2.0, 2))
     scene, at = thing, np.array([0.0, 0.0, floor - len(mats) * THICKNESS])
-    scene = _with_sheet(scene, at, np.eye(3), FAR, _repeats(rng), _table_tile(thing, rng), rng)
+    scene = join(scene, sheet(at, np.eye(3), FAR, _repeats(rng), _table_tile(thing, rng), rng))
     for offset in mats:
         half = radius * np.exp(rng.uniform(np.log(0.8), np.log(4.0))) * rng.uniform(0.6, 1.0, 2)
         turn = rng.uniform(0, 2 * np.pi)
@@ -149,7 +149,7 @@ def _on_table(thing: TexturedMesh, floor: float, radius: float, rng: Rng) -> Tex
         at = at + np.array([0.0, 0.0, THICKNESS])
         draw = MATS[rng.choice(len(MATS), p=[share for _, share in MATS])][0]
         middle = at + R @ np.array([*(offset * half), 0.0])
-        scene = _with_sheet(scene, middle, R, half, CORNERS / 2 + 0.5, draw(rng), rng)
+        scene = join(scene, sheet(middle, R, half, CORNERS / 2 + 0.5, draw(rng), rng))
     return scene
 
 
@@ -160,12 +160,12 @@ def _repeats(rng: Rng) -> F64:
     return uv @ np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]) + 50.0
 
 
-def _with_sheet(mesh: TexturedMesh, at: F64, R: F64, half: F64, uv: F64, tile: U8, rng: Rng) -> TexturedMesh:
-    """``mesh`` and, as its last two faces, a rectangle around ``at``, of ``half`` sides along the first two columns of
-    ``R``, its corners at ``uv`` (4, 2) of a ``tile``."""
+def sheet(at: F64, R: F64, half: F64, uv: F64, tile: U8, rng: Rng) -> TexturedMesh:
+    """A rectangle around ``at``, of ``half`` sides along the first two columns of ``R``, metres, its corners at ``uv``
+    (4, 2) of a ``tile``."""
     corners = np.column_stack([CORNERS * half, np.zeros(4)])
     faces = np.array([[0, 1, 2], [0, 2, 3]], np.int32)
-    sheet = TexturedMesh(
+    return TexturedMesh(
         vertices=at + corners @ R.T,
         faces=faces,
         normals=np.broadcast_to(R[:, 2], (2, 3, 3)).astype(np.float32),
@@ -176,7 +176,6 @@ def _with_sheet(mesh: TexturedMesh, at: F64, R: F64, half: F64, uv: F64, tile: U
         materials=(Material(float(rng.uniform(0, 0.3)), float(rng.uniform(5, 60))),),
         family="sheet",
     )
-    return join(mesh, sheet)
 
 
 def join(first: TexturedMesh, second: TexturedMesh) -> TexturedMesh:

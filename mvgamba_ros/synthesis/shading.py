@@ -102,6 +102,19 @@ class Shader:
         flat = self.flat[face]
         return flat * -np.sign(np.einsum("nc,nc->n", flat, ahead))[:, None]
 
+    def albedo(self, face: NDArray[np.int64], uv: F32, view: F32) -> F32:
+        """Linear RGB (N, 3) of the faces' textures at (N, 2) texture coordinates, seen from ``view`` (N, 3)."""
+        size = self.textures.shape[1]
+        pixel = (uv * size).astype(np.int32) % size  # textures repeat
+        return self.linear[self.textures[self.tile[face], pixel[:, 1], pixel[:, 0]]]
+
+    def room(self, normal: F32, view: F32, facing: F32) -> F32:
+        """Linear RGB (N, 3) that comes from the room by mirroring at (N, 3) normals towards ``view`` (N, 3);
+        ``facing`` (N,): the cosine between the two."""
+        mirror = 2 * facing * normal[:, 2] - view[:, 2]
+        up = np.clip(mirror * 2 + 0.5, 0, 1)[:, None]
+        return self.light.sky * up + self.light.ground * (1 - up)
+
     def shade(self, face: NDArray[np.int64], bary: F32, view: F32, ambient: F32, lit: F32) -> F32:
         """Linear RGB (N, 3) leaving hits towards ``view`` (N, 3, unit) under ambient (N, 3) and the key's share
         ``lit`` (N,)."""
@@ -112,9 +125,7 @@ class Shader:
         facing = np.einsum("nc,nc->n", n, view)
         # a shading normal may lean away from the camera at a silhouette; the far side of thin walls never shows
         n += view * np.maximum(0.02 - facing, 0)[:, None]
-        size = self.textures.shape[1]
-        pixel = (uv * size).astype(np.int32) % size  # textures repeat
-        albedo = self.linear[self.textures[self.tile[face], pixel[:, 1], pixel[:, 0]]]
+        albedo = self.albedo(face, uv, view)
         specular, shininess, metallic = (self.gloss[face, k] for k in range(3))
 
         toward = n @ light.key
@@ -129,9 +140,7 @@ class Shader:
             gleam = gleam + (_power(np.einsum("nc,nc->n", n, half), shininess) * 0.5)[:, None] * c
         # the room mirrored: sky above, floor below, more at grazing angles
         facing = np.clip(np.einsum("nc,nc->n", n, view), 0, 1)
-        mirror = 2 * facing * n[:, 2] - view[:, 2]
-        up = np.clip(mirror * 2 + 0.5, 0, 1)[:, None]
-        room = light.sky * up + light.ground * (1 - up)
+        room = self.room(n, view, facing)
         fresnel = 0.04 + 0.96 * (1 - facing) ** 5
         metal = metallic[:, None]
         tint = 1 - metal + metal * albedo
