@@ -15,6 +15,7 @@ from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.camera import project
 from mvgamba_ros.geometry.rays import pixel_rays
 from mvgamba_ros.geometry.se3 import transform
+from mvgamba_ros.synthesis.everyday_objects import EVERYDAY
 from mvgamba_ros.synthesis.tabletop import TabletopScene, tabletop_scene
 from mvgamba_ros.synthesis.tabletop_layout import lay_out, surface_points
 from mvgamba_ros.synthesis.tabletop_rig import TabletopRecipe, TabletopRig
@@ -25,9 +26,9 @@ from mvgamba_ros.synthesis.thin_objects import THIN
 SMALL = TabletopRig(views=2, width=96, height=72, exact=1.0)
 PLAIN = replace(
     SMALL,
-    thin=0.0, twin=0.0, white=0.0, dark=0.0, single=0.0, metal=0.0, glossy=0.0, transparent=0.0, translucent=0.0,
-    table_colour=0.0, pale=0.0, black=0.0, glossy_table=0.0, mat=0.0, board=0.0, tray=0.0, bin=0.0, edge=0.0,
-    hard_shadow=0.0, arm=0.0, hovering=0.0, cut_off=0.0, leaning=0.0, stacked=0.0,
+    thin=0.0, everyday=0.0, twin=0.0, white=0.0, dark=0.0, single=0.0, metal=0.0, glossy=0.0, transparent=0.0,
+    translucent=0.0, table_colour=0.0, pale=0.0, black=0.0, glossy_table=0.0, mat=0.0, board=0.0, tray=0.0, bin=0.0,
+    edge=0.0, hard_shadow=0.0, arm=0.0, hovering=0.0, cut_off=0.0, leaning=0.0, stacked=0.0,
 )  # fmt: skip
 
 
@@ -216,3 +217,12 @@ def test_thin_objects_are_thin_and_of_a_hands_size(name: str) -> None:
         corners = mesh.vertices[mesh.faces]
         volume = np.einsum("fc,fc->f", corners[:, 0], np.cross(corners[:, 1], corners[:, 2])).sum() / 6
         assert 0 < volume < 0.7 * ConvexHull(mesh.vertices).volume
+
+
+@pytest.mark.parametrize("name", EVERYDAY)
+def test_everyday_objects_are_of_a_hands_size_and_wound_outward(name: str) -> None:
+    for seed in range(3):
+        for part, images, _ in EVERYDAY[name][0](np.random.default_rng(seed)):
+            assert 0.0005 < np.ptp(part.vertices, axis=0).max() < 0.4 and len(images) >= part.tiles
+            corners = part.vertices[part.faces] - part.vertices.mean(0)
+            assert np.einsum("fc,fc->f", corners[:, 0], np.cross(corners[:, 1], corners[:, 2])).sum() > 0

@@ -12,7 +12,7 @@ import numpy as np
 
 from mvgamba_ros.geometry.se3 import rigid
 from mvgamba_ros.synthesis import textures as tex
-from mvgamba_ros.synthesis.shading import Rng, sample_light
+from mvgamba_ros.synthesis.shading import Light, Rng, sample_light, tone_map
 from mvgamba_ros.synthesis.table_textures import table_tile
 from mvgamba_ros.synthesis.tabletop_arm import gripper, hover, mount, moved
 from mvgamba_ros.synthesis.tabletop_camera import decoded, photograph, place_cameras, reported_poses, sample_sensor
@@ -27,6 +27,8 @@ from mvgamba_ros.synthesis.thin_objects import THIN
 from mvgamba_ros.types import F64, U8, View
 
 RIG = TabletopRig()
+MEAN_LIGHT = 0.22
+"""Linear light that a camera's metering makes of a picture's mean."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ def tabletop_scene(seed: int, index: int, rig: TabletopRig = RIG) -> TabletopSce
     group = np.stack([bounds[:, 0].min(0), bounds[:, 1].max(0)])
     things, special = ground(group, tile, rig, rng)
     kinds |= special
-    light = sample_light(rng)
+    light = _over(tile, sample_light(rng))
     if rng.random() < rig.hard_shadow:
         light = replace(light, softness=float(rng.uniform(0.004, 0.02)))
         kinds.add("hard_shadow")
@@ -72,19 +74,21 @@ def tabletop_scene(seed: int, index: int, rig: TabletopRig = RIG) -> TabletopSce
     arms = _arms(poses, group, rig, rng)
     environment = room_light(light, rng)
     spread = float(np.median(np.ptp(bounds, axis=1).max(1))) / 2
-    stage = None
-    sensor, exposures = sample_sensor(rig, rng), rng.normal(rng.normal(0, 0.25), 0.08, len(poses))
+    stage, metered = None, None
+    sensor, exposures = sample_sensor(rig, rng), rng.normal(0, 0.08, len(poses))
     jpegs, instances, depths = [], [], []
     for pose, (arm, role), exposure in zip(poses, arms, exposures, strict=True):
         if stage is None or arm is not None:
             stage = Stage([*items, *things, *([Item(arm)] if arm is not None else [])], light, environment, spread)
-        linear, label, depth = picture(stage, camera, pose, 2.0**exposure, rng)
+        linear, label, depth = picture(stage, camera, pose, rng)
+        metered = float(linear.mean()) if metered is None or sensor.every_view else metered
+        gain = 2.0**exposure * (MEAN_LIGHT / max(metered, 1e-3)) ** sensor.metering
         kinds |= {role} if role else set()
-        jpegs.append(photograph(linear, sensor, rig, rng))
+        jpegs.append(photograph(tone_map(linear, light, gain), sensor, rig, rng))
         instances.append(label)
         depths.append(depth)
         if arm is not None:
-            stage = None
+            stage, metered = None, None
     offset = np.array([*rng.uniform(-0.6, 0.6, 2), rng.uniform(-0.2, 0.8)])
     world = rigid(np.eye(3), offset)
     views = [
@@ -127,6 +131,12 @@ def _coloured(meshes: list[TexturedMesh], rig: TabletopRig, rng: Rng) -> tuple[l
                 if not item.clear and (k == 0 or rng.random() < 0.3):
                     items[k] = replace(item, mesh=painted_as(item.mesh, tile, rng))
     return items, tile, kinds
+
+
+def _over(tile: U8, light: Light) -> Light:
+    """The light where what comes from below has been thrown back by a table of this tile."""
+    albedo = ((tile / 255.0) ** 2.2).mean((0, 1))
+    return replace(light, ground=(light.ground * (0.15 + 1.7 * albedo)).astype(np.float32))
 
 
 def _arms(poses: list[F64], group: F64, rig: TabletopRig, rng: Rng) -> list[tuple[TexturedMesh | None, str]]:

@@ -87,7 +87,8 @@ def reported_poses(poses: list[F64], rig: TabletopRig, rng: Rng) -> list[F64]:
 @dataclass(frozen=True)
 class Sensor:
     """What is the same in all pictures of a scene: sigma of the lens's blur, pixels; read and shot noise, steps of
-    255; vignetting, the share lost in the corners; white balance (3,); JPEG quality."""
+    255; vignetting, the share lost in the corners; white balance (3,); JPEG quality; how far its metering evens out
+    dark and bright pictures, from 0 to 1, of ``every_view`` or as the first one needs it."""
 
     blur: float
     read: float
@@ -95,6 +96,8 @@ class Sensor:
     vignette: float
     balance: F32
     quality: int
+    metering: float
+    every_view: bool
 
 
 def sample_sensor(rig: TabletopRig, rng: Rng) -> Sensor:
@@ -109,6 +112,8 @@ def sample_sensor(rig: TabletopRig, rng: Rng) -> Sensor:
         vignette=float(rng.uniform(0, 0.3)) if rng.random() < 0.5 else 0.0,
         balance=(balance / balance.mean()).astype(np.float32),
         quality=int(rng.integers(rig.jpeg_quality[0], rig.jpeg_quality[1] + 1)),
+        metering=float(rng.uniform(0, 0.9)) if rng.random() < 0.7 else 0.0,
+        every_view=bool(rng.random() < 0.5),
     )
 
 

@@ -17,6 +17,8 @@ from mvgamba_ros.synthesis.tabletop_rig import TabletopRig
 from mvgamba_ros.synthesis.textured_mesh import Material, TexturedMesh, assemble, rounded_box
 from mvgamba_ros.types import F64, U8
 
+UPRIGHT = CORNERS * np.array([0.5, -0.5]) + 0.5
+"""(4, 2) texture coordinates of a sheet's corners, a print readable from its front."""
 WIDEST = 0.75
 """Longest side of a board, tray or bin, metres."""
 
@@ -83,7 +85,7 @@ def ground(group: F64, tile: U8, rig: TabletopRig, rng: Rng) -> tuple[list[Item]
 
 def _sheet(at: F64, R: F64, half: F64, tile: U8, rng: Rng, least: float = 0.12) -> TexturedMesh:
     """A rectangle on which a tile of ``least`` to 0.9 metres repeats."""
-    uv = (CORNERS / 2 + 0.5) * (2 * half / np.exp(rng.uniform(np.log(least), np.log(0.9))))
+    uv = UPRIGHT * (2 * half / np.exp(rng.uniform(np.log(least), np.log(0.9))))
     return sheet(at, R, half, uv @ yaw(rng.uniform(0, 2 * np.pi))[:2, :2] + 50.0, tile, rng)
 
 
@@ -109,7 +111,7 @@ def _mats(centre: F64, group: F64, rng: Rng, beside: bool) -> list[TexturedMesh]
         middle = np.array([*(centre + rng.uniform(-far, far, 2) * half), 0.0])
         draw = MATS[rng.choice(len(MATS), p=[share for _, share in MATS])][0]
         tile = draw(rng) if rng.random() < 0.8 else table_tile(rng)
-        mats.append(sheet(middle, yaw(rng.uniform(0, 2 * np.pi)), half, CORNERS / 2 + 0.5, tile, rng))
+        mats.append(sheet(middle, yaw(rng.uniform(0, 2 * np.pi)), half, UPRIGHT, tile, rng))
     return mats
 
 

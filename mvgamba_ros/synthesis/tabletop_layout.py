@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from mvgamba_ros.synthesis.everyday_objects import everyday_object
 from mvgamba_ros.synthesis.families import FAMILIES, make
 from mvgamba_ros.synthesis.pose_sampling import sample_stable_pose
 from mvgamba_ros.synthesis.ray_scene import RayScene
@@ -50,6 +51,8 @@ def lay_out(rig: TabletopRig, rng: Rng) -> tuple[list[TexturedMesh], set[str]]:
 def _object(rig: TabletopRig, rng: Rng) -> TexturedMesh:
     if rng.random() < rig.thin:
         mesh = thin_object(rng)
+    elif rng.random() < rig.everyday:
+        mesh = everyday_object(rng)
     else:
         shares = np.array([share for _, share in FAMILIES.values()])
         mesh = make(list(FAMILIES)[rng.choice(len(shares), p=shares / shares.sum())], rng)

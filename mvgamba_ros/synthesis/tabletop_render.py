@@ -12,11 +12,13 @@ import numpy as np
 from mvgamba_ros.geometry.rays import rays
 from mvgamba_ros.synthesis.backgrounds import join
 from mvgamba_ros.synthesis.ray_scene import RayScene
-from mvgamba_ros.synthesis.shading import Light, Rng, incident_light, random_directions, tone_map, unit
+from mvgamba_ros.synthesis.shading import Light, Rng, incident_light, random_directions, unit
 from mvgamba_ros.synthesis.tabletop_materials import Item
 from mvgamba_ros.synthesis.tabletop_shader import RoomShader, TextureLevels
 from mvgamba_ros.types import F32, F64, I64, U8, Bool, Camera
 
+SAMPLES = 2
+"""Of the light that reaches every second pixel of every second row, each of several rays."""
 LIFT = 2e-4
 """Above a surface where rays from it start, metres."""
 BEHIND = 0.55
@@ -92,7 +94,11 @@ class _Picture:
         around = np.ones((len(coarse), 4), np.float32)
         soft = stage.light.softness
         if stage.occluder is not None:
-            around = incident_light(stage.occluder, points, normals, stage.light, 0.0, stage.spread, self.rng)
+            shares = [
+                incident_light(stage.occluder, points, normals, stage.light, 0.0, stage.spread, self.rng)
+                for _ in range(SAMPLES)
+            ]
+            around = np.mean(shares, axis=0, dtype=np.float32)
         else:
             around[:, :3] = (stage.light.sky + stage.light.ground) / 2
         small = ((height + 1) // 2, (width + 1) // 2)
@@ -102,7 +108,7 @@ class _Picture:
             layer = np.zeros((small[0] * small[1], 5), np.float32)
             layer[at[group], :4], layer[at[group], 4] = around[group], 1
             picture = layer.reshape(*small, 5)
-            ambient = np.asarray(cv2.GaussianBlur(picture, (0, 0), 1.6), np.float32)
+            ambient = np.asarray(cv2.GaussianBlur(picture, (0, 0), 2.0), np.float32)
             ambient[..., 3] = cv2.GaussianBlur(picture[..., 3], (0, 0), 0.8 + 8 * soft)
             weight = cv2.GaussianBlur(picture[..., 4], (0, 0), 0.8 + 8 * soft)
             ambient[..., :3] /= np.maximum(ambient[..., 4:], 1e-4)
@@ -201,8 +207,8 @@ class _Picture:
             color[where] = self.shader.shade(face, met.bary, -met.ahead, ambient, lit)
         return color
 
-    def develop(self, gain: float) -> tuple[F32, U8, F32]:
-        """The picture (H, W, 3) in [0, 255], whose each pixel's centre is (H, W), and z-depth (H, W), metres."""
+    def rendered(self) -> tuple[F32, U8, F32]:
+        """Linear light (H, W, 3), whose each pixel's centre is (H, W), and z-depth (H, W), metres."""
         hits, stage = self.hits, self.stage
         pixels = np.arange(len(hits.t))
         color = np.minimum(self._surface(hits, pixels), 4.0)
@@ -216,10 +222,9 @@ class _Picture:
                 more = self._cast(stage.visible, np.broadcast_to(self.eye, ahead.shape), ahead)
                 total = total + np.minimum(self._surface(more, edge), 4.0)
             color[edge] = total / (1 + len(RIM))
-        developed = tone_map(color, stage.light, gain)
         depth = np.where(hits.hit, hits.t * (hits.ahead @ self.axis), np.float32(0)).astype(np.float32)
         return (
-            developed.reshape(*self.shape, 3),
+            color.reshape(*self.shape, 3),
             self.label.reshape(self.shape).astype(np.uint8),
             depth.reshape(self.shape),
         )
@@ -234,15 +239,14 @@ class _Picture:
         return np.flatnonzero(jump | curve)
 
 
-def picture(stage: Stage, camera: Camera, T: F64, gain: float, rng: Rng) -> tuple[F32, U8, F32]:
-    """One view: the developed light (H, W, 3) in [0, 255], the label (H, W) of what each pixel's centre shows, and its
+def picture(stage: Stage, camera: Camera, T: F64, rng: Rng) -> tuple[F32, U8, F32]:
+    """One view: the linear light (H, W, 3), the label (H, W) of what each pixel's centre shows, and its
     z-depth (H, W), metres, 0 where nothing is.
 
     Args:
         stage: The scene, objects on z = 0.
         camera: Without distortion.
         T: ``T_world_camera`` (4, 4).
-        gain: Of this view's exposure.
         rng: Draws where soft light comes from.
     """
-    return _Picture(stage, camera, T, rng).develop(gain)
+    return _Picture(stage, camera, T, rng).rendered()

@@ -28,6 +28,8 @@ class TabletopRig:
     """Farthest that another object's middle may lie from the first one's, metres."""
     thin: float = bounded(0.18, 0.0, 1.0)
     """Share of objects that are thin or perforated: scissors, cutlery, racks, baskets, rings."""
+    everyday: float = bounded(0.3, 0.0, 1.0)
+    """Share of the others that are soft or of many parts: pouches, cables, remotes, books, bricks, plants, drills."""
     twin: float = bounded(0.12, 0.0, 1.0)
     """Share of the further objects that are the first one again."""
     touching: float = bounded(0.35, 0.0, 1.0)
