@@ -14,7 +14,7 @@ from mvgamba_ros.geometry.se3 import rigid
 from mvgamba_ros.synthesis import textures as tex
 from mvgamba_ros.synthesis.shading import Light, Rng, sample_light, tone_map
 from mvgamba_ros.synthesis.table_textures import table_tile
-from mvgamba_ros.synthesis.tabletop_arm import gripper, hover, mount, moved
+from mvgamba_ros.synthesis.tabletop_arm import gripper, hover, is_clear, mount, moved
 from mvgamba_ros.synthesis.tabletop_camera import decoded, photograph, place_cameras, reported_poses, sample_sensor
 from mvgamba_ros.synthesis.tabletop_ground import ground
 from mvgamba_ros.synthesis.tabletop_layout import lay_out
@@ -29,6 +29,10 @@ from mvgamba_ros.types import F64, U8, View
 RIG = TabletopRig()
 MEAN_LIGHT = 0.22
 """Linear light that a camera's metering makes of a picture's mean."""
+INTO_BIN_DEG = 38.0
+"""Least elevation of cameras that see into a bin, degrees, where the rig's range allows it."""
+RETRACTION = 0.02
+"""Steps in which a gripper that would stand in something is drawn back, metres."""
 
 
 @dataclass(frozen=True)
@@ -69,9 +73,9 @@ def tabletop_scene(seed: int, index: int, rig: TabletopRig = RIG) -> TabletopSce
     if rng.random() < rig.hard_shadow:
         light = replace(light, softness=float(rng.uniform(0.004, 0.02)))
         kinds.add("hard_shadow")
-    camera, poses, cuts = place_cameras(bounds, rig, rng)
+    camera, poses, cuts = place_cameras(bounds, _above_walls(rig) if "bin" in kinds else rig, rng)
     kinds |= {"cut_off"} if cuts else set()
-    arms = _arms(poses, group, rig, rng)
+    arms = _arms(poses, bounds, rig, rng)
     environment = room_light(light, rng)
     spread = float(np.median(np.ptp(bounds, axis=1).max(1))) / 2
     stage, metered = None, None
@@ -88,7 +92,7 @@ def tabletop_scene(seed: int, index: int, rig: TabletopRig = RIG) -> TabletopSce
         instances.append(label)
         depths.append(depth)
         if arm is not None:
-            stage, metered = None, None
+            stage = None
     offset = np.array([*rng.uniform(-0.6, 0.6, 2), rng.uniform(-0.2, 0.8)])
     world = rigid(np.eye(3), offset)
     views = [
@@ -139,7 +143,13 @@ def _over(tile: U8, light: Light) -> Light:
     return replace(light, ground=(light.ground * (0.15 + 1.7 * albedo)).astype(np.float32))
 
 
-def _arms(poses: list[F64], group: F64, rig: TabletopRig, rng: Rng) -> list[tuple[TexturedMesh | None, str]]:
+def _above_walls(rig: TabletopRig) -> TabletopRig:
+    """With cameras that see into a bin."""
+    low, high = rig.elevation_deg
+    return replace(rig, elevation_deg=(min(max(low, INTO_BIN_DEG), high), high))
+
+
+def _arms(poses: list[F64], bounds: F64, rig: TabletopRig, rng: Rng) -> list[tuple[TexturedMesh | None, str]]:
     """For each view the gripper that is about, if any, and whether it is the camera's own."""
     own = rng.random() < rig.arm
     other = not own and rng.random() < rig.hovering
@@ -148,7 +158,12 @@ def _arms(poses: list[F64], group: F64, rig: TabletopRig, rng: Rng) -> list[tupl
     hand = gripper(rng)
     if own:
         mounted = mount(rng)
-        return [(moved(hand, pose @ mounted), "arm") for pose in poses]
+        hands = [moved(hand, pose @ mounted) for pose in poses]
+        while not all(is_clear(each.vertices, bounds) for each in hands):
+            mounted[2, 3] -= RETRACTION  # towards the camera, which is clear itself
+            hands = [moved(hand, pose @ mounted) for pose in poses]
+        return [(each, "arm") for each in hands]
+    group = np.stack([bounds[:, 0].min(0), bounds[:, 1].max(0)])
     above = np.array([*rng.uniform(group[0, :2], group[1, :2]), group[1, 2]])
     some = rng.random(len(poses)) < 0.7
     return [(moved(hand, hover(above, rng)), "gripper") if there else (None, "") for there in some]

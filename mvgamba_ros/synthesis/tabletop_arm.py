@@ -14,6 +14,8 @@ from mvgamba_ros.synthesis.shading import Rng, rotate_normals
 from mvgamba_ros.synthesis.textured_mesh import TexturedMesh, assemble, loft, rounded_box, superellipse
 from mvgamba_ros.types import F64
 
+MARGIN = 5e-3
+"""Between a gripper and what it must not touch, metres."""
 WRIST = (0.025, 0.045)
 """Radius of the flange, metres."""
 WIDER = 1.3
@@ -52,6 +54,12 @@ def moved(mesh: TexturedMesh, T: F64) -> TexturedMesh:
     """The mesh under a rigid transform (4, 4)."""
     vertices = mesh.vertices @ T[:3, :3].T + T[:3, 3]
     return replace(rotate_normals(mesh, vertices), vertices=vertices)
+
+
+def is_clear(points: F64, bounds: F64) -> bool:
+    """Whether points (N, 3) are above the table, z = 0, and outside of boxes (M, 2, 3), by a few millimetres."""
+    inside = (points[:, None] > bounds[:, 0] - MARGIN) & (points[:, None] < bounds[:, 1] + MARGIN)
+    return bool(points[:, 2].min() > MARGIN and not inside.all(-1).any())
 
 
 def mount(rng: Rng) -> F64:

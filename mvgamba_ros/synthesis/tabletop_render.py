@@ -19,6 +19,8 @@ from mvgamba_ros.types import F32, F64, I64, U8, Bool, Camera
 
 SAMPLES = 2
 """Of the light that reaches every second pixel of every second row, each of several rays."""
+HARD = 0.04
+"""Softness of light whose shadows are cast for every pixel and not smoothed."""
 LIFT = 2e-4
 """Above a surface where rays from it start, metres."""
 BEHIND = 0.55
@@ -101,6 +103,8 @@ class _Picture:
             around = np.mean(shares, axis=0, dtype=np.float32)
         else:
             around[:, :3] = (stage.light.sky + stage.light.ground) / 2
+        if soft >= HARD:
+            around[:, 3] = np.mean([self._lit(coarse, hits) for _ in range(2 * SAMPLES)], axis=0)
         small = ((height + 1) // 2, (width + 1) // 2)
         at = (coarse // width // 2) * small[1] + coarse % width // 2
         layers = []
@@ -115,7 +119,7 @@ class _Picture:
             ambient[..., 3] /= np.maximum(np.asarray(weight, np.float32), 1e-4)
             whole = cv2.resize(ambient, (width, height), interpolation=cv2.INTER_LINEAR).reshape(-1, 5)
             layers.append(np.ascontiguousarray(whole[:, :4], np.float32))
-        if soft < 0.04:
+        if soft < HARD:
             lit = self._lit(np.flatnonzero(hits.hit), hits)
             for layer in layers:
                 layer[hits.hit, 3] = lit
