@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,8 @@ PLAIN = replace(
     SMALL,
     thin=0.0, everyday=0.0, twin=0.0, white=0.0, dark=0.0, single=0.0, metal=0.0, glossy=0.0, transparent=0.0,
     translucent=0.0, table_colour=0.0, pale=0.0, black=0.0, glossy_table=0.0, mat=0.0, board=0.0, tray=0.0, bin=0.0,
-    edge=0.0, hard_shadow=0.0, arm=0.0, hovering=0.0, cut_off=0.0, leaning=0.0, stacked=0.0,
+    edge=0.0, pool=0.0, shadow_edge=0.0, stripes=0.0, hard_shadow=0.0, arm=0.0, hovering=0.0, cut_off=0.0,
+    leaning=0.0, stacked=0.0,
 )  # fmt: skip
 
 
@@ -48,7 +50,7 @@ def test_the_same_seed_gives_the_same_scene_and_another_another() -> None:
 
 def test_the_depth_of_an_objects_pixels_lies_in_its_bounds_and_the_tables_below_them() -> None:
     rig = replace(PLAIN, counts=(0.0, 0.0, 0.0, 1.0), thin=0.3, stacked=0.3, leaning=0.3)
-    for index in range(6):
+    for index in range(4):
         scene = tabletop_scene(4, index, rig)
         assert scene.bounds[:, 0, 2].min() == pytest.approx(scene.support_height, abs=1e-6)
         for view, label in enumerate(scene.instances):
@@ -81,7 +83,7 @@ def gap(first: TexturedMesh, second: TexturedMesh) -> tuple[float, float]:
 def test_objects_touch_or_are_apart_and_none_is_inside_another() -> None:
     rig = replace(PLAIN, counts=(0.0, 1.0), near=0.0)
     for touching, least, most in ((1.0, 0.0, 0.004), (0.0, 0.02, 0.16)):
-        for seed in range(8):
+        for seed in range(5):
             meshes, kinds = lay_out(replace(rig, touching=touching), np.random.default_rng(seed))
             assert kinds == {"touching" if touching else "apart"}
             between, deep = gap(*meshes)
@@ -91,14 +93,12 @@ def test_objects_touch_or_are_apart_and_none_is_inside_another() -> None:
 def test_what_leans_or_lies_on_another_is_not_inside_it() -> None:
     for share in ("leaning", "stacked"):
         rig = replace(PLAIN, counts=(0.0, 1.0), **{share: 1.0})
-        found = 0
-        for seed in range(16):
-            meshes, kinds = lay_out(rig, np.random.default_rng(seed))
-            if share in kinds:
-                found += 1
-                between, deep = gap(*meshes)
-                assert between < 0.004 and deep < 0.001
-        assert found >= 2
+        made = (lay_out(rig, np.random.default_rng(seed)) for seed in range(40))
+        found = list(islice((meshes for meshes, kinds in made if share in kinds), 3))
+        for meshes in found:
+            between, deep = gap(*meshes)
+            assert between < 0.004 and deep < 0.001
+        assert len(found) == 3
 
 
 KINDS = {
@@ -108,6 +108,7 @@ KINDS = {
     "dark_on_dark": {"black": 1.0}, "glossy_table": {"glossy_table": 1.0}, "mat": {"mat": 1.0},
     "board": {"board": 1.0}, "tray": {"tray": 1.0}, "bin": {"bin": 1.0}, "edge": {"edge": 1.0},
     "hard_shadow": {"hard_shadow": 1.0}, "arm": {"arm": 1.0}, "gripper": {"hovering": 1.0},
+    "pool": {"pool": 1.0}, "shadow_edge": {"shadow_edge": 1.0}, "stripes": {"stripes": 1.0},
     "cut_off": {"cut_off": 1.0}, "twin": {"twin": 1.0}, "leaning": {"leaning": 1.0}, "stacked": {"stacked": 1.0},
 }  # fmt: skip
 SEARCHED = {"gripper", "leaning", "stacked", "twin", "tray", "bin", "board"}
@@ -147,7 +148,7 @@ def test_clear_things_show_what_is_behind_them() -> None:
 
     def likeness(**material: float) -> float:
         apart = []
-        for index in range(5):
+        for index in range(3):
             scene = tabletop_scene(8, index, replace(rig, **material))
             for view, label in zip(scene.views, scene.instances, strict=True):
                 colours = [view.image[label == k].mean(0) for k in (0, 1) if (label == k).any()]

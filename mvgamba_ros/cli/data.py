@@ -26,6 +26,8 @@ EXAMPLES = """examples:
       a mixture of object sources
   mvgamba data render data/scans --source ~/meshes --count 500 --views 24
       each mesh of a folder, in turn
+  mvgamba data tabletop data/tables --count 4000 --workers 8
+      tables with one to eight objects
   mvgamba data sheet data/train -o sheet.png
       a contact sheet of the first objects; --depth adds their thickness
 

@@ -18,7 +18,7 @@ def _colour(rng: Rng) -> F32:
     kind = rng.random()
     if kind < 0.35:
         return np.full(3, 255 * rng.uniform(0.12, 0.95), np.float32) * (1 + rng.normal(0, 0.02, 3)).astype(np.float32)
-    if kind < 0.65:
+    if kind < 0.75:
         v = 255 * rng.uniform(0.25, 0.9)
         return np.array([v, v * rng.uniform(0.7, 0.92), v * rng.uniform(0.4, 0.82)], np.float32)
     return np.array(tex.color(rng, (0.0, 0.9), (0.1, 0.95)), np.float32)

@@ -15,6 +15,7 @@ from mvgamba_ros.synthesis import textures as tex
 from mvgamba_ros.synthesis.shading import Light, Rng, sample_light, tone_map
 from mvgamba_ros.synthesis.table_textures import table_tile
 from mvgamba_ros.synthesis.tabletop_arm import gripper, hover, is_clear, mount, moved
+from mvgamba_ros.synthesis.tabletop_beam import sample_beam
 from mvgamba_ros.synthesis.tabletop_camera import decoded, photograph, place_cameras, reported_poses, sample_sensor
 from mvgamba_ros.synthesis.tabletop_ground import ground
 from mvgamba_ros.synthesis.tabletop_layout import lay_out
@@ -73,6 +74,8 @@ def tabletop_scene(seed: int, index: int, rig: TabletopRig = RIG) -> TabletopSce
     if rng.random() < rig.hard_shadow:
         light = replace(light, softness=float(rng.uniform(0.004, 0.02)))
         kinds.add("hard_shadow")
+    beam, special = sample_beam(light, rig, rng)
+    kinds |= special
     camera, poses, cuts = place_cameras(bounds, _above_walls(rig) if "bin" in kinds else rig, rng)
     kinds |= {"cut_off"} if cuts else set()
     arms = _arms(poses, bounds, rig, rng)
@@ -83,7 +86,9 @@ def tabletop_scene(seed: int, index: int, rig: TabletopRig = RIG) -> TabletopSce
     jpegs, instances, depths = [], [], []
     for pose, (arm, role), exposure in zip(poses, arms, exposures, strict=True):
         if stage is None or arm is not None:
-            stage = Stage([*items, *things, *([Item(arm)] if arm is not None else [])], light, environment, spread)
+            stage = Stage(
+                [*items, *things, *([Item(arm)] if arm is not None else [])], light, beam, environment, spread
+            )
         linear, label, depth = picture(stage, camera, pose, rng)
         metered = float(linear.mean()) if metered is None or sensor.every_view else metered
         gain = 2.0**exposure * (MEAN_LIGHT / max(metered, 1e-3)) ** sensor.metering

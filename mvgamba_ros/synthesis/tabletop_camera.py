@@ -88,7 +88,8 @@ def reported_poses(poses: list[F64], rig: TabletopRig, rng: Rng) -> list[F64]:
 class Sensor:
     """What is the same in all pictures of a scene: sigma of the lens's blur, pixels; read and shot noise, steps of
     255; vignetting, the share lost in the corners; white balance (3,); JPEG quality; how far its metering evens out
-    dark and bright pictures, from 0 to 1, of ``every_view`` or as the first one needs it."""
+    dark and bright pictures, from 0 to 1, of ``every_view`` or as the first one needs it; the share by which edges are
+    raised."""
 
     blur: float
     read: float
@@ -98,6 +99,7 @@ class Sensor:
     quality: int
     metering: float
     every_view: bool
+    sharpening: float
 
 
 def sample_sensor(rig: TabletopRig, rng: Rng) -> Sensor:
@@ -114,6 +116,7 @@ def sample_sensor(rig: TabletopRig, rng: Rng) -> Sensor:
         quality=int(rng.integers(rig.jpeg_quality[0], rig.jpeg_quality[1] + 1)),
         metering=float(rng.uniform(0, 0.9)) if rng.random() < 0.7 else 0.0,
         every_view=bool(rng.random() < 0.5),
+        sharpening=float(rng.uniform(0.2, 1.0)) if rng.random() < 0.35 else 0.0,
     )
 
 
@@ -144,6 +147,8 @@ def photograph(linear: F32, sensor: Sensor, rig: TabletopRig, rng: Rng) -> bytes
                     kernel[i + a, j + b] += weight
         image = np.asarray(cv2.filter2D(image, -1, kernel / kernel.sum(), borderType=cv2.BORDER_REPLICATE), np.float32)
     image = np.asarray(cv2.GaussianBlur(image, (0, 0), sensor.blur), np.float32)
+    if sensor.sharpening:
+        image += np.float32(sensor.sharpening) * (image - np.asarray(cv2.GaussianBlur(image, (0, 0), 1.2), np.float32))
     sigma = np.sqrt(sensor.read**2 + sensor.shot**2 * np.maximum(image, 0) / 128)
     grain = rng.standard_normal(image.shape, np.float32)
     if rng.random() < 0.5:  # a sensor's own denoising leaves clots

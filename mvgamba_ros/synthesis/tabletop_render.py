@@ -13,6 +13,7 @@ from mvgamba_ros.geometry.rays import rays
 from mvgamba_ros.synthesis.backgrounds import join
 from mvgamba_ros.synthesis.ray_scene import RayScene
 from mvgamba_ros.synthesis.shading import Light, Rng, incident_light, random_directions, unit
+from mvgamba_ros.synthesis.tabletop_beam import Beam
 from mvgamba_ros.synthesis.tabletop_materials import Item
 from mvgamba_ros.synthesis.tabletop_shader import RoomShader, TextureLevels
 from mvgamba_ros.types import F32, F64, I64, U8, Bool, Camera
@@ -30,9 +31,10 @@ RIM = np.array([[0.3, 0.3], [-0.3, 0.1], [0.1, -0.3]], np.float32)
 
 
 class Stage:
-    """Everything in a scene, as rays and light meet it. ``spread``: radius of what shades the table, metres."""
+    """Everything in a scene, as rays and light meet it. ``beam``: how evenly the key light falls; ``spread``: radius of
+    what shades the table, metres."""
 
-    def __init__(self, items: Sequence[Item], light: Light, environment: F32, spread: float) -> None:
+    def __init__(self, items: Sequence[Item], light: Light, beam: Beam, environment: F32, spread: float) -> None:
         self.mesh = reduce(join, (item.mesh for item in items))
         counts = [len(item.mesh.faces) for item in items]
         self.label = np.repeat(np.array([item.label for item in items], np.uint8), counts)
@@ -40,7 +42,7 @@ class Stage:
         self.mirror = np.repeat(np.array([item.mirror for item in items], np.float32), counts)
         flat = np.repeat(np.array([item.flat for item in items]), counts)
         self.metallic = np.array([m.metallic for m in self.mesh.materials], np.float32)[self.mesh.material]
-        self.light, self.environment, self.spread = light, environment, spread
+        self.light, self.beam, self.environment, self.spread = light, beam, environment, spread
         self.levels = TextureLevels(self.mesh.textures)
         self.solid = np.flatnonzero(self.clear == 0)
         self.visible = RayScene(self.mesh.vertices, self.mesh.faces)
@@ -132,7 +134,7 @@ class _Picture:
         normals = self.shader.facing(hits.face[where], hits.ahead[where])
         points = start + hits.ahead[where] * hits.t[where, None] + normals * np.float32(LIFT)
         towards = stage.light.key + stage.light.softness * random_directions(len(where), self.rng)
-        lit = np.ones(len(where), np.float32)
+        lit = stage.beam.share(points)
         if stage.occluder is not None:
             lit[stage.occluder.blocked(points, towards)] = 0
         if stage.veil is not None:

@@ -77,6 +77,12 @@ class TabletopRig:
 
     hard_shadow: float = bounded(0.4, 0.0, 1.0)
     """A small lamp."""
+    pool: float = bounded(0.3, 0.0, 1.0)
+    """A lamp that lights a part of the table."""
+    shadow_edge: float = bounded(0.12, 0.0, 1.0)
+    """The shadow of something large that is out of the picture."""
+    stripes: float = bounded(0.04, 0.0, 1.0)
+    """Light through a blind or a grille."""
     arm: float = bounded(0.35, 0.0, 1.0)
     """The arm that carries the camera blocks light, and its gripper may be in the picture."""
     hovering: float = bounded(0.1, 0.0, 1.0)
