@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -195,7 +194,10 @@ def test_shards_give_back_what_was_written_and_a_stopped_writer_goes_on(tmp_path
     with pytest.raises(ReconstructionError) as refused:
         write_tabletop(folder, replace(recipe, seed=8))
     assert refused.value.code is ErrorCode.BAD_OPTION and "manifest.json" in str(refused.value)
-    json.loads((folder / "manifest.json").read_text())
+    assert main(["data", "tabletop", str(folder), "--seed", "7", "--count", "4"]) == 1
+    assert "was written with another recipe: give the same options, or another folder" in capsys.readouterr().err
+    assert main(["data", "sheet", str(folder), "-o", str(tmp_path / "sheet.png"), "--first", "4"]) == 1
+    assert "--first 4" in capsys.readouterr().err
 
 
 def test_a_damaged_shard_and_an_empty_folder_are_named(tmp_path: Path) -> None:

@@ -107,7 +107,7 @@ class TabletopRig:
     """Most by which a pose is off, degrees."""
     blurred: float = bounded(0.12, 0.0, 1.0)
     """Share of views blurred by motion."""
-    noise: tuple[float, float] = bounded((0.3, 5.0), 0.0, 255.0)
+    noise: tuple[float, float] = bounded((0.3, 5.0), 1e-3, 255.0)
     """Standard deviation of the noise in mid grey, steps of 255."""
     jpeg_quality: tuple[int, int] = bounded((60, 97), 1, 100)
     """Of the pictures as they are sent."""
