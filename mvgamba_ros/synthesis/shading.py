@@ -158,8 +158,17 @@ def incident_light(
     out = np.zeros((n, 4), np.float32)
     towards = light.key + light.softness * random_directions(n, rng)
     out[:, 3] = ~rays.blocked(origin, towards)
+    out[:, :3] = ambient_light(rays, origin, normals, light, floor, radius, rng)
+    return out
+
+
+def ambient_light(
+    rays: RayScene, origin: F32, normals: F32, light: Light, floor: float, radius: float, rng: Rng
+) -> F32:
+    """(N, 3): ambient RGB at points a little above a surface, as in `incident_light`."""
+    out = np.zeros((len(origin), 3), np.float32)
     for _ in range(_AMBIENT_RAYS):
-        d = unit(normals + 0.999 * random_directions(n, rng))
+        d = unit(normals + 0.999 * random_directions(len(origin), rng))
         hit = rays.blocked(origin, d)
         up = d[:, 2:] * 0.5 + 0.5
         color = light.sky * up + light.ground * (1 - up)
@@ -169,7 +178,7 @@ def incident_light(
             near = (t / (t + 0.3 * radius)).astype(np.float32)
             color = np.where((d[:, 2] < -1e-3)[:, None], light.ground * near[:, None], color)
         color[hit] *= 0.25
-        out[:, :3] += color / _AMBIENT_RAYS
+        out += color / _AMBIENT_RAYS
     return out
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from mvgamba_ros.geometry.rays import rays
 from mvgamba_ros.synthesis.backgrounds import join
 from mvgamba_ros.synthesis.ray_scene import RayScene
-from mvgamba_ros.synthesis.shading import Light, Rng, incident_light, random_directions, unit
+from mvgamba_ros.synthesis.shading import Light, Rng, ambient_light, random_directions, unit
 from mvgamba_ros.synthesis.tabletop_beam import Beam
 from mvgamba_ros.synthesis.tabletop_materials import Item
 from mvgamba_ros.synthesis.tabletop_shader import RoomShader, TextureLevels
@@ -94,17 +94,16 @@ class _Picture:
         coarse = (rows * width + columns).ravel()
         coarse = coarse[hits.hit[coarse]]
         normals = self.shader.facing(hits.face[coarse], hits.ahead[coarse])
-        points = self.eye + hits.ahead[coarse] * hits.t[coarse, None]
+        points = self.eye + hits.ahead[coarse] * hits.t[coarse, None] + normals * np.float32(LIFT)
         around = np.ones((len(coarse), 4), np.float32)
         soft = stage.light.softness
+        around[:, :3] = (stage.light.sky + stage.light.ground) / 2
         if stage.occluder is not None:
             shares = [
-                incident_light(stage.occluder, points, normals, stage.light, 0.0, stage.spread, self.rng)
+                ambient_light(stage.occluder, points, normals, stage.light, 0.0, stage.spread, self.rng)
                 for _ in range(SAMPLES)
             ]
-            around = np.mean(shares, axis=0, dtype=np.float32)
-        else:
-            around[:, :3] = (stage.light.sky + stage.light.ground) / 2
+            around[:, :3] = np.mean(shares, axis=0)
         if soft >= HARD:
             around[:, 3] = np.mean([self._lit(coarse, hits) for _ in range(2 * SAMPLES)], axis=0)
         small = ((height + 1) // 2, (width + 1) // 2)

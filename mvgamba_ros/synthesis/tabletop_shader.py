@@ -32,19 +32,20 @@ class TextureLevels:
             self.side.append(side)
             total += count * side * side
         self.flat = np.concatenate(flat)
-        self._start, self._side = np.array(self.start, np.int64), np.array(self.side, np.int64)
+        self._start, self._side = np.array(self.start, np.int32), np.array(self.side, np.int32)
         self._linear = ((np.arange(1021) / 1020.0) ** 2.2).astype(np.float32)
 
     def at(self, tile: NDArray[np.int32], uv: F32, level: NDArray[np.int64]) -> F32:
         """Linear RGB (N, 3) of tiles (N,) at (N, 2) coordinates that repeat, blended from four texels of a level."""
         side = self._side[level]
         first = self._start[level] + tile * side * side
-        x = uv * side[:, None].astype(np.float32) - np.float32(0.5)
+        x = (uv - np.floor(uv)) * side[:, None].astype(np.float32) - np.float32(0.5)
         low = np.floor(x)
         part = x - low
-        i = low.astype(np.int64) % side[:, None]
-        j = i + 1
-        j = np.where(j == side[:, None], 0, j)
+        i = low.astype(np.int32)
+        j = i + np.int32(1)
+        i += (i < 0) * side[:, None]
+        j -= (j >= side[:, None]) * side[:, None]
         rows = first + i[:, 1] * side, first + j[:, 1] * side
         texel = [self.flat[row + column].astype(np.float32) for row in rows for column in (i[:, 0], j[:, 0])]
         u, v = part[:, :1], part[:, 1:]
