@@ -160,7 +160,7 @@ def _arms(poses: list[F64], bounds: F64, rig: TabletopRig, rng: Rng) -> list[tup
     other = not own and rng.random() < rig.hovering
     if not own and not other:
         return [(None, "")] * len(poses)
-    hand = gripper(rng)
+    hand = gripper(rng, (0.15, 0.4) if own else (0.6, 1.2))
     if own:
         mounted = mount(rng)
         hands = [moved(hand, pose @ mounted) for pose in poses]

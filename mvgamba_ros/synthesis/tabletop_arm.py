@@ -22,9 +22,9 @@ WIDER = 1.3
 """Of the link behind it, as a share of that."""
 
 
-def gripper(rng: Rng) -> TexturedMesh:
+def gripper(rng: Rng, link: tuple[float, float]) -> TexturedMesh:
     """Two or three fingers that end at z = 0, a palm and a flange above them, and the arm's last link: z is away from
-    what is grasped."""
+    what is grasped. ``link``: least and greatest length of the last link, metres."""
     finger, wide, thick = rng.uniform(0.04, 0.1), rng.uniform(0.01, 0.025), rng.uniform(0.006, 0.014)
     opening = rng.uniform(0.015, 0.05)
     grey = float(rng.choice([rng.uniform(15, 60), rng.uniform(120, 230)]))
@@ -40,13 +40,13 @@ def gripper(rng: Rng) -> TexturedMesh:
         stem = rounded_box((thick * 1.6, wide * 1.1, finger * 0.8), 0.002).at(opening + thick * 0.5, 0, finger * 0.75)
         pieces += [(pad.turned(R), tips, gloss(rng)), (stem.turned(R), body, coat)]
     palm = rng.uniform(0.025, 0.05)
-    wrist, reach = rng.uniform(*WRIST), rng.uniform(0.15, 0.4)
+    wrist, reach = rng.uniform(*WRIST), rng.uniform(*link)
     top = finger * 1.1
     pieces.append((rounded_box((2.4 * opening + 0.05, wide * 2.2, palm), 0.004).at(0, 0, top + palm / 2), body, coat))
-    link = np.array([[0, 0], [wrist, 0], [wrist * 1.05, 0.3 * reach], [wrist * WIDER, 0.35 * reach]])
-    link = np.concatenate([link, [[wrist * WIDER, reach], [0, reach]]])
+    profile = np.array([[0, 0], [wrist, 0], [wrist * 1.05, 0.3 * reach], [wrist * WIDER, 0.35 * reach]])
+    profile = np.concatenate([profile, [[wrist * WIDER, reach], [0, reach]]])
     shade = tex.plain(rng, (235.0, 235.0, 235.0)) if rng.random() < 0.5 else body[0]
-    pieces.append((loft(link, superellipse(32)).at(0, 0, top + palm), [shade], gloss(rng)))
+    pieces.append((loft(profile, superellipse(32)).at(0, 0, top + palm), [shade], gloss(rng)))
     return assemble(pieces, "gripper")
 
 
