@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 import trimesh
+from patience import REPOSITORY
 from stand_ins import COLORS, FACES, INSTALLERS, WEDGE, Calls, write_weights
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
@@ -17,6 +18,7 @@ from mvgamba_ros.generate.cutout import Cutout
 from mvgamba_ros.generate.generator import GeneratedMesh, Subject
 from mvgamba_ros.generate.generator_options import GeneratorOptions
 from mvgamba_ros.generate.run_generator import generate, load_generator, wrong_answer
+from mvgamba_ros.generate.upstream import STEP1X3D, TRELLIS, TRELLIS2, TRIPOSR
 
 MODULES = {
     "triposr": "tsr.system",
@@ -24,6 +26,7 @@ MODULES = {
     "trellis2": "trellis2.pipelines",
     "step1x3d": "step1x3d_geometry.models.pipelines.pipeline",
 }
+UPSTREAMS = {"triposr": TRIPOSR, "trellis": TRELLIS, "trellis2": TRELLIS2, "step1x3d": STEP1X3D}
 
 
 @pytest.fixture
@@ -94,6 +97,14 @@ def test_a_missing_package_is_answered_with_the_command_that_gets_it(name: str, 
     with pytest.raises(ReconstructionError, match=rf"generator {name}: .* cannot be imported.*git clone") as caught:
         load_generator(GeneratorOptions(generator=name, weights=str(weights), device="cpu"))
     assert caught.value.code is ErrorCode.MISSING_PACKAGE
+    read = UPSTREAMS[name]
+    folder = read.repository.split("/")[1]
+    assert f"git clone https://github.com/{read.repository} && git -C {folder} checkout {read.commit}" in (
+        caught.value.message
+    )
+    assert f"[its code](https://github.com/{read.repository}) at `{read.commit[:7]}`" in (
+        REPOSITORY / "docs" / "generate.md"
+    ).read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", INSTALLERS)

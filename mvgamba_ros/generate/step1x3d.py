@@ -16,13 +16,10 @@ from mvgamba_ros.generate.canonical_mesh import Z_UP_FROM_Y_UP, canonical_mesh, 
 from mvgamba_ros.generate.generator import GeneratedMesh, Subject
 from mvgamba_ros.generate.generator_options import GeneratorOptions
 from mvgamba_ros.generate.hub import DATA, Published, find_weights
+from mvgamba_ros.generate.upstream import STEP1X3D
 from mvgamba_ros.methods.device import choose_device
 from mvgamba_ros.types import Cancelled, Progress
 
-INSTALL = (
-    "git clone --depth 1 https://github.com/stepfun-ai/Step1X-3D.git, pip install -r Step1X-3D/requirements.txt, and "
-    "put that folder on PYTHONPATH"
-)
 PART = "Step1X-3D-Geometry-1300m"
 GUIDANCE = 7.5
 """Of its authors' script."""
@@ -40,7 +37,7 @@ class Step1X3D:
         self, folder: Path, device: str = "auto", steps: int = 30, guidance: float = 0.0, fetch: bool = False
     ) -> None:
         module = "step1x3d_geometry.models.pipelines.pipeline"
-        kind = import_installed(self.name, module, "Step1X3DGeometryPipeline", INSTALL)
+        kind = import_installed(self.name, module, "Step1X3DGeometryPipeline", STEP1X3D.command)
         self.device, _ = choose_device(device, scans=False)
         self.steps, self.guidance = steps, guidance or GUIDANCE
         remedy = f"give the folder of {self.published.repository} that holds {PART}"

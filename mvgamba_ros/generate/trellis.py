@@ -18,13 +18,9 @@ from mvgamba_ros.generate.canonical_mesh import Z_UP, as_bytes, canonical_mesh, 
 from mvgamba_ros.generate.generator import GeneratedMesh, Subject
 from mvgamba_ros.generate.generator_options import GeneratorOptions
 from mvgamba_ros.generate.hub import Published, find_weights
+from mvgamba_ros.generate.upstream import TRELLIS
 from mvgamba_ros.methods.device import choose_device
 from mvgamba_ros.types import Cancelled, Progress
-
-INSTALL = (
-    "git clone --recurse-submodules https://github.com/microsoft/TRELLIS.git, run its setup.sh (--basic --xformers "
-    "--flash-attn --spconv --kaolin --nvdiffrast --diffoctreerast --mipgaussian), and put that folder on PYTHONPATH"
-)
 
 
 class Trellis:
@@ -36,7 +32,7 @@ class Trellis:
 
     def __init__(self, folder: Path, device: str = "auto", fetch: bool = False) -> None:
         os.environ.setdefault("SPCONV_ALGO", "native")  # read when it is imported; the other one benchmarks first
-        kind = import_installed(self.name, "trellis.pipelines", "TrellisImageTo3DPipeline", INSTALL)
+        kind = import_installed(self.name, "trellis.pipelines", "TrellisImageTo3DPipeline", TRELLIS.command)
         chosen, _ = choose_device(device, scans=False)
         with boundary(
             ErrorCode.BAD_CHECKPOINT, f"checkpoint {folder}", f"give the folder of {self.published.repository}"

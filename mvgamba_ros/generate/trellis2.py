@@ -15,13 +15,10 @@ from mvgamba_ros.generate.canonical_mesh import Z_UP, as_bytes, canonical_mesh, 
 from mvgamba_ros.generate.generator import GeneratedMesh, Subject
 from mvgamba_ros.generate.generator_options import GeneratorOptions
 from mvgamba_ros.generate.hub import Published, find_weights
+from mvgamba_ros.generate.upstream import TRELLIS2
 from mvgamba_ros.methods.device import choose_device
 from mvgamba_ros.types import Cancelled, Progress
 
-INSTALL = (
-    "git clone -b main --recursive https://github.com/microsoft/TRELLIS.2.git, run its setup.sh (--basic --flash-attn "
-    "--nvdiffrast --nvdiffrec --cumesh --o-voxel --flexgemm), and put that folder on PYTHONPATH"
-)
 LICENCE = "MIT; DINOv3 and the background remover that its pipeline.json names have their own"
 
 
@@ -33,7 +30,7 @@ class Trellis2:
     published = Published("microsoft/TRELLIS.2-4B", "", LICENCE)
 
     def __init__(self, folder: Path, device: str = "auto", fetch: bool = False) -> None:
-        kind = import_installed(self.name, "trellis2.pipelines", "Trellis2ImageTo3DPipeline", INSTALL)
+        kind = import_installed(self.name, "trellis2.pipelines", "Trellis2ImageTo3DPipeline", TRELLIS2.command)
         chosen, _ = choose_device(device, scans=False)
         remedy = f"give the folder of {self.published.repository}, and download what its pipeline.json names"
         with boundary(ErrorCode.BAD_CHECKPOINT, f"checkpoint {folder}", remedy), hub_access(fetch):

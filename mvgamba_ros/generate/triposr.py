@@ -18,13 +18,10 @@ from mvgamba_ros.generate.cutout import recentre
 from mvgamba_ros.generate.generator import GeneratedMesh, Subject
 from mvgamba_ros.generate.generator_options import GeneratorOptions
 from mvgamba_ros.generate.hub import Published, find_weights
+from mvgamba_ros.generate.upstream import TRIPOSR
 from mvgamba_ros.methods.device import choose_device
 from mvgamba_ros.types import Cancelled, Progress
 
-INSTALL = (
-    "git clone https://github.com/VAST-AI-Research/TripoSR && pip install -r TripoSR/requirements.txt, and put that "
-    "folder on PYTHONPATH"
-)
 FOREGROUND, BACKGROUND = 0.85, 0.5
 """Of the picture: the object's part of its side, and the grey around it. The authors' defaults, as those below."""
 PICTURE_SIZE, CHUNK, RESOLUTION = 512, 8192, 256
@@ -39,7 +36,7 @@ class TripoSR:
     published = Published("stabilityai/TripoSR", "", "MIT", ("config.yaml", "model.ckpt"))
 
     def __init__(self, folder: Path, device: str = "auto", fetch: bool = False) -> None:
-        system = import_installed(self.name, "tsr.system", "TSR", INSTALL)
+        system = import_installed(self.name, "tsr.system", "TSR", TRIPOSR.command)
         self.device, _ = choose_device(device, scans=False)
         remedy = "give the folder of stabilityai/TripoSR, and run `hf download facebook/dino-vitb16 config.json`"
         with boundary(ErrorCode.BAD_CHECKPOINT, f"checkpoint {folder}", remedy), hub_access(fetch):
