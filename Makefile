@@ -1,7 +1,7 @@
 # Everything a clone needs. Each target sets up .venv first; a second run rebuilds only what changed.
 #   make demo            a simulated arm looks at an object, the node answers its shape
 #   make sample-bag      a recording of the simulated arm, build/sample.mcap
-#   make test            lint, types, tests
+#   make test            lint, types, tests; TEST_PROCESSES=4 for as many at once, 0 for one without others (2)
 #   make bench-kernels   the kernels' table of times
 #   make asan            the kernels' tests under the address and undefined-behaviour sanitizers
 #   make fuzz-kernels    random calls of the kernels under the same sanitizers, ten minutes (FUZZ_SECONDS)
@@ -29,6 +29,7 @@ endif
 export CMAKE_BUILD_PARALLEL_LEVEL ?= $(shell tools/jobs.sh)
 VENV := .venv$(if $(filter kilted,$(ROS)),,-$(ROS))
 STAMPS := $(VENV)/stamps
+TEST_PROCESSES ?= 2
 BUILD := build/venv$(if $(filter kilted,$(ROS)),,-$(ROS))
 RUN := . $(VENV)/bin/activate &&
 INTERFACES := $(wildcard msg/*.msg srv/*.srv action/*.action) CMakeLists.txt package.xml mvgamba_ros/__init__.py \
@@ -43,7 +44,7 @@ unexport _ROS_WHEELS_BOOTSTRAP_COMPLETE
 setup: $(STAMPS)/package $(STAMPS)/interfaces
 
 test: lint
-	$(RUN) python -m pytest $(PYTEST_ARGS)
+	$(RUN) python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 lint: setup
 	$(RUN) ruff format --check . && ruff check . && mypy

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,8 +17,24 @@ prepare_process()  # before any test imports torch: nodes, arm and tests share t
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The fast tests first, so that most mistakes show within minutes; otherwise the order stays."""
-    items.sort(key=lambda item: item.get_closest_marker("slow") is not None)
+    """The fast tests first, so that most mistakes show within minutes; then slow files, then single slow tests."""
+
+    def rank(item: pytest.Item) -> int:
+        if item.get_closest_marker("slow") is None:
+            return 0
+        return 2 if any(mark.name == "slow" for mark in item.own_markers) else 1
+
+    items.sort(key=rank)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """How several processes share the tests under ``--dist loadfile``."""
+    if config.getoption("dist") != "loadfile":
+        return None
+    from spread_tests import SpreadTests
+
+    return SpreadTests(config, log)
 
 
 @pytest.fixture(scope="session")

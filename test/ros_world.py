@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -21,8 +20,16 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 
 from mvgamba_ros.action import ReconstructObject
 from mvgamba_ros.errors import ErrorCode
+from mvgamba_ros.ros.demo import processes
 from mvgamba_ros.srv import CaptureView, Reconstruct, Save
 
+DOMAINS = range(
+    1 + int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")),
+    51,
+    int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")),
+)
+"""Those of this process of several that share the tests: one that a probe finds free may be taken by another before a
+participant is in it. The demo has others."""
 _first_domain = itertools.count(os.getpid())
 MANY = QoSProfile(depth=1000)
 """For a client that calls often without waiting: by default it keeps ten of its requests, and ten answers."""
@@ -30,16 +37,8 @@ LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 
 def free_domain() -> int:
-    """A ROS domain from 1 to 100 in which no participant of this machine takes part."""
-    first = next(_first_domain)
-    for domain in (1 + (first + i) % 100 for i in range(100)):
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            try:
-                probe.bind(("", 7410 + 250 * domain))  # the first participant's port
-            except OSError:
-                continue
-            return domain
-    raise RuntimeError("every ROS domain from 1 to 100 is in use")
+    """One of `DOMAINS` in which no participant of this machine takes part."""
+    return processes.free_domain(DOMAINS, next(_first_domain))
 
 
 class World:

@@ -23,6 +23,8 @@ from mvgamba_ros.warm_up import CENTER, RADIUS, ball_views
 
 COSTLY = {"agreement.cells", "plane_height.grid", "splats.count", "splats.steps", "splats.crop_size"}
 """Whose upper end is meant to take minutes."""
+OF_DEPTH = {"depth", "surface", "splats", "texture", "expected_error", "photo_consistency"}
+"""Sections that act on what the network infers; the others do the same for the hull, in a third of the time."""
 DIVISORS = (
     *("color.cell", "color.blur", "agreement.cells", "plane_height.views", "shadow.step", "graph_cut.max_evidence"),
     *("plane.max_exposure_pixels", "shadow.stride", "plane.blur", "agreement.blur", "plane.occlusion_blur"),
@@ -97,10 +99,10 @@ def test_zero_is_out_of_range_where_it_means_nothing(name: str) -> None:
 @pytest.mark.parametrize(("end", "name"), SAMPLE, ids=[f"{name}-{end}" for end, name in SAMPLE])
 def test_a_setting_at_an_end_of_its_range_gives_a_result_or_an_error_of_the_package(end: str, name: str) -> None:
     path, field = FIELDS[name]
-    segmented = path.startswith("segmentation.")
+    section = path.partition(".")[0]
     options = Options(
-        method="hull" if segmented else "mvgamba",
-        use_masks=not segmented,
+        method="mvgamba" if section in OF_DEPTH else "hull",
+        use_masks=section != "segmentation",
         prompts=Prompts(roi=axis_parallel_box(CENTER - 1.4 * RADIUS, CENTER + 1.4 * RADIUS)),
         refine=path.startswith("splats."),
         hull_resolution=32,

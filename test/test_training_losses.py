@@ -100,15 +100,15 @@ def test_the_ssim_loss_is_the_score_and_pulls_a_picture_towards_the_true_one() -
 
 @pytest.mark.slow
 def test_one_object_is_learned_by_heart(data: Path) -> None:
-    """To more than 30 dB on its novel views, within a minute: the network can reach what the losses want."""
+    """To more than 30 dB on its novel view, within a minute: the network can reach what the losses want."""
     exact = replace(EXACT, tilt=0.0, shift=0.0)
-    sample = collate([make_sample(Shards(data)[0], 4, 2, 96, 48, exact, np.random.default_rng(1))])
+    sample = collate([make_sample(Shards(data)[0], 2, 1, 96, 48, exact, np.random.default_rng(1))])
     torch.manual_seed(0)
     network = RayGamba(RayGambaConfig(width=64, orders=("rows", "across_reversed")))
     rays = hull_intervals(sample.inputs(), network.config)
     optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3, betas=(0.9, 0.95), weight_decay=0.0)
     weights = LossWeights(color=50.0, mask=5.0)
-    for _ in range(250):
+    for _ in range(220):
         output = network(sample.inputs(), rays)
         total(depth_losses(output, sample, weights) | render_losses(output, sample, "ssim"), weights).backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)

@@ -100,7 +100,7 @@ def test_a_mirrored_window_is_mirrored_with_its_silhouette() -> None:
 
 def test_a_short_training_learns_what_it_sees(data: Path, tmp_path: Path) -> None:
     out = tmp_path / "small.safetensors"
-    train(data, out, steps=100, batch=8, learning_rate=4e-3, seed=0)
+    train(data, out, steps=80, batch=4, learning_rate=4e-3, seed=0)
     shard = np.load(sorted(data.glob("*.npz"))[1])
     with torch.no_grad():
         odds = objectness.load(out)(torch.from_numpy(shard["x"]).float()).numpy()

@@ -61,15 +61,15 @@ def _merge(cls: type[T], layers: Sequence[tuple[str, Mapping[Any, Any]]]) -> T:
     from omegaconf import OmegaConf
     from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-    config = OmegaConf.structured(cls)
     for source, values in layers:
         if not isinstance(values, Mapping):
             raise _bad(f"{source}: {shown(values)} is not a mapping: write 'key: value' lines")
         _check_text(source, values)
-        try:
-            config = OmegaConf.merge(config, values)
-        except (OmegaConfBaseException, *UNFIT):
-            _raise_for_leaf(cls, config, source, values)
+    config = OmegaConf.structured(cls)
+    try:
+        config = OmegaConf.merge(config, *(values for _, values in layers))  # each call copies all settings
+    except (OmegaConfBaseException, *UNFIT):
+        _raise_for_layer(cls, config, layers)
     try:
         loaded = OmegaConf.to_object(config)
     except MissingMandatoryValue as error:
@@ -98,6 +98,19 @@ def _check_text(source: str, value: Any, path: tuple[Any, ...] = ()) -> None:
 
 def _dotted(path: Sequence[Any]) -> str:
     return short(".".join(map(str, path)))
+
+
+def _raise_for_layer(cls: type, config: Any, layers: Sequence[tuple[str, Mapping[Any, Any]]]) -> typing.NoReturn:
+    """Raises for the first of ``layers`` that cannot be merged into ``config`` after those before it."""
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    for source, values in layers:
+        try:
+            config = OmegaConf.merge(config, values)
+        except (OmegaConfBaseException, *UNFIT):
+            _raise_for_leaf(cls, config, source, values)
+    raise _bad(f"{', '.join(source for source, _ in layers)}: cannot be merged into {cls.__name__}")
 
 
 def _raise_for_leaf(cls: type, config: Any, source: str, values: Mapping[Any, Any]) -> typing.NoReturn:

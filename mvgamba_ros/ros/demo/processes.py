@@ -6,9 +6,10 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from typing import Any
 from mvgamba_ros.ros.fastdds import profile_environment
 from mvgamba_ros.ros.service_calls import CallError
 
+DOMAINS = range(51, 101)
+"""A demo's; people number theirs from 0 on. From 102 on their ports are among those that the system gives out."""
 STOP_S = 10.0
 """A node that did not end so long after SIGINT is killed."""
 
@@ -27,9 +30,24 @@ class Child:
         self.name, self.process, self.log = name, process, log
 
 
+def free_domain(domains: Sequence[int], first: int) -> int:
+    """The one of ``domains``, begun at ``first`` and going round, that no participant of this machine takes part in."""
+    for index in range(len(domains)):
+        domain = domains[(first + index) % len(domains)]
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            try:
+                probe.bind(("", 7410 + 250 * domain))  # the first participant's port
+            except OSError:
+                continue
+            return domain
+    raise CallError(
+        f"every ROS domain from {domains[0]} to {domains[-1]} is in use on this machine: end other programs"
+    )
+
+
 def use_own_network() -> None:
     """DDS for this process and those it starts: this machine only, a domain of its own, room for images."""
-    os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)
+    os.environ["ROS_DOMAIN_ID"] = str(free_domain(DOMAINS, os.getpid()))
     os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
     os.environ.update(profile_environment("", str(_config("fastdds.xml")), os.environ))
 
