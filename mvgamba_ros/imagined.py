@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -14,7 +15,10 @@ from mvgamba_ros.generate.similarity import Similarity
 from mvgamba_ros.options import OWN_GUESS, Options
 from mvgamba_ros.pipeline import reconstruct
 from mvgamba_ros.reconstruction import Quality, Reconstruction
-from mvgamba_ros.types import Cancelled, Progress
+from mvgamba_ros.types import Cancelled, Progress, View
+
+SAME_SIDE = math.radians(1.0)
+"""Azimuths that differ by less are one: those of cameras and generators are right angles."""
 
 
 def imagine(
@@ -78,8 +82,18 @@ def imagine(
                 "seed": options.generator_seed,
                 "provenance": source,
                 "guessed_share": 1.0,
+                "photo_view": _view_at(made.photo_azimuth, shown),
                 "scale_from": [] if longest_side is None else ["the longest side that was told"],
             },
         },
         generated=tuple(placed.view(view) for view in shown),
     )
+
+
+def _view_at(azimuth: float | None, views: Sequence[View]) -> int | None:
+    """Which of canonical ``views`` is taken from ``azimuth``; None where none is."""
+    for index, view in enumerate(views):
+        x, y = view.T_world_camera[:2, 3]
+        if azimuth is not None and abs(math.remainder(math.atan2(y, x) - azimuth, math.tau)) < SAME_SIDE:
+            return index
+    return None

@@ -37,10 +37,10 @@ def bracket() -> Mesh:
     return _mesh(both)
 
 
-def photograph(mesh: Mesh, azimuth: float = 30.0, with_depth: bool = True) -> View:
-    """From 45 cm and 35 degrees above, not quite aimed at it, on a white table; with its mask."""
+def photograph(mesh: Mesh, azimuth: float = 30.0, with_depth: bool = True, elevation: float = 35.0) -> View:
+    """From 45 cm and ``elevation`` degrees above, not quite aimed at it, on a white table; with its mask."""
     centre = mesh.vertices.mean(axis=0)
-    turn, rise = np.radians([azimuth, 35.0])
+    turn, rise = np.radians([azimuth, elevation])
     away = np.array([np.cos(turn) * np.cos(rise), np.sin(turn) * np.cos(rise), np.sin(rise)])
     T = look_at(centre + 0.45 * away, centre + np.array([0.01, 0.02, 0.0]))
     camera = Camera(np.array([[600.0, 0, 320], [0, 600.0, 240], [0, 0, 1.0]]), 640, 480)

@@ -18,6 +18,7 @@ from oracle import Oracle, canonical
 
 from mvgamba_ros import registry
 from mvgamba_ros.cli import main
+from mvgamba_ros.evaluation.generated_shapes import photo_scores, read_generated
 from mvgamba_ros.generate.generator import Generated, Subject
 from mvgamba_ros.io.image_files import depth_to_millimetres, encode_png
 from mvgamba_ros.io.mesh_files import read_mesh
@@ -71,7 +72,7 @@ def test_a_png_with_depth_becomes_a_metric_mesh_a_capture_and_a_turntable(
     out = files / "out"
     names = {path.name for path in out.iterdir()}
     assert names == {
-        "mesh.ply", "cloud.ply", "gaussians.ply", "preview.png", "turntable.mp4", "views", "report.json",
+        "mesh.ply", "cloud.ply", "gaussians.ply", "preview.png", "turntable.mp4", "views", "subject.png", "report.json",
     }  # fmt: skip
     mesh, truth = read_mesh(out / "mesh.ply"), bracket()
     assert np.abs(mesh.vertices.min(axis=0) - truth.vertices.min(axis=0)).max() < 0.006
@@ -82,6 +83,9 @@ def test_a_png_with_depth_becomes_a_metric_mesh_a_capture_and_a_turntable(
     assert len(views) == 5 and views[0].depth is not None and all(view.mask is not None for view in views)
     report = json.loads((out / "report.json").read_text())
     assert report["made_by"] == "mvgamba generate" and report["metric"] is True
+    assert report["subject"] == {"words": "", "picture": "subject.png", "view": 0, "measured": True}
+    true = photo_scores(read_generated(out))
+    assert true["iou"] > 0.9 and true["psnr_db"] > 20.0
     assert report["completion"]["generator"] == "oracle" and report["completion"]["seed"] == 3
     assert 0.0 < report["completion"]["scale_sigma"] < 0.05 and report["quality"]["low"] is True
     printed = capsys.readouterr()

@@ -48,7 +48,7 @@ ROOMS: dict[str, set[str]] = {
     "preview": {"geometry", "rendering"},
     "turntable": {"geometry", "preview", "rendering"},
     "warm_up": {"factories", "geometry", "options", "pipeline"},
-    "evaluation": {"factories", "geometry", "io", "metrics", "options", "pipeline", "rendering"},
+    "evaluation": {"factories", "generate", "geometry", "io", "metrics", "options", "pipeline", "rendering"},
     "synthesis": {"geometry", "io", "registry"},
     "training": {"geometry", "io", "kernels", "metrics", "model", "rendering", "segmentation", "synthesis"},
     "sim": {"geometry", "metrics"},

@@ -24,6 +24,9 @@ UNET: dict[str, Any] = {
     "context_dim": 24,
 }
 SPECIAL = ("<|startoftext|>", "<|endoftext|>")
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
+TOKENS = (*LETTERS, *(f"{letter}</w>" for letter in LETTERS), *SPECIAL)
+"""Of the tokenizer."""
 
 
 def seeded(shapes: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -80,18 +83,16 @@ def write_folder(folder: Path, image_tokens: int) -> Path:
         clip_sample=False,
         set_alpha_to_one=False,
     ).save_pretrained(folder / "scheduler")
-    letters = "abcdefghijklmnopqrstuvwxyz"
-    tokens = [*letters, *(f"{letter}</w>" for letter in letters), *SPECIAL]
-    _write_tokenizer(folder / "tokenizer", tokens)
+    write_tokenizer(folder / "tokenizer")
     text = CLIPTextConfig(
-        vocab_size=len(tokens),
+        vocab_size=len(TOKENS),
         hidden_size=UNET["context_dim"],
         intermediate_size=32,
         num_hidden_layers=2,
         num_attention_heads=2,
         max_position_embeddings=77,
-        bos_token_id=tokens.index(SPECIAL[0]),
-        eos_token_id=tokens.index(SPECIAL[1]),
+        bos_token_id=TOKENS.index(SPECIAL[0]),
+        eos_token_id=TOKENS.index(SPECIAL[1]),
     )
     CLIPTextModel(text).save_pretrained(folder / "text_encoder")
     if image_tokens:
@@ -104,28 +105,34 @@ def write_folder(folder: Path, image_tokens: int) -> Path:
             patch_size=16,
         )
         CLIPVisionModel(vision).half().save_pretrained(folder / "image_encoder")
-        (folder / "feature_extractor").mkdir()
-        extractor = {
-            "image_processor_type": "CLIPImageProcessor",
-            "crop_size": {"height": 32, "width": 32},
-            "do_center_crop": True,
-            "do_convert_rgb": True,
-            "do_normalize": True,
-            "do_rescale": True,
-            "do_resize": True,
-            "image_mean": [0.48145466, 0.4578275, 0.40821073],
-            "image_std": [0.26862954, 0.26130258, 0.27577711],
-            "resample": 3,
-            "rescale_factor": 1 / 255,
-            "size": {"shortest_edge": 32},
-        }
-        (folder / "feature_extractor" / "preprocessor_config.json").write_text(json.dumps(extractor))
+        write_extractor(folder / "feature_extractor")
     return folder
 
 
-def _write_tokenizer(folder: Path, tokens: list[str]) -> None:
-    folder.mkdir()
-    (folder / "vocab.json").write_text(json.dumps({token: index for index, token in enumerate(tokens)}))
+def write_extractor(folder: Path) -> None:
+    """What crops and normalizes a picture for CLIP, to 32 pixels."""
+    folder.mkdir(exist_ok=True)
+    extractor = {
+        "image_processor_type": "CLIPImageProcessor",
+        "crop_size": {"height": 32, "width": 32},
+        "do_center_crop": True,
+        "do_convert_rgb": True,
+        "do_normalize": True,
+        "do_rescale": True,
+        "do_resize": True,
+        "image_mean": [0.48145466, 0.4578275, 0.40821073],
+        "image_std": [0.26862954, 0.26130258, 0.27577711],
+        "resample": 3,
+        "rescale_factor": 1 / 255,
+        "size": {"shortest_edge": 32},
+    }
+    (folder / "preprocessor_config.json").write_text(json.dumps(extractor))
+
+
+def write_tokenizer(folder: Path) -> None:
+    """Letter by letter."""
+    folder.mkdir(exist_ok=True)
+    (folder / "vocab.json").write_text(json.dumps({token: index for index, token in enumerate(TOKENS)}))
     (folder / "merges.txt").write_text("#version: 0.2\n")
     config = {
         "tokenizer_class": "CLIPTokenizer",

@@ -4,13 +4,19 @@ CAPTURES is a folder of captures, or one: each holds transforms.json (or transfo
 transforms_test.json with views left out, and truth.ply where the object was scanned. The method sees some of the
 views; its shape is compared with the truth, its pictures with the left-out views, and both with the visual hull
 painted from the same views. OUT gets scores.json and a picture for each capture. Nothing is trained.
+With --generated, CAPTURES are folders that `mvgamba generate -o` wrote, and what is measured is how well each shape
+fits the words or the picture it was made of.
 """
 
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
 from mvgamba_ros.cli._flags import add_config, add_options, add_prompts, options_from, positive
+
+if TYPE_CHECKING:
+    from mvgamba_ros.options import Options
 
 EXAMPLES = """examples:
   mvgamba eval captures -o out
@@ -19,6 +25,8 @@ EXAMPLES = """examples:
       silhouettes as given; from 2, 4 and 8 views
   mvgamba eval captures/temple -o out --roi -0.0736 0.0217 -0.0124 0.0289 0.1819 0.0627
       no scanned truth: give the box that holds the object
+  mvgamba eval made/* --generated -o out --clip-weights clip
+      shapes that `mvgamba generate` made; CLIP's weights: docs/generate.md
 
 Scores: chamfer, accuracy and completeness in mm (30,000 points on each surface), F@5mm as a fraction, psnr_db, ssim
 and silhouette iou in a square around the object on white, lpips there where the extra `lpips` and its weights are
@@ -42,11 +50,15 @@ COLUMNS = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare this subcommand's arguments on ``parser``."""
-    parser.add_argument("captures", metavar="CAPTURES", help="folder of captures, or one capture")
+    parser.add_argument("captures", metavar="CAPTURES", nargs="+", help="folders of captures, or captures")
     parser.add_argument("-o", "--out", metavar="OUT", required=True, help="folder for scores.json and the pictures")
     parser.add_argument(
         "--counts", metavar="N", type=positive, nargs="+", default=[4], help="numbers of views to see (4)"
     )
+    group = parser.add_argument_group("generated shapes")
+    group.add_argument("--generated", action="store_true", help="score folders that `mvgamba generate` wrote")
+    group.add_argument("--clip-weights", metavar="FOLDER", default="", help="of CLIP (default: the pinned ones)")
+    group.add_argument("--fetch", action="store_true", help="download CLIP's weights where they are missing")
     add_prompts(parser, "default: around the truth")
     add_options(parser)
     add_config(parser)
@@ -60,6 +72,7 @@ def run(args: argparse.Namespace) -> int:
     import json
     from pathlib import Path
 
+    from mvgamba_ros.cli._eval_generated import eval_generated
     from mvgamba_ros.errors import ReconstructionError
     from mvgamba_ros.evaluation.captures import evaluate, find_captures, mean_scores, read_case
     from mvgamba_ros.evaluation.picture import comparison_picture
@@ -69,9 +82,12 @@ def run(args: argparse.Namespace) -> int:
     from mvgamba_ros.options import Options
 
     options = options_from(args, Options)
+    _check_flags(args, options)
     truth_roi = options.prompts.roi is None and options.segmenter != "masks"
     out = check_writable(args.out)
-    folders = find_captures(Path(args.captures))
+    if args.generated:
+        return eval_generated(args.captures, out, args.clip_weights, args.device, args.fetch)
+    folders = [folder for root in args.captures for folder in find_captures(Path(root))]
     scores: dict[str, dict[str, dict[str, float]]] = {str(count): {} for count in args.counts}
     print(_row("", "views", *COLUMNS.values()))
     failed: dict[str, str] = {}
@@ -98,6 +114,23 @@ def run(args: argparse.Namespace) -> int:
     write_file(out / "scores.json", (json.dumps(report, indent=1) + "\n").encode())
     print(f"wrote {out / 'scores.json'} and {sum(len(v) for v in scores.values())} pictures")
     return 1 if failed else 0
+
+
+def _check_flags(args: argparse.Namespace, options: Options) -> None:
+    """Raises BAD_OPTION for flags that would have no effect."""
+    from dataclasses import replace
+
+    from mvgamba_ros.errors import ErrorCode, ReconstructionError
+    from mvgamba_ros.options import Options
+
+    if args.generated and (args.counts != [4] or replace(options, device="auto") != Options()):
+        raise ReconstructionError(
+            ErrorCode.BAD_OPTION,
+            "--generated scores shapes as they are: beside it only -o, --clip-weights, --fetch and --device have an "
+            "effect, leave the others out",
+        )
+    if not args.generated and (args.clip_weights or args.fetch):
+        raise ReconstructionError(ErrorCode.BAD_OPTION, "--clip-weights and --fetch need --generated")
 
 
 def _cells(scores: dict[str, float]) -> list[str]:

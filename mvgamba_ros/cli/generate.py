@@ -4,7 +4,8 @@ With something that measures, --depth with --camera, or --camera, --pose and --s
 the frame of the pose: the generator's shape is aligned to the picture and only fills in what the camera did not see.
 Without, a shape has no size: it stays in a cube of two units, or becomes as large as --longest-side tells.
 OUT holds mesh.ply, cloud.ply, gaussians.ply where the method makes Gaussians, preview.png, turntable.mp4, views/ (the
-picture and the generator's views as a capture, for `mvgamba reconstruct`), and report.json. It appears whole.
+picture and the generator's views as a capture, for `mvgamba reconstruct`), subject.png (the picture, cut out) and
+report.json. It appears whole.
 Generators, their weights and licences: docs/generate.md.
 """
 
@@ -20,11 +21,15 @@ from mvgamba_ros.cli._flags import Allowed, positive
 from mvgamba_ros.registry import available
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mvgamba_ros.generate.cutout import Cutout
     from mvgamba_ros.io.posed_photo import PosedPhoto
     from mvgamba_ros.options import Options
     from mvgamba_ros.reconstruction import Reconstruction
     from mvgamba_ros.types import Cancelled, Progress, View
 
+SUBJECT = "subject.png"
 EXAMPLES = """examples:
   mvgamba generate --image mug.png --depth depth.png --camera K.json -o out
       one RGB-D picture; the reconstructor's own network guesses what was not seen
@@ -79,6 +84,8 @@ def run(args: argparse.Namespace) -> int:
     prepare_process()
     from mvgamba_ros.cli._progress import ProgressLine
     from mvgamba_ros.errors import ErrorCode, ReconstructionError
+    from mvgamba_ros.io.atomic_writes import write_file
+    from mvgamba_ros.io.image_files import encode_png
     from mvgamba_ros.io.posed_photo import read_posed_photo
     from mvgamba_ros.io.results import check_results_folder, write_results
     from mvgamba_ros.options import Options
@@ -109,18 +116,34 @@ def run(args: argparse.Namespace) -> int:
     progress = ProgressLine()
     with cancelled_by_interrupt() as cancelled:
         try:
-            views, result = _made(args, photo, measured, options, progress, cancelled)
+            views, cutout, result = _made(args, photo, measured, options, progress, cancelled)
         finally:
             progress.close()
         everything = [*views, *result.generated]
+        subject = {
+            "words": args.text,
+            "picture": None if cutout is None else SUBJECT,
+            "view": 0 if views else result.settings["completion"]["photo_view"],
+            "measured": bool(views),
+        }
+
+        def write_more(folder: Path) -> None:
+            write_turntable(folder / "turntable.mp4", result.mesh)
+            if cutout is not None:
+                write_file(folder / SUBJECT, encode_png(cutout.rgba()))
+
         picture = preview(views or result.generated, result)
         written = write_results(
             out,
             result,
             picture,
             views=everything,
-            about={"made_by": "mvgamba generate", "metric": measured or args.longest_side is not None},
-            also=lambda folder: write_turntable(folder / "turntable.mp4", result.mesh),
+            about={
+                "made_by": "mvgamba generate",
+                "metric": measured or args.longest_side is not None,
+                "subject": subject,
+            },
+            also=write_more,
         )
     unit = "mm" if measured or args.longest_side is not None else "thousandths of half the cube, no scale"
     print("box      " + " x ".join(f"{1e3 * side:.1f}" for side in result.box.size) + f" {unit}")
@@ -165,8 +188,8 @@ def _made(
     options: Options,
     progress: Progress,
     cancelled: Cancelled,
-) -> tuple[list[View], Reconstruction]:
-    """The posed picture, if it is measured, and the result."""
+) -> tuple[list[View], Cutout | None, Reconstruction]:
+    """The posed picture, if it is measured, the object in it, and the result."""
     from mvgamba_ros.generate.generator import Subject
     from mvgamba_ros.generate.matting import cut_out
     from mvgamba_ros.imagined import imagine
@@ -174,13 +197,13 @@ def _made(
     from mvgamba_ros.types import View
 
     if photo is None:
-        return [], imagine(options, Subject(prompt=args.text), args.longest_side, progress, cancelled)
+        return [], None, imagine(options, Subject(prompt=args.text), args.longest_side, progress, cancelled)
     cutout = cut_out(photo.image, device=args.device, what=args.image)
     print(f"object   cut out by {cutout.source}, {cutout.mask.mean():.1%} of the picture")
     if not measured or photo.camera is None:
-        return [], imagine(options, Subject(cutout), args.longest_side, progress, cancelled)
+        return [], cutout, imagine(options, Subject(cutout), args.longest_side, progress, cancelled)
     view = View(cutout.rgb, photo.camera, photo.T_world_camera, cutout.mask, photo.depth, name=args.image)
-    return [view], reconstruct([view], options, progress, cancelled)
+    return [view], cutout, reconstruct([view], options, progress, cancelled)
 
 
 @contextmanager

@@ -13,3 +13,7 @@ PICTURE_SIDE = 192
 """Pixels of the square around the object in which pictures are compared."""
 PICTURE_MARGIN = 1.2
 """Side of that square over the longer side of the object's silhouette."""
+ORBIT_VIEWS, ORBIT_ELEVATION, ORBIT_FIELD_OF_VIEW, ORBIT_DISTANCE, ORBIT_SIDE = 8, 30.0, 40.0, 2.0, 512
+"""The pictures of a generated shape that CLIP is shown, those of TRELLIS (Xiang et al., arXiv 2412.01506): azimuths
+evenly spaced from 0 on, elevation and field of view in degrees, distance in longest sides of the shape's box, pixels a
+side."""

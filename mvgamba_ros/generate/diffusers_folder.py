@@ -62,16 +62,16 @@ def load_parts(folder: Path, device: torch.device, remedy: str) -> Parts:
     vae_file = CheckpointFile(folder / "vae" / WEIGHTS, remedy)
     vae_config = _json(folder / "vae" / "config.json", remedy)
     vae = vae_file.fill(lambda: AutoencoderKL.from_config(vae_config), vae_file.read()[0], assign=True)
-    text_encoder = _pretrained(CLIPTextModel, folder / "text_encoder", remedy)
+    text_encoder = load_network(CLIPTextModel, folder / "text_encoder", remedy)
     with boundary(ErrorCode.BAD_CHECKPOINT, f"checkpoint {folder}", remedy):
         scheduler = DDIMScheduler.from_config(
             _json(folder / "scheduler" / "scheduler_config.json", remedy), steps_offset=1, clip_sample=False
         )
-        tokenizer = _from_folder(CLIPTokenizer, folder / "tokenizer")
+        tokenizer = load_from_folder(CLIPTokenizer, folder / "tokenizer")
         extractor, image_encoder = None, None
         if unet.config.ip_dim:
-            extractor = _from_folder(CLIPImageProcessor, folder / "feature_extractor")
-            image_encoder = _pretrained(CLIPVisionModel, folder / "image_encoder", remedy).to(device, dtype)
+            extractor = load_from_folder(CLIPImageProcessor, folder / "feature_extractor")
+            image_encoder = load_network(CLIPVisionModel, folder / "image_encoder", remedy).to(device, dtype)
     return Parts(
         unet.to(device, dtype),
         nn.Module.to(vae, device, dtype),  # diffusers' own warns of layers to keep in float32, of which a VAE has none
@@ -107,17 +107,17 @@ def _json(path: Path, remedy: str) -> dict[str, Any]:
         return content
 
 
-def _from_folder(kind: Any, folder: Path, **options: Any) -> Any:
+def load_from_folder(kind: Any, folder: Path, **options: Any) -> Any:
     """What transformers makes of ``folder``; a path that is none it would take for the name of a repository."""
     if not folder.is_dir():
         raise FileNotFoundError(f"no folder {folder.name}")
     return kind.from_pretrained(folder, local_files_only=True, **options)
 
 
-def _pretrained(kind: Any, folder: Path, remedy: str) -> Any:
+def load_network(kind: Any, folder: Path, remedy: str) -> Any:
     """A network of transformers, refused where any of its tensors is not the folder's, or the folder holds more."""
     with boundary(ErrorCode.BAD_CHECKPOINT, f"checkpoint {folder}", remedy):
-        network, found = _from_folder(kind, folder, use_safetensors=True, output_loading_info=True)
+        network, found = load_from_folder(kind, folder, use_safetensors=True, output_loading_info=True)
         wrong = {
             "missing": list(found["missing_keys"]),
             "of no part of the network": [key for key in found["unexpected_keys"] if STALE not in key],

@@ -44,8 +44,8 @@ class Published:
         return f"{self.repository}@{self.commit}" if self.commit else ""
 
 
-def find_weights(name: str, weights: str, published: Published, fetch: bool) -> Path:
-    """The folder that holds the weights of the generator ``name``.
+def find_weights(name: str, weights: str, published: Published, fetch: bool, kind: str = "generator") -> Path:
+    """The folder that holds the weights of ``name``, a generator or what else ``kind`` says.
 
     Args:
         name: For messages.
@@ -60,22 +60,22 @@ def find_weights(name: str, weights: str, published: Published, fetch: bool) -> 
         ReconstructionError: BAD_CHECKPOINT where they are not on this machine, with the command that puts them there;
             MISSING_PACKAGE where the cache cannot be read without huggingface_hub.
     """
-    wanted = weights or published.pinned
+    wanted, owner = weights or published.pinned, f"{kind} {name}"
     if weights and Path(weights).is_dir():
-        _announce(name, weights, published)
+        _announce(owner, weights, published)
         return Path(weights)
     named = PINNED.fullmatch(wanted)
     if not named:
         what = f"weights {shown(weights)}: neither a folder nor owner/name@commit" if weights else "it needs weights"
         raise ReconstructionError(
             ErrorCode.BAD_CHECKPOINT,
-            f"generator {name}: {what}: {_command(name, published.repository, published.commit)}",
+            f"{owner}: {what}: {_command(name, published.repository, published.commit)}",
         )
     try:
         from huggingface_hub import snapshot_download
     except ImportError as error:
         raise ReconstructionError(
-            ErrorCode.MISSING_PACKAGE, f"generator {name}: the cache of its weights needs huggingface_hub: {INSTALL}"
+            ErrorCode.MISSING_PACKAGE, f"{owner}: the cache of its weights needs huggingface_hub: {INSTALL}"
         ) from error
     try:
         folder = snapshot_download(
@@ -88,9 +88,9 @@ def find_weights(name: str, weights: str, published: Published, fetch: bool) -> 
         what = f"weights {wanted} cannot be fetched ({cause(error)})" if fetch else f"weights {wanted} are not here"
         raise ReconstructionError(
             ErrorCode.BAD_CHECKPOINT,
-            f"generator {name}: {what}: {_command(name, named['repository'], named['commit'])}",
+            f"{owner}: {what}: {_command(name, named['repository'], named['commit'])}",
         ) from error
-    _announce(name, wanted, published)
+    _announce(owner, wanted, published)
     return Path(folder)
 
 
@@ -100,7 +100,7 @@ def _command(name: str, repository: str, commit: str) -> str:
 
 
 @lru_cache(maxsize=64)
-def _announce(name: str, weights: str, published: Published) -> None:
+def _announce(owner: str, weights: str, published: Published) -> None:
     """Once a process, as nobody reads what comes every time."""
     terms = f"those of {published.repository} are licensed: {published.licence}"
-    log.warning("generator %s runs the weights %s; %s", name, weights, terms)
+    log.warning("%s runs the weights %s; %s", owner, weights, terms)

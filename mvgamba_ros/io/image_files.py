@@ -29,8 +29,8 @@ def read_image(path: Path) -> np.ndarray:
 
 
 def encode_png(pixels: np.ndarray) -> bytes:
-    """(H, W) or (H, W, 3) RGB, uint8 or uint16, as the content of a PNG file."""
-    _, content = cv2.imencode(".png", pixels[..., ::-1] if pixels.ndim == 3 else pixels)
+    """(H, W) or (H, W, 3 or 4) RGB or RGBA, uint8 or uint16, as the content of a PNG file."""
+    _, content = cv2.imencode(".png", pixels[..., [2, 1, 0, 3][: pixels.shape[2]]] if pixels.ndim == 3 else pixels)
     return content.tobytes()
 
 
