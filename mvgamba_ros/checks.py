@@ -59,9 +59,10 @@ def check_arrays(views: Sequence[View]) -> None:
             ("camera.K", view.camera.K, ErrorCode.BAD_CAMERA_INFO),
             ("T_world_camera", view.T_world_camera, ErrorCode.BAD_POSE),
             ("mask", view.mask, ErrorCode.BAD_MASK),
+            ("hidden", view.hidden, ErrorCode.BAD_MASK),
             ("depth", view.depth, ErrorCode.BAD_DEPTH),
         ):
-            optional = what in ("mask", "depth") and value is None
+            optional = what in ("mask", "hidden", "depth") and value is None
             if not optional and not isinstance(value, np.ndarray):
                 raise ReconstructionError(
                     code, f"{view_name(view, index)}: {what} is a {type(value).__name__}: give a numpy array"
@@ -137,6 +138,11 @@ def _check_view(view: View, name: str, config: ViewsConfig) -> View:
     if view.mask is not None and (view.mask.dtype != np.bool_ or view.mask.shape != size):
         raise ReconstructionError(
             ErrorCode.BAD_MASK, f"{name}: the mask must be {size} bool, it is {view.mask.shape} {view.mask.dtype}"
+        )
+    if view.hidden is not None and (view.hidden.dtype != np.bool_ or view.hidden.shape != size):
+        raise ReconstructionError(
+            ErrorCode.BAD_MASK,
+            f"{name}: hidden must be {size} bool, it is {view.hidden.shape} {view.hidden.dtype}",
         )
     if view.mask is not None and not view.mask.all():
         border = np.concatenate([view.mask[[0, -1]].ravel(), view.mask[:, [0, -1]].ravel()])

@@ -22,6 +22,7 @@ from mvgamba_ros.generate.guessed_field import guessed_field
 from mvgamba_ros.generate.run_generator import generate, load_generator
 from mvgamba_ros.geometry.boxes import axis_parallel_box, oriented_box
 from mvgamba_ros.geometry.distance_field import DistanceField
+from mvgamba_ros.geometry.occlusion import uncovered_image, visible
 from mvgamba_ros.geometry.rays import pixel_rays
 from mvgamba_ros.geometry.se3 import transform
 from mvgamba_ros.geometry.visual_hull import carve
@@ -29,6 +30,7 @@ from mvgamba_ros.methods.mvgamba import integrated
 from mvgamba_ros.methods.protocol import Shape
 from mvgamba_ros.options import OWN_GUESS, Options
 from mvgamba_ros.reconstruction import Reconstruction
+from mvgamba_ros.rendering.crops import COLOR_MARGIN
 from mvgamba_ros.rendering.mesh_raycaster import Raycaster
 from mvgamba_ros.splats.fit import fit_gaussians
 from mvgamba_ros.splats.from_mesh import gaussians_on_mesh
@@ -152,9 +154,9 @@ def complete(
 
 
 def cutout_of(view: View) -> Cutout:
-    """The object of a view with a mask, for a generator."""
+    """The object of a view with a mask, for a generator; where it is hidden, of its own colours beside."""
     assert view.mask is not None
-    return Cutout(view.image, view.mask.astype(np.float32), "the view's mask")
+    return Cutout(uncovered_image(view, COLOR_MARGIN), view.mask.astype(np.float32), "the view's mask")
 
 
 def run_generator(
@@ -225,9 +227,8 @@ def around(
     """The visual hull of ``views`` in a box that holds the ``aligned`` shape and what depth there is on the object."""
     points = [aligned.vertices]
     for view in views:
-        assert view.mask is not None
         if view.depth is not None:
-            known = view.mask & np.isfinite(view.depth) & (view.depth > 0.0)
+            known = visible(view) & np.isfinite(view.depth) & (view.depth > 0.0)
             if known.any():
                 seen = transform(view.T_world_camera, pixel_rays(view.camera)[known] * view.depth[known][:, None])
                 points.append(np.quantile(seen, (0.02, 0.98), axis=0))  # without what bleeds off the edges

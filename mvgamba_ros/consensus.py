@@ -17,6 +17,7 @@ from mvgamba_ros.observation import (
     find_support,
     of_views,
     segment,
+    without_found,
 )
 from mvgamba_ros.options import Options
 from mvgamba_ros.pose_refinement.findings import outline_doubt
@@ -143,4 +144,4 @@ def _segments(observed: Observation, kept: Sequence[int], options: Options, canc
 def _bare(observed: Observation, kept: Sequence[int]) -> list[View]:
     """The ``kept`` views by their names, without silhouettes that were found."""
     named = [(v, replace(observed.views[v], name=view_name(observed.views[v], v))) for v in kept]
-    return [view if observed.masks_given[v] else replace(view, mask=None) for v, view in named]
+    return [without_found(view, observed.masks_given[v]) for v, view in named]

@@ -117,7 +117,8 @@ def run_segmenter(options: Options, views: Sequence[View], progress: Progress, c
     with blamed("segmenters", name):
         found = segmenter(_own("segmenters", name, views), options.prompts, progress, cancelled)
         if isinstance(found, Silhouettes):
-            found = Silhouettes([np.asarray(mask) for mask in found.masks], found.support_height, found.region)
+            hidden = None if found.hidden is None else [np.asarray(covered) for covered in found.hidden]
+            found = replace(found, masks=[np.asarray(mask) for mask in found.masks], hidden=hidden)
         wrong = _wrong_silhouettes(found, views)
     if wrong:
         raise fault("segmenters", name, f"returned {wrong}")
@@ -194,6 +195,14 @@ def _wrong_silhouettes(found: Any, views: Sequence[View]) -> str:
         size = view.image.shape[:2]
         if mask.shape != size or mask.dtype != np.bool_:
             return f"for {view_name(view, index)} a mask {mask.shape} {mask.dtype}, not {size} bool"
+    if found.hidden is not None and len(found.hidden) != len(views):
+        return f"what is hidden in {len(found.hidden)} of {len(views)} views"
+    for index, covered in enumerate(found.hidden or []):
+        mask, name = found.masks[index], view_name(views[index], index)
+        if covered.shape != mask.shape or covered.dtype != np.bool_:
+            return f"for {name} hidden pixels {covered.shape} {covered.dtype}, not {mask.shape} bool"
+        if (covered & mask).any():
+            return f"for {name} {np.count_nonzero(covered & mask)} pixels that are hidden and on the object"
     height = found.support_height
     if height is not None and not (isinstance(height, float | np.floating | int) and np.isfinite(height)):
         return f"support height {height!r}, not metres or None"

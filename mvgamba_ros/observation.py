@@ -12,6 +12,7 @@ from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.factories import load_segmenter, run_segmenter
 from mvgamba_ros.geometry.boxes import axis_parallel_box
 from mvgamba_ros.geometry.camera import with_focal_length
+from mvgamba_ros.geometry.occlusion import all_or_none, visible
 from mvgamba_ros.geometry.rays import PARALLEL, axes_intersection
 from mvgamba_ros.geometry.single_view import guess_box
 from mvgamba_ros.geometry.visual_hull import carve
@@ -79,7 +80,10 @@ def segment(views: Sequence[View], options: Options, progress: Progress, cancell
             raise
         everyone = list(range(len(views)))
         return Observation(list(views), everyone, options.prompts, masks_given=given, failure=error)
-    views = [replace(view, mask=mask) for view, mask in zip(views, found.masks, strict=True)]
+    hidden: Sequence[Bool | None] = found.hidden or [None] * len(views)
+    views = [
+        replace(view, mask=mask, hidden=covered) for view, mask, covered in zip(views, found.masks, hidden, strict=True)
+    ]
     return Observation(
         views,
         list(range(len(views))),
@@ -176,7 +180,7 @@ def correct_poses(
     if unmoved:
         return replace(checked, reasons=[*checked.reasons, *outline_doubt(moved, observed.masks, config.poses)])
     prompts = of_views(options.prompts, kept)
-    bare = [view if observed.masks_given[v] else replace(view, mask=None) for v, view in zip(kept, moved, strict=True)]
+    bare = [without_found(view, observed.masks_given[v]) for v, view in zip(kept, moved, strict=True)]
     again = segment(bare, replace(options, prompts=prompts, refine_poses="off"), progress, cancelled)
     masks = list(observed.masks) or [np.zeros(view.image.shape[:2], bool) for view in views]
     for v, mask in zip(kept, again.masks, strict=True):
@@ -193,6 +197,11 @@ def correct_poses(
     )
 
 
+def without_found(view: View, given: bool) -> View:
+    """``view`` as it was before its silhouette was found; one that was ``given`` stays."""
+    return view if given else replace(view, mask=None, hidden=None)
+
+
 def checks_poses(views: Sequence[View], options: Options) -> bool:
     """Whether poses are to be checked: views can be compared, and ``options`` do not take poses as they are."""
     return options.refine_poses == "auto" and len(views) > 1
@@ -201,19 +210,28 @@ def checks_poses(views: Sequence[View], options: Options) -> bool:
 def _silhouettes(
     views: Sequence[View], options: Options, progress: Progress, cancelled: Cancelled
 ) -> tuple[Silhouettes, dict[str, str]]:
-    own = [view.mask if options.use_masks else None for view in views]
-    if all(mask is not None for mask in own):
+    own = [view.mask is not None and options.use_masks for view in views]
+    if all(own):
         return GivenMasks()(views, options.prompts, progress, cancelled), {}
-    found = run_segmenter(options, views, progress, cancelled)
-    masks = [seen if mask is None else mask for mask, seen in zip(own, found.masks, strict=True)]
-    for index, mask in enumerate(masks):
+    found = _with_own(run_segmenter(options, views, progress, cancelled), views, own)
+    for index, mask in enumerate(found.masks):
         if not mask.any():
             raise ReconstructionError(
                 ErrorCode.EMPTY_SILHOUETTE,
                 f"{view_name(views[index], index)}: the object was not found in it; check that it is in the picture "
                 "and inside the region of interest, or leave this view out",
             )
-    return replace(found, masks=masks), dict(getattr(load_segmenter(options), "provenance", {}))
+    return found, dict(getattr(load_segmenter(options), "provenance", {}))
+
+
+def _with_own(found: Silhouettes, views: Sequence[View], own: Sequence[bool]) -> Silhouettes:
+    """``found``, but with the ``own`` silhouettes of those views that bring one, and what they know to be hidden."""
+    if not any(own):
+        return found
+    hidden: Sequence[Bool | None] = found.hidden or [None] * len(views)
+    masks = [visible(view) if kept else mask for view, mask, kept in zip(views, found.masks, own, strict=True)]
+    covered = [view.hidden if kept else there for view, there, kept in zip(views, hidden, own, strict=True)]
+    return replace(found, masks=masks, hidden=all_or_none(covered, masks))
 
 
 def _around(observed: Observation, views: Sequence[View], config: ReconstructionConfig) -> Box | None:

@@ -29,6 +29,7 @@ from mvgamba_ros.reconstruction import Reconstruction
 from mvgamba_ros.rendering.mesh_raycaster import Raycaster
 from mvgamba_ros.rendering.texture import paint, view_weights
 from mvgamba_ros.rendering.visibility import count_views, seen_part, seen_points, vertex_sight
+from mvgamba_ros.surface.amodal_silhouettes import with_amodal_masks
 from mvgamba_ros.surface.completeness import SearchedRegion
 from mvgamba_ros.surface.depth_bias import without_biased_depth
 from mvgamba_ros.surface.expected_chamfer import with_expected_chamfer
@@ -131,6 +132,7 @@ def _reconstruct(
             if not completes(options, 1):
                 notes.append("one view: the object is taken to be as deep as it is wide")
         hull = carve(views, region, options.hull_resolution, prompts.support_height, config.hull)
+        views = with_amodal_masks(views, hull, prompts.support_height)
         views, set_aside = without_biased_depth(views, hull, prompts.support_height, config.depth)
         notes += set_aside
     with stages.run("method") as part:

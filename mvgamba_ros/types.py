@@ -70,6 +70,9 @@ class View:
         mask: (H, W) bool, True on the object; None where there is none.
         depth: (H, W) float32 metres along the optical axis, 0 or NaN where it is not known; None without any.
         name: What messages call the view, e.g. its file; empty: its number.
+        hidden: (H, W) bool, True where something else may cover the object, so that the pixel says nothing of it;
+            None: nothing covers it. A mask that is True there too was completed: the pixel's colour and depth are
+            those of what covers it.
 
     Example:
         A camera 0.5 m above the origin of the world that points straight down:
@@ -87,6 +90,7 @@ class View:
     mask: Bool | None = None
     depth: F32 | None = None
     name: str = ""
+    hidden: Bool | None = None
 
 
 def view_name(view: View, index: int) -> str:

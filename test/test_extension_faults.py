@@ -155,6 +155,9 @@ MASKS = [view.mask for view in rendered.views(3)]
         (Silhouettes([mask.astype(np.uint8) for mask in MASKS]), "view 0 a mask .* uint8"),  # type: ignore[union-attr]
         (Silhouettes([None] * 3), "view 0 a mask"),  # type: ignore[list-item]
         (Silhouettes(MASKS, float("nan")), "support height nan"),  # type: ignore[arg-type]
+        (Silhouettes(MASKS, hidden=MASKS[:1]), "what is hidden in 1 of 3 views"),  # type: ignore[arg-type]
+        (Silhouettes(MASKS, hidden=[m[:9] for m in MASKS]), r"view 0 hidden pixels \(9, 320\) bool"),  # type: ignore[index]
+        (Silhouettes(MASKS, hidden=MASKS), r"view 0 \d+ pixels that are hidden and on the object"),  # type: ignore[arg-type]
     ],
 )
 def test_a_segmenter_that_breaks_its_contract_is_named(plug, found, words):

@@ -55,11 +55,13 @@ def refused(folder, *words, views_file="transforms.json"):
     ],
 )
 def test_what_was_written_is_read_back(tmp_path, model, coefficients):
-    views = [replace(v, camera=replace(v.camera, distortion_model=model, distortion=coefficients)) for v in VIEWS]
+    lens = {"distortion_model": model, "distortion": coefficients}
+    views = [replace(v, camera=replace(v.camera, **lens), hidden=np.roll(v.mask, 9, axis=1)) for v in VIEWS]
     write_capture(tmp_path, views)
     for view, back in zip(views, read_transforms_json(tmp_path), strict=True):
         np.testing.assert_array_equal(back.image, view.image)
         np.testing.assert_array_equal(back.mask, view.mask)
+        np.testing.assert_array_equal(back.hidden, view.hidden)
         np.testing.assert_allclose(back.depth, view.depth, atol=0.51e-3)
         np.testing.assert_allclose(back.T_world_camera, view.T_world_camera, atol=1e-12)
         np.testing.assert_allclose(back.camera.K, view.camera.K)

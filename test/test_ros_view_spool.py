@@ -33,7 +33,7 @@ def no_warning(line: str) -> None:
 
 
 def same(a: CapturedView, b: CapturedView) -> bool:
-    for name in ("image", "T_world_camera", "mask", "depth"):
+    for name in ("image", "T_world_camera", "mask", "hidden", "depth"):
         np.testing.assert_array_equal(getattr(a.view, name), getattr(b.view, name))
     np.testing.assert_array_equal(a.view.camera.K, b.view.camera.K)
     assert [(mount.parent, mount.frame) for mount in a.mounts] == [(mount.parent, mount.frame) for mount in b.mounts]
@@ -48,7 +48,7 @@ def some_views() -> list[CapturedView]:
     lens = Camera(CAMERA.K, 32, 24, "rational_polynomial", tuple(0.001 * k for k in range(14)))
     depth = np.linspace(0.3, 0.9, 24 * 32, dtype=np.float32).reshape(24, 32)
     plain, full = captured(0.3, 0, 0.3, stamp=5.0), captured(0, 0.3, 0.3, stamp=4.0)
-    view = replace(full.view, camera=lens, mask=MASK > 0, depth=depth)
+    view = replace(full.view, camera=lens, mask=MASK > 0, hidden=MASK == 0, depth=depth)
     return [
         plain,
         CapturedView(

@@ -16,6 +16,13 @@ class HullConfig:
     cut_reach: float = bounded(0.05, 0.0, 1.0)
     """Where the border of the picture cuts a silhouette, the object may go on so far beyond what the picture shows, of
     the silhouette's longer side. Set by hand: enough to keep the cut itself from rounding off what was seen."""
+    occluder_cells: int = bounded(160, 16, 4096)
+    """Rays along the longer side of a picture on which other things are sought that may cover the object. Set by
+    hand."""
+    occluder_samples: int = bounded(24, 4, 256)
+    """Samples on each of these rays across the box that holds the object. Set by hand."""
+    occluder_reach: float = bounded(2.0, 0.0, 100.0)
+    """How far before and behind that box other things are sought, in its own depth. Set by hand."""
     max_refinement: float = bounded(2.0, 1.0, 8.0)
     """A long or flat object gets up to this many times as many voxels along its longest side. Set by hand."""
     flat_share: float = bounded(0.25, 0.0, 1.0)

@@ -17,6 +17,9 @@ class QualityConfig:
     """A lower mean IoU of masks and the re-rendered mesh makes it low, [0, 1]. Set by hand."""
     max_color_error: float = bounded(0.15, 0.0, 1.0)
     """A higher mean absolute colour difference inside the masks makes it low, [0, 1]. Set by hand."""
+    max_hidden_share: float = bounded(0.25, 0.0, 1.0)
+    """Where other things cover more than this share of the silhouettes, mean over the views, the shape is low, [0, 1].
+    Set by hand: of what one view does not show, others carve less."""
     max_guessed_share: float = bounded(0.25, 0.0, 1.0)
     """Where a generator made up more than this share of the surface, the shape is low, [0, 1]. Set by hand: undersides,
     which nobody sees, are 10 to 20 %."""

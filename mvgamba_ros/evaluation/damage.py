@@ -101,8 +101,9 @@ def cut_by_border(share: float) -> Fault:
         K = view.camera.K - np.array([[0, 0, 0], [0, 0, first], [0, 0, 0]])
         camera = Camera(K, view.camera.width, view.camera.height - first)
         depth = None if view.depth is None else view.depth[first:].copy()
-        image = np.ascontiguousarray(view.image[first:])
-        return replace(view, image=image, camera=camera, mask=view.mask[first:].copy(), depth=depth)
+        hidden = None if view.hidden is None else view.hidden[first:].copy()
+        image, mask = np.ascontiguousarray(view.image[first:]), view.mask[first:].copy()
+        return replace(view, image=image, camera=camera, mask=mask, depth=depth, hidden=hidden)
 
     return _each(fault)
 

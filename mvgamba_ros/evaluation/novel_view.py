@@ -36,7 +36,7 @@ def cut_target(view: View) -> Target:
     mask = resample(view.mask, view.camera, camera)
     image = resample(view.image, view.camera, camera)
     picture = np.where(mask[..., None], image.astype(np.float32) / 255, np.float32(1))
-    return Target(replace(view, image=image, camera=camera, mask=mask, depth=None), picture)
+    return Target(replace(view, image=image, camera=camera, mask=mask, depth=None, hidden=None), picture)
 
 
 def show_gaussians(gaussians: Gaussians, target: Target) -> tuple[F32, Bool]:

@@ -11,13 +11,15 @@ from scipy import ndimage
 
 from mvgamba_ros.generate.alignment_config import AlignmentConfig
 from mvgamba_ros.geometry.camera import crop, resample
+from mvgamba_ros.geometry.occlusion import visible
 from mvgamba_ros.geometry.rays import axes_intersection, pixel_rays
 from mvgamba_ros.types import F64, U8, Bool, Camera, View
 
 
 @dataclass(frozen=True)
 class Picture:
-    """One view's object in a square of a few pixels; ``inside``: pixels that lie in the picture it was cut out of."""
+    """One view's object in a square of a few pixels; ``inside``: pixels that lie in the picture it was cut out of,
+    and that nothing may cover."""
 
     camera: Camera
     T_world_camera: F64
@@ -35,8 +37,9 @@ class Picture:
         x, y = (columns.min() + columns.max() + 1) / 2.0, (rows.min() + rows.max() + 1) / 2.0
         half = 0.5 * config.window * max(float(np.ptp(columns)), float(np.ptp(rows)), 1.0)
         camera = crop(view.camera, x - half, y - half, x + half, y + half, side, side)
-        mask = resample(view.mask, view.camera, camera)
-        inside = resample(np.ones_like(view.mask), view.camera, camera)
+        mask = resample(visible(view), view.camera, camera)
+        known = np.ones_like(view.mask) if view.hidden is None else ~view.hidden
+        inside = resample(known, view.camera, camera)
         depth = np.zeros(mask.shape)
         if view.depth is not None:
             taken = np.asarray(resample(view.depth, view.camera, camera), np.float64)

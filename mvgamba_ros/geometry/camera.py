@@ -95,7 +95,7 @@ def undistort(view: View) -> View:
     """The view as an ideal pinhole camera of the same size sees it (``distortion_model`` "none").
 
     The new ``K`` is chosen so that every pixel of the result was seen by the lens: no black borders that would read
-    as background. Colours are interpolated, mask and depth taken from the nearest pixel. A view without distortion
+    as background. Colours are interpolated, masks and depth taken from the nearest pixel. A view without distortion
     is returned as it is. Raises BAD_CAMERA_INFO as `check_camera`.
     """
     camera = view.camera
@@ -123,6 +123,7 @@ def undistort(view: View) -> View:
         image=warp(view.image, cv2.INTER_LINEAR),
         camera=Camera(K=np.asarray(new_K, dtype=np.float64) + HALF_PIXEL, width=size[0], height=size[1]),
         mask=None if view.mask is None else warp(view.mask.astype(np.uint8), cv2.INTER_NEAREST).astype(bool),
+        hidden=None if view.hidden is None else warp(view.hidden.astype(np.uint8), cv2.INTER_NEAREST).astype(bool),
         depth=None if view.depth is None else warp(view.depth, cv2.INTER_NEAREST),
     )
 

@@ -14,6 +14,7 @@ from scipy.optimize import linprog
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.boxes import axis_parallel_box
 from mvgamba_ros.geometry.camera import HALF_PIXEL
+from mvgamba_ros.geometry.occlusion import is_covered, possible, visible
 from mvgamba_ros.geometry.raster import part_around, signed_distance
 from mvgamba_ros.geometry.se3 import inverse, transform
 from mvgamba_ros.types import F32, F64, Box, View, view_name
@@ -71,14 +72,18 @@ class Cone:
     name: str
     nearest: float
     """The cone begins so far in front of the camera, metres."""
+    shown: F32 | None = None
+    """``pixels`` without what is hidden; None where nothing is."""
+    front: F32 | None = None
+    """(H, W) z-depth, metres: nearer than this the object is not where it is hidden; 0 where that is not known."""
 
     @classmethod
     def of(cls, view: View, index: int, nearest: float, reach: float = 0.0) -> Cone:
         """Of an undistorted ``view`` with a mask; ``index`` names it where it has no name. ``reach``: how far beyond
-        the picture a cut silhouette may go on, a share of its bounding box's longer side. Raises EMPTY_SILHOUETTE,
-        BAD_CAMERA_INFO (a distorted camera)."""
+        the picture a cut silhouette may go on, a share of its bounding box's longer side. Pixels that are
+        hidden, `possible`, are in the cone. Raises EMPTY_SILHOUETTE, BAD_CAMERA_INFO (a distorted camera)."""
         name = view_name(view, index)
-        if view.mask is None or not view.mask.any():
+        if view.mask is None or not visible(view).any():
             raise ReconstructionError(
                 ErrorCode.EMPTY_SILHOUETTE,
                 f"{name}: no silhouette of the object; check that it is in the picture and inside the region of "
@@ -86,9 +91,11 @@ class Cone:
             )
         if any(view.camera.distortion):
             raise ReconstructionError(ErrorCode.BAD_CAMERA_INFO, f"{name}: undistort the view before carving")
-        pixels = signed_distance(view.mask)
-        rows, columns = part_around(view.mask, 0)
-        height, width = view.mask.shape
+        mask = possible(view)
+        pixels = signed_distance(mask)
+        shown = signed_distance(visible(view)) if is_covered(view) else None
+        rows, columns = part_around(mask, 0)
+        height, width = mask.shape
         box = (
             columns.start if columns.start > 0 else -np.inf,
             rows.start if rows.start > 0 else -np.inf,
@@ -101,18 +108,36 @@ class Cone:
         T_camera_world = inverse(view.T_world_camera)
         P = (K - HALF_PIXEL) @ T_camera_world[:3]
         focal = float(np.sqrt(K[0, 0] * K[1, 1]))
-        return cls(pixels, P, focal, view.T_world_camera, K, box, frame, name, nearest)
+        return cls(pixels, P, focal, view.T_world_camera, K, box, frame, name, nearest, shown)
 
     @property
     def cut(self) -> bool:
         """Whether the silhouette runs into the picture's border: how it goes on beyond, this view does not show."""
         return not np.isfinite(self.box).all()
 
-    def distances(self, homogeneous: F32) -> F32:
-        """Signed distances to this cone (N,) metres, positive inside, from ``P @ points`` (3, N).
+    def distances(self, homogeneous: F32, shown: bool = False) -> F32:
+        """Signed distances to this cone (N,) metres, positive inside, from ``P @ points`` (3, N). ``shown``: to that
+        of what is not hidden.
 
         Measured in the plane of the image, so up to the obliquity of the ray larger than the distance to its side.
         """
+        if self.shown is None or (self.front is None and not shown):
+            return self._sampled(self.pixels, homogeneous)
+        own = self._sampled(self.shown, homogeneous)
+        if shown or self.front is None:
+            return own
+        front = self._at(self.front, homogeneous, cv2.INTER_NEAREST)
+        return np.maximum(own, np.minimum(self._sampled(self.pixels, homogeneous), homogeneous[2] - front))
+
+    def _sampled(self, pixels: F32, homogeneous: F32) -> F32:
+        """Metres at the points' depths, from signed distances in ``pixels`` (H, W)."""
+        value = self._at(pixels, homogeneous, cv2.INTER_LINEAR)
+        value *= np.maximum(homogeneous[2], np.float32(self.nearest))
+        value /= np.float32(self.focal)
+        return np.minimum(value, homogeneous[2] - np.float32(self.nearest))
+
+    def _at(self, raster: F32, homogeneous: F32, interpolation: int) -> F32:
+        """(N,) ``raster`` (H, W) where the points (3, N) appear."""
         count = homogeneous.shape[1]
         x, y, z = homogeneous
         z = np.maximum(z, np.float32(self.nearest))
@@ -122,16 +147,14 @@ class Cone:
         np.divide(x, z, out=maps[0, :count])
         np.divide(y, z, out=maps[1, :count])
         value: F32 = cv2.remap(  # type: ignore[assignment]
-            self.pixels,
+            raster,
             maps[0].reshape(-1, width),
             maps[1].reshape(-1, width),
-            cv2.INTER_LINEAR,
+            interpolation,
             # beyond the image its border goes on: outside stays outside, a cut silhouette continues
             borderMode=cv2.BORDER_REPLICATE,
         ).reshape(-1)[:count]
-        value *= z
-        value /= np.float32(self.focal)
-        return np.minimum(value, homogeneous[2] - np.float32(self.nearest))
+        return value
 
     def frame_distances(self, homogeneous: F32) -> F32:
         """Signed distances to the pyramid of ``frame`` (N,) metres, positive inside, as `distances` measures them."""

@@ -9,13 +9,17 @@ inside. Unlike an occupancy grid it crosses zero between voxels, so its surface 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from mvgamba_ros.config.hull_config import HullConfig
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
+from mvgamba_ros.geometry.boxes import axis_parallel_box
 from mvgamba_ros.geometry.cones import Cone, Region, bounds_from_views, disagreement
 from mvgamba_ros.geometry.distance_field import DistanceField
+from mvgamba_ros.geometry.occluders import with_fronts
+from mvgamba_ros.geometry.occlusion import visible
 from mvgamba_ros.types import F32, F64, Box, View
 
 
@@ -34,7 +38,8 @@ def carve(
     stands on; seen only from above, an object's hull reaches far below it otherwise.
 
     A silhouette that runs into the image border is taken to go on beyond it, as far as two views (or the only one) show
-    the place, and a little further (`HullConfig.cut_reach`).
+    the place, and a little further (`HullConfig.cut_reach`). What is hidden in a view it does not carve; the hull goes
+    on there as far as half of the views, or more, show the object.
 
     Raises EMPTY_SILHOUETTE (a view without silhouette), SILHOUETTES_DISAGREE (nothing is inside all of them), BAD_ROI
     (bounds without volume), ROI_NOT_VISIBLE (bounds behind a camera), TOO_FEW_VIEWS (the views leave the object's
@@ -42,6 +47,8 @@ def carve(
     """
     if resolution < 2 * config.block:
         raise ReconstructionError(ErrorCode.BAD_OPTION, f"hull resolution {resolution}: at least {2 * config.block}")
+    if len(views) == 1:  # no other view shows how the object goes on where this one's silhouette is hidden
+        views = [replace(view, mask=visible(view), hidden=None) for view in views if view.mask is not None]
     cones = [Cone.of(view, index, config.min_camera_distance, config.cut_reach) for index, view in enumerate(views)]
     if not cones:
         raise ReconstructionError(ErrorCode.TOO_FEW_VIEWS, "no views: a hull needs at least one silhouette")
@@ -55,6 +62,8 @@ def carve(
         kept = np.argwhere(occupied)
         low = np.maximum(low, coarse.origin + coarse.voxel * (kept.min(axis=0) - 1))
         high = np.minimum(high, coarse.origin + coarse.voxel * (kept.max(axis=0) + 1))
+        if any(cone.shown is not None and cone.front is None for cone in cones):
+            cones = with_fronts(cones, views, axis_parallel_box(low, high), config)
     hull = _blockwise_hull(cones, region, low, high, _refined(resolution, high - low, config), config)
     if not hull.inside.any():
         raise disagreement()
@@ -65,16 +74,25 @@ def _distances(cones: Sequence[Cone], region: Region, points: F32) -> F32:
     """Signed distance to the hull (N,) metres at points (3, N) float32: the smallest over cones and half-spaces."""
     distances = np.full(points.shape[1], np.inf, np.float32)
     cut = any(cone.cut for cone in cones)
+    covered = [cone for cone in cones if cone.shown is not None]
+    # of half of the views, those that nothing covers show it anyway
+    needed = -(-len(cones) // 2) - (len(cones) - len(covered))
+    shown_by: list[F32] = []
     most = second = np.full(points.shape[1], -np.inf, np.float32)
     for cone in cones:
         P = cone.P.astype(np.float32)
         homogeneous = P[:, :3] @ points + P[:, 3:]
         np.minimum(distances, cone.distances(homogeneous), out=distances)
+        if needed > 0 and cone.shown is not None:
+            shown_by.append(cone.distances(homogeneous, shown=True))
         if cut:
             shown = cone.frame_distances(homogeneous)
             most, second = np.maximum(most, shown), np.maximum(second, np.minimum(most, shown))
     if cut:
         np.minimum(distances, second if len(cones) > 1 else most, out=distances)
+    if needed > 0:
+        at = len(shown_by) - needed
+        np.minimum(distances, np.partition(np.stack(shown_by), at, axis=0)[at], out=distances)
     A, b = region.half_spaces()
     for normal, offset in zip(A.astype(np.float32), b.astype(np.float32), strict=True):
         np.minimum(distances, offset - normal @ points, out=distances)

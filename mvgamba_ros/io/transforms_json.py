@@ -62,7 +62,8 @@ class TransformsJson:
 def read_transforms_json(folder: str | Path, views_file: str = "transforms.json") -> list[View]:
     """All views of a capture, in the file's order, with mask and depth where the file names them.
 
-    A mask is read from ``mask_path``, else from an alpha channel that is not opaque everywhere. Depth
+    A mask is read from ``mask_path``, else from an alpha channel that is not opaque everywhere; what else may cover the
+    object from ``hidden_path``, white there. Depth
     (``depth_file_path`` or instant-ngp's ``depth_path``) is a 16-bit PNG in millimetres unless
     ``integer_depth_scale`` gives another unit. Raises BAD_CAPTURE with the file's name and what to do about it.
     """
@@ -100,6 +101,9 @@ def write_capture(folder: str | Path, views: Sequence[View], views_file: str = "
         if view.mask is not None:
             frame["mask_path"] = f"{images}/{index:04d}_mask.png"
             pictures[frame["mask_path"]] = encode_png(view.mask.astype(np.uint8) * 255)
+        if view.hidden is not None:
+            frame["hidden_path"] = f"{images}/{index:04d}_hidden.png"
+            pictures[frame["hidden_path"]] = encode_png(view.hidden.astype(np.uint8) * 255)
         if view.depth is not None:
             frame["depth_file_path"] = f"{images}/{index:04d}_depth.png"
             pictures[frame["depth_file_path"]] = encode_png(depth_to_millimetres(view.depth))
@@ -135,6 +139,15 @@ def _picture(path: Path, frame: Any, what: str) -> Path:
     return _find(path, frame["file_path"], f"{what} ({short(frame['file_path'])})")
 
 
+def _read_mask(path: Path, image_path: Path, size: tuple[int, int]) -> Bool:
+    """(H, W) of a grey or colour picture, white where True, or of one drawn in the alpha channel, opaque there."""
+    raw = _read_image(path)
+    plane = raw if raw.ndim == 2 else raw[..., 3] if raw.shape[2] == 4 and raw[..., 3].min() < 255 else raw[..., 0]
+    mask: Bool = plane > np.iinfo(plane.dtype).max // 2
+    _same_size(path, mask.shape, image_path, size)
+    return mask
+
+
 def _read_frame(path: Path, content: Mapping[str, Any], frame: Any, index: int) -> View:
     image_path = _picture(path, frame, f"frame {index}")
     what = f"frame {index} ({short(frame['file_path'])})"
@@ -150,14 +163,11 @@ def _read_frame(path: Path, content: Mapping[str, Any], frame: Any, index: int) 
     except ReconstructionError as error:
         raise bad_capture(path, error.message) from error
 
-    mask: Bool | None = alpha
-    if frame.get("mask_path"):
-        mask_path = _find(path, frame["mask_path"], what)
-        raw = _read_image(mask_path)
-        # a grey or colour mask is white on the object; one drawn in the alpha channel is opaque there
-        plane = raw if raw.ndim == 2 else raw[..., 3] if raw.shape[2] == 4 and raw[..., 3].min() < 255 else raw[..., 0]
-        mask = plane > np.iinfo(plane.dtype).max // 2
-        _same_size(mask_path, mask.shape, image_path, (height, width))
+    named = [
+        _read_mask(_find(path, frame[key], what), image_path, (height, width)) if frame.get(key) else None
+        for key in ("mask_path", "hidden_path")
+    ]
+    mask, hidden = alpha if named[0] is None else named[0], named[1]
 
     depth: F32 | None = None
     depth_name = frame.get("depth_file_path") or frame.get("depth_path")
@@ -170,7 +180,7 @@ def _read_frame(path: Path, content: Mapping[str, Any], frame: Any, index: int) 
             )
         _same_size(depth_path, raw.shape, image_path, (height, width))
         depth = raw.astype(np.float32) * np.float32(_depth_scale(path, content))
-    return View(image, camera, T_world_camera, mask, depth, name=frame["file_path"])
+    return View(image, camera, T_world_camera, mask, depth, name=frame["file_path"], hidden=hidden)
 
 
 def _depth_scale(path: Path, content: Mapping[str, Any]) -> float:

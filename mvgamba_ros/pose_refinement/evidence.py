@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import cv2
 import numpy as np
 
 from mvgamba_ros.config.pose_refinement_config import PoseRefinementConfig
 from mvgamba_ros.errors import stop_if
 from mvgamba_ros.geometry.camera import with_focal_length
+from mvgamba_ros.geometry.occlusion import grown
 from mvgamba_ros.pose_refinement.normal_equations import (
     NormalEquations,
     Posterior,
@@ -95,7 +95,9 @@ class PoseEvidence:
         if masks is None:  # what stands on the plane is an outlier there
             self._hidden = [np.zeros(view.image.shape[:2], bool) for view in views]
         else:
-            self._hidden = [_grown(mask, config.mask_margin) for mask in masks]
+            self._hidden = [
+                grown(_not_plane(view, mask), config.mask_margin) for view, mask in zip(views, masks, strict=True)
+            ]
         self.plane = None if height is None else PlaneAlignment(views, self._hidden, center, height, config.plane)
         self.silhouettes = None if masks is None else SilhouetteCoherence(views, masks, config.silhouettes)
 
@@ -194,7 +196,6 @@ class PoseEvidence:
         return Fit(corrected(T_world_camera, y[:-2].reshape(count, 6)), best, found)
 
 
-def _grown(mask: Bool, margin: int) -> Bool:
-    """``mask`` grown by ``margin`` pixels: what it may hide of the plane."""
-    kernel = np.ones((2 * margin + 1, 2 * margin + 1), np.uint8)
-    return cv2.dilate(mask.astype(np.uint8), kernel) > 0
+def _not_plane(view: View, mask: Bool) -> Bool:
+    """What hides the plane: the object of ``mask``, and the things beside it."""
+    return mask if view.hidden is None else mask | view.hidden

@@ -16,6 +16,7 @@ import numpy as np
 
 from mvgamba_ros.config.pose_refinement_config import SilhouetteCoherenceConfig
 from mvgamba_ros.geometry.camera import HALF_PIXEL
+from mvgamba_ros.geometry.occlusion import beside_hidden
 from mvgamba_ros.geometry.raster import signed_distance
 from mvgamba_ros.geometry.rays import PARALLEL, axes_intersection
 from mvgamba_ros.geometry.se3 import inverse, transform
@@ -40,15 +41,18 @@ class OutlineResiduals:
 
 
 class SilhouetteCoherence:
-    """The silhouettes ``masks`` (H, W) of V views."""
+    """The silhouettes ``masks`` (H, W) of V views: whose outlines are their own where nothing is hidden."""
 
     def __init__(self, views: Sequence[View], masks: Sequence[Bool], config: SilhouetteCoherenceConfig) -> None:
         self.config = config
         self.K = [view.camera.K - HALF_PIXEL for view in views]
-        self.distances = [signed_distance(mask) for mask in masks]
+        hidden = [mask & False if view.hidden is None else view.hidden for view, mask in zip(views, masks, strict=True)]
+        self.distances = [signed_distance(mask | covered) for mask, covered in zip(masks, hidden, strict=True)]
         self.slopes = [_slopes(distance) for distance in self.distances]
         points = min(config.outline_points, max(config.min_outline_points, config.all_points // len(masks)))
-        self.outlines = [_outline_points(mask, points) for mask in masks]
+        self.outlines = [
+            _outline_points(mask, points, beside_hidden(view)) for view, mask in zip(views, masks, strict=True)
+        ]
         self.independent = min(1.0, config.independent * config.outline_points / points)
         self.middles = [np.argwhere(mask).mean(axis=0)[::-1] for mask in masks]
         self.extents = [float(np.sqrt(mask.sum())) for mask in masks]
@@ -163,12 +167,13 @@ def _slopes(distance: F32) -> tuple[F32, F32]:
     return along_x, along_y
 
 
-def _outline_points(mask: Bool, count: int) -> F64:
+def _outline_points(mask: Bool, count: int, not_own: Bool) -> F64:
     """Up to ``count`` points (N, 2) x, y spread over the outlines of ``mask``, without those on the picture's border,
-    where the object is cut off."""
+    where the object is cut off, and where the outline is ``not_own`` (H, W)."""
     contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     points = np.concatenate([contour[:, 0] for contour in contours]).astype(np.float64)
     height, width = mask.shape
     inside = (points[:, 0] > 1) & (points[:, 1] > 1) & (points[:, 0] < width - 2) & (points[:, 1] < height - 2)
-    points = points[inside]
+    x, y = points.astype(np.int64).T
+    points = points[inside & ~not_own[y, x]]
     return points[np.linspace(0, len(points) - 1, min(count, len(points))).astype(int)]

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
+from mvgamba_ros.geometry.occlusion import uncovered_image
 from mvgamba_ros.geometry.raster import part_around
 from mvgamba_ros.geometry.unit_cube import UnitCube
 from mvgamba_ros.types import F32, F64, U8, Bool, View, view_name
@@ -23,6 +24,10 @@ MIN_SIDE = 8
 """Least side of a crop's window, pixels: a guard for silhouettes of a few pixels, which no size of crop makes clearer;
 not a setting."""
 
+COLOR_MARGIN = 2
+"""Pixels from its border on, where colours of two things mix, the object's colours are taken to fill what is hidden of
+it; not a setting."""
+
 
 def make_crops(
     views: Sequence[View], cube: UnitCube, size: int, margin: float, support_height: float | None = None
@@ -30,7 +35,8 @@ def make_crops(
     """One scene as the network takes it: B = 1, V = len(views).
 
     ``views``: undistorted, each with a mask. ``size``: side of the crops in pixels. ``margin``: side of a crop over the
-    longer side of its silhouette's box. ``support_height``: world z of the plane the object stands on, metres. Raises
+    longer side of its silhouette's box. Where a silhouette is hidden, colours are those of the object beside.
+    ``support_height``: world z of the plane the object stands on, metres. Raises
     EMPTY_SILHOUETTE naming the view.
     """
     crops, intrinsics, poses = [], [], []
@@ -40,7 +46,7 @@ def make_crops(
                 ErrorCode.EMPTY_SILHOUETTE, f"{view_name(view, index)}: no silhouette; leave this view out"
             )
         window = silhouette_window(view.mask, margin)
-        crops.append(crop_image(view.image, view.mask, window, size))
+        crops.append(crop_image(uncovered_image(view, COLOR_MARGIN), view.mask, window, size))
         intrinsics.append(crop_intrinsics(view.camera.K, window, size))
         poses.append(cube.to_unit(view).T_world_camera)
     stacked = torch.from_numpy(np.stack(crops))
@@ -52,6 +58,16 @@ def make_crops(
         T_cube_camera=_tensor(poses),
         floor=torch.tensor([floor], dtype=torch.float32),
     )
+
+
+def known_pixels(views: Sequence[View], size: int, margin: float) -> Tensor:
+    """(V, S, S) share of each pixel of the crops of `make_crops` that nothing may cover, [0, 1]; 1 beyond the image."""
+    known = []
+    for view in views:
+        assert view.mask is not None
+        hidden = np.zeros_like(view.mask) if view.hidden is None else view.hidden
+        known.append(1.0 - crop_image(view.image, hidden, silhouette_window(view.mask, margin), size)[3])
+    return torch.from_numpy(np.stack(known))
 
 
 def _tensor(matrices: Sequence[np.ndarray]) -> Tensor:

@@ -9,6 +9,7 @@ import numpy as np
 
 from mvgamba_ros.config.texture_config import TextureConfig
 from mvgamba_ros.geometry.camera import project
+from mvgamba_ros.geometry.occlusion import visible
 from mvgamba_ros.geometry.raster import depth_inside
 from mvgamba_ros.rendering.mesh_raycaster import Raycaster
 from mvgamba_ros.rendering.visibility import point_cosines, visible_cosines
@@ -32,7 +33,8 @@ def paint(
 ) -> U8:
     """Colours (N, 3) of points from the views that see them, the most frontal ones first; see `view_weights`.
 
-    Pixels at a silhouette's edge mix with the background and do not count. A point that no view sees takes the
+    Pixels at a silhouette's edge mix with the background and do not count, nor do those where another thing may cover
+    the object. A point that no view sees takes the
     colour of the nearest one that is seen, or its ``fallback`` (N, 3) where nothing is.
     """
     total = np.zeros((len(points), 3))
@@ -47,7 +49,7 @@ def paint(
         weight = cosine[seen].astype(np.float64) ** config.cosine_exponent
         if view.mask is not None:
             margin = config.outline_margin
-            weight *= np.clip((sample_raster(depth_inside(view.mask), x, y) - margin) / margin, 0.0, 1.0) ** 2
+            weight *= np.clip((sample_raster(depth_inside(visible(view)), x, y) - margin) / margin, 0.0, 1.0) ** 2
         total[seen] += weight[:, None] * color
         norm[seen] += weight[:, None]
     known, unknown = np.flatnonzero(norm > 0.0), np.flatnonzero(norm == 0.0)

@@ -33,12 +33,15 @@ def vertex_cosines(mesh: Mesh, eye: F64) -> F64:
 
 
 def visible_cosines(points: F64, cosines: F64, view: View, caster: Raycaster, config: TextureConfig) -> F32:
-    """``cosines`` (N,) of points (N, 3) on the caster's surface where ``view`` sees them, else 0: hidden by the mesh,
-    seen at a grazing angle, or out of the picture."""
+    """``cosines`` (N,) of points (N, 3) on the caster's surface where ``view`` sees them, else 0: hidden by the mesh
+    or, as the view says, by another thing, seen at a grazing angle, or out of the picture."""
     pixels, _ = project(view.camera, view.T_world_camera, points)
     x, y = pixels.T
     within = (x >= 0.0) & (y >= 0.0) & (x < view.camera.width) & (y < view.camera.height)
     candidates = np.flatnonzero((cosines > config.min_cosine) & within)
+    if view.hidden is not None:
+        column, row = pixels[candidates].astype(np.int64).T
+        candidates = candidates[~view.hidden[row, column]]
     eye = view.T_world_camera[:3, 3]
     seen = candidates[caster.visible(points[candidates], eye, config.occlusion_tolerance)]
     weights = np.zeros(len(points), np.float32)

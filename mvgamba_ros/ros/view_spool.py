@@ -114,6 +114,8 @@ def _fields(captured: CapturedView, frame: str) -> dict[str, Any]:
     }
     if view.mask is not None:
         fields["mask"] = view.mask
+    if view.hidden is not None:
+        fields["hidden"] = view.hidden
     if view.depth is not None:
         fields["depth"] = view.depth
     if captured.mounts:
@@ -142,13 +144,15 @@ def _read(path: Path, frame: str) -> CapturedView:
     for name, dtype, shape in (
         ("image", np.uint8, (height, width, 3)),
         ("mask", np.bool_, (height, width)),
+        ("hidden", np.bool_, (height, width)),
         ("depth", np.float32, (height, width)),
     ):
         if name in found and (found[name].dtype, found[name].shape) != (np.dtype(dtype), shape):
             raise ValueError(f"its {name} is {found[name].dtype} {found[name].shape}, its camera {width} x {height}")
     for T in (found["T_world_camera"], *found.get("T_parent_frame", ())):
         check_rigid(T, path.name)
-    view = View(found["image"], camera, found["T_world_camera"], found.get("mask"), found.get("depth"))
+    masks = found.get("mask"), found.get("hidden")
+    view = View(found["image"], camera, found["T_world_camera"], masks[0], found.get("depth"), hidden=masks[1])
     names, transforms = found.get("mounts", ()), found.get("T_parent_frame", ())
     mounts = [Mount(str(parent), str(child), T) for (parent, child), T in zip(names, transforms, strict=True)]
     return CapturedView(view, int(found["stamp"]), tuple(mounts))

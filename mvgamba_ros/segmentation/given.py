@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError, stop_if
+from mvgamba_ros.geometry.occlusion import all_or_none, visible
 from mvgamba_ros.options import Options
 from mvgamba_ros.segmentation.segmenter import Silhouettes
 from mvgamba_ros.types import Cancelled, Progress, Prompts, View, view_name
 
 
 class GivenMasks:
-    """Returns ``view.mask`` of every view; prompts are ignored.
+    """Returns ``view.mask`` of every view, without what is ``hidden``, and that; prompts are ignored.
 
     Raises BAD_MASK for a view without a mask or with one of another size than its image, EMPTY_SILHOUETTE for a mask
     without a pixel on the object.
@@ -48,12 +50,13 @@ class GivenMasks:
                     f"{what}: mask of shape {mask.shape} on an image of {view.image.shape[:2]} (height, width): "
                     "give a mask of the image's size",
                 )
-            mask = mask.astype(bool)
+            mask = visible(replace(view, mask=mask.astype(bool)))
             if not mask.any():
                 raise ReconstructionError(
-                    ErrorCode.EMPTY_SILHOUETTE, f"{what}: its mask has no pixel on the object; drop that view"
+                    ErrorCode.EMPTY_SILHOUETTE,
+                    f"{what}: its mask has no pixel on the object that is not hidden; drop that view",
                 )
             masks.append(mask)
         if progress is not None:
             progress("segment", 1.0)
-        return Silhouettes(masks)
+        return Silhouettes(masks, hidden=all_or_none([view.hidden for view in views], masks))

@@ -21,11 +21,14 @@ from mvgamba_ros.types import Bool, Box, Cancelled, Progress, Prompts, View
 class Silhouettes:
     """``masks``: of each view, (H, W) bool, True on the object, none of them empty. ``support_height``: world z in
     metres of the plane under the object, where it was seen while they were sought. ``region``: the box that they were
-    sought in, where that was narrower than the views."""
+    sought in, where that was narrower than the views. ``hidden``: of each view, (H, W) bool, True where another thing
+    may cover the object, nowhere on its mask; it may hold things beside and behind the object too. None: nothing
+    covers it."""
 
     masks: list[Bool]
     support_height: float | None = None
     region: Box | None = None
+    hidden: list[Bool] | None = None
 
 
 class Segmenter(Protocol):
@@ -54,7 +57,7 @@ class Segmenter(Protocol):
             cancelled: Polled between heavy steps with `mvgamba_ros.errors.stop_if`.
 
         Returns:
-            As many masks as views, in their order, each of its image's size.
+            As many masks as views, in their order, each of its image's size; as many of ``hidden``, if there are any.
 
         Raises:
             ReconstructionError: EMPTY_SILHOUETTE, SILHOUETTES_DISAGREE, BAD_ROI, ROI_NOT_VISIBLE, BAD_OPTION for

@@ -20,10 +20,11 @@ from mvgamba_ros.config.splats_config import SplatConfig
 from mvgamba_ros.config.texture_config import TextureConfig
 from mvgamba_ros.errors import stop_if
 from mvgamba_ros.geometry.distance_field import DistanceField
+from mvgamba_ros.geometry.occlusion import is_covered
 from mvgamba_ros.geometry.unit_cube import UnitCube, fit
 from mvgamba_ros.kernels.rasterize import Rendered
 from mvgamba_ros.metrics.image import mean_mask_iou
-from mvgamba_ros.rendering.crops import CropBatch, make_crops
+from mvgamba_ros.rendering.crops import CropBatch, known_pixels, make_crops
 from mvgamba_ros.rendering.splats import render_gaussians
 from mvgamba_ros.splats.from_mesh import gaussians_on_mesh
 from mvgamba_ros.types import Cancelled, Gaussians, Mesh, Progress, View
@@ -40,7 +41,7 @@ def fit_gaussians(
     cancelled: Cancelled | None = None,
 ) -> Gaussians:
     """The surface ``mesh``, which the network's ``gaussians`` were integrated to, as Gaussians fitted to ``views``
-    (undistorted, with masks); all in the world frame, metres. ``hull``: the visual hull.
+    (undistorted, with masks), where they are not hidden; all in the world frame, metres. ``hull``: the visual hull.
 
     Returns the state of least loss among those whose mean silhouette IoU in these views is at least that of
     ``gaussians``; these themselves if there is no such state. ``cancelled`` is polled at every step: CANCELLED. Raises
@@ -48,6 +49,7 @@ def fit_gaussians(
     """
     cube = fit(*hull.bounds())
     crops = make_crops(views, cube, config.crop_size, config.crop_margin)
+    known = known_pixels(views, config.crop_size, config.crop_margin) if any(map(is_covered, views)) else None
     initial = cube.to_unit(gaussians_on_mesh(mesh, views, config, texture))
     hull_distance = _HullDistance(hull, cube)
     means, scales = initial.means.clone().requires_grad_(), initial.scales.log().requires_grad_()
@@ -63,7 +65,7 @@ def fit_gaussians(
         stop_if(cancelled)
         state = replace(initial, means=means, scales=scales.exp())
         rendered = render_crops(state, crops)
-        loss = _loss(state, initial, rendered, crops, hull_distance, config)
+        loss = _loss(state, initial, rendered, crops, known, hull_distance, config)
         if loss.item() < best_loss and mean_iou(rendered, crops, threshold) >= min_iou:
             kept = replace(state, means=means.detach().clone(), scales=state.scales.detach())
             best, best_loss = cube.from_unit(kept), loss.item()
@@ -103,14 +105,17 @@ def _loss(
     initial: Gaussians,
     rendered: Rendered,
     crops: CropBatch,
+    known: Tensor | None,
     hull: _HullDistance,
     config: SplatConfig,
 ) -> Tensor:
     image = crops.rgb[0].permute(0, 2, 3, 1)
     # per pixel of the object, so that a loose crop does not weaken colour and mask against the other terms
     area = crops.alpha[0].mean()
-    color = (rendered.color - image).abs().mean() / area
-    mask = (rendered.alpha - crops.alpha[0]).square().mean() / area
+    color_errors, mask_errors = (rendered.color - image).abs(), (rendered.alpha - crops.alpha[0]).square()
+    if known is not None:  # what another thing covers says nothing
+        color_errors, mask_errors = color_errors * known[..., None], mask_errors * known
+    color, mask = color_errors.mean() / area, mask_errors.mean() / area
     drift = (state.means - initial.means).square().sum(-1).mean()
     outside = hull.outside(state.means).square().mean()
     return (

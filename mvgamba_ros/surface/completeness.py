@@ -16,6 +16,7 @@ from scipy.spatial import cKDTree
 from mvgamba_ros.config.wholeness_config import CompletenessConfig
 from mvgamba_ros.geometry.boxes import box_corners
 from mvgamba_ros.geometry.camera import project
+from mvgamba_ros.geometry.occlusion import beside_hidden, visible
 from mvgamba_ros.geometry.se3 import transform
 from mvgamba_ros.rendering.mesh_raycaster import Raycaster
 from mvgamba_ros.types import F64, I64, Bool, Box, View, view_name
@@ -126,12 +127,11 @@ def _at_edge_in_words(names: Sequence[str], count: int, region: SearchedRegion) 
 
 
 def _outline(view: View) -> Bool:
-    """(H, W): pixels of the silhouette beside one that is off it, or beside the picture's border."""
-    assert view.mask is not None
-    inner = cv2.erode(
-        view.mask.astype(np.uint8), np.ones((3, 3), np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=0
-    )
-    return view.mask & (inner == 0)
+    """(H, W): pixels of the silhouette beside one that is off it, or beside the picture's border, but not where
+    another thing may cover it."""
+    mask = visible(view)
+    inner = cv2.erode(mask.astype(np.uint8), np.ones((3, 3), np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=0)
+    return mask & (inner == 0) & ~beside_hidden(view)
 
 
 def _at_border(ends: Bool, config: CompletenessConfig) -> dict[str, Bool]:

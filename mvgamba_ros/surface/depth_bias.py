@@ -9,6 +9,7 @@ import numpy as np
 
 from mvgamba_ros.config.depth_config import DepthConfig
 from mvgamba_ros.geometry.distance_field import DistanceField
+from mvgamba_ros.geometry.occlusion import visible
 from mvgamba_ros.geometry.rays import pixel_rays
 from mvgamba_ros.geometry.se3 import transform
 from mvgamba_ros.types import F64, Bool, View
@@ -56,8 +57,7 @@ def _has(view: View) -> bool:
 
 
 def _off_hull(view: View, hull: DistanceField) -> float:
-    assert view.mask is not None
-    depth, rays = _readings(view, view.mask)
+    depth, rays = _readings(view, visible(view))
     if not len(depth):
         return 0.0
     return max(0.0, -float(np.median(hull.sample(transform(view.T_world_camera, rays * depth[:, None])))))
@@ -65,14 +65,14 @@ def _off_hull(view: View, hull: DistanceField) -> float:
 
 def _off_plane(view: View, support_height: float | None, config: DepthConfig) -> float:
     """0 where too little of what lies around the object is this plane."""
-    assert view.mask is not None
     if support_height is None:
         return 0.0
-    around = np.zeros_like(view.mask)
-    rows, columns = np.flatnonzero(view.mask.any(axis=1)), np.flatnonzero(view.mask.any(axis=0))
+    mask = visible(view)
+    around = np.zeros_like(mask)
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     pad = int(config.plane_margin * max(len(rows), len(columns)))
     around[max(rows[0] - pad, 0) : rows[-1] + pad, max(columns[0] - pad, 0) : columns[-1] + pad] = True
-    depth, rays = _readings(view, around & ~view.mask)
+    depth, rays = _readings(view, around & ~mask if view.hidden is None else around & ~mask & ~view.hidden)
     down = rays @ view.T_world_camera[2, :3]
     plane = (support_height - view.T_world_camera[2, 3]) / np.minimum(down, -1e-6)
     near = np.abs(depth - plane) < config.plane_reach * plane

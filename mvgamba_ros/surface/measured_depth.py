@@ -20,6 +20,7 @@ from torch import Tensor
 
 from mvgamba_ros.config.depth_config import DepthConfig
 from mvgamba_ros.geometry.distance_field import DistanceField
+from mvgamba_ros.geometry.occlusion import visible
 from mvgamba_ros.geometry.rays import pixel_rays
 from mvgamba_ros.geometry.se3 import transform
 from mvgamba_ros.parallel import each
@@ -98,13 +99,13 @@ def _measured_depth(
     bias: float,
     config: DepthConfig,
 ) -> DepthMaps | None:
-    assert view.mask is not None
     if view.depth is None:
         return None
-    rows, columns = np.flatnonzero(view.mask.any(axis=1)), np.flatnonzero(view.mask.any(axis=0))
+    mask = visible(view)
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     part = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     depth = view.depth[part].astype(np.float64)
-    known = view.mask[part] & np.isfinite(depth) & (depth > 0.0)
+    known = mask[part] & np.isfinite(depth) & (depth > 0.0)
     depth[~known] = 1.0
     sigma = noise.sigma(depth)
     rays = pixel_rays(view.camera, part)

@@ -68,7 +68,13 @@ def solid_to_mesh(
         with contextlib.suppress(ReconstructionError):  # many parts have no face to spare
             coarse = decimate(vertices, faces, round(config.curved_share * max_faces), negligible, config)
             vertices, faces = divide(*coarse, max_faces, config)
-    return Mesh(vertices, faces, np.full((len(vertices), 3), GREY, np.uint8))
+    return _grey(vertices, faces)
+
+
+def surface_of(clean: DistanceField) -> Mesh:
+    """Every face of the zero surface of a field from `solid`: for casting rays at, not for keeping."""
+    vertices, faces = _marching_cubes(clean)
+    return _grey(vertices, faces)
 
 
 def solid(
@@ -101,6 +107,10 @@ def solid(
     if hollows > 1:  # the padding makes the true outside one region, that of the first corner
         values[(outside > 0) & (outside != outside[0, 0, 0])] = voxel
     return DistanceField(values, field.origin - voxel, voxel)
+
+
+def _grey(vertices: F64, faces: I32) -> Mesh:
+    return Mesh(vertices, faces, np.full((len(vertices), 3), GREY, np.uint8))
 
 
 def _thickness(clean: DistanceField) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from mvgamba_ros.geometry.occlusion import visible
 from mvgamba_ros.geometry.raster import part_around
 from mvgamba_ros.rendering.mesh_raycaster import RenderedMesh
 from mvgamba_ros.types import View
@@ -19,9 +20,9 @@ def outline_gap(view: View, rendered: RenderedMesh) -> float:
     that is less than each of them shows, and a gap is left. In millimetres, since a pixel of a thin object's outline is
     a large share of its area and no larger an error.
     """
-    assert view.mask is not None
-    part = part_around(view.mask | rendered.mask, 1)
-    mask, covered = view.mask[part], rendered.mask[part]
+    whole = visible(view)
+    part = part_around(whole | rendered.mask, 1)
+    mask, covered = whole[part], rendered.mask[part]
     outlines, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     length = sum(cv2.arcLength(outline, True) for outline in outlines)
     if not length or not covered.any():

@@ -19,6 +19,7 @@ import numpy as np
 
 from mvgamba_ros.config.photo_consistency_config import PhotoConsistencyConfig
 from mvgamba_ros.geometry.camera import crop, projection
+from mvgamba_ros.geometry.occlusion import visible
 from mvgamba_ros.geometry.raster import depth_inside, part_around
 from mvgamba_ros.geometry.rays import pixel_rays
 from mvgamba_ros.geometry.se3 import inverse
@@ -67,9 +68,8 @@ def _neighbours(views: Sequence[View]) -> list[tuple[int, int]]:
 
 
 def _patch(view: View, rendered: RenderedMesh, config: PhotoConsistencyConfig) -> _Patch:
-    assert view.mask is not None
     # the background reaches so far into a smoothed picture
-    both = depth_inside(view.mask & rendered.mask) > config.outline_margin
+    both = depth_inside(visible(view) & rendered.mask) > config.outline_margin
     rows, columns = part_around(both, 2)
     image = view.image[rows, columns]
     height, width = image.shape[:2]

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from mvgamba_ros.config import ReconstructionConfig
+from mvgamba_ros.geometry.occlusion import visible
 from mvgamba_ros.metrics.image import mask_iou
 from mvgamba_ros.reconstruction import Quality
 from mvgamba_ros.rendering.mesh_raycaster import Raycaster, RenderedMesh
@@ -33,7 +34,7 @@ def measure_quality(
     """
     limits = config.quality
     renders = [caster.render(view.camera, view.T_world_camera) for view in views]
-    ious = [mask_iou(rendered.mask, _mask(view)) for view, rendered in zip(views, renders, strict=True)]
+    ious = [_iou(view, rendered) for view, rendered in zip(views, renders, strict=True)]
     iou, color_error = float(np.mean(ious)), _color_error(views, renders)
     reasons = list(doubtful)
     if places < limits.min_places:
@@ -47,6 +48,12 @@ def measure_quality(
         reasons.append(
             f"silhouettes match to {iou:.2f} IoU (at least {limits.min_silhouette_iou} expected), worst in {name} "
             f"({ious[worst]:.2f})"
+        )
+    covered = hidden_share(views)
+    if covered > limits.max_hidden_share:
+        reasons.append(
+            f"{covered:.0%} of the silhouettes are hidden by other things (at most {limits.max_hidden_share:.0%} "
+            "expected): add views that show the object whole, or move it apart"
         )
     if color_error > limits.max_color_error:
         reasons.append(f"colours are off by {color_error:.2f} (at most {limits.max_color_error} expected)")
@@ -62,16 +69,26 @@ def measure_quality(
     )
 
 
-def _mask(view: View) -> np.ndarray:
-    assert view.mask is not None  # the pipeline's segment stage
-    return view.mask
+def hidden_share(views: Sequence[View]) -> float:
+    """Share of the completed silhouettes that is hidden, [0, 1], mean over ``views``."""
+    shares = []
+    for view in views:
+        assert view.mask is not None  # the pipeline's segment stage
+        shares.append(1.0 - float(visible(view).sum()) / max(float(view.mask.sum()), 1.0))
+    return float(np.mean(shares))
+
+
+def _iou(view: View, rendered: RenderedMesh) -> float:
+    """Of the silhouettes, where nothing may cover the object."""
+    shown = rendered.mask if view.hidden is None else rendered.mask & ~view.hidden
+    return mask_iou(shown, visible(view))
 
 
 def _color_error(views: Sequence[View], renders: Sequence[RenderedMesh]) -> float:
     """Mean absolute difference of colours where the mesh and the silhouette are, [0, 1]; 1 where that is nowhere."""
     errors = []
     for view, rendered in zip(views, renders, strict=True):
-        both = np.flatnonzero(rendered.mask & _mask(view))
+        both = np.flatnonzero(rendered.mask & visible(view))
         if len(both):
             difference = cv2.absdiff(view.image, rendered.color).reshape(-1, 3).take(both, axis=0)
             errors.append(float(difference.mean()) / 255.0)
@@ -84,7 +101,7 @@ def _depth_residual(views: Sequence[View], renders: Sequence[RenderedMesh]) -> f
     for view, rendered in zip(views, renders, strict=True):
         if view.depth is None:
             continue
-        both = np.flatnonzero(rendered.mask & _mask(view))
+        both = np.flatnonzero(rendered.mask & visible(view))
         there = view.depth.ravel()[both]
         measured = (there > 0.0) & np.isfinite(there)
         distances.append(np.abs(rendered.depth.ravel()[both] - there)[measured])

@@ -19,6 +19,7 @@ from mvgamba_ros.config.surface_config import SurfaceConfig
 from mvgamba_ros.geometry.camera import projection
 from mvgamba_ros.geometry.distance_field import DistanceField
 from mvgamba_ros.geometry.gaussian_filter import gaussian_filter
+from mvgamba_ros.geometry.occlusion import visible
 from mvgamba_ros.parallel import each
 from mvgamba_ros.types import F32, I64, View
 
@@ -64,14 +65,14 @@ def unexplained_rays(
     wide as an image cell, `SurfaceConfig.cell_size`. Returns positions in ``index``, ray by ray, and where each ray's
     begin.
     """
-    assert view.mask is not None
+    mask = visible(view)  # where it is hidden, nothing shows that the object is there
     P = projection(view.camera, view.T_world_camera)
     from_index = np.column_stack([hull.voxel * P[:, :3], P[:, :3] @ hull.origin + P[:, 3]]).astype(np.float32)
     u, v, z = from_index[:, :3] @ index + from_index[:, 3:]
     side = max(1.0, config.cell_size * hull.voxel * view.camera.K[0, 0] / float(np.median(z)))
-    height, width = view.mask.shape
+    height, width = mask.shape
     columns, rows = max(1, int(np.ceil(width / side))), max(1, int(np.ceil(height / side)))
-    share: F32 = cv2.resize(view.mask.astype(np.float32), (columns, rows), interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
+    share: F32 = cv2.resize(mask.astype(np.float32), (columns, rows), interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
     ahead = z > 0
     np.copyto(z, np.inf, where=~ahead)
     x, y = u / z * np.float32(columns / width), v / z * np.float32(rows / height)
