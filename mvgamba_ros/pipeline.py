@@ -20,7 +20,7 @@ from mvgamba_ros.geometry.camera import undistort, undistort_pixels
 from mvgamba_ros.geometry.depth_agreement import without_wrong_depth
 from mvgamba_ros.geometry.distance_field import DistanceField
 from mvgamba_ros.geometry.pose_conventions import naming_conventions, refuse_other_conventions
-from mvgamba_ros.geometry.single_view import guess_box
+from mvgamba_ros.geometry.single_view import single_view_region
 from mvgamba_ros.geometry.visual_hull import carve
 from mvgamba_ros.geometry.world_origin import near_origin
 from mvgamba_ros.observation import Observation, find_support, segment
@@ -127,10 +127,9 @@ def _reconstruct(
     notes += observed.notes
     with stages.run("hull"):
         region = prompts.roi
-        if len(views) == 1 and region is None:
-            region = guess_box(views[0], prompts.support_height, config.hull)
-            if not completes(options, 1):
-                notes.append("one view: the object is taken to be as deep as it is wide")
+        if len(views) == 1:
+            region, assumed = single_view_region(views[0], prompts.support_height, region, config.hull)
+            notes += [assumed] if assumed and not completes(options, 1) else []
         hull = carve(views, region, options.hull_resolution, prompts.support_height, config.hull)
         views = with_amodal_masks(views, hull, prompts.support_height)
         views, set_aside = without_biased_depth(views, hull, prompts.support_height, config.depth)
@@ -143,7 +142,8 @@ def _reconstruct(
         if completes(options, places):
             completed = complete(given, views, hull, places, reconstruct, part, stages.cancelled)
         else:
-            completed = Completion(run_method(given, views, hull, part, stages.cancelled), hull)
+            bounded = replace(given, prompts=replace(prompts, roi=region))
+            completed = Completion(run_method(bounded, views, hull, part, stages.cancelled), hull)
         shape, hull = completed.shape, completed.hull
         notes += shape.notes
         if len(shape.mesh.faces) > options.max_faces:

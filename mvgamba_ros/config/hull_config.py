@@ -57,6 +57,19 @@ class HullConfig:
     """Extent across the view of the box around the object of a single view, in distances to the camera: the silhouette
     bounds it there. Set by hand."""
 
+    # The box that one silhouette shows (geometry/upright_box.py)
+    min_box_iou: float = bounded(0.97, 0.5, 1.0)
+    """One colour view's object is a box where one shows its mask with at least this IoU, [0, 1]. Set by hand."""
+    box_margin: float = bounded(0.05, 0.0, 1.0)
+    """The region around that box is longer than it by this share, on every side half of it. Set by hand."""
+    box_side: int = bounded(48, 16, 256)
+    """Side of the picture of the mask that boxes are fitted to, pixels; the best is fitted to one twice as large. Set
+    by hand."""
+    box_blur: float = bounded(0.02, 0.001, 0.2)
+    """Sigma of the Gaussian over that picture, shares of its side. Set by hand."""
+    box_steps: int = bounded(12, 1, 1000)
+    """Evaluations of the fit at most, from each start. Set by hand."""
+
     # Carving again around what the network found (methods/mvgamba.py)
     recarve_ratio: float = bounded(1.25, 1.0, 100.0)
     """The hull is carved again where it is longer than the found object by more than this factor along any axis. Set by

@@ -1,4 +1,4 @@
-"""The bounding box of an object that only one view shows: a guess."""
+"""Where to look for an object that only one view shows: the box that its outline is of, or a guess."""
 
 from __future__ import annotations
 
@@ -6,9 +6,45 @@ import numpy as np
 
 from mvgamba_ros.config.hull_config import HullConfig
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
+from mvgamba_ros.geometry.boxes import box_corners
 from mvgamba_ros.geometry.rays import rays
-from mvgamba_ros.geometry.se3 import rigid
-from mvgamba_ros.types import F64, Box, View
+from mvgamba_ros.geometry.se3 import inverse, rigid, transform
+from mvgamba_ros.geometry.upright_box import fit_upright_box
+from mvgamba_ros.types import F64, Bool, Box, View
+
+
+def single_view_region(
+    view: View, support_height: float | None, roi: Box | None = None, config: HullConfig = HullConfig()
+) -> tuple[Box, str]:
+    """The box to carve the hull of one ``view`` in, and in words what was assumed; empty where nothing was.
+
+    Colour alone of what shows the outline of a box on the plane: a little more than that box, where it lies in the
+    region of interest ``roi``. Else the region; without one, `guess_box`. Arguments and errors as there.
+    """
+    if support_height is not None and not _known_depth(view, config).any():
+        found = fit_upright_box(view, support_height, config)
+        if found is not None and (roi is None or _within(found, roi, config.box_margin)):
+            sides = " x ".join(f"{1e3 * side:.0f}" for side in found.size)
+            around = Box(found.T_world_box, (1.0 + config.box_margin) * found.size)
+            return around, f"one view: its outline is a box's, so it is taken to be one, of about {sides} mm"
+    if roi is not None:
+        return roi, ""
+    return guess_box(view, support_height, config), "one view: the object is taken to be as deep as it is wide"
+
+
+def _within(inner: Box, outer: Box, slack: float) -> bool:
+    """Whether ``inner`` lies in ``outer`` but for ``slack``, a share of its sides."""
+    corners = transform(inverse(outer.T_world_box), box_corners(inner))
+    return bool((np.abs(corners) <= (0.5 + slack) * outer.size).all())
+
+
+def _known_depth(view: View, config: HullConfig) -> Bool:
+    """(N,) which pixels of the mask have depth; none where too few have."""
+    assert view.mask is not None
+    if view.depth is None:
+        return np.zeros(np.count_nonzero(view.mask), np.bool_)
+    known: Bool = view.depth[view.mask] > 0.0
+    return known & (np.count_nonzero(known) > config.min_depth_share * len(known))
 
 
 def guess_box(view: View, support_height: float | None, config: HullConfig = HullConfig()) -> Box:
@@ -28,9 +64,9 @@ def guess_box(view: View, support_height: float | None, config: HullConfig = Hul
     level_known = support_height is not None and float(np.linalg.norm(level)) > config.min_level
     ahead = level / np.linalg.norm(level) if level_known else forward
     seen = directions[view.mask]
-    depth = None if view.depth is None else view.depth[view.mask]
-    if depth is not None and np.count_nonzero(depth > 0.0) > config.min_depth_share * len(depth):
-        known = depth > 0.0
+    known = _known_depth(view, config)
+    if view.depth is not None and known.any():
+        depth = view.depth[view.mask]
         points = origin + seen[known] * (depth[known] / (seen[known] @ forward))[:, None]
         middle = np.median(points, axis=0)
         first, last = np.quantile(points @ ahead, [config.front_quantile, 1.0 - config.front_quantile])

@@ -150,7 +150,7 @@ def recarve_around(
     config = options.config.hull
     roi = options.prompts.roi
     if len(views) == 1 and roi is None:
-        return None  # the hull's depth is a guess from the silhouette's width, and no other view can better it
+        return None  # nothing but the region bounds the hull along the view
     T = np.eye(4) if roi is None else roi.T_world_box  # a box stays inside the region of interest along its axes
     (found_low, found_high), (hull_low, hull_high) = _bounds_along(found, T), _bounds_along(hull, T)
     size = found_high - found_low
