@@ -16,6 +16,7 @@ from mvgamba_ros.generate.alignment import Alignment, align
 from mvgamba_ros.generate.alignment_config import AlignmentConfig
 from mvgamba_ros.generate.canonical_cameras import AZIMUTHS, RADIUS, orbit_pose, square_camera
 from mvgamba_ros.generate.cutout import Cutout
+from mvgamba_ros.generate.flat_ends import flat_ends
 from mvgamba_ros.generate.generator import Generated, GeneratedMesh, Subject
 from mvgamba_ros.generate.generator_options import GeneratorOptions
 from mvgamba_ros.generate.guessed_field import guessed_field
@@ -187,10 +188,22 @@ def canonical_result(
             "a plain background, two are needed: try another seed",
         )
     result = reconstruct(shown, own_options(options), progress, cancelled)
-    if isinstance(made, GeneratedMesh):
-        cloud = sample_cloud(made.mesh, options.cloud_points)
-        result = replace(result, mesh=made.mesh, cloud=cloud, box=oriented_box(made.mesh))
+    mesh = made.mesh if isinstance(made, GeneratedMesh) else with_flat_ends(result, shown, options)
+    if mesh is not result.mesh:
+        result = replace(result, mesh=mesh, cloud=sample_cloud(mesh, options.cloud_points), box=oriented_box(mesh))
     return result, shown
+
+
+def with_flat_ends(result: Reconstruction, views: Sequence[View], options: Options) -> Mesh:
+    """The mesh of ``result``, flat below and above where its level ``views`` leave the ends open (`flat_ends`)."""
+    left_out = () if result.poses is None else result.poses.left_out
+    kept = [view for v, view in enumerate(views) if v not in left_out]
+    ends = flat_ends(kept, carve(kept, None, options.hull_resolution, None, options.config.hull))
+    if ends is None:
+        return result.mesh
+    vertices = result.mesh.vertices.copy()
+    vertices[:, 2] = vertices[:, 2].clip(*ends)
+    return replace(result.mesh, vertices=vertices)
 
 
 def own_options(options: Options) -> Options:

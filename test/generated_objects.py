@@ -27,6 +27,19 @@ def bottle() -> Mesh:
     return _mesh(trimesh.creation.revolve(np.array(profile), sections=48))
 
 
+def mug() -> Mesh:
+    """10 cm high, 8 cm wide, walls of 4 mm, open at the top, with a handle."""
+    profile = [[0, 0], [0.04, 0], [0.04, 0.1], [0.036, 0.1], [0.036, 0.006], [0, 0.006]]
+    cup = trimesh.creation.revolve(np.array(profile), sections=64)
+    ring = trimesh.creation.torus(0.026, 0.005, major_sections=48, minor_sections=16)
+    ring.apply_transform(trimesh.transformations.rotation_matrix(np.pi / 2, [1, 0, 0]))
+    ring.apply_translation([0.041, 0.0, 0.05])
+    handle = ring.submesh([ring.triangles_center[:, 0] > 0.038], append=True)  # its ends lie inside the wall
+    both = trimesh.util.concatenate([cup, handle])
+    both.apply_transform(trimesh.transformations.rotation_matrix(1.8, [0, 0, 1]))
+    return _mesh(both)
+
+
 def bracket() -> Mesh:
     """An L of two slabs, 10 cm long, 9 cm high."""
     foot, back = trimesh.creation.box([0.1, 0.05, 0.03]), trimesh.creation.box([0.03, 0.05, 0.09])
