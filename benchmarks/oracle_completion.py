@@ -6,8 +6,8 @@ usage: python -m benchmarks.oracle_completion [--objects mug bottle bracket] [--
 Pictures of 640 x 480 pixels from 45 cm and 35 degrees above, on a white table, depth without noise, true masks; with
 --captures, the first views of captures with truth.ply, their own depth, their true masks. `alone`: the reconstructor by
 itself; `mesh`: the true shape in the canonical frame; `views`: its ray-cast pictures from the generator's four level
-cameras; `bent`: these, each bent by up to 5 of 256 pixels and one showing the object lying on its side. Each cell: error
-of the scale in percent, of the place in mm, F@5mm, chamfer distance in mm.
+cameras; `bent`: these, each bent by up to 5 of 256 pixels and one showing the object lying on its side. Each cell:
+error of the scale in percent, of the place in mm, F@5mm, chamfer distance in mm.
 """
 
 from __future__ import annotations

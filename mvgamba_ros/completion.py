@@ -21,11 +21,11 @@ from mvgamba_ros.generate.generator import Generated, GeneratedMesh, Subject
 from mvgamba_ros.generate.generator_options import GeneratorOptions
 from mvgamba_ros.generate.guessed_field import guessed_field
 from mvgamba_ros.generate.run_generator import generate, load_generator
-from mvgamba_ros.geometry.boxes import axis_parallel_box, oriented_box
+from mvgamba_ros.geometry.boxes import oriented_box
 from mvgamba_ros.geometry.distance_field import DistanceField
 from mvgamba_ros.geometry.occlusion import uncovered_image, visible
 from mvgamba_ros.geometry.rays import pixel_rays
-from mvgamba_ros.geometry.se3 import transform
+from mvgamba_ros.geometry.se3 import inverse, rigid, transform
 from mvgamba_ros.geometry.visual_hull import carve
 from mvgamba_ros.methods.mvgamba import integrated
 from mvgamba_ros.methods.protocol import Shape
@@ -38,7 +38,8 @@ from mvgamba_ros.splats.from_mesh import gaussians_on_mesh
 from mvgamba_ros.surface.measured_depth import measured_depths
 from mvgamba_ros.surface.meshing import solid, solid_to_mesh
 from mvgamba_ros.surface.sample import sample_cloud
-from mvgamba_ros.types import F32, Cancelled, Mesh, Progress, View
+from mvgamba_ros.surface.standing import fill_to_support
+from mvgamba_ros.types import F32, Box, Cancelled, Mesh, Progress, View
 
 Reconstruct = Callable[[Sequence[View], Options, Progress, Cancelled], Reconstruction]
 """`mvgamba_ros.pipeline.reconstruct`, which makes the shape of views that a generator painted."""
@@ -128,7 +129,10 @@ def complete(
     guess = guessed_field(aligned, hull, maps, config.surface)
     if places > 1:
         maps += [found for found in shape.depths if not found.measured]
-    fused = solid(integrated(maps, views, hull, config.surface, guess), height, config.surface)
+    tsdf = integrated(maps, views, hull, config.surface, guess)
+    if places == 1 and height is not None and maps:  # what stands below a measured surface is more than a guess
+        tsdf = fill_to_support(tsdf, hull, maps, config.surface)
+    fused = solid(tsdf, height, config.surface)
     found = solid_to_mesh(fused, options.max_faces, height is not None, denoised=True, config=config.surface)
     found = replace(found, colors=aligned.colors[cKDTree(aligned.vertices).query(found.vertices)[1]])
     gaussians = shape.gaussians
@@ -198,7 +202,12 @@ def with_flat_ends(result: Reconstruction, views: Sequence[View], options: Optio
     """The mesh of ``result``, flat below and above where its level ``views`` leave the ends open (`flat_ends`)."""
     left_out = () if result.poses is None else result.poses.left_out
     kept = [view for v, view in enumerate(views) if v not in left_out]
-    ends = flat_ends(kept, carve(kept, None, options.hull_resolution, None, options.config.hull))
+    try:
+        ends = flat_ends(kept, carve(kept, None, options.hull_resolution, None, options.config.hull))
+    except ReconstructionError as error:
+        if error.code != ErrorCode.SILHOUETTES_DISAGREE:  # they met under corrected poses, and bound no end
+            raise
+        ends = None
     if ends is None:
         return result.mesh
     vertices = result.mesh.vertices.copy()
@@ -237,18 +246,29 @@ def pictures_of(mesh: Mesh, config: AlignmentConfig = AlignmentConfig()) -> list
 def around(
     aligned: Mesh, views: Sequence[View], options: Options, config: AlignmentConfig = AlignmentConfig()
 ) -> DistanceField:
-    """The visual hull of ``views`` in a box that holds the ``aligned`` shape and what depth there is on the object."""
-    points = [aligned.vertices]
+    """The visual hull of ``views`` in a box that holds the ``aligned`` shape and what depth there is on the object, as
+    far as the region of interest goes. Raises BAD_ROI where the shape lies outside of that."""
+    roi = options.prompts.roi
+    T = np.eye(4) if roi is None else roi.T_world_box  # a box stays inside the region of interest along its axes
+    points = [transform(inverse(T), aligned.vertices)]
     for view in views:
         if view.depth is not None:
             known = visible(view) & np.isfinite(view.depth) & (view.depth > 0.0)
             if known.any():
-                seen = transform(view.T_world_camera, pixel_rays(view.camera)[known] * view.depth[known][:, None])
+                in_camera = pixel_rays(view.camera)[known] * view.depth[known][:, None]
+                seen = transform(inverse(T) @ view.T_world_camera, in_camera)
                 points.append(np.quantile(seen, (0.02, 0.98), axis=0))  # without what bleeds off the edges
     low = np.min([found.min(axis=0) for found in points], axis=0)
     high = np.max([found.max(axis=0) for found in points], axis=0)
     free = config.room * float((high - low).max())
-    box = axis_parallel_box(low - free, high + free)
+    low, high = low - free, high + free
+    if roi is not None:
+        low, high = np.maximum(low, -0.5 * roi.size), np.minimum(high, 0.5 * roi.size)
+        if not (low < high).all():
+            raise ReconstructionError(
+                ErrorCode.BAD_ROI, "the generated shape, laid over the masks, lies outside the region of interest"
+            )
+    box = Box(rigid(T[:3, :3], transform(T, 0.5 * (low + high))), high - low)
     return carve(views, box, options.hull_resolution, options.prompts.support_height, options.config.hull)
 
 

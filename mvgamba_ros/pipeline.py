@@ -142,8 +142,9 @@ def _reconstruct(
         if completes(options, places):
             completed = complete(given, views, hull, places, reconstruct, part, stages.cancelled)
         else:
-            bounded = replace(given, prompts=replace(prompts, roi=region))
-            completed = Completion(run_method(bounded, views, hull, part, stages.cancelled), hull)
+            if views[0].depth is None:  # depth shows a single view's object better than the hull carved again
+                given = replace(given, prompts=replace(prompts, roi=region))
+            completed = Completion(run_method(given, views, hull, part, stages.cancelled), hull)
         shape, hull = completed.shape, completed.hull
         notes += shape.notes
         if len(shape.mesh.faces) > options.max_faces:

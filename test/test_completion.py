@@ -9,12 +9,18 @@ import oracle
 import pytest
 from generated_objects import PLACE, bottle, bracket, photograph
 from oracle import Oracle, canonical, true_similarity
+from scipy.spatial.transform import Rotation
 
 from mvgamba_ros import registry
+from mvgamba_ros.completion import around
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.generate.alignment import align
-from mvgamba_ros.generate.generator import Subject
+from mvgamba_ros.generate.flat_ends import flat_ends
+from mvgamba_ros.generate.generator import GeneratedViews, Subject
+from mvgamba_ros.geometry.boxes import axis_parallel_box
 from mvgamba_ros.geometry.distance_field import DistanceField
+from mvgamba_ros.geometry.se3 import rigid
+from mvgamba_ros.geometry.visual_hull import carve
 from mvgamba_ros.imagined import imagine
 from mvgamba_ros.metrics.shape import shape_errors, surface_points
 from mvgamba_ros.options import Options
@@ -22,7 +28,7 @@ from mvgamba_ros.pipeline import reconstruct
 from mvgamba_ros.reconstruction import Reconstruction
 from mvgamba_ros.rendering.mesh_raycaster import Raycaster
 from mvgamba_ros.surface.tsdf import Guess, integrate_depth_maps
-from mvgamba_ros.types import Mesh, Prompts, View
+from mvgamba_ros.types import Box, Mesh, Prompts, View
 
 TABLE = Prompts(support_height=0.0)
 
@@ -78,6 +84,41 @@ def test_what_depth_shows_outweighs_a_generator_that_is_wrong_there() -> None:
     both = rendered.mask & (view.depth > 0.0)
     off = 1e3 * float(np.median(np.abs(rendered.depth - view.depth)[both]))
     assert off > 1.5 and found.quality.depth_residual_mm < 0.3 * off
+
+
+def test_level_views_of_a_true_generator_complete_a_colour_picture_on_a_known_table() -> None:
+    mesh, view = bottle(), photograph(bottle(), with_depth=False)
+    found = completed(mesh, view, "level", Oracle(canonical(mesh, view.T_world_camera)))
+    assert f_score(found, mesh) >= 0.93
+    scale = true_similarity(mesh, view.T_world_camera).scale
+    assert found.settings["completion"]["T_world_canonical"]["scale"] == pytest.approx(scale, rel=0.02)
+
+
+def test_level_views_bound_an_object_below_and_above_and_one_wrong_view_is_outvoted() -> None:
+    mesh = bottle()
+    truth = canonical(mesh, photograph(mesh).T_world_camera)
+    made = Oracle(truth)(Subject(prompt="a bottle"), 0, lambda stage, done: None, lambda: False)
+    assert isinstance(made, GeneratedViews)
+    hull = carve(made.views, None, 64)
+    true = truth.vertices[:, 2].min(), truth.vertices[:, 2].max()
+    assert hull.bounds()[0, 2] < true[0] - 0.03  # the silhouettes alone leave the bottom open
+    assert flat_ends(made.views, hull) == pytest.approx(true, abs=0.006)
+    shorter = replace(made.views[1], mask=np.roll(made.views[1].mask, -20, axis=0))  # type: ignore[arg-type]
+    assert flat_ends([shorter, *made.views], hull) == pytest.approx(true, abs=0.006)
+    assert flat_ends(made.views[:1], hull) is None
+
+
+def test_what_a_generator_makes_up_stays_inside_the_region_of_interest() -> None:
+    mesh, view = bottle(), photograph(bottle())
+    low, high = mesh.vertices.min(axis=0), mesh.vertices.max(axis=0)
+    lower = axis_parallel_box(low - 0.02, np.array([*high[:2] + 0.02, 0.1]))
+    turned = Box(lower.T_world_box @ rigid(Rotation.from_euler("z", 0.3).as_matrix(), np.zeros(3)), lower.size)
+    hull = around(mesh, [view], Options(prompts=Prompts(roi=turned, support_height=0.0)))
+    assert hull.bounds()[1, 2] < 0.1 + hull.voxel < around(mesh, [view], Options(prompts=TABLE)).bounds()[1, 2]
+    away = axis_parallel_box(low + 1.0, high + 1.0)
+    with pytest.raises(ReconstructionError, match="lies outside the region") as refused:
+        around(mesh, [view], Options(prompts=Prompts(roi=away)))
+    assert refused.value.code is ErrorCode.BAD_ROI
 
 
 def test_a_mesh_of_a_generator_completes_a_colour_picture_on_a_known_table() -> None:

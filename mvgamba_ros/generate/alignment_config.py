@@ -51,6 +51,9 @@ class AlignmentConfig:
     `shape_sigma`, which outlines and depth have corrected."""
     guess_side: int = bounded(256, 32, 1024)
     """Side of the pictures that an aligned shape's depth is rendered into, pixels. Set by hand: as generators paint."""
+    level: float = bounded(0.15, 0.0, 1.0)
+    """A generator's camera is level where the sine of its axis' rise is no larger: from higher up, lines of sight enter
+    the hull far before the object, and do not tell where it ends. Set by hand: 9 degrees."""
     room: float = bounded(0.1, 0.0, 1.0)
     """What is left free around an aligned shape, as a part of its size. Set by hand."""
     plane_sigma: float = bounded(0.01, 1e-4, 1.0)

@@ -11,21 +11,21 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from mvgamba_ros.generate.alignment_config import AlignmentConfig
 from mvgamba_ros.geometry.distance_field import DistanceField
 from mvgamba_ros.types import F64, View
 
-LEVEL = 0.15
-"""Cameras whose axes fall or rise by no more than this, the sine of the angle, are level: from above, lines of sight
-enter the hull far before the object. The canonical cameras' is 0."""
 SAMPLES = 512
 """Points along each line of sight: a finesse, not a setting."""
 
 
-def flat_ends(views: Sequence[View], hull: DistanceField) -> tuple[float, float] | None:
+def flat_ends(
+    views: Sequence[View], hull: DistanceField, config: AlignmentConfig = AlignmentConfig()
+) -> tuple[float, float] | None:
     """The heights (low, high) of flat ends under which the ``hull`` still shows the masks of its ``views``, in the
     hull's unit; None of less than two level views. One view that shows another thing than the others is outvoted from
     four on."""
-    level = [view for view in views if abs(view.T_world_camera[2, 2]) <= LEVEL]
+    level = [view for view in views if abs(view.T_world_camera[2, 2]) <= config.level]
     lows, highs = (np.array([_end(view, hull, way) for view in level]) for way in (1.0, -1.0))
     lows, highs = lows[np.isfinite(lows)], highs[np.isfinite(highs)]
     if min(len(lows), len(highs)) < 2:
@@ -36,8 +36,8 @@ def flat_ends(views: Sequence[View], hull: DistanceField) -> tuple[float, float]
 
 
 def _end(view: View, hull: DistanceField, way: float) -> float:
-    """The lowest height of the ends of one view's columns, for ``way`` 1; the highest for -1. NaN where no line of sight
-    enters the hull."""
+    """The lowest height of the ends of one view's columns, for ``way`` 1; the highest for -1. NaN where no line of
+    sight enters the hull."""
     assert view.mask is not None
     rows = np.arange(view.mask.shape[0])[:, None]
     columns = np.flatnonzero(view.mask.any(axis=0))
