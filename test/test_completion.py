@@ -102,9 +102,9 @@ def test_level_views_bound_an_object_below_and_above_and_one_wrong_view_is_outvo
     hull = carve(made.views, None, 64)
     true = truth.vertices[:, 2].min(), truth.vertices[:, 2].max()
     assert hull.bounds()[0, 2] < true[0] - 0.03  # the silhouettes alone leave the bottom open
-    assert flat_ends(made.views, hull) == pytest.approx(true, abs=0.006)
+    assert flat_ends(made.views, hull) == pytest.approx(true, abs=0.008)
     shorter = replace(made.views[1], mask=np.roll(made.views[1].mask, -20, axis=0))  # type: ignore[arg-type]
-    assert flat_ends([shorter, *made.views], hull) == pytest.approx(true, abs=0.006)
+    assert flat_ends([shorter, *made.views], hull) == pytest.approx(true, abs=0.008)
     assert flat_ends(made.views[:1], hull) is None
 
 
