@@ -13,6 +13,7 @@ from shapes import FOUR_SIDES, camera, cuboid, see
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.se3 import OPENCV_FROM_OPENGL
+from mvgamba_ros.io.capture_readers import picture_sizes
 from mvgamba_ros.io.transforms_json import read_transforms_json, write_capture
 from mvgamba_ros.types import Camera
 
@@ -128,7 +129,6 @@ def test_an_opaque_alpha_channel_is_no_mask(tmp_path):
 def test_scale_flags_leave_the_poses_alone(tmp_path):
     def change(content):
         content.update(scale=0.33, offset=[1, 2, 3], aabb_scale=16, applied_transform=np.eye(4)[:3].tolist())
-        content["applied_scale"] = 4.0
 
     back = read_transforms_json(edit(tmp_path, change))
     np.testing.assert_allclose(back[0].T_world_camera, VIEWS[0].T_world_camera, atol=1e-12)
@@ -159,10 +159,15 @@ def test_a_file_without_frames_is_refused(tmp_path):
     refused(tmp_path, "frames")
 
 
-def test_a_missing_image_is_named_with_what_to_do(tmp_path):
+def test_a_missing_image_is_left_out_with_a_warning_and_where_all_are_missing_refused(tmp_path, caplog):
     edit(tmp_path, lambda content: None)
     (tmp_path / "images" / "0001.png").unlink()
-    refused(tmp_path, "0001.png", "missing", "put it back")
+    (view,) = read_transforms_json(tmp_path)
+    assert view.name == "images/0000.png"
+    assert "1 of 2 images are missing" in caplog.text and "0001.png" in caplog.text
+    assert picture_sizes(tmp_path) == [(64, 48)]
+    (tmp_path / "images" / "0000.png").unlink()
+    refused(tmp_path, "0001.png", "missing", "put them back")
 
 
 def test_a_cut_off_image_is_named(tmp_path):
@@ -175,14 +180,16 @@ def test_a_cut_off_image_is_named(tmp_path):
     "change, words",
     [
         (lambda c: c["frames"][1].update(camera_model="OPENCV", is_fisheye=True), ["frame 1", "is_fisheye", "OPENCV"]),
-        (lambda c: c["frames"][1].update(camera_model="OPENCV", k4=0.5), ["frame 1", "k4", "0.5", "undistort"]),
+        (lambda c: c["frames"][1].update(camera_model="OPENCV", k4=-9.0), ["frame 1", "k4", "-9", "undistort"]),
+        (lambda c: c["frames"][1].update(camera_model="OPENCV", k4=0.1, k5=0.0), ["frame 1", "k4", "undistort"]),
+        (lambda c: c["frames"][1].update(camera_model="PINHOLE", k1=0.1), ["frame 1", "k1", "PINHOLE", "lacks"]),
         (lambda c: c["frames"][1].update(camera_model="THIN_PRISM"), ["frame 1", "THIN_PRISM", "OPENCV_FISHEYE"]),
         (lambda c: c["frames"][0].update(w=128), ["128", "64 x 48"]),
         (lambda c: c["frames"][0].update(fl_x="wide"), ["fl_x", "wide"]),
         (lambda c: c["frames"][0].update(fl_x=0.0), ["focal"]),
         (lambda c: without_intrinsics(c), ["camera_angle_x"]),
         (lambda c: c["frames"][1].pop("transform_matrix"), ["frame 1", "transform_matrix"]),
-        (lambda c: c["frames"][1].update(transform_matrix=(2 * np.eye(4)).tolist()), ["frame 1"]),
+        (lambda c: c["frames"][1].update(transform_matrix=np.diag([2.0, 2, 2, 1]).tolist()), ["frame 1"]),
         (lambda c: c["frames"][0].pop("file_path"), ["frame 0", "file_path"]),
         (lambda c: c["frames"][0].update(mask_path="masks/none.png"), ["none.png", "missing"]),
         (lambda c: c["frames"][0].update(depth_file_path="images/0000_mask.png"), ["16-bit", "0000_mask.png"]),

@@ -28,8 +28,9 @@ def rigid(R: F64, t: F64) -> F64:
     return np.asarray(compose(t, R, np.ones(3)), dtype=np.float64)
 
 
-def check_rigid(T: F64, what: str = "pose") -> F64:
-    """``T`` as a float64 (4, 4) with its rotation made exactly orthonormal. ``what`` names it in messages.
+def check_rigid(T: F64, what: str = "pose", tolerance: float = RIGID_TOLERANCE) -> F64:
+    """``T`` as a float64 (4, 4) with its rotation made exactly orthonormal. ``what`` names it in messages,
+    ``tolerance`` is how far R^T R may be off the identity.
 
     Raises BAD_POSE where ``T`` has another shape, holds NaN or infinity, is scaled, sheared or mirrored.
     """
@@ -43,13 +44,13 @@ def check_rigid(T: F64, what: str = "pose") -> F64:
     R = T[:3, :3]
     error = float(np.abs(R.T @ R - np.eye(3)).max())
     determinant = float(np.linalg.det(R))
-    if error <= RIGID_TOLERANCE and determinant < 0.0:
+    if error <= tolerance and determinant < 0.0:
         raise ReconstructionError(
             ErrorCode.BAD_POSE,
             f"{what}: the pose is mirrored (determinant {determinant:.3g}): the world or the camera is left-handed, as "
             "in Unity or Unreal; mirror one axis of it, so that x, y and z are right-handed",
         )
-    if error > RIGID_TOLERANCE:
+    if error > tolerance:
         raise ReconstructionError(
             ErrorCode.BAD_POSE,
             f"{what}: not a rotation (R^T R is off the identity by {error:.2g}, determinant {determinant:.3g}); "

@@ -3,29 +3,57 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.io.image_size import encoded_size
 from mvgamba_ros.types import F32
 
 LARGEST_PIXELS = 100_000_000
 """Of a picture. Set by hand: above any camera's of a robot, and 0.3 GB."""
+HEIF = (".heic", ".heif", ".hif")
+"""Endings of the pictures of Apple's phones."""
+FLOATING = (".exr", ".hdr")
+
+
+def picture_size(path: Path) -> tuple[int, int]:
+    """Width and height that a picture's header states, pixels. Raises ValueError, and MISSING_PACKAGE for HEIF without
+    its decoder."""
+    return _heif(path).size if path.suffix.lower() in HEIF else encoded_size(path)
 
 
 def read_image(path: Path) -> np.ndarray:
-    """(H, W) or (H, W, 3 or 4) uint8 or uint16, RGB order. Raises ValueError for anything else in the file."""
-    width, height = encoded_size(path)
+    """(H, W) or (H, W, 3 or 4) uint8 or uint16, RGB order, as stored: not turned by EXIF. Raises ValueError for
+    anything else in the file, and MISSING_PACKAGE for HEIF without its decoder."""
+    if path.suffix.lower() in FLOATING:
+        raise ValueError("holds floating point colours, which have no range: save it with 8 or 16 bits a channel")
+    width, height = picture_size(path)
     if width * height > LARGEST_PIXELS:
         raise ValueError(f"{width} x {height} pixels are more than {LARGEST_PIXELS}")
+    if path.suffix.lower() in HEIF:
+        return np.asarray(_heif(path))
     pixels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
     if pixels is None or pixels.dtype not in (np.uint8, np.uint16) or (pixels.ndim == 3 and pixels.shape[2] < 3):
         raise ValueError("cannot be read as an image of 8 or 16 bits")
     if pixels.ndim == 3:
         pixels = cv2.cvtColor(pixels, cv2.COLOR_BGRA2RGBA if pixels.shape[2] == 4 else cv2.COLOR_BGR2RGB)
     return pixels
+
+
+def _heif(path: Path) -> Any:
+    """A HEIF picture, opened; its own rotation, which belongs to the coded picture, is applied by the decoder."""
+    try:
+        import pillow_heif
+    except ImportError as error:
+        raise ReconstructionError(
+            ErrorCode.MISSING_PACKAGE,
+            f"{path}: HEIF pictures need pillow-heif: pip install 'mvgamba_ros[heic]', or save them as JPEG or PNG",
+        ) from error
+    return pillow_heif.open_heif(path, convert_hdr_to_8bit=True)
 
 
 def encode_png(pixels: np.ndarray) -> bytes:
