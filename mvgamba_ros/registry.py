@@ -62,6 +62,12 @@ BUILT_IN: dict[Kind, dict[str, str]] = {
     "capture_readers": {
         "transforms_json": "mvgamba_ros.io.transforms_json:TransformsJson",
         "rosbag": "mvgamba_ros.ros.bag_reader:RosBag",
+        "colmap": "mvgamba_ros.io.colmap_folder:Colmap",
+        "bop": "mvgamba_ros.io.bop_scene:BopScene",
+        "polycam": "mvgamba_ros.io.polycam_export:Polycam",
+        "record3d": "mvgamba_ros.io.record3d_export:Record3D",
+        "metashape": "mvgamba_ros.io.metashape_xml:Metashape",
+        "tum": "mvgamba_ros.io.tum_sequence:TumSequence",
     },
     "generators": {
         "imagedream": "mvgamba_ros.generate.multiview_diffusion:ImageDream.from_options",

@@ -10,44 +10,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-import rendered
+from capture_files import PLAIN, capture, refused, same
 from PIL import Image
 
-from mvgamba_ros.errors import ErrorCode, ReconstructionError
+from mvgamba_ros.errors import ErrorCode
 from mvgamba_ros.geometry.camera import undistort
 from mvgamba_ros.io.capture_readers import picture_sizes, read_capture
 from mvgamba_ros.io.radial_polynomial import rational_fit
 from mvgamba_ros.io.transforms_json import write_capture
-
-VIEWS = [replace(rendered.render(T, 64, 48), mask=None, depth=None) for T in rendered.orbit(2)]
-DEEP = [rendered.render(T, 64, 48) for T in rendered.orbit(3)]
-
-
-def capture(folder, views=VIEWS, frame=None, **top):
-    """A capture whose frames ``frame`` edits, with ``top`` for the whole file in place of the frames' own."""
-    path = write_capture(folder, views)
-    content = json.loads(path.read_text())
-    for entry in content["frames"]:
-        for key in top:
-            entry.pop(key, None)
-        if frame:
-            frame(entry)
-    path.write_text(json.dumps({"frames": content["frames"], **top}))
-    return folder
-
-
-def refused(folder, *words, code=ErrorCode.BAD_CAPTURE):
-    with pytest.raises(ReconstructionError) as caught:
-        read_capture(folder)
-    assert caught.value.code is code, caught.value.message
-    assert all(word in caught.value.message for word in words), caught.value.message
-
-
-def same(views, others=VIEWS):
-    for view, other in zip(views, others, strict=True):
-        np.testing.assert_array_equal(view.image, other.image)
-        np.testing.assert_allclose(view.camera.K, other.camera.K)
-        np.testing.assert_allclose(view.T_world_camera, other.T_world_camera, atol=1e-9)
 
 
 def renamed(change):
@@ -66,13 +36,13 @@ def renamed(change):
     ],
 )
 def test_a_path_of_another_machine_or_tool_finds_its_picture(tmp_path, change):
-    same(read_capture(capture(tmp_path, frame=renamed(change))))
+    same(read_capture(capture(tmp_path, frame=renamed(change))), PLAIN)
 
 
 def test_paths_that_find_one_picture_twice_are_refused(tmp_path):
-    write_capture(tmp_path, VIEWS)
+    write_capture(tmp_path, PLAIN)
     content = json.loads((tmp_path / "transforms.json").read_text())
-    for side, entry in zip(("left", "right"), content["frames"], strict=True):
+    for side, entry in zip(("left", "right", "top"), content["frames"], strict=True):
         entry["file_path"] = f"{side}/0000.png"
     (tmp_path / "transforms.json").write_text(json.dumps(content))
     refused(tmp_path, "left/0000.png", "right/0000.png", "both")
@@ -80,12 +50,12 @@ def test_paths_that_find_one_picture_twice_are_refused(tmp_path):
 
 def test_the_list_itself_may_be_named_and_may_be_utf16_or_that_of_training(tmp_path):
     path = capture(tmp_path) / "transforms.json"
-    same(read_capture(path))
+    same(read_capture(path), PLAIN)
     path.write_text(path.read_text(), encoding="utf-16")
-    same(read_capture(tmp_path))
+    same(read_capture(tmp_path), PLAIN)
     path.rename(tmp_path / "transforms_train.json")
-    same(read_capture(tmp_path))
-    assert picture_sizes(tmp_path / "transforms_train.json") == [(64, 48)] * 2
+    same(read_capture(tmp_path), PLAIN)
+    assert picture_sizes(tmp_path / "transforms_train.json") == [(64, 48)] * 3
 
 
 @pytest.mark.parametrize(
@@ -100,14 +70,14 @@ def test_a_pose_in_another_notation_is_the_same_pose(tmp_path, change):
     def edit(entry):
         entry["transform_matrix"] = np.asarray(change(np.asarray(entry["transform_matrix"]))).tolist()
 
-    same(read_capture(capture(tmp_path, frame=edit)))
+    same(read_capture(capture(tmp_path, frame=edit)), PLAIN)
 
 
 def test_three_decimals_are_a_rotation_and_two_are_not(tmp_path):
     def rounded(digits):
         return lambda e: e.update(transform_matrix=np.round(e["transform_matrix"], digits).tolist())
 
-    for view, other in zip(read_capture(capture(tmp_path, frame=rounded(3))), VIEWS, strict=True):
+    for view, other in zip(read_capture(capture(tmp_path, frame=rounded(3))), PLAIN, strict=True):
         np.testing.assert_allclose(view.T_world_camera, other.T_world_camera, atol=1.5e-3)
     refused(capture(tmp_path, frame=rounded(2)), "not a rotation")
 
@@ -118,7 +88,7 @@ def test_applied_scale_is_taken_out_of_the_poses(tmp_path):
         T[:3, 3] *= 0.1
         entry["transform_matrix"] = T.tolist()
 
-    same(read_capture(capture(tmp_path, frame=scaled, applied_scale=0.1)))
+    same(read_capture(capture(tmp_path, frame=scaled, applied_scale=0.1)), PLAIN)
     refused(capture(tmp_path, applied_scale=0), "applied_scale")
 
 
@@ -126,7 +96,7 @@ def test_intrinsics_of_another_size_are_scaled_where_the_size_is_stated_and_doub
     def doubled(entry):
         entry.update({key: 2 * entry[key] for key in ("fl_x", "fl_y", "cx", "cy", "w", "h")})
 
-    same(read_capture(capture(tmp_path, frame=doubled)))
+    same(read_capture(capture(tmp_path, frame=doubled)), PLAIN)
 
     def unsized(entry):
         doubled(entry)
@@ -136,26 +106,29 @@ def test_intrinsics_of_another_size_are_scaled_where_the_size_is_stated_and_doub
 
 
 def test_a_centre_in_shares_of_the_size_is_read_and_a_focal_length_so_is_refused(tmp_path):
-    same(read_capture(capture(tmp_path, frame=lambda entry: entry.update(cx=0.5, cy=0.5, fl_x=str(entry["fl_x"])))))
+    same(
+        read_capture(capture(tmp_path, frame=lambda entry: entry.update(cx=0.5, cy=0.5, fl_x=str(entry["fl_x"])))),
+        PLAIN,
+    )
     refused(capture(tmp_path, frame=lambda entry: entry.update(fl_x=0.9, fl_y=0.9)), "too short")
 
 
 @pytest.mark.parametrize("name", ["pinhole", "Perspective", "opencv"])
 def test_names_of_camera_models_are_read_in_any_case(tmp_path, name):
-    same(read_capture(capture(tmp_path, camera_model=name)))
+    same(read_capture(capture(tmp_path, camera_model=name)), PLAIN)
 
 
 def test_a_frame_with_a_model_of_its_own_has_none_of_the_files_coefficients(tmp_path):
-    lens = replace(VIEWS[0].camera, distortion_model="plumb_bob", distortion=(0.1, 0.0, 0.0, 0.0, 0.2))
-    other = replace(VIEWS[1].camera, distortion_model="plumb_bob", distortion=(0.3, 0.0, 0.0, 0.0))
-    write_capture(tmp_path, [replace(VIEWS[0], camera=lens), replace(VIEWS[1], camera=other)])
+    lens = replace(PLAIN[0].camera, distortion_model="plumb_bob", distortion=(0.1, 0.0, 0.0, 0.0, 0.2))
+    other = replace(PLAIN[1].camera, distortion_model="plumb_bob", distortion=(0.3, 0.0, 0.0, 0.0))
+    write_capture(tmp_path, [replace(PLAIN[0], camera=lens), replace(PLAIN[1], camera=other)])
     assert [view.camera.distortion for view in read_capture(tmp_path)] == [lens.distortion, (0.3, 0.0, 0.0, 0.0, 0.0)]
-    write_capture(tmp_path, [replace(VIEWS[0], camera=lens), VIEWS[1]])
+    write_capture(tmp_path, [replace(PLAIN[0], camera=lens), PLAIN[1]])
     assert [view.camera.distortion for view in read_capture(tmp_path)] == [lens.distortion, ()]
 
 
 def test_a_fourth_radial_coefficient_moves_no_pixel_by_a_twentieth(tmp_path):
-    k, K = (0.1, -0.05, 0.02, 0.03), VIEWS[0].camera.K
+    k, K = (0.1, -0.05, 0.02, 0.03), PLAIN[0].camera.K
     fit = rational_fit(k, K, 64, 48)
     s = np.linspace(0.0, float(((K[:2, 2] / K[0, 0]) ** 2).sum()), 50)
     exact = 1 + s * (k[0] + s * (k[1] + s * (k[2] + s * k[3])))
@@ -180,17 +153,17 @@ def store(folder, view, name, orientation):
 @pytest.mark.parametrize("orientation", [6, 8])
 def test_a_picture_is_turned_by_exif_only_where_its_intrinsics_are_of_the_turned_one(tmp_path, orientation):
     capture(tmp_path, frame=renamed(lambda name: name.replace("png", "jpg")))
-    for index, view in enumerate(VIEWS):
+    for index, view in enumerate(PLAIN):
         store(tmp_path / "images", view, f"{index:04d}.jpg", orientation)
-    for view, other in zip(read_capture(tmp_path), VIEWS, strict=True):
+    for view, other in zip(read_capture(tmp_path), PLAIN, strict=True):
         assert np.abs(view.image.astype(int) - other.image).mean() < 8
-    assert picture_sizes(tmp_path) == [(64, 48)] * 2
+    assert picture_sizes(tmp_path) == [(64, 48)] * 3
 
     content = json.loads((tmp_path / "transforms.json").read_text())
     for entry in content["frames"]:
         entry.update(w=48, h=64, cx=24.0, cy=32.0)
     (tmp_path / "transforms.json").write_text(json.dumps(content))
-    assert [view.image.shape for view in read_capture(tmp_path)] == [(64, 48, 3)] * 2
+    assert [view.image.shape for view in read_capture(tmp_path)] == [(64, 48, 3)] * 3
     for entry in content["frames"]:
         del entry["w"], entry["h"]
     (tmp_path / "transforms.json").write_text(json.dumps(content))
@@ -199,16 +172,16 @@ def test_a_picture_is_turned_by_exif_only_where_its_intrinsics_are_of_the_turned
 
 def test_a_picture_upside_down_by_exif_is_refused(tmp_path):
     capture(tmp_path, frame=renamed(lambda name: name.replace("png", "jpg")))
-    for index, view in enumerate(VIEWS):
+    for index, view in enumerate(PLAIN):
         store(tmp_path / "images", view, f"{index:04d}.jpg", 3)
     refused(tmp_path, "EXIF orientation 3", "auto-orient")
 
 
 def test_twelve_bits_in_sixteen_are_as_bright_as_sixteen(tmp_path, caplog):
     capture(tmp_path)
-    for index, view in enumerate(VIEWS):
+    for index, view in enumerate(PLAIN):
         cv2.imwrite(str(tmp_path / f"images/{index:04d}.png"), view.image[..., ::-1].astype(np.uint16) * 16)
-    same(read_capture(tmp_path))
+    same(read_capture(tmp_path), PLAIN)
     assert "12 bits" in caplog.text
 
 
@@ -216,100 +189,9 @@ def test_twelve_bits_in_sixteen_are_as_bright_as_sixteen(tmp_path, caplog):
 def test_a_picture_that_needs_another_package_or_form_is_refused_with_what_to_do(tmp_path, ending, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "pillow_heif", None)
     capture(tmp_path, frame=renamed(lambda name: name.replace("png", ending)))
-    for index in range(2):
+    for index in range(3):
         (tmp_path / f"images/{index:04d}.png").rename(tmp_path / f"images/{index:04d}.{ending}")
     if ending == "heic":
         refused(tmp_path, "pip install 'mvgamba_ros[heic]'", code=ErrorCode.MISSING_PACKAGE)
     else:
         refused(tmp_path, "8 or 16 bits")
-
-
-def with_masks(folder, encode):
-    masks = [view.mask for view in DEEP]
-    capture(folder, [replace(view, depth=None) for view in DEEP])
-    for index, mask in enumerate(masks):
-        cv2.imwrite(str(folder / f"images/{index:04d}_mask.png"), encode(mask))
-    return folder, masks
-
-
-@pytest.mark.parametrize(
-    "encode",
-    [
-        lambda mask: mask.astype(np.uint8),
-        lambda mask: mask.astype(np.uint8) * 3,
-        lambda mask: mask.astype(np.uint16),
-        lambda mask: mask[..., None] * np.array([0, 90, 0], np.uint8),
-        lambda mask: mask[..., None] * np.array([200, 200, 200], np.uint8),
-    ],
-)
-def test_a_mask_of_one_label_is_the_object(tmp_path, encode):
-    folder, masks = with_masks(tmp_path, encode)
-    for view, mask in zip(read_capture(folder), masks, strict=True):
-        np.testing.assert_array_equal(view.mask, mask)
-
-
-def test_a_mask_of_several_labels_or_of_all_but_the_object_is_refused(tmp_path):
-    def labels(mask):
-        picture = mask.astype(np.uint8)
-        picture[:4, :4] = 2
-        return picture
-
-    refused(with_masks(tmp_path, labels)[0], "2 labels (1, 2)", "mask.png")
-
-    def inverted(mask):
-        picture = np.full(mask.shape, 255, np.uint8)
-        picture[10:40, 10:40] = 0
-        return picture
-
-    refused(with_masks(tmp_path, inverted)[0], "borders", "invert")
-
-
-def with_depth(folder, encode, ending="png", **top):
-    def named(entry):
-        entry["depth_file_path"] = entry["depth_file_path"].replace("png", ending)
-
-    capture(folder, DEEP, named, **top)
-    for index, view in enumerate(DEEP):
-        encode(folder / f"images/{index:04d}_depth.{ending}", view.depth)
-    return folder
-
-
-@pytest.mark.parametrize(
-    ("encode", "ending"),
-    [
-        (lambda path, depth: np.save(path, depth), "npy"),
-        (lambda path, depth: np.save(path, (depth * 1000).round().astype(np.int32)), "npy"),
-        (lambda path, depth: cv2.imwrite(str(path), np.where(depth > 0, depth, np.nan)), "tif"),
-    ],
-)
-def test_depth_in_other_files_is_the_same_depth(tmp_path, encode, ending):
-    for view, other in zip(read_capture(with_depth(tmp_path, encode, ending)), DEEP, strict=True):
-        np.testing.assert_allclose(view.depth, other.depth, atol=0.6e-3)
-
-
-def test_depth_of_a_smaller_sensor_takes_the_nearest_pixel(tmp_path):
-    def half(path, depth):
-        cv2.imwrite(str(path), (depth[::2, ::2] * 1000).round().astype(np.uint16))
-
-    for view, other in zip(read_capture(with_depth(tmp_path, half)), DEEP, strict=True):
-        np.testing.assert_allclose(view.depth[::2, ::2], other.depth[::2, ::2], atol=0.6e-3)
-        assert view.depth.shape == other.depth.shape
-
-
-def test_depth_in_a_unit_that_is_not_stated_is_refused_with_the_unit_that_fits(tmp_path):
-    def fifths(path, depth):
-        cv2.imwrite(str(path), (depth * 5000).round().astype(np.uint16))
-
-    refused(with_depth(tmp_path, fifths), '"integer_depth_scale": 0.0002')
-    for view, other in zip(read_capture(with_depth(tmp_path, fifths, integer_depth_scale=2e-4)), DEEP, strict=True):
-        np.testing.assert_allclose(view.depth, other.depth, atol=0.6e-3)
-
-
-def test_floating_point_millimetres_and_a_missing_decoder_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "OpenEXR", None)
-    refused(with_depth(tmp_path, lambda path, depth: np.save(path, depth * 1000), "npy"), "metres", "1000")
-    refused(
-        with_depth(tmp_path, lambda path, depth: path.write_bytes(b"v/1\x01"), "exr"),
-        "pip install 'mvgamba_ros[exr]'",
-        code=ErrorCode.MISSING_PACKAGE,
-    )

@@ -1,10 +1,11 @@
-"""Render training data, or draw a contact sheet of what was rendered.
+"""Render training data, draw a contact sheet of it, or export a capture to another tool.
 
 `mvgamba data render OUT` fills the folder OUT with shards of views: colour, silhouette, front and back depth, poses
 and surface points of procedural objects, or of meshes you have. `mvgamba data scenes OUT` renders what the segmenter's
 objectness network learns from, `mvgamba data tabletop OUT` whole tabletops with every object's pixels. Each may be
 stopped and started again; a training run can read the shards that are there. `mvgamba data sheet FOLDER` draws a
-picture of what a folder of any kind holds.
+picture of what a folder of any kind holds. `mvgamba data export CAPTURE` writes a capture
+of any format that is read as one that COLMAP or nerfstudio reads.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mvgamba_ros.cli._flags import not_negative, positive
+from mvgamba_ros.cli._flags import add_reader, not_negative, positive
 from mvgamba_ros.registry import available
 
 if TYPE_CHECKING:
@@ -30,6 +31,10 @@ EXAMPLES = """examples:
       tables with one to eight objects
   mvgamba data sheet data/train -o sheet.png
       a contact sheet of the first objects; --depth adds their thickness
+  mvgamba data export mug.mcap --to nerfstudio -o mug
+      of a recording the views that a reconstruction takes, as transforms.json and images
+  mvgamba data export phone --scale 0.37 -o phone-metres
+      a COLMAP model, which has no unit, in metres: 0.37 m are one of its units
 
 `mvgamba train RECIPE` renders what its recipe names by itself.
 """
@@ -68,11 +73,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     sheet.add_argument("--first", type=not_negative, default=0, help="index of the first object (%(default)s)")
     sheet.add_argument("--views", type=positive, default=4, help="views of each (%(default)s)")
     sheet.add_argument("--depth", action="store_true", help="thickness (back less front depth) beside the views")
+    export = commands.add_parser("export", help="write a capture for another tool")
+    export.add_argument("capture", metavar="CAPTURE", help="what `mvgamba reconstruct` takes")
+    export.add_argument("-o", "--out", metavar="OUT", type=Path, required=True, help="folder, missing or empty")
+    export.add_argument("--to", choices=["nerfstudio", "colmap"], default="nerfstudio", help="format (%(default)s)")
+    export.add_argument("--views", metavar="LIST", default="", help="as of `mvgamba reconstruct`")
+    export.add_argument("--scale", metavar="METRES", type=float, default=1.0, help="metres of one unit (%(default)s)")
+    add_reader(export)
 
 
 def run(args: argparse.Namespace) -> int:
     """Run this subcommand with parsed ``args`` and return the exit status."""
-    return {"render": _render, "scenes": _scenes, "tabletop": _tabletop, "sheet": _sheet}[args.what](args)
+    return {"render": _render, "scenes": _scenes, "tabletop": _tabletop, "sheet": _sheet, "export": _export}[args.what](
+        args
+    )
 
 
 def _render(args: argparse.Namespace) -> int:
@@ -148,3 +162,17 @@ def _check_first(args: argparse.Namespace, count: int, what: str) -> None:
         raise ReconstructionError(
             ErrorCode.BAD_OPTION, f"--first {args.first}: {args.folder} holds {what} 0 to {count - 1}"
         )
+
+
+def _export(args: argparse.Namespace) -> int:
+    from mvgamba_ros.io.capture_export import check_empty, export_views
+    from mvgamba_ros.io.capture_readers import read_capture
+
+    check_empty(args.out)
+    views = read_capture(args.capture, args.views, args.reader)
+    listed = export_views(args.out, views, args.to, args.scale)
+    print(f"views    {len(views)}\nwritten  {listed}")
+    without = sum(view.depth is not None for view in views) if args.to == "colmap" else 0
+    if without:
+        print(f"note     the depth of {without} views is left out: COLMAP reads none")
+    return 0

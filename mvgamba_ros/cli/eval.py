@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from mvgamba_ros.cli._flags import add_config, add_options, add_prompts, options_from, positive
+from mvgamba_ros.cli._flags import add_config, add_options, add_prompts, add_reader, options_from, positive
 
 if TYPE_CHECKING:
     from mvgamba_ros.options import Options
@@ -55,6 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--counts", metavar="N", type=positive, nargs="+", default=[4], help="numbers of views to see (4)"
     )
+    add_reader(parser)
     group = parser.add_argument_group("generated shapes")
     group.add_argument("--generated", action="store_true", help="score folders that `mvgamba generate` wrote")
     group.add_argument("--clip-weights", metavar="FOLDER", default="", help="of CLIP (default: the pinned ones)")
@@ -93,7 +94,7 @@ def run(args: argparse.Namespace) -> int:
     failed: dict[str, str] = {}
     regions: dict[str, object] = {}
     for folder in folders:
-        case = read_case(folder, options, roi_from_truth=truth_roi)
+        case = read_case(folder, options, roi_from_truth=truth_roi, reader=args.reader)
         regions[case.name] = case.options.to_dict()["options"]["prompts"]["roi"]
         for count in args.counts:
             try:

@@ -57,24 +57,25 @@ def find_captures(root: Path) -> list[Path]:
     return found
 
 
-def read_case(folder: Path, options: Options, roi_from_truth: bool) -> Case:
+def read_case(folder: Path, options: Options, roi_from_truth: bool, reader: str = "") -> Case:
     """The capture with every view it has for input (transforms_8.json before transforms.json).
 
     ``roi_from_truth``: where the truth is there, the region of interest is its box, `ROI_SCALE` times as large.
-    Left-out views without a mask get one from the segmenter, since pictures are compared on the object.
+    ``reader``: as of `read_capture`. Left-out views without a mask get one from the segmenter, since pictures are
+    compared on the object.
     """
     many = "transforms_8.json" if (folder / "transforms_8.json").is_file() else "transforms.json"
     truth = read_mesh(folder / "truth.ply") if (folder / "truth.ply").is_file() else None
     if truth is not None and roi_from_truth:
         roi = scaled_box(truth.vertices.min(0), truth.vertices.max(0))
         options = replace(options, prompts=replace(options.prompts, roi=roi))
-    left_out = [undistort(view) for view in read_capture(folder, "transforms_test.json")]
+    left_out = [undistort(view) for view in read_capture(folder, "transforms_test.json", reader)]
     if any(view.mask is None for view in left_out):
         segmenter = load_segmenter(replace(options, segmenter="classical"))
         masks = segmenter(left_out, options.prompts, lambda stage, fraction: None, lambda: False).masks
         left_out = [replace(view, mask=mask) for view, mask in zip(left_out, masks, strict=True)]
     targets = [cut_target(view) for view in left_out]
-    return Case(folder.name, read_capture(folder, many), targets, truth, options)
+    return Case(folder.name, read_capture(folder, many, reader), targets, truth, options)
 
 
 def evaluate(case: Case, count: int) -> Outcome:

@@ -22,6 +22,7 @@ from mvgamba_ros.geometry.se3 import OPENCV_FROM_OPENGL
 from mvgamba_ros.io.atomic_writes import write_files
 from mvgamba_ros.io.frame_paths import find_file
 from mvgamba_ros.io.image_files import depth_to_millimetres, encode_png
+from mvgamba_ros.io.pictures_reader import is_pattern, matching
 from mvgamba_ros.io.pose_files import read_pose
 from mvgamba_ros.io.posed_pictures import PosedPicture, picture_sizes_of, read_views
 from mvgamba_ros.io.transforms_intrinsics import (
@@ -45,7 +46,8 @@ BYTE_ORDER_MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 
 
 class TransformsJson:
-    """The capture reader of this format, see `mvgamba_ros.io.capture_readers`."""
+    """The capture reader of this format, see `mvgamba_ros.io.capture_readers`. The list of views is another file of the
+    format in the folder, or a pattern of the ``file_path`` of frames."""
 
     layout = "a folder with transforms.json and its images, as nerfstudio and instant-ngp write them, or that file"
 
@@ -58,21 +60,31 @@ class TransformsJson:
 
     def read(self, path: Path, views_file: str) -> list[View]:
         file = _list(path, views_file)
-        return read_transforms_json(file.parent, file.name)
+        return read_views(file, _chosen(file, views_file))
 
     def sizes(self, path: Path, views_file: str) -> list[tuple[int, int]]:
         """Width and height of each frame's picture by its header, see `mvgamba_ros.io.capture_readers.SizedReader`."""
         file = _list(path, views_file)
-        return picture_sizes_of(file, _pictures(file))
+        return picture_sizes_of(file, _chosen(file, views_file))
 
 
 def _list(path: Path, views_file: str) -> Path:
     """The list of views of a capture, which may be what is named itself."""
-    if views_file:
+    if views_file and not is_pattern(views_file):
         return path / views_file
     if path.suffix == ".json" and path.is_file():
         return path
     return path / (USUAL if (path / USUAL).is_file() or not (path / TRAINING).is_file() else TRAINING)
+
+
+def holds_list(path: Path) -> bool:
+    """Whether a folder has a list of views of this format. May raise OSError."""
+    return (path / USUAL).is_file() or (path / TRAINING).is_file()
+
+
+def _chosen(file: Path, views_file: str) -> list[PosedPicture]:
+    pictures = _pictures(file)
+    return matching(file, pictures, views_file) if is_pattern(views_file) else pictures
 
 
 def read_transforms_json(folder: str | Path, views_file: str = USUAL) -> list[View]:
