@@ -182,3 +182,10 @@ def test_eval_writes_the_region_that_each_capture_had(tmp_path: Path, monkeypatc
     scores = json.loads((tmp_path / "out" / "scores.json").read_text())
     assert scores["roi"]["plain"] is None and "roi" not in scores["options"]["prompts"]
     assert scores["roi"]["scanned"]["size_m"] == pytest.approx([0.14] * 3, abs=1e-3)
+
+
+def test_eval_reads_captures_by_the_reader_that_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    write_capture(tmp_path / "plain", rendered.views(2))
+    write_capture(tmp_path / "plain", rendered.views(2), "transforms_test.json")
+    assert main(["eval", str(tmp_path), "-o", str(tmp_path / "out"), "--method", "hull", "--reader", "colmap"]) == 1
+    assert "is not a COLMAP workspace" in capsys.readouterr().err

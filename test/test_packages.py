@@ -46,6 +46,8 @@ OPTIONAL = {
     "lpips": "lpips",
     "moveit_msgs": "",  # the collision object, where MoveIt is
     "mujoco": "sim",
+    "OpenEXR": "exr",
+    "pillow_heif": "heic",
     "rembg": "",  # one way of several to cut a photo's object out
     "rerun": "rerun",
     "rosbags": "bags",

@@ -34,15 +34,18 @@ Exit status: 0 done (also when the quality is low: see report.json), 1 failed (o
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare this subcommand's arguments on ``parser``."""
     parser.add_argument(
-        "capture", metavar="CAPTURE", help="folder with transforms.json and images, or a rosbag2 recording"
+        "capture",
+        metavar="CAPTURE",
+        help="folder with transforms.json and images, a rosbag2 recording, or another format: docs/captures.md",
     )
     parser.add_argument("-o", "--out", metavar="OUT", required=True, help="folder for the results; made if missing")
     parser.add_argument(
         "--views",
         metavar="LIST",
         default="",
-        help="list of views in the folder (default: transforms.json); of a recording TOPIC, @FRAME or TOPIC@FRAME: the "
-        "camera, and the frame of the poses (default: the root of its TF tree)",
+        help="list of views in the folder (default: transforms.json), or a pattern of its pictures' names; of a "
+        "recording TOPIC, @FRAME or TOPIC@FRAME: the camera, and the frame of the poses (default: the root of its TF "
+        "tree); of a BOP scene the object's number",
     )
     add_reader(parser)
     add_prompts(parser, "default: found in the middle of all views")

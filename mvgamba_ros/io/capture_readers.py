@@ -48,9 +48,10 @@ def read_capture(path: str | Path, views_file: str = "", reader: str = "") -> li
 
     Args:
         path: A folder with a transforms.json and its images (nerfstudio or instant-ngp layout), a rosbag2 recording, or
-            what another registered reader recognises.
-        views_file: The list of views to read, where the capture has several; empty is the format's own. Of a
-            recording: TOPIC, @FRAME or TOPIC@FRAME (`mvgamba_ros.ros.bag_reader.RosBag`).
+            what another registered reader recognises: COLMAP, BOP, Polycam, Record3D, Metashape, TUM.
+        views_file: The list of views to read, where the capture has several, or a pattern of its pictures' names, as
+            "images/*_left.png"; empty is the format's own. Of a recording: TOPIC, @FRAME or TOPIC@FRAME
+            (`mvgamba_ros.ros.bag_reader.RosBag`); of a BOP scene the object's number.
         reader: Name of the reader (`mvgamba_ros.registry.available("capture_readers")`); empty finds the one that
             recognises ``path``.
 

@@ -13,7 +13,6 @@ from mvgamba_ros.io.colmap_model import read_model
 from mvgamba_ros.io.frame_paths import find_file
 from mvgamba_ros.io.pictures_reader import PicturesReader
 from mvgamba_ros.io.posed_pictures import PosedPicture, unknown_scale
-from mvgamba_ros.io.transforms_json import holds_list
 
 MODELS = ("", "sparse", "sparse/*", "colmap/sparse", "colmap/sparse/*", "dense/sparse", "distorted/sparse/*")
 """Where a model lies in a workspace, patterns."""
@@ -26,8 +25,8 @@ class Colmap(PicturesReader):
     layout = "a COLMAP workspace: images and sparse/0 with cameras and images as .txt or .bin, or that folder"
 
     def holds(self, path: Path) -> bool:
-        """See `mvgamba_ros.io.pictures_reader.PicturesReader`; a list of views beside it is the better one."""
-        return not holds_list(path) and bool(_models(path))
+        """See `mvgamba_ros.io.pictures_reader.PicturesReader`."""
+        return bool(_models(path))
 
     def pictures(self, path: Path) -> list[PosedPicture]:
         """The registered images of the largest model, see `mvgamba_ros.io.pictures_reader.PicturesReader`."""

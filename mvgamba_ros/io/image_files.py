@@ -17,7 +17,6 @@ LARGEST_PIXELS = 100_000_000
 """Of a picture. Set by hand: above any camera's of a robot, and 0.3 GB."""
 HEIF = (".heic", ".heif", ".hif")
 """Endings of the pictures of Apple's phones."""
-FLOATING = (".exr", ".hdr")
 
 
 def picture_size(path: Path) -> tuple[int, int]:
@@ -29,8 +28,6 @@ def picture_size(path: Path) -> tuple[int, int]:
 def read_image(path: Path) -> np.ndarray:
     """(H, W) or (H, W, 3 or 4) uint8 or uint16, RGB order, as stored: not turned by EXIF. Raises ValueError for
     anything else in the file, and MISSING_PACKAGE for HEIF without its decoder."""
-    if path.suffix.lower() in FLOATING:
-        raise ValueError("holds floating point colours, which have no range: save it with 8 or 16 bits a channel")
     width, height = picture_size(path)
     if width * height > LARGEST_PIXELS:
         raise ValueError(f"{width} x {height} pixels are more than {LARGEST_PIXELS}")

@@ -20,7 +20,6 @@ from mvgamba_ros.io.pictures_reader import PicturesReader, read_bytes
 from mvgamba_ros.io.pose_files import read_pose
 from mvgamba_ros.io.posed_pictures import PosedPicture, unknown_scale
 from mvgamba_ros.io.transforms_intrinsics import bad_capture, read_camera
-from mvgamba_ros.io.transforms_json import holds_list
 from mvgamba_ros.types import F64, Camera
 
 HEAD = 4096
@@ -38,7 +37,7 @@ class Metashape(PicturesReader):
 
     def holds(self, path: Path) -> bool:
         """See `mvgamba_ros.io.pictures_reader.PicturesReader`."""
-        return not holds_list(path) and len(_files(path)) == 1
+        return len(_files(path)) == 1
 
     def pictures(self, path: Path) -> list[PosedPicture]:
         """All aligned cameras, see `mvgamba_ros.io.pictures_reader.PicturesReader`."""

@@ -20,6 +20,8 @@ from mvgamba_ros.types import View
 
 LARGEST_TEXT = 500_000_000
 """Bytes of a file of poses. Set by hand: COLMAP's text models list every feature of every picture."""
+LISTS = ("transforms.json", "transforms_train.json")
+"""Lists of views that `mvgamba_ros.io.transforms_json` reads; the second is that of NeRF's synthetic scenes."""
 log = logging.getLogger(__name__)
 
 
@@ -44,7 +46,7 @@ class PicturesReader(ABC):
     def recognises(self, path: Path, views_file: str) -> bool:
         """See `mvgamba_ros.io.capture_readers.CaptureReader`."""
         try:
-            return (not views_file or is_pattern(views_file)) and self.holds(path)
+            return (not views_file or is_pattern(views_file)) and not holds_list(path) and self.holds(path)
         except OSError:  # a name that is too long, a folder that cannot be entered
             return False
 
@@ -58,12 +60,19 @@ class PicturesReader(ABC):
 
     def _chosen(self, path: Path, views_file: str) -> list[PosedPicture]:
         with boundary(ErrorCode.BAD_CAPTURE, path, f"it cannot be read as {self.layout}"):
+            if not self.holds(path):
+                raise bad_capture(path, f"is not {self.layout}")
             pictures = self.pictures(path)
         if not pictures:
             raise bad_capture(path, "lists no picture with a pose")
         if views_file:
             return matching(path, pictures, views_file)
         return spread(path, present(path, pictures)) if self.video else pictures
+
+
+def holds_list(path: Path) -> bool:
+    """Whether a folder has a transforms.json, which is the better source of what it holds. May raise OSError."""
+    return any((path / name).is_file() for name in LISTS)
 
 
 def is_pattern(views_file: str) -> bool:

@@ -15,7 +15,6 @@ from mvgamba_ros.io.frame_paths import find_file
 from mvgamba_ros.io.pictures_reader import PicturesReader, read_json
 from mvgamba_ros.io.posed_pictures import PosedPicture
 from mvgamba_ros.io.transforms_intrinsics import bad_capture, read_camera
-from mvgamba_ros.io.transforms_json import holds_list
 
 ROWS = [[f"t_{row}{column}" for column in range(4)] for row in range(3)]
 
@@ -28,7 +27,7 @@ class Polycam(PicturesReader):
 
     def holds(self, path: Path) -> bool:
         """See `mvgamba_ros.io.pictures_reader.PicturesReader`."""
-        return not holds_list(path) and (_key_frames(path) / "cameras").is_dir()
+        return (_key_frames(path) / "cameras").is_dir()
 
     def pictures(self, path: Path) -> list[PosedPicture]:
         """All key frames, see `mvgamba_ros.io.pictures_reader.PicturesReader`."""

@@ -28,6 +28,7 @@ LARGEST_CAPTURE = 8_000_000_000
 MILLIMETRE = 1e-3
 DARK_BITS = (10, 12)
 """Bits of cameras' colours that are stored in 16 without a shift: where no pixel of a capture is above them."""
+FLOATING = (".exr", ".hdr")
 MOST_SHOWN = 3
 """Missing pictures that a message names."""
 log = logging.getLogger(__name__)
@@ -165,6 +166,8 @@ def _only_trusted(depth: F32, path: Path) -> F32:
 
 
 def _pixels(path: Path) -> np.ndarray:
+    if path.suffix.lower() in FLOATING:
+        raise bad_capture(path, "floating point colours have no range: save the picture with 8 or 16 bits a channel")
     with boundary(ErrorCode.BAD_CAPTURE, path, "cannot be read as an image; it may be cut off or too large"):
         return read_image(path)
 

@@ -17,7 +17,6 @@ from mvgamba_ros.io.arkit_pose import arkit_pose
 from mvgamba_ros.io.pictures_reader import PicturesReader, read_json
 from mvgamba_ros.io.posed_pictures import PosedPicture
 from mvgamba_ros.io.transforms_intrinsics import bad_capture, read_camera
-from mvgamba_ros.io.transforms_json import holds_list
 from mvgamba_ros.types import Camera
 
 INNER = "EXR_RGBD"
@@ -33,13 +32,12 @@ class Record3D(PicturesReader):
 
     def holds(self, path: Path) -> bool:
         """See `mvgamba_ros.io.pictures_reader.PicturesReader`."""
-        return not holds_list(path) and _metadata(path) is not None
+        return _metadata(path) is not None
 
     def pictures(self, path: Path) -> list[PosedPicture]:
         """All frames, see `mvgamba_ros.io.pictures_reader.PicturesReader`."""
         file = _metadata(path)
-        if file is None:
-            raise bad_capture(path, "has no metadata.json beside rgb")
+        assert file is not None
         content = read_json(file)
         poses = np.asarray(content["poses"], dtype=np.float64)
         frames = [frame for frame in (file.parent / "rgb").iterdir() if frame.suffix.lower() in PICTURES]

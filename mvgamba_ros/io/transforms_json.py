@@ -22,7 +22,7 @@ from mvgamba_ros.geometry.se3 import OPENCV_FROM_OPENGL
 from mvgamba_ros.io.atomic_writes import write_files
 from mvgamba_ros.io.frame_paths import find_file
 from mvgamba_ros.io.image_files import depth_to_millimetres, encode_png
-from mvgamba_ros.io.pictures_reader import is_pattern, matching
+from mvgamba_ros.io.pictures_reader import LISTS, is_pattern, matching
 from mvgamba_ros.io.pose_files import read_pose
 from mvgamba_ros.io.posed_pictures import PosedPicture, picture_sizes_of, read_views
 from mvgamba_ros.io.transforms_intrinsics import (
@@ -37,9 +37,7 @@ from mvgamba_ros.types import View
 
 LARGEST_LIST = 20_000_000
 """Bytes of a list of views. Set by hand: 20,000 frames."""
-USUAL = "transforms.json"
-TRAINING = "transforms_train.json"
-"""NeRF's synthetic scenes have this list for what `USUAL` is."""
+USUAL, TRAINING = LISTS
 WHOLE = ("camera_model", "is_fisheye")
 """Keys that a list has for the whole file where cameras differ."""
 BYTE_ORDER_MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
@@ -75,11 +73,6 @@ def _list(path: Path, views_file: str) -> Path:
     if path.suffix == ".json" and path.is_file():
         return path
     return path / (USUAL if (path / USUAL).is_file() or not (path / TRAINING).is_file() else TRAINING)
-
-
-def holds_list(path: Path) -> bool:
-    """Whether a folder has a list of views of this format. May raise OSError."""
-    return (path / USUAL).is_file() or (path / TRAINING).is_file()
 
 
 def _chosen(file: Path, views_file: str) -> list[PosedPicture]:
