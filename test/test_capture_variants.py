@@ -92,11 +92,12 @@ def test_applied_scale_is_taken_out_of_the_poses(tmp_path):
     refused(capture(tmp_path, applied_scale=0), "applied_scale")
 
 
-def test_intrinsics_of_another_size_are_scaled_where_the_size_is_stated_and_doubted_where_not(tmp_path):
+def test_intrinsics_of_another_size_are_scaled_where_the_size_is_stated_and_doubted_where_not(tmp_path, caplog):
     def doubled(entry):
         entry.update({key: 2 * entry[key] for key in ("fl_x", "fl_y", "cx", "cy", "w", "h")})
 
     same(read_capture(capture(tmp_path, frame=doubled)), PLAIN)
+    assert "intrinsics of 128 x 96 are scaled to its pictures of 64 x 48 (3 of 3)" in caplog.text
 
     def unsized(entry):
         doubled(entry)

@@ -16,7 +16,7 @@ from mvgamba_ros.geometry.se3 import inverse, transform
 from mvgamba_ros.io.transforms_intrinsics import bad_capture
 from mvgamba_ros.types import F64, View
 
-STEPS = {1e-3: "millimetres", 1e-4: "0.1 mm", 2e-4: "0.2 mm, as TUM's", 2.5e-4: "0.25 mm", 5e-4: "0.5 mm", 1e-2: "cm"}
+STEPS = {1e-3: "millimetres", 1e-4: "0.1 mm", 2e-4: "0.2 mm, as TUM's", 2.5e-4: "0.25 mm", 5e-4: "0.5 mm"}
 """Metres of one step of depth that cameras and data sets have, the first the one that is assumed."""
 AGREES = 0.02
 """Share of the distance by which two measurements of a point may differ. Set by hand: twice a stereo camera's error."""

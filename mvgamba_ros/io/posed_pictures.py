@@ -113,10 +113,23 @@ def read_views(source: Path, pictures: Sequence[PosedPicture]) -> list[View]:
             raise bad_capture(
                 source, f"the pictures of its first {index + 1} frames take {size} bytes; leave frames out"
             )
+    _warn_of_scaling(source, pictures, views)
     check_masks(source, views)
     if any(entry.depth_step is None for entry in pictures):
         check_depth_unit(source, views)
     return _in_8_bits(source, views)
+
+
+def _warn_of_scaling(source: Path, pictures: Sequence[PosedPicture], views: Sequence[View]) -> None:
+    stated = [_stated(entry) for entry in pictures if entry.picture is not None]
+    found = [(view.camera.width, view.camera.height) for view in views]
+    scaled = [(a, b) for a, b in zip(stated, found, strict=True) if a is not None and a != b]
+    if scaled:
+        (w, h), (width, height) = scaled[0]
+        log.warning(
+            "%s: intrinsics of %d x %d are scaled to its pictures of %d x %d (%d of %d)",
+            *(source, w, h, width, height, len(scaled), len(views)),
+        )
 
 
 def _stated(entry: PosedPicture) -> tuple[int, int] | None:
