@@ -100,6 +100,12 @@ def test_a_colmap_model_of_a_camera_without_our_model_is_refused_by_name(tmp_pat
     refused(tmp_path, "camera 1", "4 parameters")
     file.write_text("2 PINHOLE 64 48 60 60 32 24\n")
     refused(tmp_path, "camera 1", "lacks")
+    file.write_text("1 PINHOLE 64 48 60 60 32 24\n")
+    images = file.with_name("images.txt")
+    number, *pose, camera, name = images.read_text().splitlines()[0].split()
+    for odd in (["0"] * 4 + pose[4:], [*pose[:6], "nan"]):
+        images.write_text(" ".join([number, *odd, camera, name]) + "\n\n")
+        refused(tmp_path, str(tmp_path))
 
 
 def test_a_colmap_model_beside_smaller_pictures_is_scaled(tmp_path):

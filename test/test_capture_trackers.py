@@ -99,6 +99,7 @@ def test_metashapes_cameras_are_read_with_its_signs_and_orders(tmp_path, caplog)
     assert views[0].camera.distortion == (0.1, 0.0, 0.002, 0.001, 0.0) and not caplog.text
     same(read_capture(folder / "cameras.xml"), views)
     assert len(read_capture(metashape(tmp_path / "free", scale=""))) == 3 and "not scaled" in caplog.text
+    refused(metashape(tmp_path / "flat", scale="<scale>0</scale>"), "scale 0")
     refused(metashape(tmp_path / "skewed", extra="<b2>5</b2>"), "b2 5", "undistort")
     file = folder / "cameras.xml"
     file.write_text(file.read_text().replace("<document", '<!DOCTYPE a [<!ENTITY b "c">]><document'))

@@ -69,7 +69,7 @@ class Metashape(PicturesReader):
                     name=label,
                     picture=find_file(file.parent, label),
                     camera=_camera(file, sensor),
-                    T_world_camera=_placed(read_pose(file, _numbers(transform), label), place),
+                    T_world_camera=_placed(file, read_pose(file, _numbers(transform), label), place),
                 )
             )
         if not scaled:
@@ -126,13 +126,15 @@ def _camera(file: Path, sensor: ET.Element) -> Camera:
     return read_camera(file, {**known, **model}, width, height, what)
 
 
-def _placed(T_chunk_camera: F64, place: ET.Element | None) -> F64:
+def _placed(file: Path, T_chunk_camera: F64, place: ET.Element | None) -> F64:
     """A camera's pose in the world that its component was placed in."""
     if place is None:
         return T_chunk_camera
     rotation, translation, scale = (_numbers(place.find(name)) for name in ("rotation", "translation", "scale"))
     R = np.reshape(rotation or np.eye(3), (3, 3))
     t, s = np.asarray(translation or np.zeros(3)), scale[0] if scale else 1.0
+    if not 0.0 < s < np.inf:
+        raise bad_capture(file, f"a component has the scale {s:g}: it must be above 0")
     return rigid(R @ T_chunk_camera[:3, :3], s * R @ T_chunk_camera[:3, 3] + t)
 
 

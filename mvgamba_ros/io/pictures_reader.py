@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from mvgamba_ros.errors import ErrorCode, boundary, short
+from mvgamba_ros.errors import ErrorCode, ReconstructionError, boundary, short
+from mvgamba_ros.geometry.se3 import check_rigid
 from mvgamba_ros.geometry.view_selection import around
 from mvgamba_ros.io.posed_pictures import PosedPicture, picture_sizes_of, present, read_views
 from mvgamba_ros.io.transforms_intrinsics import bad_capture
@@ -58,11 +59,22 @@ class PicturesReader(ABC):
         """See `mvgamba_ros.io.capture_readers.SizedReader`."""
         return picture_sizes_of(path, self._chosen(path, views_file))
 
+    def _checked(self, path: Path) -> list[PosedPicture]:
+        try:
+            pictures = self.pictures(path)
+            for picture in pictures:
+                check_rigid(picture.T_world_camera, picture.name)
+        except ReconstructionError as error:
+            if error.code not in (ErrorCode.BAD_POSE, ErrorCode.BAD_CAMERA_INFO):
+                raise
+            raise bad_capture(path, error.message) from error
+        return pictures
+
     def _chosen(self, path: Path, views_file: str) -> list[PosedPicture]:
         with boundary(ErrorCode.BAD_CAPTURE, path, f"it cannot be read as {self.layout}"):
             if not self.holds(path):
                 raise bad_capture(path, f"is not {self.layout}")
-            pictures = self.pictures(path)
+            pictures = self._checked(path)
         if not pictures:
             raise bad_capture(path, "lists no picture with a pose")
         if views_file:
