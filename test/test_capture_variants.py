@@ -13,9 +13,10 @@ import pytest
 from capture_files import PLAIN, capture, refused, same
 from PIL import Image
 
-from mvgamba_ros.errors import ErrorCode
+from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.camera import undistort
 from mvgamba_ros.io.capture_readers import picture_sizes, read_capture
+from mvgamba_ros.io.posed_photo import read_posed_photo
 from mvgamba_ros.io.radial_polynomial import rational_fit
 from mvgamba_ros.io.transforms_json import write_capture
 
@@ -176,6 +177,22 @@ def test_a_picture_upside_down_by_exif_is_refused(tmp_path):
     for index, view in enumerate(PLAIN):
         store(tmp_path / "images", view, f"{index:04d}.jpg", 3)
     refused(tmp_path, "EXIF orientation 3", "auto-orient")
+
+
+def test_a_photo_alone_is_turned_upright_and_with_intrinsics_only_where_they_are_of_the_turned_one(tmp_path):
+    view = PLAIN[0]
+    for orientation in (3, 6):
+        store(tmp_path, view, "photo.jpg", orientation)
+        upright = read_posed_photo(tmp_path / "photo.jpg").image.astype(int)
+        assert upright.shape == (48, 64, 3) and np.abs(upright - view.image).mean() < 8
+    for (width, height), shape in (((64, 48), (48, 64, 3)), ((48, 64), (64, 48, 3))):
+        text = json.dumps({"K": view.camera.K.tolist(), "width": width, "height": height})
+        (tmp_path / "K.json").write_text(text)
+        assert read_posed_photo(tmp_path / "photo.jpg", camera=tmp_path / "K.json").image.shape == shape
+    (tmp_path / "K.json").write_text(json.dumps({"K": view.camera.K.tolist()}))
+    with pytest.raises(ReconstructionError, match="EXIF orientation 6") as caught:
+        read_posed_photo(tmp_path / "photo.jpg", camera=tmp_path / "K.json")
+    assert caught.value.code is ErrorCode.BAD_IMAGE
 
 
 def test_twelve_bits_in_sixteen_are_as_bright_as_sixteen(tmp_path, caplog):

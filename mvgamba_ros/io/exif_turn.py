@@ -25,7 +25,7 @@ def exif_turn(path: Path, size: tuple[int, int], stated: tuple[int, int] | None)
     BAD_CAPTURE where a picture has an orientation and sizes do not tell whether intrinsics and pose belong to the
     turned picture.
     """
-    orientation = _orientation(path)
+    orientation = exif_orientation(path)
     if orientation == 1:
         return 1
     if orientation >= 5 and stated is not None:
@@ -42,15 +42,22 @@ def exif_turn(path: Path, size: tuple[int, int], stated: tuple[int, int] | None)
 
 
 def turned(pixels: np.ndarray, orientation: int) -> np.ndarray:
-    """(H, W, ...) ``pixels`` turned by an EXIF orientation, 1 or 5 to 8, to (W, H, ...) for the latter."""
-    if orientation == 1:
-        return pixels
+    """(H, W, ...) ``pixels`` turned by an EXIF orientation, 1 to 8, to (W, H, ...) for those from 5 on."""
     across = pixels.swapaxes(0, 1)
-    flipped = {5: across, 6: across[:, ::-1], 7: across[::-1, ::-1], 8: across[::-1]}
-    return np.ascontiguousarray(flipped[orientation])
+    ways = {
+        2: pixels[:, ::-1],
+        3: pixels[::-1, ::-1],
+        4: pixels[::-1],
+        5: across,
+        6: across[:, ::-1],
+        7: across[::-1, ::-1],
+        8: across[::-1],
+    }
+    return np.ascontiguousarray(ways.get(orientation, pixels))
 
 
-def _orientation(path: Path) -> int:
+def exif_orientation(path: Path) -> int:
+    """The orientation that a picture's EXIF states, 1 to 8; 1, as stored, where it states none."""
     if path.suffix.lower() in HEIF:
         return 1  # turned by its decoder
     from PIL import Image

@@ -12,6 +12,7 @@ import numpy as np
 from mvgamba_ros.errors import ErrorCode, ReconstructionError, boundary
 from mvgamba_ros.geometry.camera import check_camera
 from mvgamba_ros.geometry.se3 import check_rigid, look_at
+from mvgamba_ros.io.exif_turn import exif_orientation, exif_turn, turned
 from mvgamba_ros.io.image_files import read_image
 from mvgamba_ros.types import F32, F64, U8, Camera
 
@@ -41,7 +42,8 @@ def read_posed_photo(
     """Reads a picture and what is given with it.
 
     Args:
-        image: PNG, JPEG, ...; an alpha channel is kept.
+        image: PNG, JPEG, ...; an alpha channel is kept. By EXIF it is turned where it is given alone, and where the
+            size that ``camera`` states, or that of ``depth``, is that of the turned picture.
         depth: 16-bit PNG of the picture's size, millimetres along the optical axis, 0 where unknown.
         camera: JSON, ``{"K": [[fx, 0, cx], [0, fy, cy], [0, 0, 1]]}`` in pixels, pixel centres at +0.5, of a picture
             without distortion; it may have ``width`` and ``height``, which must be the picture's.
@@ -56,6 +58,7 @@ def read_posed_photo(
     pixels = (pixels >> 8).astype(np.uint8) if pixels.dtype == np.uint16 else pixels
     if pixels.ndim == 2:
         pixels = np.repeat(pixels[..., None], 3, axis=2)
+    pixels = _upright(path, pixels, None if depth is None else Path(depth), None if camera is None else Path(camera))
     height, width = pixels.shape[:2]
     known = None if camera is None else _camera(Path(camera), width, height)
     T = LEVEL if pose is None else _pose(Path(pose))
@@ -70,6 +73,23 @@ def read_posed_photo(
             )
         metres = (raw * np.float32(1e-3)).astype(np.float32)
     return PosedPhoto(np.ascontiguousarray(pixels), known, T, metres)
+
+
+def _upright(path: Path, pixels: np.ndarray, depth: Path | None, camera: Path | None) -> np.ndarray:
+    if camera is None and depth is None:
+        return turned(pixels, exif_orientation(path))
+    content = {} if camera is None else _json(camera, ErrorCode.BAD_CAMERA_INFO)
+    stated = None
+    with boundary(ErrorCode.BAD_CAMERA_INFO, camera, "give width and height in pixels"):
+        if isinstance(content, dict) and {"width", "height"} <= set(content):
+            stated = int(content["width"]), int(content["height"])
+    if stated is None and depth is not None:
+        shape = _pixels(depth).shape
+        stated = shape[1], shape[0]
+    try:
+        return turned(pixels, exif_turn(path, (pixels.shape[1], pixels.shape[0]), stated))
+    except ReconstructionError as error:
+        raise ReconstructionError(ErrorCode.BAD_IMAGE, error.message) from error
 
 
 def _pixels(path: Path) -> np.ndarray:
