@@ -90,6 +90,13 @@ VIEW = "GeneratedViews((View(np.zeros((4, 4, 3), np.uint8), Camera(np.eye(3), 4,
         ("GeneratedViews(())", "no tuple of Views"),
         (VIEW.format(mask="np.ones((4, 5), bool)"), r"view 0 with a mask \(4, 5\) bool, not \(4, 4\) bool"),
         (VIEW.format(mask="np.zeros((4, 4), bool)"), "one that shows no object"),
+        (f"GeneratedMesh({MESH.format(z=1, last=2.0)})", "vertices float64 and faces float64, not floats and whole"),
+        (f"GeneratedMesh({MESH.format(z='1j', last=2)})", "vertices complex128 and faces int64, not floats and whole"),
+        (f"GeneratedMesh({MESH.format(z=1, last=2)}, True)", "photo_azimuth True, not radians"),
+        (VIEW.format(mask="None").replace("4, 3)", "4, 1)"), r"view 0 with a picture \(4, 4, 1\)"),
+        (VIEW.format(mask="None").replace("eye(3)", "eye(3) * np.nan"), "view 0: K must be 3x3 and finite"),
+        (VIEW.format(mask="None").replace("np.eye(4)", "2 * np.eye(4)"), "view 0: the last row of a pose"),
+        (VIEW.format(mask="None, np.ones((3, 3), np.float32)"), r"view 0 with depth or hidden pixels of another size"),
     ],
 )
 def test_an_answer_that_breaks_the_contract_is_the_packages_fault(plugin: Path, answer: str, words: str) -> None:

@@ -11,6 +11,8 @@ import numpy as np
 from mvgamba_ros.errors import ErrorCode, ReconstructionError, shown
 from mvgamba_ros.generate.generator import Generated, GeneratedMesh, GeneratedViews, Generator, Subject
 from mvgamba_ros.generate.generator_options import GeneratorOptions
+from mvgamba_ros.geometry.camera import check_camera
+from mvgamba_ros.geometry.se3 import check_rigid
 from mvgamba_ros.registry import blamed, fault, load
 from mvgamba_ros.types import Cancelled, Mesh, Progress, View
 
@@ -77,7 +79,8 @@ def wrong_answer(made: Any) -> str:
     if not isinstance(made.notes, tuple) or not all(isinstance(note, str) for note in made.notes):
         return f"notes {shown(made.notes)}, not a tuple of str"
     azimuth = made.photo_azimuth
-    if azimuth is not None and not (isinstance(azimuth, float | int) and math.isfinite(azimuth)):
+    number = isinstance(azimuth, float | int | np.floating) and not isinstance(azimuth, bool)
+    if azimuth is not None and not (number and math.isfinite(azimuth)):
         return f"photo_azimuth {shown(azimuth)}, not radians or None"
     return _wrong_views(made.views) if isinstance(made, GeneratedViews) else _wrong_mesh(made.mesh)
 
@@ -87,17 +90,21 @@ def _wrong_views(views: Any) -> str:
         return "views that are no tuple of Views"
     for index, view in enumerate(views):
         size = view.image.shape[:2]
-        if view.image.dtype != np.uint8 or view.image.ndim != 3 or size != (view.camera.height, view.camera.width):
-            return (
-                f"view {index} with a picture {view.image.shape} {view.image.dtype} of another size than its camera's"
-            )
+        shape = view.camera.height, view.camera.width, 3
+        if view.image.dtype != np.uint8 or view.image.shape != shape:
+            return f"view {index} with a picture {view.image.shape} {view.image.dtype}, not {shape} uint8 as its camera"
         mask = view.mask
         if mask is not None and (mask.shape != size or mask.dtype != np.bool_ or not mask.any()):
             return f"view {index} with a mask {mask.shape} {mask.dtype}, not {size} bool, or one that shows no object"
         if view.camera.distortion_model != "none":
             return f"view {index} of a camera that is no pinhole"
-        if not np.isfinite(view.T_world_camera).all() or view.T_world_camera.shape != (4, 4):
-            return f"view {index} with a pose {shown(view.T_world_camera)}"
+        if any(pixels is not None and pixels.shape != size for pixels in (view.depth, view.hidden)):
+            return f"view {index} with depth or hidden pixels of another size than its picture"
+        try:
+            check_camera(view.camera, f"view {index}")
+            check_rigid(view.T_world_camera, f"view {index}")
+        except ReconstructionError as error:
+            return error.message
     return ""
 
 
@@ -106,6 +113,8 @@ def _wrong_mesh(mesh: Any) -> str:
         return f"a mesh that is {type(mesh).__name__}, not a Mesh"
     if mesh.vertices.ndim != 2 or mesh.vertices.shape[1] != 3 or mesh.faces.ndim != 2 or mesh.faces.shape[1] != 3:
         return f"vertices {mesh.vertices.shape} and faces {mesh.faces.shape}, not (V, 3) and (F, 3)"
+    if not (np.issubdtype(mesh.vertices.dtype, np.floating) and np.issubdtype(mesh.faces.dtype, np.integer)):
+        return f"vertices {mesh.vertices.dtype} and faces {mesh.faces.dtype}, not floats and whole numbers"
     if not len(mesh.faces) or mesh.faces.min() < 0 or mesh.faces.max() >= len(mesh.vertices):
         return "a mesh without triangles, or triangles of vertices that are not there"
     if mesh.colors.shape != mesh.vertices.shape or mesh.colors.dtype != np.uint8:
