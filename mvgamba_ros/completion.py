@@ -181,7 +181,8 @@ def canonical_result(
     """What a generator made as a reconstruction by the method of ``options``, and its views, in the canonical frame.
     A mesh stays as it was made; its views are pictures of it.
 
-    Raises EMPTY_SILHOUETTE where less than two of its views show an object before a plain background.
+    Raises EMPTY_SILHOUETTE where less than two of its views show an object before a plain background, EMPTY_SURFACE
+    where no shape can be made of them.
     """
     views = pictures_of(made.mesh) if isinstance(made, GeneratedMesh) else made.views
     shown = tuple(view for view in views if view.mask is not None)
@@ -191,7 +192,16 @@ def canonical_result(
             f"{len(shown)} of the {len(views)} views that the generator {options.generator} made show an object before "
             "a plain background, two are needed: try another seed",
         )
-    result = reconstruct(shown, own_options(options), progress, cancelled)
+    try:
+        result = reconstruct(shown, own_options(options), progress, cancelled)
+    except ReconstructionError as error:
+        if error.code >= ErrorCode.BAD_CAPTURE or error.code in (ErrorCode.BAD_OPTION, ErrorCode.BAD_PARAMETER):
+            raise  # nothing of the views
+        raise ReconstructionError(
+            ErrorCode.EMPTY_SURFACE,
+            f"no shape can be made of the {len(shown)} views that the generator {options.generator} made "
+            f"({error.code.name}: {error.message}): try another seed",
+        ) from error
     mesh = made.mesh if isinstance(made, GeneratedMesh) else with_flat_ends(result, shown, options)
     if mesh is not result.mesh:
         result = replace(result, mesh=mesh, cloud=sample_cloud(mesh, options.cloud_points), box=oriented_box(mesh))

@@ -37,8 +37,8 @@ def imagine(
         A result of low quality: no view measured anything. ``generated``: the generator's views; ``masks`` are theirs.
 
     Raises:
-        ReconstructionError: BAD_OPTION without a generator and for a ``longest_side`` that is no length, and what the
-            generator raises.
+        ReconstructionError: BAD_OPTION without a generator and for a ``longest_side`` that is no length or longer than
+            `ViewsConfig.max_working_distance`, and what the generator raises.
     """
     if options.generator == OWN_GUESS:
         raise ReconstructionError(
@@ -48,6 +48,13 @@ def imagine(
         )
     if longest_side is not None and not (math.isfinite(longest_side) and longest_side > 0.0):
         raise ReconstructionError(ErrorCode.BAD_OPTION, f"longest side {longest_side}: give metres, more than 0")
+    limit = options.config.views.max_working_distance
+    if longest_side is not None and longest_side > limit:
+        raise ReconstructionError(
+            ErrorCode.BAD_OPTION,
+            f"longest side {longest_side:g} m: is it in millimetres? Give metres (views.max_working_distance is "
+            f"{limit:g} m)",
+        )
     made, source = run_generator(options, subject, lambda stage, done: progress(stage, 0.6 * done), cancelled)
     result, shown = canonical_result(
         made, options, reconstruct, lambda stage, done: progress(stage, 0.6 + 0.4 * done), cancelled

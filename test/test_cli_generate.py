@@ -103,6 +103,7 @@ def test_a_png_with_depth_becomes_a_metric_mesh_a_capture_and_a_turntable(
         ("--image it.png --depth depth.png --camera K.json --longest-side 0.1", "BAD_OPTION", "leave one out"),
         ("--text bracket --depth depth.png", "BAD_OPTION", "--text has none"),
         ("--image it.png --longest-side 0", "BAD_OPTION", "give metres, more than 0"),
+        ("--image it.png --longest-side 120", "BAD_OPTION", "longest side 120 m: is it in millimetres?"),
         ("--image gone.png", "BAD_IMAGE", "gone.png is not there"),
         ("--image it.png --camera T.json", "BAD_CAMERA_INFO", "K"),
         ("--image it.png --pose K.json", "BAD_POSE", "4x4"),

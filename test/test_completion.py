@@ -15,6 +15,7 @@ from mvgamba_ros import registry
 from mvgamba_ros.completion import around
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.generate.alignment import align
+from mvgamba_ros.generate.canonical_cameras import orbit_pose
 from mvgamba_ros.generate.flat_ends import flat_ends
 from mvgamba_ros.generate.generator import GeneratedViews, Subject
 from mvgamba_ros.geometry.boxes import axis_parallel_box
@@ -28,7 +29,7 @@ from mvgamba_ros.pipeline import reconstruct
 from mvgamba_ros.reconstruction import Reconstruction
 from mvgamba_ros.rendering.mesh_raycaster import Raycaster
 from mvgamba_ros.surface.tsdf import Guess, integrate_depth_maps
-from mvgamba_ros.types import Box, Mesh, Prompts, View
+from mvgamba_ros.types import F64, Box, Mesh, Prompts, View
 
 TABLE = Prompts(support_height=0.0)
 
@@ -119,6 +120,25 @@ def test_what_a_generator_makes_up_stays_inside_the_region_of_interest() -> None
     with pytest.raises(ReconstructionError, match="lies outside the region") as refused:
         around(mesh, [view], Options(prompts=Prompts(roi=away)))
     assert refused.value.code is ErrorCode.BAD_ROI
+
+
+def test_what_is_wrong_with_a_generators_pictures_is_told_of_them_and_not_of_the_users_views() -> None:
+    mesh, view = bracket(), photograph(bracket())
+    truth = canonical(mesh, view.T_world_camera)
+
+    class FromOneSide(Oracle):
+        """Its cameras stand in one place."""
+
+        def _view(self, index: int, T: F64, rng: np.random.Generator) -> View:
+            return replace(super()._view(index, T, rng), T_world_camera=np.array(orbit_pose(0.0)))
+
+    oracle.KNOWN["beside"] = FromOneSide(truth, size=64)
+    oracle.KNOWN["speck"] = Oracle(replace(truth, vertices=1e-6 * truth.vertices), as_mesh=True)
+    for weights in ("beside", "speck"):
+        options = Options(method="hull", generator="oracle", generator_weights=weights)
+        with pytest.raises(ReconstructionError, match=r"the generator oracle made.*try another seed") as refused:
+            imagine(options, Subject(prompt="a bracket"), None, lambda stage, done: None, lambda: False)
+        assert refused.value.code is ErrorCode.EMPTY_SURFACE
 
 
 def test_a_mesh_of_a_generator_completes_a_colour_picture_on_a_known_table() -> None:
