@@ -85,6 +85,14 @@ def test_gaussians_far_away_keep_their_places():
     assert (ball.means.dtype, far.means.dtype, back.means.dtype) == (torch.float32, torch.float64, torch.float32)
 
 
+def test_where_a_generated_shape_was_laid_is_told_in_the_frame_of_the_poses(near):
+    laid = {"scale": 0.1, "R_wxyz": [1.0, 0.0, 0.0, 0.0], "t_m": [0.5, 0.1, 0.05]}
+    completed = replace(near, settings={**near.settings, "completion": {"seed": 1, "T_world_canonical": laid}})
+    far = move_result(completed, UTM).settings["completion"]
+    np.testing.assert_allclose(far["T_world_canonical"]["t_m"], UTM + laid["t_m"])
+    assert far["seed"] == 1 and far["T_world_canonical"]["scale"] == 0.1 and laid["t_m"] == [0.5, 0.1, 0.05]
+
+
 def test_errors_say_around_which_place_their_coordinates_are():
     def fail(code):
         def work(views, prompts):

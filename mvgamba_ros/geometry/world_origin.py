@@ -3,8 +3,9 @@ tells two points apart only where they are 1 mm from each other. So the work is 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -68,8 +69,19 @@ def move_result(result: Reconstruction, by: F64) -> Reconstruction:
         box=move_box(result.box, by),
         gaussians=gaussians,
         generated=tuple(move_views(result.generated, by)),
+        settings=_moved_settings(result.settings, by),
         support_height=None if height is None else height + float(by[2]),
     )
+
+
+def _moved_settings(settings: Mapping[str, Any], by: F64) -> dict[str, Any]:
+    """The settings with where a generated shape was laid, if one was, moved by (3,), metres."""
+    completion = settings.get("completion", {})
+    if "T_world_canonical" not in completion:
+        return dict(settings)
+    laid = completion["T_world_canonical"]
+    laid = {**laid, "t_m": (np.asarray(laid["t_m"]) + by).tolist()}
+    return {**settings, "completion": {**completion, "T_world_canonical": laid}}
 
 
 def near_origin(
