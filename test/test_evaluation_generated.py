@@ -19,6 +19,7 @@ from mvgamba_ros.cli import main
 from mvgamba_ros.evaluation.generated_shapes import (
     GeneratedShape,
     clip_scores,
+    find_generated,
     orbit,
     orbit_pictures,
     photo_scores,
@@ -169,6 +170,14 @@ def test_a_folder_of_something_else_does_not_cost_the_others_their_scores(
     assert "BAD_CAPTURE" in reason and "make the shape anew" in reason
     assert main(["eval", "--generated", str(tmp_path / "out"), "-o", str(tmp_path / "out")]) == 1
     assert "give folders that `mvgamba generate -o` wrote" in capsys.readouterr().err
+
+
+def test_a_folder_that_is_named_twice_counts_once_and_the_one_here_has_its_name(
+    made: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert [folder.name for folder in find_generated([made, made / "seen", made])] == ["named", "seen"]
+    monkeypatch.chdir(made / "seen")
+    assert [folder.name for folder in find_generated([Path(), Path("../named")])] == ["seen", "named"]
 
 
 @pytest.mark.parametrize(

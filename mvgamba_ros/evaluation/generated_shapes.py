@@ -80,16 +80,17 @@ class GeneratedShape:
 
 
 def find_generated(roots: Sequence[Path]) -> list[Path]:
-    """Those of ``roots``, or else of the folders in them, that hold a report. Raises BAD_CAPTURE for one without."""
-    found = []
+    """Those of ``roots`` and of the folders in them that hold a report, each once, absolute. Raises BAD_CAPTURE for one
+    without."""
+    found = dict[Path, None]()
     for root in roots:
-        here = [folder for folder in [root, *sorted(root.glob("*/"))] if (folder / REPORT).is_file()]
+        here = [folder.resolve() for folder in [root, *sorted(root.glob("*/"))] if (folder / REPORT).is_file()]
         if not here:
             raise ReconstructionError(
                 ErrorCode.BAD_CAPTURE, f"{root}: no {REPORT} here; give folders that `mvgamba generate -o` wrote"
             )
-        found += here
-    return found
+        found |= dict.fromkeys(here)
+    return list(found)
 
 
 def read_generated(folder: Path) -> GeneratedShape:
