@@ -101,6 +101,8 @@ def test_an_alpha_channel_is_taken_as_it_is_and_an_opaque_one_is_none() -> None:
     np.testing.assert_array_equal(cutout.alpha, (alpha / np.float32(255.0)).astype(np.float32))
     opaque = np.dstack([photo(255.0), np.full((HEIGHT, WIDTH), 255, np.uint8)])
     assert cut_out(opaque).source == "the plain background's colours"
+    faint = np.dstack([photo(255.0), np.full(alpha.shape, 250, np.uint8)])  # it cuts nothing out
+    assert cut_out(faint).source == "the plain background's colours"
     with pytest.raises(ReconstructionError, match="has no alpha channel"):
         cut_out(photo(255.0), by="alpha")
 

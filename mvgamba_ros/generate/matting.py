@@ -47,7 +47,7 @@ def cut_out(
         photo: (H, W, 3) or (H, W, 4) uint8, RGB or RGBA.
         by: "alpha": the alpha channel. "sam": Segment Anything. "rembg": the network ISNet of the package rembg.
             "plain": the colours of a plain background. "auto": the first of them that is at hand: an alpha channel
-            that is not all opaque, ``sam_checkpoint``, rembg with its weights, else "plain".
+            that leaves some pixels out, ``sam_checkpoint``, rembg with its weights, else "plain".
         sam_checkpoint: File of Segment Anything's weights.
         pixel_box: (x0, y0, x1, y1) around the object, pixels, for "sam"; None: nearly all of the picture.
         device: Where Segment Anything runs.
@@ -69,7 +69,7 @@ def cut_out(
         raise ReconstructionError(ErrorCode.BAD_OPTION, f"by {shown(by)} is not one of {', '.join(get_args(Means))}")
     rgb = np.ascontiguousarray(photo[..., :3])
     if by == "auto":
-        transparent = photo.shape[2] == 4 and bool((photo[..., 3] < 255).any())
+        transparent = photo.shape[2] == 4 and bool((photo[..., 3] <= 255.0 * OPAQUE).any())
         by = "alpha" if transparent else "sam" if sam_checkpoint else "rembg" if _rembg_is_ready() else "plain"
     if by == "alpha":
         if photo.shape[2] != 4:

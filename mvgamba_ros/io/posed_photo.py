@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from mvgamba_ros.errors import ErrorCode, ReconstructionError, boundary
+from mvgamba_ros.errors import ErrorCode, ReconstructionError, boundary, shown
 from mvgamba_ros.geometry.camera import check_camera
 from mvgamba_ros.geometry.se3 import check_rigid, look_at
 from mvgamba_ros.io.exif_turn import exif_orientation, exif_turn, turned
@@ -18,6 +18,8 @@ from mvgamba_ros.types import F32, F64, U8, Camera
 
 LARGEST_JSON = 1_000_000
 """Bytes of a file of intrinsics or of a pose."""
+DISTORTION = ("D", "d", "distortion", "k1", "k2", "k3", "p1", "p2")
+"""Names that files of intrinsics have for it."""
 LEVEL: F64 = look_at(np.zeros(3), np.array([1.0, 0.0, 0.0]))
 """The pose of a camera of which none is given: at the origin, level, z of the world up, aimed along its x axis."""
 
@@ -94,7 +96,7 @@ def _upright(path: Path, pixels: np.ndarray, depth: Path | None, camera: Path | 
 
 def _pixels(path: Path) -> np.ndarray:
     if not path.is_file():
-        raise ReconstructionError(ErrorCode.BAD_IMAGE, f"{path} is not there")
+        raise ReconstructionError(ErrorCode.BAD_IMAGE, f"{path} is not there, or is no file")
     with boundary(ErrorCode.BAD_IMAGE, path, "cannot be read as an image; it may be cut off or too large"):
         return read_image(path)
 
@@ -103,7 +105,14 @@ def _camera(path: Path, width: int, height: int) -> Camera:
     content = _json(path, ErrorCode.BAD_CAMERA_INFO)
     with boundary(ErrorCode.BAD_CAMERA_INFO, path, 'has no "K" of 3x3 numbers: {"K": [[fx, 0, cx], [0, fy, cy], ...]}'):
         K = np.asarray(content["K"], np.float64).reshape(3, 3)
+        bent = [key for key in DISTORTION if np.any(np.asarray(content.get(key, 0.0), np.float64))]
         size = int(content.get("width", width)), int(content.get("height", height))
+    if bent:
+        raise ReconstructionError(
+            ErrorCode.BAD_CAMERA_INFO,
+            f"{path}: {bent[0]} {shown(content[bent[0]])} is a distortion: straighten the picture, e.g. with "
+            "cv2.undistort, and its depth, and give the K of that",
+        )
     if size != (width, height):
         raise ReconstructionError(
             ErrorCode.BAD_CAMERA_INFO,
