@@ -11,30 +11,31 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from mvgamba_ros.errors import ErrorCode, boundary, stop_if
+from mvgamba_ros.errors import ErrorCode, boundary
 from mvgamba_ros.generate.canonical_mesh import Z_UP_FROM_Y_UP, canonical_mesh, hub_access, import_installed
-from mvgamba_ros.generate.generator import GeneratedMesh, Subject
 from mvgamba_ros.generate.generator_options import GeneratorOptions
 from mvgamba_ros.generate.hub import DATA, Published, find_weights
+from mvgamba_ros.generate.installed_generator import InstalledGenerator
 from mvgamba_ros.generate.upstream import STEP1X3D
 from mvgamba_ros.methods.device import choose_device
-from mvgamba_ros.types import Cancelled, Progress
+from mvgamba_ros.types import Mesh
 
 PART = "Step1X-3D-Geometry-1300m"
 GUIDANCE = 7.5
 """Of its authors' script."""
 
 
-class Step1X3D:
+class Step1X3D(InstalledGenerator):
     """``folder``: of huggingface.co/stepfun-ai/Step1X-3D, with the subfolder `PART`. ``steps``: of denoising.
     ``guidance``: 0 is the published 7.5. ``fetch``: whether its code may download what its config names. Raises
     MISSING_PACKAGE, BAD_CHECKPOINT, BAD_OPTION."""
 
     name = "step1x3d"
     published = Published("stepfun-ai/Step1X-3D", "", "Apache-2.0", tuple(f"{PART}/{pattern}" for pattern in DATA))
+    note = "Step1X-3D answers a shape without colours, turned as it was trained"
 
     def __init__(
-        self, folder: Path, device: str = "auto", steps: int = 30, guidance: float = 0.0, fetch: bool = False
+        self, folder: Path, device: str = "auto", fetch: bool = False, steps: int = 30, guidance: float = 0.0
     ) -> None:
         module = "step1x3d_geometry.models.pipelines.pipeline"
         kind = import_installed(self.name, module, "Step1X3DGeometryPipeline", STEP1X3D.command)
@@ -52,20 +53,13 @@ class Step1X3D:
     def from_options(cls, options: GeneratorOptions) -> Step1X3D:
         """The factory that is registered."""
         folder = find_weights(cls.name, options.weights, cls.published, options.fetch)
-        return cls(folder, options.device, options.steps, options.guidance, options.fetch)
+        return cls(folder, options.device, options.fetch, options.steps, options.guidance)
 
-    def __call__(self, subject: Subject, seed: int, progress: Progress, cancelled: Cancelled) -> GeneratedMesh:
-        """Its pipeline runs as a whole: ``cancelled`` is polled before and after it."""
-        cutout = subject.needed_cutout(self.name)
-        stop_if(cancelled)
+    def _mesh(self, picture: Image.Image, seed: int) -> Mesh:
         made = self.pipeline(
-            Image.fromarray(cutout.rgba(), "RGBA"),
+            picture,
             guidance_scale=self.guidance,
             num_inference_steps=self.steps,
             generator=torch.Generator(device=self.device).manual_seed(seed),
         ).mesh[0]
-        progress("network", 0.95)
-        stop_if(cancelled)
-        mesh = canonical_mesh(self.name, made.vertices, made.faces, None, Z_UP_FROM_Y_UP)
-        progress("surface", 1.0)
-        return GeneratedMesh(mesh, notes=("Step1X-3D answers a shape without colours, turned as it was trained",))
+        return canonical_mesh(self.name, made.vertices, made.faces, None, Z_UP_FROM_Y_UP)

@@ -13,22 +13,22 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from mvgamba_ros.errors import ErrorCode, boundary, stop_if
+from mvgamba_ros.errors import ErrorCode, boundary
 from mvgamba_ros.generate.canonical_mesh import Z_UP, as_bytes, canonical_mesh, hub_access, import_installed
-from mvgamba_ros.generate.generator import GeneratedMesh, Subject
-from mvgamba_ros.generate.generator_options import GeneratorOptions
-from mvgamba_ros.generate.hub import Published, find_weights
+from mvgamba_ros.generate.hub import Published
+from mvgamba_ros.generate.installed_generator import InstalledGenerator
 from mvgamba_ros.generate.upstream import TRELLIS
 from mvgamba_ros.methods.device import choose_device
-from mvgamba_ros.types import Cancelled, Progress
+from mvgamba_ros.types import Mesh
 
 
-class Trellis:
+class Trellis(InstalledGenerator):
     """``folder``: of huggingface.co/microsoft/TRELLIS-image-large. ``fetch``: whether its code may download DINOv2 by
     torch.hub. Raises MISSING_PACKAGE, BAD_CHECKPOINT, BAD_OPTION."""
 
     name = "trellis"
     published = Published("microsoft/TRELLIS-image-large", "", "MIT")
+    note = "TRELLIS turns objects as it was trained: the picture's side is not known"
 
     def __init__(self, folder: Path, device: str = "auto", fetch: bool = False) -> None:
         os.environ.setdefault("SPCONV_ALGO", "native")  # read when it is imported; the other one benchmarks first
@@ -44,24 +44,10 @@ class Trellis:
         self.pipeline.to(chosen)
         self.provenance = {"device": str(chosen), "checkpoint": str(folder)}
 
-    @classmethod
-    def from_options(cls, options: GeneratorOptions) -> Trellis:
-        """The factory that is registered."""
-        folder = find_weights(cls.name, options.weights, cls.published, options.fetch)
-        return cls(folder, options.device, options.fetch)
-
-    def __call__(self, subject: Subject, seed: int, progress: Progress, cancelled: Cancelled) -> GeneratedMesh:
-        """Its pipeline runs as a whole: ``cancelled`` is polled before and after it."""
-        cutout = subject.needed_cutout(self.name)
-        stop_if(cancelled)
-        picture = Image.fromarray(cutout.rgba(), "RGBA")  # cropped and resized by the pipeline
-        made = self.pipeline.run(picture, seed=seed, formats=["mesh"])["mesh"][0]
-        progress("network", 0.95)
-        stop_if(cancelled)
+    def _mesh(self, picture: Image.Image, seed: int) -> Mesh:
+        made = self.pipeline.run(picture, seed=seed, formats=["mesh"])["mesh"][0]  # which crops and resizes it
         colors = None if made.vertex_attrs is None else as_bytes(made.vertex_attrs)  # colours, then normals
-        mesh = canonical_mesh(self.name, made.vertices, made.faces, colors, Z_UP)
-        progress("surface", 1.0)
-        return GeneratedMesh(mesh, notes=("TRELLIS turns objects as it was trained: the picture's side is not known",))
+        return canonical_mesh(self.name, made.vertices, made.faces, colors, Z_UP)
 
 
 def _check_dinov2(folder: Path) -> None:

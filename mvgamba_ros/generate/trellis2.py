@@ -10,24 +10,24 @@ from pathlib import Path
 
 from PIL import Image
 
-from mvgamba_ros.errors import ErrorCode, boundary, stop_if
+from mvgamba_ros.errors import ErrorCode, boundary
 from mvgamba_ros.generate.canonical_mesh import Z_UP, as_bytes, canonical_mesh, hub_access, import_installed
-from mvgamba_ros.generate.generator import GeneratedMesh, Subject
-from mvgamba_ros.generate.generator_options import GeneratorOptions
-from mvgamba_ros.generate.hub import Published, find_weights
+from mvgamba_ros.generate.hub import Published
+from mvgamba_ros.generate.installed_generator import InstalledGenerator
 from mvgamba_ros.generate.upstream import TRELLIS2
 from mvgamba_ros.methods.device import choose_device
-from mvgamba_ros.types import Cancelled, Progress
+from mvgamba_ros.types import Mesh
 
 LICENCE = "MIT; DINOv3 and the background remover that its pipeline.json names have their own"
 
 
-class Trellis2:
+class Trellis2(InstalledGenerator):
     """``folder``: of huggingface.co/microsoft/TRELLIS.2-4B. ``fetch``: whether its code may download the further
     networks that pipeline.json names. Raises MISSING_PACKAGE, BAD_CHECKPOINT, BAD_OPTION."""
 
     name = "trellis2"
     published = Published("microsoft/TRELLIS.2-4B", "", LICENCE)
+    note = "TRELLIS.2 turns objects as it was trained: the picture's side is not known"
 
     def __init__(self, folder: Path, device: str = "auto", fetch: bool = False) -> None:
         kind = import_installed(self.name, "trellis2.pipelines", "Trellis2ImageTo3DPipeline", TRELLIS2.command)
@@ -38,22 +38,7 @@ class Trellis2:
         self.pipeline.to(chosen)
         self.provenance = {"device": str(chosen), "checkpoint": str(folder)}
 
-    @classmethod
-    def from_options(cls, options: GeneratorOptions) -> Trellis2:
-        """The factory that is registered."""
-        folder = find_weights(cls.name, options.weights, cls.published, options.fetch)
-        return cls(folder, options.device, options.fetch)
-
-    def __call__(self, subject: Subject, seed: int, progress: Progress, cancelled: Cancelled) -> GeneratedMesh:
-        """Its pipeline runs as a whole: ``cancelled`` is polled before and after it."""
-        cutout = subject.needed_cutout(self.name)
-        stop_if(cancelled)
-        made = self.pipeline.run(Image.fromarray(cutout.rgba(), "RGBA"), seed=seed)[0]
-        progress("network", 0.95)
-        stop_if(cancelled)
+    def _mesh(self, picture: Image.Image, seed: int) -> Mesh:
+        made = self.pipeline.run(picture, seed=seed)[0]
         colors = as_bytes(made.query_vertex_attrs()[:, made.layout["base_color"]])
-        mesh = canonical_mesh(self.name, made.vertices, made.faces, colors, Z_UP)
-        progress("surface", 1.0)
-        return GeneratedMesh(
-            mesh, notes=("TRELLIS.2 turns objects as it was trained: the picture's side is not known",)
-        )
+        return canonical_mesh(self.name, made.vertices, made.faces, colors, Z_UP)

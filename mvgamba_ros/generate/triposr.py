@@ -16,8 +16,8 @@ from mvgamba_ros.errors import ErrorCode, boundary, stop_if
 from mvgamba_ros.generate.canonical_mesh import Z_UP, as_bytes, canonical_mesh, hub_access, import_installed
 from mvgamba_ros.generate.cutout import recentre
 from mvgamba_ros.generate.generator import GeneratedMesh, Subject
-from mvgamba_ros.generate.generator_options import GeneratorOptions
-from mvgamba_ros.generate.hub import Published, find_weights
+from mvgamba_ros.generate.hub import Published
+from mvgamba_ros.generate.installed_generator import InstalledGenerator
 from mvgamba_ros.generate.upstream import TRIPOSR
 from mvgamba_ros.methods.device import choose_device
 from mvgamba_ros.types import Cancelled, Progress
@@ -27,7 +27,7 @@ FOREGROUND, BACKGROUND = 0.85, 0.5
 PICTURE_SIZE, CHUNK, RESOLUTION = 512, 8192, 256
 
 
-class TripoSR:
+class TripoSR(InstalledGenerator):
     """``folder``: holds config.yaml and model.ckpt of huggingface.co/stabilityai/TripoSR. ``fetch``: whether its code
     may download what it still needs, the config of facebook/dino-vitb16. Raises MISSING_PACKAGE, BAD_CHECKPOINT,
     BAD_OPTION."""
@@ -44,12 +44,6 @@ class TripoSR:
         self.model.renderer.set_chunk_size(CHUNK)
         self.model.to(self.device)
         self.provenance = {"device": str(self.device), "checkpoint": str(folder)}
-
-    @classmethod
-    def from_options(cls, options: GeneratorOptions) -> TripoSR:
-        """The factory that is registered."""
-        folder = find_weights(cls.name, options.weights, cls.published, options.fetch)
-        return cls(folder, options.device, options.fetch)
 
     def __call__(self, subject: Subject, seed: int, progress: Progress, cancelled: Cancelled) -> GeneratedMesh:
         """The picture's one answer: nothing is drawn, ``seed`` changes nothing."""
