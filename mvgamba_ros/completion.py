@@ -164,13 +164,24 @@ def cutout_of(view: View) -> Cutout:
     return Cutout(uncovered_image(view, COLOR_MARGIN), view.mask.astype(np.float32), "the view's mask")
 
 
+def generator_options(options: Options) -> GeneratorOptions:
+    """What ``options`` say of the generator alone."""
+    return GeneratorOptions(
+        options.generator, options.generator_weights, fetch=options.generator_fetch, device=options.device
+    )
+
+
+def prepare_generator(options: Options) -> None:
+    """Loads the generator of ``options``, so that one that cannot run is refused before any work. Raises what
+    `mvgamba_ros.generate.run_generator.load_generator` raises."""
+    load_generator(generator_options(options))
+
+
 def run_generator(
     options: Options, subject: Subject, progress: Progress, cancelled: Cancelled
 ) -> tuple[Generated, dict[str, str]]:
     """What the generator of ``options`` makes of ``subject``, and its provenance."""
-    chosen = GeneratorOptions(
-        options.generator, options.generator_weights, fetch=options.generator_fetch, device=options.device
-    )
+    chosen = generator_options(options)
     made = generate(chosen, subject, options.generator_seed, progress, cancelled)
     return made, dict(getattr(load_generator(chosen), "provenance", {}))
 

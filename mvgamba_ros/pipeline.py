@@ -11,7 +11,7 @@ import numpy as np
 
 from mvgamba_ros import __version__
 from mvgamba_ros.checks import check_arrays, check_views, distinct_views
-from mvgamba_ros.completion import Completion, complete, completes
+from mvgamba_ros.completion import Completion, complete, completes, prepare_generator
 from mvgamba_ros.consensus import check_poses
 from mvgamba_ros.errors import stop_if
 from mvgamba_ros.factories import load_method, run_method
@@ -112,6 +112,8 @@ def _reconstruct(
     stages = _Stages(progress, cancelled)
     with stages.run("check"):
         views, notes = check_views(views, options)
+        if completes(options, distinct_views(views, config.views)):
+            prepare_generator(options)
     with stages.run("undistort"):
         views, prompts = _undistort(views, options.prompts, stages)
         views, set_aside = without_wrong_depth(views, prompts.support_height, config.depth.agreement)

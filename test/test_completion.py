@@ -161,6 +161,14 @@ def test_a_generator_is_called_of_few_views_only_unless_told_otherwise(when: str
     assert len(made.calls) == calls and bool(found.generated) == bool(calls)
 
 
+def test_a_generator_without_weights_is_refused_before_any_work() -> None:
+    stages: set[str] = set()
+    options = Options(segmenter="masks", generator="triposr", prompts=TABLE)
+    with pytest.raises(ReconstructionError, match=r"triposr: it needs weights.* set generator_weights") as refused:
+        reconstruct([photograph(bracket())], options, lambda stage, fraction: stages.add(stage))
+    assert refused.value.code is ErrorCode.BAD_CHECKPOINT and stages == {"check"}
+
+
 def test_a_shape_of_words_has_the_longest_side_that_was_told_and_is_low() -> None:
     mesh, view = bracket(), photograph(bracket())
     oracle.KNOWN["words"] = Oracle(canonical(mesh, view.T_world_camera), as_mesh=True)

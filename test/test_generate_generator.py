@@ -199,7 +199,9 @@ def test_weights_that_are_not_here_are_answered_with_the_command(monkeypatch, we
     with pytest.raises(ReconstructionError, match=rf"generator magic: .*{words}") as caught:
         find_weights("magic", weights, PUBLISHED, False)
     assert caught.value.code is ErrorCode.BAD_CHECKPOINT
-    assert "--local-dir magic` and set weights to that folder" in caught.value.message
+    assert caught.value.message.endswith(
+        "--local-dir magic` and set generator_weights (`mvgamba generate`: --weights) to that folder"
+    )
 
 
 def test_without_a_pinned_commit_a_folder_is_needed() -> None:

@@ -190,12 +190,16 @@ def _made(
     cancelled: Cancelled,
 ) -> tuple[list[View], Cutout | None, Reconstruction]:
     """The posed picture, if it is measured, the object in it, and the result."""
+    from mvgamba_ros.completion import prepare_generator
     from mvgamba_ros.generate.generator import Subject
     from mvgamba_ros.generate.matting import cut_out
     from mvgamba_ros.imagined import imagine
+    from mvgamba_ros.options import OWN_GUESS
     from mvgamba_ros.pipeline import reconstruct
     from mvgamba_ros.types import View
 
+    if options.generator != OWN_GUESS:
+        prepare_generator(options)
     if photo is None:
         return [], None, imagine(options, Subject(prompt=args.text), args.longest_side, progress, cancelled)
     cutout = cut_out(photo.image, device=args.device, what=args.image)

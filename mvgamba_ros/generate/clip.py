@@ -65,7 +65,7 @@ class Clip:
 def load_clip(weights: str = "", device: str = "auto", fetch: bool = False) -> Clip:
     """CLIP of ``weights``: a folder, or ``owner/name@commit`` in this machine's Hugging Face cache; empty: `PUBLISHED`.
     Downloads only where ``fetch`` is set. Raises as `find_weights` and `Clip`."""
-    return Clip(find_weights("clip", weights, PUBLISHED, fetch, kind="metric"), device)
+    return Clip(find_weights("clip", weights, PUBLISHED, fetch, kind="metric", option="--clip-weights"), device)
 
 
 def _unit(vectors: torch.Tensor) -> F32:

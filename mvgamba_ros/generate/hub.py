@@ -19,6 +19,8 @@ log = logging.getLogger(__name__)
 PINNED = re.compile(r"(?P<repository>[\w.-]+/[\w.-]+)@(?P<commit>[0-9a-f]{40})")
 DATA = ("*.json", "*.txt", "*.safetensors")
 INSTALL = "pip install 'mvgamba_ros[generate]'"
+OPTION = "generator_weights (`mvgamba generate`: --weights)"
+"""Where a generator's folder is named."""
 
 
 @dataclass(frozen=True)
@@ -44,14 +46,18 @@ class Published:
         return f"{self.repository}@{self.commit}" if self.commit else ""
 
 
-def find_weights(name: str, weights: str, published: Published, fetch: bool, kind: str = "generator") -> Path:
-    """The folder that holds the weights of ``name``, a generator or what else ``kind`` says.
+def find_weights(
+    name: str, weights: str, published: Published, fetch: bool, kind: str = "generator", option: str = OPTION
+) -> Path:
+    """The folder that holds the weights of ``name``.
 
     Args:
         name: For messages.
         weights: A folder, or ``owner/name@commit``; empty: ``published``.
         published: The weights that the generator is made for.
         fetch: Whether to download what is not in the cache.
+        kind: What ``name`` is, for messages.
+        option: Which option takes the folder, for messages.
 
     Returns:
         The folder; which files are in it is the caller's to check.
@@ -69,7 +75,7 @@ def find_weights(name: str, weights: str, published: Published, fetch: bool, kin
         what = f"weights {shown(weights)}: neither a folder nor owner/name@commit" if weights else "it needs weights"
         raise ReconstructionError(
             ErrorCode.BAD_CHECKPOINT,
-            f"{owner}: {what}: {_command(name, published.repository, published.commit)}",
+            f"{owner}: {what}: {_command(name, published.repository, published.commit, option)}",
         )
     try:
         from huggingface_hub import snapshot_download
@@ -88,15 +94,15 @@ def find_weights(name: str, weights: str, published: Published, fetch: bool, kin
         what = f"weights {wanted} cannot be fetched ({cause(error)})" if fetch else f"weights {wanted} are not here"
         raise ReconstructionError(
             ErrorCode.BAD_CHECKPOINT,
-            f"{owner}: {what}: {_command(name, named['repository'], named['commit'])}",
+            f"{owner}: {what}: {_command(name, named['repository'], named['commit'], option)}",
         ) from error
     _announce(owner, wanted, published)
     return Path(folder)
 
 
-def _command(name: str, repository: str, commit: str) -> str:
+def _command(name: str, repository: str, commit: str, option: str) -> str:
     revision = f" --revision {commit}" if commit else ""
-    return f"run `hf download {repository}{revision} --local-dir {name}` and set weights to that folder"
+    return f"run `hf download {repository}{revision} --local-dir {name}` and set {option} to that folder"
 
 
 @lru_cache(maxsize=64)
