@@ -38,6 +38,7 @@ EXAMPLES = """examples:
 
 `mvgamba train RECIPE` renders what its recipe names by itself.
 """
+SEED = "one seed, one set of data (%(default)s)"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"{', '.join(available('object_sources'))}, a folder of meshes, or several with shares (%(default)s)",
     )
     render.add_argument("--count", type=positive, default=12_000, help="objects (%(default)s)")
-    render.add_argument("--seed", type=not_negative, default=1, help="(%(default)s)")
+    render.add_argument("--seed", type=not_negative, default=1, help=SEED)
     render.add_argument("--per-shard", type=positive, default=128, help="objects in a shard (%(default)s)")
     render.add_argument("--views", type=positive, default=12, help="views of an object (%(default)s)")
     render.add_argument("--size", type=positive, default=96, help="side of a view in pixels (%(default)s)")
@@ -59,19 +60,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     scenes = commands.add_parser("scenes", help="render scenes for the objectness network")
     scenes.add_argument("out", metavar="OUT", type=Path, help="folder for the shards; made if missing")
     scenes.add_argument("--count", type=positive, default=7_000, help="scenes (%(default)s)")
-    scenes.add_argument("--seed", type=not_negative, default=1, help="(%(default)s)")
+    scenes.add_argument("--seed", type=not_negative, default=1, help=SEED)
     scenes.add_argument("--workers", type=positive, default=1, help="processes, one core each (%(default)s)")
     tabletop = commands.add_parser("tabletop", help="render tabletops with several objects, for an instance segmenter")
     tabletop.add_argument("out", metavar="OUT", type=Path, help="folder for the shards; made if missing")
     tabletop.add_argument("--count", type=positive, default=4_000, help="scenes, up to whole shards (%(default)s)")
-    tabletop.add_argument("--seed", type=not_negative, default=1, help="(%(default)s)")
+    tabletop.add_argument("--seed", type=not_negative, default=1, help=SEED)
     tabletop.add_argument("--workers", type=positive, default=1, help="processes, one core each (%(default)s)")
     sheet = commands.add_parser("sheet", help="draw a contact sheet of a folder of shards")
     sheet.add_argument("folder", metavar="FOLDER", type=Path, help="written by render, scenes or tabletop")
-    sheet.add_argument("-o", "--out", metavar="PNG", type=Path, required=True)
-    sheet.add_argument("--objects", type=positive, default=32, help="or scenes (%(default)s)")
-    sheet.add_argument("--first", type=not_negative, default=0, help="index of the first object (%(default)s)")
-    sheet.add_argument("--views", type=positive, default=4, help="views of each (%(default)s)")
+    sheet.add_argument("-o", "--out", metavar="FILE", type=Path, required=True, help="picture, .png or .jpg")
+    sheet.add_argument("--objects", type=positive, default=32, help="objects, or scenes, to draw (%(default)s)")
+    sheet.add_argument("--first", type=not_negative, default=0, help="index of the first of them (%(default)s)")
+    sheet.add_argument("--views", type=positive, default=4, help="most views of each (%(default)s)")
     sheet.add_argument("--depth", action="store_true", help="thickness (back less front depth) beside the views")
     export = commands.add_parser("export", help="write a capture for another tool")
     export.add_argument("capture", metavar="CAPTURE", help="what `mvgamba reconstruct` takes")

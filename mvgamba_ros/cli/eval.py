@@ -32,6 +32,7 @@ Scores: chamfer, accuracy and completeness in mm (30,000 points on each surface)
 and silhouette iou in a square around the object on white, lpips there where the extra `lpips` and its weights are
 installed, seconds from images to mesh and cloud.
 """
+CLIP_WEIGHTS = "of CLIP, or owner/name@commit in the Hugging Face cache (default: the commit that is pinned)"
 COLUMNS = {
     "F@5mm": "F@5mm",
     "hull F@5mm": "(hull)",
@@ -58,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_reader(parser)
     group = parser.add_argument_group("generated shapes")
     group.add_argument("--generated", action="store_true", help="score folders that `mvgamba generate` wrote")
-    group.add_argument("--clip-weights", metavar="FOLDER", default="", help="of CLIP (default: the pinned ones)")
+    group.add_argument("--clip-weights", metavar="FOLDER", default="", help=CLIP_WEIGHTS)
     group.add_argument("--fetch", action="store_true", help="download CLIP's weights where they are missing")
     add_prompts(parser, "default: around the truth")
     add_options(parser)

@@ -70,7 +70,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="makes up what was not seen; network: the reconstructor alone, with a measured picture: %(choices)s "
         "(default: %(default)s)",
     )
-    group.add_argument("--weights", metavar="FOLDER", default="", help="of the generator (default: the pinned ones)")
+    group.add_argument(
+        "--weights",
+        metavar="FOLDER",
+        default="",
+        help="of the generator, or owner/name@commit in the Hugging Face cache (default: the commit that is pinned)",
+    )
     group.add_argument("--fetch", action="store_true", help="download the generator's weights that are missing")
     group.add_argument("--seed", type=positive, metavar="N", default=1, help="one seed, one shape (default: 1)")
     group.add_argument("--device", metavar="NAME", default="auto", help="cpu, cuda or cuda:N (default: %(default)s)")
