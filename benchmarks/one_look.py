@@ -19,6 +19,8 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial import cKDTree
 
+from mvgamba_ros.cli._flags import add_config, config_from
+from mvgamba_ros.config import ReconstructionConfig
 from mvgamba_ros.errors import ReconstructionError
 from mvgamba_ros.geometry.boxes import scaled_box
 from mvgamba_ros.io.capture_readers import read_capture
@@ -44,7 +46,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--told", choices=TOLD, default="region")
     parser.add_argument("--looks", type=int, nargs="+", default=[0, 2], help="numbers of the views")
     parser.add_argument("--only", nargs="*", help="names of captures")
+    add_config(parser)
     args = parser.parse_args(argv)
+    config = config_from(args)
 
     rows = []
     print(f"{'':24s}{''.join(f'{name:>12s}' for name in COLUMNS)}")
@@ -55,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         for look in (look for look in args.looks if look < len(views)):
             name = f"{folder.name} {look}"
             try:
-                rows.append(score(views[look], truth, args.told, args.depth))
+                rows.append(score(views[look], truth, args.told, args.depth, config))
             except ReconstructionError as error:
                 print(f"{name:24s}{error.code.name}: {error.message}", flush=True)
                 rows.append({"F@5mm": 0.0})
@@ -69,11 +73,11 @@ def line(scores: dict[str, float]) -> str:
     return "".join(f"{scores[column]:12.3f}" for column in COLUMNS)
 
 
-def score(view: View, truth: Mesh, told: str, depth: bool) -> dict[str, float]:
+def score(view: View, truth: Mesh, told: str, depth: bool, config: ReconstructionConfig) -> dict[str, float]:
     """By name of `COLUMNS`."""
     look = view if depth else replace(view, depth=None)
     segmenter = "masks" if told == "masks" else Options.segmenter
-    options = Options(prompts=prompts(view, truth, told), segmenter=segmenter, refine=False)
+    options = Options(prompts=prompts(view, truth, told), segmenter=segmenter, refine=False, config=config)
     found, true = surface_points(reconstruct([look], options).mesh), surface_points(truth)
     seen = Raycaster(truth).visible(true, view.T_world_camera[:3, 3], HIDDEN)
     off = 1e3 * np.asarray(cKDTree(found).query(true)[0])
