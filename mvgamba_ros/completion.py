@@ -14,7 +14,7 @@ from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.factories import run_method
 from mvgamba_ros.generate.alignment import Alignment, align
 from mvgamba_ros.generate.alignment_config import AlignmentConfig
-from mvgamba_ros.generate.canonical_cameras import AZIMUTHS, RADIUS, orbit_pose, square_camera
+from mvgamba_ros.generate.canonical_pictures import pictures_of
 from mvgamba_ros.generate.cutout import Cutout
 from mvgamba_ros.generate.flat_ends import flat_ends
 from mvgamba_ros.generate.generator import Generated, GeneratedMesh, Subject
@@ -32,7 +32,6 @@ from mvgamba_ros.methods.protocol import Shape
 from mvgamba_ros.options import OWN_GUESS, Options
 from mvgamba_ros.reconstruction import Reconstruction
 from mvgamba_ros.rendering.crops import COLOR_MARGIN
-from mvgamba_ros.rendering.mesh_raycaster import Raycaster
 from mvgamba_ros.splats.fit import fit_gaussians
 from mvgamba_ros.splats.from_mesh import gaussians_on_mesh
 from mvgamba_ros.surface.measured_depth import measured_depths
@@ -249,19 +248,6 @@ def own_options(options: Options) -> Options:
         device=options.device,
         config=options.config,
     )
-
-
-def pictures_of(mesh: Mesh, config: AlignmentConfig = AlignmentConfig()) -> list[View]:
-    """A canonical mesh on white, with masks, from the sides that the canonical cameras are on, but from so far that all
-    of the canonical cube shows."""
-    caster, camera = Raycaster(mesh), square_camera(config.guess_side)
-    views = []
-    for azimuth in AZIMUTHS:
-        T = orbit_pose(azimuth, RADIUS * np.sqrt(3.0))
-        seen = caster.render(camera, T)
-        image = np.where(seen.mask[..., None], seen.color, 255).astype(np.uint8)
-        views.append(View(image, camera, T, mask=seen.mask))
-    return views
 
 
 def around(
