@@ -10,7 +10,7 @@ import numpy as np
 from scipy import ndimage
 
 from mvgamba_ros.generate.alignment_config import AlignmentConfig
-from mvgamba_ros.geometry.camera import crop, resample
+from mvgamba_ros.geometry.camera import resample, square_around
 from mvgamba_ros.geometry.occlusion import visible
 from mvgamba_ros.geometry.rays import axes_intersection, pixel_rays
 from mvgamba_ros.types import F64, U8, Bool, Camera, View
@@ -33,10 +33,7 @@ class Picture:
     def of(cls, view: View, side: int, config: AlignmentConfig) -> Picture:
         """``view``: undistorted, with a mask that is not empty."""
         assert view.mask is not None
-        rows, columns = np.nonzero(view.mask)
-        x, y = (columns.min() + columns.max() + 1) / 2.0, (rows.min() + rows.max() + 1) / 2.0
-        half = 0.5 * config.window * max(float(np.ptp(columns)), float(np.ptp(rows)), 1.0)
-        camera = crop(view.camera, x - half, y - half, x + half, y + half, side, side)
+        camera = square_around(view.camera, view.mask, config.window, side)
         mask = resample(visible(view), view.camera, camera)
         known = np.ones_like(view.mask) if view.hidden is None else ~view.hidden
         inside = resample(known, view.camera, camera)

@@ -156,6 +156,15 @@ def crop(camera: Camera, x0: float, y0: float, x1: float, y1: float, width: int,
     return Camera(K=K, width=width, height=height)
 
 
+def square_around(camera: Camera, mask: Bool, share: float, side: int) -> Camera:
+    """The camera whose picture, ``side`` pixels wide and high, shows the square around the bounding box of ``mask``
+    (H, W), not empty, that is ``share`` times as wide as its longer side. Raises as `crop`."""
+    rows, columns = np.nonzero(mask)
+    x, y = (columns.min() + columns.max() + 1) / 2.0, (rows.min() + rows.max() + 1) / 2.0
+    half = 0.5 * share * max(float(np.ptp(columns)), float(np.ptp(rows)), 1.0)
+    return crop(camera, x - half, y - half, x + half, y + half, side, side)
+
+
 def resample(raster: Raster, camera_from: Camera, camera_to: Camera) -> Raster:
     """What ``camera_to`` sees, given what ``camera_from`` saw from the same place; both without distortion.
 

@@ -16,7 +16,7 @@ from scipy.optimize import least_squares
 
 from mvgamba_ros.config.hull_config import HullConfig
 from mvgamba_ros.geometry.boxes import box_corners
-from mvgamba_ros.geometry.camera import HALF_PIXEL, crop, resample
+from mvgamba_ros.geometry.camera import HALF_PIXEL, resample, square_around
 from mvgamba_ros.geometry.rays import rays
 from mvgamba_ros.geometry.se3 import rigid
 from mvgamba_ros.types import F32, F64, Box, Camera, View
@@ -24,6 +24,8 @@ from mvgamba_ros.types import F32, F64, Box, Camera, View
 SUBPIXELS = 4
 """A picture's pixel is the mean of so many squared: a numerical finesse, as coverage by polygons has no closed form in
 OpenCV."""
+WINDOW = 1.3
+"""A mask is seen in a square of this many longer sides of its bounding box. Set by hand: room for a larger box."""
 STEPS: F64 = np.array([1e-3, 1e-3, 0.02, 0.02, 0.02, 0.02])
 """Of central differences: x and y in metres, turn in radians, the logarithms of three sides."""
 
@@ -111,10 +113,7 @@ class _Silhouette:
     @classmethod
     def of(cls, view: View, side: int, config: HullConfig) -> _Silhouette:
         assert view.mask is not None
-        rows, columns = np.nonzero(view.mask)
-        x, y = (columns.min() + columns.max() + 1) / 2.0, (rows.min() + rows.max() + 1) / 2.0
-        half = 0.65 * max(float(np.ptp(columns)), float(np.ptp(rows)), 1.0)  # a third of it free around the mask
-        fine = crop(view.camera, x - half, y - half, x + half, y + half, SUBPIXELS * side, SUBPIXELS * side)
+        fine = square_around(view.camera, view.mask, WINDOW, SUBPIXELS * side)
         shares = _shrunk(resample(view.mask, view.camera, fine).astype(np.float32))
         sigma = config.box_blur * side
         K = fine.K - HALF_PIXEL

@@ -96,19 +96,22 @@ def missing_shards(folder: Path, recipe: DataRecipe) -> list[int]:
 
     Raises BAD_OPTION when the folder was begun with another recipe.
     """
-    path = folder / "manifest.json"
+    check_manifest(folder / "manifest.json", json.loads(_manifest(recipe)))
+    return [shard for shard in range(recipe.shards) if not (folder / f"shard_{shard:05d}").exists()]
+
+
+def check_manifest(path: Path, wanted: dict[str, Any]) -> None:
+    """Raises BAD_OPTION where the manifest of a data folder is there and cannot be read, or is not as ``wanted``."""
     try:
         begun = json.loads(path.read_text()) if path.exists() else None
     except (OSError, ValueError) as error:
         raise ReconstructionError(
             ErrorCode.BAD_OPTION, f"{path} cannot be read ({error}): delete it, or give another folder"
         ) from error
-    if begun is not None and begun != json.loads(_manifest(recipe)):
+    if begun is not None and begun != wanted:
         raise ReconstructionError(
-            ErrorCode.BAD_OPTION,
-            f"{path} was written with another recipe: give the same options, or another folder",
+            ErrorCode.BAD_OPTION, f"{path} was written with another recipe: give the same options, or another folder"
         )
-    return [shard for shard in range(recipe.shards) if not (folder / f"shard_{shard:05d}").exists()]
 
 
 def _manifest(recipe: DataRecipe) -> str:

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from mvgamba_ros.errors import ErrorCode, ReconstructionError, boundary
 from mvgamba_ros.io.lock import locked
 from mvgamba_ros.io.results import check_writable
+from mvgamba_ros.synthesis.shards import check_manifest
 from mvgamba_ros.synthesis.tabletop import TabletopScene, tabletop_scene
 from mvgamba_ros.synthesis.tabletop_rig import TabletopRecipe
 from mvgamba_ros.synthesis.worker_processes import in_processes
@@ -47,17 +48,7 @@ def missing_tabletop(folder: Path, recipe: TabletopRecipe) -> list[int]:
 
     Raises BAD_OPTION when the folder was begun with a recipe that differs in more than its count.
     """
-    path = folder / "manifest.json"
-    try:
-        begun = json.loads(path.read_text()) if path.exists() else None
-    except (OSError, ValueError) as error:
-        raise ReconstructionError(
-            ErrorCode.BAD_OPTION, f"{path} cannot be read ({error}): delete it, or give another folder"
-        ) from error
-    if begun is not None and begun != _manifest(recipe):
-        raise ReconstructionError(
-            ErrorCode.BAD_OPTION, f"{path} was written with another recipe: give the same options, or another folder"
-        )
+    check_manifest(folder / "manifest.json", _manifest(recipe))
     return [k for k in range(-(-recipe.count // recipe.per_shard)) if not _shard(folder, k).exists()]
 
 
