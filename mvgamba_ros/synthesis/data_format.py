@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-ARRAYS = ("rgb", "alpha", "depth_front", "depth_back", "K", "T_world_camera", "points", "normals", "support_height")
+ARRAYS = (
+    "rgb",
+    "alpha",
+    "depth_front",
+    "depth_back",
+    "K",
+    "T_world_camera",
+    "points",
+    "normals",
+    "support_height",
+    "ring",
+)
 """The arrays of an example, as `render` makes them and a shard stores them; docs/data.md has shapes and types."""
 DEPTH_UNIT = 5e-5
 """Metres per count of a stored depth (uint16): 0.05 mm, 3.27 m at most."""

@@ -16,6 +16,11 @@ from mvgamba_ros.types import F64
 Rng = np.random.Generator
 
 
+RINGS = {8: (0.0,), 6: (20.0, -10.0)}
+"""Evenly spaced cameras on a ring and their elevations in turn, degrees: level ones, every second of which are those of
+MVGamba, LGM, ImageDream and MVDream, and those of Zero123++."""
+
+
 @dataclass(frozen=True)
 class CameraRig:
     """The cameras around an object and how it stands before them. Input views come first, from 10 to 80 degrees of
@@ -37,6 +42,11 @@ class CameraRig:
     """Of the same image, pixels."""
     fov_deg: tuple[float, float] = (40.0, 75.0)
     """Horizontal field of view of that image, degrees: the lenses of common wrist cameras."""
+    rings: float = bounded(0.0, 0.0, 1.0)
+    """Share of objects whose inputs stand on a ring (`RINGS`), as the cameras of multi-view generators do: level, aimed
+    at the middle, around an object that mostly floats; half of them without light or shadow."""
+    ring_distance: tuple[float, float] = (1.8, 3.6)
+    """Distance of a ring's cameras, radii of the object's bounding sphere: 1.5 of its longest side are 1.7 to 3."""
     margin: tuple[float, float] = (0.05, 0.2)
     """What a crop adds to the side of the object's bounding sphere, as a share of it."""
 
@@ -77,9 +87,19 @@ def _turn_onto(a: F64, b: F64) -> F64:
     return np.eye(3) + V + V @ V / (1 + c)
 
 
-def sample_object_pose(vertices: F64, upright: bool, rig: CameraRig, rng: Rng) -> tuple[F64, float]:
+def sample_ring(rig: CameraRig, rng: Rng) -> int:
+    """How many of an object's inputs stand on a ring, one of `RINGS`; 0: none."""
+    if not rig.rings or rng.random() >= rig.rings:  # without rings nothing is drawn
+        return 0
+    return int(rng.choice([n for n in RINGS if n <= rig.inputs]))
+
+
+def sample_object_pose(
+    vertices: F64, upright: bool, rig: CameraRig, rng: Rng, afloat: bool = False
+) -> tuple[F64, float]:
     """A random pose of an object: its vertices (N, 3) in a world frame of any yaw and offset, metres, and the height of
-    the plane they stand on (NaN when afloat). ``upright``: its own z is up, and mostly stays so."""
+    the plane they stand on (NaN when afloat). ``upright``: its own z is up, and mostly stays so. ``afloat``: the plane
+    is never there."""
     standing = rng.random() < rig.standing
     if not standing:
         vertices = vertices @ rotation(rng).T
@@ -91,7 +111,7 @@ def sample_object_pose(vertices: F64, upright: bool, rig: CameraRig, rng: Rng) -
     middle = (vertices.min(0) + vertices.max(0)) / 2
     z0 = rng.uniform(-0.2, 0.8)
     vertices = vertices + np.array([*(rng.uniform(-0.6, 0.6, 2) - middle[:2]), z0 - vertices[:, 2].min()])
-    return vertices, z0 if standing else float("nan")
+    return vertices, z0 if standing and not afloat else float("nan")
 
 
 def aimed_pose(eye: F64, target: F64, roll: float) -> F64:
@@ -114,8 +134,9 @@ def project_sphere(centre: F64, radius: float, f: float) -> F64:
     return out
 
 
-def sample_cameras(centre: F64, radius: float, rig: CameraRig, rng: Rng) -> tuple[F64, F64]:
-    """Crop intrinsics ``K`` (V, 3, 3) and poses ``T_world_camera`` (V, 4, 4) around a bounding sphere."""
+def sample_cameras(centre: F64, radius: float, rig: CameraRig, rng: Rng, ring: int = 0) -> tuple[F64, F64]:
+    """Crop intrinsics ``K`` (V, 3, 3) and poses ``T_world_camera`` (V, 4, 4) around a bounding sphere, the first
+    ``ring`` of them evenly on a ring."""
     f = rig.width / 2 / np.tan(np.radians(rng.uniform(*rig.fov_deg)) / 2)
     nearest = 1.05 * radius / np.sin(np.arctan(rig.height / 2 / f))
     usual = np.exp(rng.uniform(*np.log(rig.distance)))
@@ -123,20 +144,25 @@ def sample_cameras(centre: F64, radius: float, rig: CameraRig, rng: Rng) -> tupl
     step = 2 * np.pi / rig.inputs
     order = np.r_[0 : rig.inputs : 2, 1 : rig.inputs : 2]  # the first half already goes all the way round
     start = rng.uniform(0, 2 * np.pi)
+    apart = radius * rng.uniform(*rig.ring_distance) if ring else 0.0
     K, T = np.zeros((rig.views, 3, 3)), np.zeros((rig.views, 4, 4))
     for v in range(rig.views):
-        if v < rig.inputs:
+        if v < ring:
+            azimuth = start + v * 2 * np.pi / ring
+            elevation = np.radians(RINGS[ring][v % len(RINGS[ring])])
+        elif v < rig.inputs:
             azimuth = start + order[v] * step + np.radians(rng.uniform(-30, 30))
             elevation = np.radians(np.clip(rng.normal(orbit, 7) if orbit else rng.uniform(10, 80), 10, 80))
         else:
             azimuth = rng.uniform(0, 2 * np.pi)
             elevation = np.arcsin(rng.uniform(np.sin(np.radians(-30)), np.sin(np.radians(85))))
-        distance = max(np.clip(usual * np.exp(rng.normal(0, 0.12)), *rig.distance), nearest)
+        distance = max(np.clip(usual * np.exp(rng.normal(0, 0.12)), *rig.distance), nearest) if v >= ring else apart
         ray = np.array([np.cos(azimuth) * np.cos(elevation), np.sin(azimuth) * np.cos(elevation), np.sin(elevation)])
         roll = rng.normal(0, np.radians(10)) if rng.random() < 0.8 else rng.uniform(-np.pi, np.pi)
+        roll = 0.0 if v < ring else roll
         eye = centre + distance * ray
         # aim beside the object, as far as leaves its sphere inside the image
-        room = max(rig.height / 2 / f * distance - 1.05 * radius, 0) * rng.uniform(0, 0.8)
+        room = max(rig.height / 2 / f * distance - 1.05 * radius, 0) * rng.uniform(0, 0.8) * (v >= ring)
         side = rng.uniform(0, 2 * np.pi)
         level = aimed_pose(eye, centre, 0.0)
         T[v] = aimed_pose(eye, centre + room * (np.cos(side) * level[:3, 0] + np.sin(side) * level[:3, 1]), roll)

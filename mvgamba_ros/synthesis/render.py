@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvgamba_ros.synthesis.data_format import DEPTH_UNIT, SURFACE_POINTS
-from mvgamba_ros.synthesis.pose_sampling import CameraRig, sample_cameras, sample_object_pose
+from mvgamba_ros.synthesis.pose_sampling import CameraRig, sample_cameras, sample_object_pose, sample_ring
 from mvgamba_ros.synthesis.ray_scene import RayScene
 from mvgamba_ros.synthesis.shading import (
+    FLAT,
     Rng,
     Shader,
     incident_light,
@@ -146,15 +147,17 @@ def render(mesh: TexturedMesh, rig: CameraRig, rng: Rng, points: int = SURFACE_P
     ``rgb`` (V, S, S, 3) uint8 on white, ``alpha`` (V, S, S) uint8, ``depth_front`` and ``depth_back`` (V, S, S) uint16
     z-depths of the first and the last surface along each pixel centre's ray, in ``DEPTH_UNIT``, 0 for a miss; ``K``
     (V, 3, 3) float32, ``T_world_camera`` (V, 4, 4) float32, ``points`` and ``normals`` (N, 3), ``support_height``
-    float32 (NaN when afloat).
+    float32 (NaN when afloat), ``ring`` uint8, how many of the first views stand evenly on a ring.
     """
-    vertices, floor = sample_object_pose(mesh.vertices, mesh.upright, rig, rng)
+    ring = sample_ring(rig, rng)
+    vertices, floor = sample_object_pose(mesh.vertices, mesh.upright, rig, rng, afloat=ring > 0)
     centre = (vertices.min(0) + vertices.max(0)) / 2
     radius = float(np.linalg.norm(vertices - centre, axis=1).max())
-    K, T = sample_cameras(centre, radius, rig, rng)
+    K, T = sample_cameras(centre, radius, rig, rng, ring)
     # Embree works in float32: keep coordinates small, about the object
     local = vertices - centre
-    rays, shader = RayScene(local, mesh.faces), Shader(rotate_normals(mesh, vertices), local, sample_light(rng))
+    light = FLAT if ring and rng.random() < 0.5 else sample_light(rng)
+    rays, shader = RayScene(local, mesh.faces), Shader(rotate_normals(mesh, vertices), local, light)
     T_local = T.copy()
     T_local[:, :3, 3] -= centre
     views = [
@@ -172,4 +175,5 @@ def render(mesh: TexturedMesh, rig: CameraRig, rng: Rng, points: int = SURFACE_P
         "points": (surface + centre).astype(np.float32),
         "normals": normals.astype(np.float16),
         "support_height": np.float32(floor),
+        "ring": np.uint8(ring),
     }

@@ -33,6 +33,14 @@ class Light:
     ground: F32
     exposure: float
     contrast: float
+    flat: bool = False
+    """No light at all: surfaces show the colour of their texture."""
+
+
+_NOTHING = np.zeros(3, np.float32)
+_NONE = np.zeros((0, 3), np.float32)
+FLAT = Light(_NOTHING, _NOTHING, 0.0, _NONE, _NONE, _NOTHING, _NOTHING, 1.0, 1.0, flat=True)
+"""What generators of multi-view images and most renders of mesh collections show."""
 
 
 def sample_light(rng: Rng) -> Light:
@@ -126,6 +134,8 @@ class Shader:
         # a shading normal may lean away from the camera at a silhouette; the far side of thin walls never shows
         n += view * np.maximum(0.02 - facing, 0)[:, None]
         albedo = self.albedo(face, uv, view)
+        if light.flat:
+            return albedo
         specular, shininess, metallic = (self.gloss[face, k] for k in range(3))
 
         toward = n @ light.key
@@ -154,6 +164,8 @@ def incident_light(
     """(N, 4): ambient RGB and the share of the key light at surface points, from one shadow ray and a few over the
     hemisphere each; noisy, to be smoothed over the picture. ``floor``: height of the support plane or NaN."""
     n = len(points)
+    if light.flat:
+        return np.zeros((n, 4), np.float32)
     origin = points + normals * np.float32(max(radius * 2e-3, 5e-5))
     out = np.zeros((n, 4), np.float32)
     towards = light.key + light.softness * random_directions(n, rng)
@@ -193,6 +205,8 @@ def smooth_light(around: F32, where: NDArray[np.intp], shape: tuple[int, int], s
 
 def tone_map(linear: F32, light: Light, gain: float) -> F32:
     """Linear light to sRGB in [0, 255], highlights rolled off as a camera does."""
+    if light.flat:
+        return 255 * _power(np.clip(linear, 0, 1), np.float32(1 / 2.2))
     x = linear * np.float32(light.exposure * gain)
     x = np.where(x > 0.8, 0.8 + 0.2 * (1 - np.exp(-(x - 0.8) / 0.2)), x)
     x = _power(np.clip(x, 0, 1), np.float32(1 / 2.2))

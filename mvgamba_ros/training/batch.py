@@ -93,7 +93,7 @@ def make_sample(
         item = mirror(item)
     if rng.random() < sampling.mirrored:
         item = {**item, "rgb": recolor(item["rgb"], rng)}
-    chosen = rng.permutation(INPUT_VIEWS)[:views]
+    chosen = choose_inputs(int(item["ring"]), views, rng)
     supervising = rng.permutation(len(item["rgb"]))[:targets]
     points = np.asarray(item["points"], np.float64)
     low, high = points.min(0), points.max(0)
@@ -149,6 +149,14 @@ def make_sample(
         points=torch.from_numpy(((points - centre) @ R.T / half).astype(np.float32)),
         half=torch.tensor(half, dtype=torch.float32),
     )
+
+
+def choose_inputs(ring: int, views: int, rng: np.random.Generator) -> np.ndarray:
+    """Which ``views`` of an example's possible inputs are taken, at random; evenly around, where the first ``ring`` of
+    them are and that number allows."""
+    if not ring or ring % views:
+        return rng.permutation(INPUT_VIEWS)[:views]
+    return (int(rng.integers(ring)) + np.arange(views) * (ring // views)) % ring
 
 
 def crop_depth(depth: Tensor, windows: Sequence[CropWindow], out: int, tear: float) -> Tensor:
