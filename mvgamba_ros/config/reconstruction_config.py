@@ -13,6 +13,7 @@ from mvgamba_ros.config.photo_consistency_config import PhotoConsistencyConfig
 from mvgamba_ros.config.pose_conventions_config import PoseConventionsConfig
 from mvgamba_ros.config.pose_refinement_config import PoseRefinementConfig
 from mvgamba_ros.config.quality_config import QualityConfig
+from mvgamba_ros.config.refinement_config import RefinementConfig
 from mvgamba_ros.config.segmentation_config import SegmentationConfig
 from mvgamba_ros.config.splats_config import SplatConfig
 from mvgamba_ros.config.surface_config import SurfaceConfig
@@ -34,6 +35,8 @@ class ReconstructionConfig:
     texture: TextureConfig = field(default_factory=TextureConfig)
     gaussian_meshing: GaussianMeshingConfig = field(default_factory=GaussianMeshingConfig)
     expected_error: ExpectedErrorConfig = field(default_factory=ExpectedErrorConfig)
+    refinement: RefinementConfig = field(default_factory=RefinementConfig)
+    """Photometric refinement of the mesh."""
     photo_consistency: PhotoConsistencyConfig = field(default_factory=PhotoConsistencyConfig)
     expected_chamfer: ExpectedChamferConfig = field(default_factory=ExpectedChamferConfig)
     quality: QualityConfig = field(default_factory=QualityConfig)

@@ -29,6 +29,7 @@ from mvgamba_ros.splats.fit import fit_gaussians
 from mvgamba_ros.surface.depth_maps import DepthMaps
 from mvgamba_ros.surface.measured_depth import measured_depths, with_measured
 from mvgamba_ros.surface.meshing import solid, solid_to_mesh
+from mvgamba_ros.surface.photo_refinement import refine_by_photos
 from mvgamba_ros.surface.silhouette_consistency import enforce_silhouettes
 from mvgamba_ros.surface.standing import fill_to_support
 from mvgamba_ros.surface.tsdf import Guess, integrate_depth_maps, smooth
@@ -84,6 +85,7 @@ class MVGambaMethod:
             hull = tighter
         stop_if(cancelled)
         mesh = solid_to_mesh(found, options.max_faces, supported, denoised=True, config=config.surface)
+        mesh = refine_by_photos(mesh, views, options.prompts.support_height, config.refinement)
         gaussians = cube.from_unit(output.gaussians(blurred=True))
         if options.refine:
             progress("surface", 0.4)

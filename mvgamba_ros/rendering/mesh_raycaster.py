@@ -10,7 +10,7 @@ import numpy as np
 
 from mvgamba_ros.geometry.camera import project
 from mvgamba_ros.geometry.rays import pixel_rays
-from mvgamba_ros.types import F32, F64, U8, Bool, Camera, Mesh
+from mvgamba_ros.types import F32, F64, I64, U8, Bool, Camera, Mesh
 
 
 @dataclass(frozen=True)
@@ -69,11 +69,22 @@ class Raycaster:
 
     def depths(self, camera: Camera, T_world_camera: F64, pixels: F64) -> F64:
         """Z-depth (N,) in metres of the mesh at ``pixels`` (N, 2) of the undistorted ``camera``, infinite off it."""
+        return np.asarray(self._cast(camera, T_world_camera, pixels)["t_hit"].numpy(), np.float64)
+
+    def hits(self, camera: Camera, T_world_camera: F64, pixels: F64) -> tuple[I64, F64]:
+        """The face (N,) that the undistorted ``camera`` sees at ``pixels`` (N, 2), -1 off the mesh, and barycentric
+        coordinates (N, 3) in it."""
+        cast = self._cast(camera, T_world_camera, pixels)
+        face = np.where(np.isfinite(cast["t_hit"].numpy()), cast["primitive_ids"].numpy().astype(np.int64), -1)
+        u, v = cast["primitive_uvs"].numpy().astype(np.float64).T
+        return face, np.stack([1.0 - u - v, u, v], axis=1)
+
+    def _cast(self, camera: Camera, T_world_camera: F64, pixels: F64) -> Any:
         rays = np.empty((len(pixels), 6), np.float32)
         rays[:, :3] = T_world_camera[:3, 3]
         in_camera = np.column_stack([(pixels - camera.K[:2, 2]) / camera.K[[0, 1], [0, 1]], np.ones(len(pixels))])
         rays[:, 3:] = in_camera @ T_world_camera[:3, :3].T
-        return np.asarray(self._scene.cast_rays(self._tensor(rays))["t_hit"].numpy(), np.float64)
+        return self._scene.cast_rays(self._tensor(rays))
 
     def _window(self, camera: Camera, T_world_camera: F64) -> tuple[slice, slice]:
         """Rows and columns outside of which ``camera`` sees nothing of the mesh."""

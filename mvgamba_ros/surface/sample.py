@@ -32,7 +32,7 @@ def sample_cloud(mesh: Mesh, count: int, seed: int = 0) -> PointCloud:
     Stratified along the faces' summed area, so that no patch is left bare by chance, as with
     `trimesh.sample.sample_surface`; the same seed gives the same points.
     """
-    face, barycentric = _spread(mesh, count, seed)
+    face, barycentric = spread_points(mesh, count, seed)
     across = area_vectors(mesh.vertices, mesh.faces)
     corners = mesh.faces[face]
     points = np.einsum("nk,nkd->nd", barycentric, mesh.vertices[corners])
@@ -43,12 +43,12 @@ def sample_cloud(mesh: Mesh, count: int, seed: int = 0) -> PointCloud:
 
 def sample_values(mesh: Mesh, values: F32, count: int, seed: int = 0) -> F32:
     """``values`` (V,) of the vertices, interpolated at the points of `sample_cloud`, (count,)."""
-    face, barycentric = _spread(mesh, count, seed)
+    face, barycentric = spread_points(mesh, count, seed)
     sampled: F32 = np.einsum("nk,nk->n", barycentric, values[mesh.faces[face]]).astype(np.float32)
     return sampled
 
 
-def _spread(mesh: Mesh, count: int, seed: int) -> tuple[I64, F64]:
+def spread_points(mesh: Mesh, count: int, seed: int = 0) -> tuple[I64, F64]:
     """Face (N,) and barycentric coordinates (N, 3) of the points of `sample_cloud`."""
     rng = np.random.default_rng(seed)
     summed = np.cumsum(np.linalg.norm(area_vectors(mesh.vertices, mesh.faces), axis=1))
