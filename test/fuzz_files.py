@@ -34,7 +34,8 @@ from mvgamba_ros.io.mesh_files import read_mesh, write_mesh
 from mvgamba_ros.io.ply import read_gaussians, write_cloud, write_gaussians
 from mvgamba_ros.io.results import unlisted, write_results
 from mvgamba_ros.io.transforms_json import write_capture
-from mvgamba_ros.methods.published.network import PublishedConfig, PublishedNetwork, read_published, save_published
+from mvgamba_ros.methods.published.network import PublishedConfig, PublishedNetwork
+from mvgamba_ros.methods.published.published_weights import read_published, save_published
 from mvgamba_ros.model.checkpoint import load_checkpoint, save_checkpoint
 from mvgamba_ros.model.raygamba import RayGamba, RayGambaConfig
 from mvgamba_ros.options import Options

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.io.weights import read_weights
-from mvgamba_ros.methods.published.network import PublishedConfig, PublishedNetwork, read_published, save_published
+from mvgamba_ros.methods.published.network import PublishedConfig, PublishedNetwork
+from mvgamba_ros.methods.published.published_weights import read_published, save_published
 from mvgamba_ros.model import checkpoint
 from mvgamba_ros.model.checkpoint import SHIPPED, load_checkpoint, save_checkpoint
 from mvgamba_ros.model.raygamba import RayGamba, RayGambaConfig

@@ -13,23 +13,17 @@ from rendered import CENTER, SIZE, orbit, views
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.distance_field import DistanceField
-from mvgamba_ros.geometry.unit_cube import fit
+from mvgamba_ros.geometry.unit_cube import UnitCube
 from mvgamba_ros.geometry.view_spread import spread_views
 from mvgamba_ros.geometry.visual_hull import carve
-from mvgamba_ros.methods.published.method import MVGambaPublished
-from mvgamba_ros.methods.published.network import (
-    POSITION_BOUND,
-    PublishedConfig,
-    PublishedNetwork,
-    condition,
-    read_published,
-    save_published,
-    scan,
-)
+from mvgamba_ros.methods.published.conditioning import condition, first_camera_rotation, rotated
+from mvgamba_ros.methods.published.method import MVGambaPublished, cube_around
+from mvgamba_ros.methods.published.network import PublishedConfig, PublishedNetwork, scan
+from mvgamba_ros.methods.published.published_weights import read_published, save_published
 from mvgamba_ros.options import Options
 from mvgamba_ros.rendering.crops import make_crops
 from mvgamba_ros.surface.simplification import is_watertight
-from mvgamba_ros.types import Prompts
+from mvgamba_ros.types import Prompts, View
 
 TINY = PublishedConfig(size=56, views=4, patch=14, width=512, layers=2, drop_path=0.0)
 OPTIONS = Options(prompts=Prompts(support_height=0.0))
@@ -40,22 +34,29 @@ def hull() -> DistanceField:
     return carve(views(6), None, 48, 0.0)
 
 
+def network_input(seen: list[View], hull: DistanceField) -> tuple[UnitCube, np.ndarray, torch.Tensor]:
+    """The cube, the rotation into the first camera's frame, and what the network is given."""
+    R = first_camera_rotation(torch.from_numpy(np.stack([view.T_world_camera for view in seen]))[None])
+    cube = cube_around(hull, R[0].numpy())
+    crops = make_crops(seen, cube, TINY.size, TINY.crop_margin)
+    return cube, R[0].numpy(), condition(crops.rgb, crops.K, rotated(R.float(), crops.T_cube_camera))
+
+
 @pytest.fixture(scope="module")
 def checkpoint(hull: DistanceField, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A seeded network whose last layers, by least squares, know the rendered ellipsoid from four of its views: a small
     opaque Gaussian a token, evenly over the surface."""
     torch.manual_seed(0)
     network = PublishedNetwork(TINY).eval()
-    cube = fit(*hull.bounds(), margin=1 / POSITION_BOUND)
-    crops = make_crops(views(4), cube, TINY.size, TINY.crop_margin)
+    cube, R, given = network_input(views(4), hull)
     z = 1 - 2 * (np.arange(TINY.tokens) + 0.5) / TINY.tokens
     angle = np.arange(TINY.tokens) * np.pi * (3 - np.sqrt(5))
     sphere = np.stack([np.sqrt(1 - z**2) * np.cos(angle), np.sqrt(1 - z**2) * np.sin(angle), z], 1)
-    means = torch.from_numpy(cube.to_unit(CENTER + sphere * SIZE / 2)).float()
+    means = torch.from_numpy(cube.to_unit(CENTER + sphere * SIZE / 2) @ R.T).float()
     decoder = network.decoder
     with torch.no_grad():
         torch.nn.init.normal_(network.transformer.pos_embed)  # tokens that differ
-        tokens = scan(network.map_image(condition(crops.rgb, crops.K, crops.T_cube_camera)[0])).flatten(0, 1)
+        tokens = scan(network.map_image(given[0])).flatten(0, 1)
         features = decoder.mlp_net(network.transformer(tokens[None]))[0]
         # the softmax of a parabola over the bins is a Gaussian, whose mean is where the parabola has its top
         logits = -((means[..., None] - decoder.coords) / 0.08).square() / 2
@@ -112,10 +113,7 @@ def test_of_more_views_those_furthest_apart_are_taken_and_fewer_are_refused(
     poses = np.stack([view.T_world_camera for view in six])
     low, high = hull.bounds()
     chosen = spread_views(poses, (low + high) / 2, 4)
-    crops = make_crops(
-        [six[i] for i in chosen], fit(*hull.bounds(), margin=1 / POSITION_BOUND), TINY.size, TINY.crop_margin
-    )
-    assert torch.equal(seen[0], condition(crops.rgb, crops.K, crops.T_cube_camera))
+    assert torch.equal(seen[0], network_input([six[i] for i in chosen], hull)[2])
     with pytest.raises(ReconstructionError, match="3 views: this checkpoint of mvgamba-published takes 4") as error:
         reconstruct(method, 3, hull)
     assert error.value.code is ErrorCode.TOO_FEW_VIEWS

@@ -31,8 +31,9 @@ class GaussianMeshingConfig:
     """Greatest side of a rendered depth map, pixels. Set by hand."""
     frame_fill: float = bounded(0.98, 0, 1)
     """Share of a depth map's side that the object's bounding sphere takes, [0, 1]. Set by hand."""
-    median_agreement: float = bounded(0.5, 0, 100)
-    """Expected depth is used where the median depth agrees to within this, else the median, voxels. Set by hand."""
+    median_agreement: float = bounded(0.0, 0, 100)
+    """Expected depth is used where the median depth agrees to within this, else the median, voxels. 0: the median
+    alone, as in the authors' code."""
     truncation: float = bounded(3.0, 1, 100)
     """Truncation of the signed distances, voxels. Set by hand."""
     color_neighbours: int = bounded(4, 1, 64)

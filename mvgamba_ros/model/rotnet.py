@@ -25,20 +25,32 @@ def canonical_quaternions() -> Tensor:
     return torch.cat([eye, -eye, torch.stack(pairs)])
 
 
+CANCELLED = 1e-4
+"""A mixture of quaternions shorter than this has no direction."""
+
+
 class RotNet(nn.Module):
     """Logits (..., 32) -> unit quaternions (..., 4) wxyz.
 
-    ``straight_through``: pick one rotation (Gumbel-softmax at ``temperature`` in training, the largest logit in
-    evaluation) instead of mixing all.
+    ``straight_through``: pick one rotation (Gumbel-softmax in training, the largest logit in evaluation) instead of
+    mixing all. Its ``temperature`` falls from the given one with the updates done (`set_updates`), as in the authors'
+    code.
     """
 
     canonical: Tensor
 
-    def __init__(self, straight_through: bool = False, temperature: float = 1.0) -> None:
+    def __init__(
+        self, straight_through: bool = False, temperature: float = 2.0, decay: float = 0.999995, least: float = 0.5
+    ) -> None:
         super().__init__()
         self.straight_through = straight_through
+        self.first, self.decay, self.least = temperature, decay, least
         self.temperature = temperature
         self.register_buffer("canonical", canonical_quaternions(), persistent=False)
+
+    def set_updates(self, updates: int) -> None:
+        """The temperature after so many: the first times ``decay`` for each, at least ``least``."""
+        self.temperature = max(self.first * self.decay**updates, self.least)
 
     def forward(self, logits: Tensor) -> Tensor:
         if not self.straight_through:
@@ -47,7 +59,8 @@ class RotNet(nn.Module):
             weights = F.gumbel_softmax(logits, tau=self.temperature, hard=True)
         else:
             weights = F.one_hot(logits.argmax(-1), logits.shape[-1]).to(logits.dtype)
-        # equal weights cancel to zero, which has no direction: the added identity keeps the gradient finite there
+        # equal weights cancel to zero, which has no direction: there the added identity keeps the gradient finite
         mixed = weights @ self.canonical
-        identity = torch.tensor([1e-4, 0, 0, 0], dtype=mixed.dtype, device=mixed.device)
-        return F.normalize(mixed + identity, dim=-1)
+        identity = torch.tensor([CANCELLED, 0, 0, 0], dtype=mixed.dtype, device=mixed.device)
+        cancelled = mixed.detach().norm(dim=-1, keepdim=True) < CANCELLED
+        return F.normalize(mixed + cancelled * identity, dim=-1)

@@ -64,8 +64,8 @@ def render_depths(
 ) -> DepthMaps:
     """Depth of ``gaussians`` (world, metres) from poses like `virtual_poses`'s, about one pixel per voxel.
 
-    The expected depth, which is smooth, where the median agrees with it; else the median, which does not mix what lies
-    in front and behind an edge. Infinity where opacity is below ``config.min_opacity``.
+    The median depth, which does not mix what lies in front and behind an edge; the expected depth, which is smooth,
+    where the two agree to within ``config.median_agreement``. Infinity where opacity is below ``config.min_opacity``.
     """
     gaussians = surface_splats(gaussians, config)
     low, high = hull.bounds()

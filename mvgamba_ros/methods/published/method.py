@@ -11,16 +11,18 @@ import torch
 from mvgamba_ros.errors import ErrorCode, ReconstructionError, stop_if
 from mvgamba_ros.geometry.distance_field import DistanceField
 from mvgamba_ros.geometry.torch_rays import to_device
-from mvgamba_ros.geometry.unit_cube import UnitCube, fit
+from mvgamba_ros.geometry.unit_cube import UnitCube
 from mvgamba_ros.geometry.view_spread import spread_views
 from mvgamba_ros.io.weights import CheckpointFile, identify_checkpoint
 from mvgamba_ros.methods.device import choose_device
 from mvgamba_ros.methods.protocol import Shape
+from mvgamba_ros.methods.published.conditioning import condition, first_camera_rotation, rotated, turned
 from mvgamba_ros.methods.published.gaussian_meshing import gaussians_to_mesh
-from mvgamba_ros.methods.published.network import POSITION_BOUND, REMEDY, condition, read_published
+from mvgamba_ros.methods.published.network import POSITION_BOUND
+from mvgamba_ros.methods.published.published_weights import REMEDY, read_published
 from mvgamba_ros.options import Options
 from mvgamba_ros.rendering.crops import make_crops
-from mvgamba_ros.types import Cancelled, Gaussians, Progress, View
+from mvgamba_ros.types import F64, Cancelled, Gaussians, Progress, View
 
 
 class MVGambaPublished:
@@ -31,8 +33,8 @@ class MVGambaPublished:
 
     The network has positions learned for ``config.views`` views. Of more, those are taken that lie furthest apart
     around the object (`spread_views`); the mesh is cut by the hull of all of them. Fewer raise TOO_FEW_VIEWS. Each view
-    is a crop around its silhouette, on white, with its own intrinsics. The unit cube is parallel to the world and as
-    large as puts the hull within the network's position bound, 0.8.
+    is a crop around its silhouette, on white, with its own intrinsics. The network works in the frame of the first
+    camera (`first_camera_rotation`), in a cube as large as puts the hull within its position bound, 0.8.
 
     The Gaussians are the network's own: ``options.refine`` does not apply to them.
     """
@@ -71,7 +73,7 @@ class MVGambaPublished:
         low, high = hull.bounds()
         poses = np.stack([view.T_world_camera for view in views])
         chosen = [views[i] for i in spread_views(poses, (low + high) / 2, needed)]
-        gaussians = self._gaussians(chosen, fit(low, high, margin=1 / POSITION_BOUND))
+        gaussians = self._gaussians(chosen, hull)
         progress("network", 0.4)
         stop_if(cancelled)
         mesh = gaussians_to_mesh(
@@ -87,14 +89,26 @@ class MVGambaPublished:
         progress("surface", 1.0)
         return Shape(mesh, gaussians, notes=self.notes)
 
-    def _gaussians(self, views: Sequence[View], cube: UnitCube) -> Gaussians:
+    def _gaussians(self, views: Sequence[View], hull: DistanceField) -> Gaussians:
         """Of one forward pass, in the world frame, metres."""
         config = self.network.config
-        crops = to_device(make_crops(views, cube, config.size, config.crop_margin), self.device)
+        poses = torch.from_numpy(np.stack([view.T_world_camera for view in views]))[None]
+        R = first_camera_rotation(poses)
+        cube = cube_around(hull, R[0].numpy())
+        crops = make_crops(views, cube, config.size, config.crop_margin)
+        T = rotated(R.float(), crops.T_cube_camera)
+        given = condition(crops.rgb, crops.K, T).to(self.device)
         with torch.no_grad():
-            batch = to_device(self.network(condition(crops.rgb, crops.K, crops.T_cube_camera)), torch.device("cpu"))
+            batch = to_device(self.network(given), torch.device("cpu"))
         if not all(bool(torch.isfinite(value).all()) for value in vars(batch).values()):
             raise CheckpointFile(self.path, REMEDY).bad("its network gives values that are not finite")
-        return cube.from_unit(
-            Gaussians(batch.means[0], batch.quats[0], batch.scales[0], batch.opacities[0], batch.colors[0])
-        )
+        made = Gaussians(batch.means[0], batch.quats[0], batch.scales[0], batch.opacities[0], batch.colors[0])
+        return cube.from_unit(turned(R[0].numpy().T, made))
+
+
+def cube_around(hull: DistanceField, R: F64) -> UnitCube:
+    """The unit cube in which the hull, turned by R (3, 3) about the cube's centre, lies within the position bound."""
+    inside = (hull.origin + hull.voxel * np.argwhere(hull.inside)) @ R.T
+    low, high = inside.min(0) - hull.voxel / 2, inside.max(0) + hull.voxel / 2
+    half = float((high - low).max()) / 2
+    return UnitCube(R.T @ ((low + high) / 2), half / POSITION_BOUND)

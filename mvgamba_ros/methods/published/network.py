@@ -1,28 +1,23 @@
 """MVGamba as published: four posed views -> one long causal sequence -> one Gaussian a token.
 
-Yi et al., "MVGamba: Unify 3D Content Generation as State Space Sequence Modeling", NeurIPS 2024. Two presets:
-`PAPER` is the network that the paper describes, `PUBLISHED` the default of the authors' code, whose parameter names and
-shapes are kept here, so that a checkpoint of it loads as it is (`load_published`). Written from the paper and from the
-code's behaviour; the network that this package ships is `model.raygamba`.
+Yi et al., "MVGamba: Unify 3D Content Generation as State Space Sequence Modeling", NeurIPS 2024. Parameter names and
+shapes are those of the authors' code, so that a checkpoint of it loads as it is (`published_weights`); `PRESETS` has
+the sizes. Written from the paper and from the code's behaviour; the network that this package ships is
+`model.raygamba`.
 
 Everything lives in the unit cube [-1, 1]^3 around the object.
 """
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mvgamba_ros.config.bounds import bounded
-from mvgamba_ros.io.weights import CheckpointFile, write_weights
 from mvgamba_ros.model.mamba import Block, RMSNorm, init_residual_scale
 from mvgamba_ros.model.rotnet import RotNet
 from mvgamba_ros.types import Gaussians
@@ -32,11 +27,6 @@ POSITION_BOUND = 0.8
 SCALE_UNIT = 0.1
 SCAN_ORDERS = 4
 INITIAL_OPACITY = 0.1
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""ImageNet's, by which the input colours are normalised."""
-TRAINING_ONLY = "lpips_loss."
-"""Tensors of the loss network, which training checkpoints carry along."""
-REMEDY = "give a file of MVGamba's network, or use the method mvgamba, whose weights come with the package"
 
 
 @dataclass(frozen=True)
@@ -58,7 +48,7 @@ class PublishedConfig:
     drop_path: float = bounded(0.1, 0.0, 0.99)
     """Stochastic depth in training, rising linearly to this rate over the blocks."""
     straight_through: bool = False
-    """RotNet picks one rotation instead of mixing all."""
+    """RotNet picks one rotation instead of mixing all, by the Gumbel-softmax in training."""
     crop_margin: float = bounded(1.15, 1.0, 10.0)
     """Side of an input image over the longer side of its silhouette's box, where it is cut out of a captured view. Set
     by hand."""
@@ -74,8 +64,15 @@ class PublishedConfig:
         return self.views * SCAN_ORDERS * self.patches
 
 
-PAPER = PublishedConfig(layers=14, width=512)
-PUBLISHED = PublishedConfig(layers=18, width=768)
+PRESETS = {
+    "release": PublishedConfig(layers=18, width=768),
+    "paper": PublishedConfig(layers=22, width=512),
+    "paper-14": PublishedConfig(layers=14, width=512),
+    "tiny": PublishedConfig(size=112, patch=14, layers=4, width=96, drop_path=0.0),
+}
+"""By name. ``release``: the default of the authors' code, 86.6 M parameters. ``paper``: width and depth that give the
+49 M that the paper states; ``paper-14``: the 14 blocks of its figure, 35 M. ``tiny``: 1,024 Gaussians, trained on two
+cores in minutes, to see the whole way work."""
 
 
 class PublishedNetwork(nn.Module):
@@ -193,65 +190,6 @@ class GaussianDecoder(nn.Module):
             opacities=self.gs_layer["opacity"](x).float().sigmoid().squeeze(-1),
             colors=self.gs_layer["rgb"](x).float().sigmoid(),
         )
-
-
-def condition(rgb: Tensor, K: Tensor, T_cube_camera: Tensor) -> Tensor:
-    """The network's input (B, V, 9, S, S): normalised colours, then Pluecker rays (o x d, d), d of unit length.
-
-    ``rgb`` (B, V, 3, S, S) in [0, 1] on white; ``K`` (B, V, 3, 3) pixels, centres at +0.5; ``T_cube_camera``
-    (B, V, 4, 4) OpenCV optical frames in the unit cube. The authors trained at radius 1.5, fov 49.1 degrees.
-    """
-    size = rgb.shape[-1]
-    centres = torch.arange(size, dtype=rgb.dtype, device=rgb.device) + 0.5
-    y, x = torch.meshgrid(centres, centres, indexing="ij")
-    fx, fy, cx, cy = (K[..., i, j, None, None] for i, j in ((0, 0), (1, 1), (0, 2), (1, 2)))
-    in_camera = torch.stack(torch.broadcast_tensors((x - cx) / fx, (y - cy) / fy, torch.ones_like(x)), -1)
-    directions = F.normalize(torch.einsum("bvij,bvyxj->bvyxi", T_cube_camera[..., :3, :3], in_camera), dim=-1)
-    origins = T_cube_camera[..., None, None, :3, 3].expand_as(directions)
-    rays = torch.cat([torch.linalg.cross(origins, directions), directions], -1).movedim(-1, 2)
-    mean, std = (rgb.new_tensor(v)[:, None, None] for v in (MEAN, STD))
-    return torch.cat([(rgb - mean) / std, rays], 2)
-
-
-def load_published(
-    tensors: Mapping[str, Tensor], config: PublishedConfig = PUBLISHED, path: Path = Path("of MVGamba")
-) -> PublishedNetwork:
-    """The network with the tensors of a checkpoint of the authors' code, in evaluation mode.
-
-    Their names start with ``model.``, or with nothing; those of the loss network are left aside. Anything else missing,
-    surplus, misshapen or not of finite floats raises BAD_CHECKPOINT, which names the file ``path``.
-    """
-    own = {k.removeprefix("model."): v for k, v in tensors.items() if not k.startswith(TRAINING_ONLY)}
-    file = CheckpointFile(path, REMEDY)
-    file.check_tensors(own)
-    return file.fill(lambda: PublishedNetwork(config), own)
-
-
-def read_published(path: Path, config: PublishedConfig | None = None) -> PublishedNetwork:
-    """`load_published` from a ``.safetensors`` file, or a ``.pth`` with the tensors under "model", as the authors save
-    them. Only tensors are unpickled.
-
-    ``config``: by default the file's own, from the metadata of a ``.safetensors`` file as `save_published` writes it,
-    and `PUBLISHED` for a file without one. Raises BAD_CHECKPOINT.
-    """
-    header: dict[str, str] = {}
-    content: Any
-    file = CheckpointFile(path, REMEDY)
-    with file.reading():
-        if path.suffix == ".safetensors":
-            content, header = file.read()
-        else:
-            content = torch.load(path, "cpu", weights_only=True)
-        if config is None:
-            config = PUBLISHED
-            if "config" in header:
-                config = file.config(PublishedConfig, json.loads(header["config"]))
-        return load_published(content.get("model", content), config, path)
-
-
-def save_published(path: Path, network: PublishedNetwork) -> None:
-    """``network`` as a ``.safetensors`` file with its config; matrices as float16, the rest as float32."""
-    write_weights(path, network, {"format": "mvgamba published 1", "config": json.dumps(asdict(network.config))})
 
 
 def _weight(layer: nn.Module) -> Tensor:
