@@ -3,7 +3,8 @@
 `mvgamba data render OUT` fills the folder OUT with shards of views: colour, silhouette, front and back depth, poses
 and surface points of procedural objects, or of meshes you have. `mvgamba data scenes OUT` renders what the segmenter's
 objectness network learns from, `mvgamba data tabletop OUT` whole tabletops with every object's pixels. Each may be
-stopped and started again; a training run can read the shards that are there. `mvgamba data sheet FOLDER` draws a
+stopped and started again; a training run can read the shards that are there. `mvgamba data orbit MESHES -o OUT` renders
+captures from a paper's cameras, which `mvgamba eval` reads. `mvgamba data sheet FOLDER` draws a
 picture of what a folder of any kind holds. `mvgamba data export CAPTURE` writes a capture
 of any format that is read as one that COLMAP or nerfstudio reads.
 """
@@ -29,6 +30,10 @@ EXAMPLES = """examples:
       each mesh of a folder, in turn
   mvgamba data tabletop data/tables --count 4000 --workers 8
       tables with one to eight objects
+  mvgamba data orbit ~/gso --preset mvgamba -o rings
+      each mesh of a folder before MVGamba's cameras, with left-out views and the truth; then: mvgamba eval rings
+  mvgamba data orbit ~/objaverse --preset zero123pp --light lit --count 50 -o lit --workers 8
+      under a light that casts shadows, from the cameras of Zero123++
   mvgamba data sheet data/train -o sheet.png
       a contact sheet of the first objects; --depth adds their thickness
   mvgamba data export mug.mcap --to nerfstudio -o mug
@@ -67,6 +72,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     tabletop.add_argument("--count", type=positive, default=4_000, help="scenes, up to whole shards (%(default)s)")
     tabletop.add_argument("--seed", type=not_negative, default=1, help=SEED)
     tabletop.add_argument("--workers", type=positive, default=1, help="processes, one core each (%(default)s)")
+    orbit = commands.add_parser("orbit", help="render captures from a paper's cameras")
+    orbit.add_argument("meshes", metavar="MESHES", help="folder of meshes, or another source as of render")
+    orbit.add_argument("-o", "--out", metavar="OUT", type=Path, required=True, help="folder for them; made if missing")
+    orbit.add_argument("--preset", choices=["mvgamba", "lgm", "zero123pp"], default="mvgamba", help="(%(default)s)")
+    orbit.add_argument(
+        "--light", choices=["unlit", "lit"], default="unlit", help="lit: a random light with shadows (%(default)s)"
+    )
+    orbit.add_argument("--size", type=not_negative, default=0, help="side of a view in pixels (the preset's)")
+    orbit.add_argument("--up", choices=["z", "y"], default="z", help="upright axis of OBJ, PLY, STL, OFF (%(default)s)")
+    orbit.add_argument("--first", type=not_negative, default=0, help="index of the first object (%(default)s)")
+    orbit.add_argument("--count", type=positive, help="objects at most (all)")
+    orbit.add_argument("--seed", type=not_negative, default=1, help=SEED)
+    orbit.add_argument("--workers", type=positive, default=1, help="processes, one core each (%(default)s)")
     sheet = commands.add_parser("sheet", help="draw a contact sheet of a folder of shards")
     sheet.add_argument("folder", metavar="FOLDER", type=Path, help="written by render, scenes or tabletop")
     sheet.add_argument("-o", "--out", metavar="FILE", type=Path, required=True, help="picture, .png or .jpg")
@@ -85,9 +103,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run this subcommand with parsed ``args`` and return the exit status."""
-    return {"render": _render, "scenes": _scenes, "tabletop": _tabletop, "sheet": _sheet, "export": _export}[args.what](
-        args
-    )
+    commands = {
+        "render": _render,
+        "scenes": _scenes,
+        "tabletop": _tabletop,
+        "orbit": _orbit,
+        "sheet": _sheet,
+        "export": _export,
+    }
+    return commands[args.what](args)
 
 
 def _render(args: argparse.Namespace) -> int:
@@ -116,6 +140,23 @@ def _tabletop(args: argparse.Namespace) -> int:
 
     recipe = TabletopRecipe(args.seed, args.count)
     write_tabletop(args.out, recipe, args.workers, lambda line: print(line, flush=True))
+    return 0
+
+
+def _orbit(args: argparse.Namespace) -> int:
+    from mvgamba_ros.synthesis.orbit_captures import CaptureRecipe, write_orbit_captures
+    from mvgamba_ros.synthesis.orbit_render import RingRig
+    from mvgamba_ros.synthesis.sources import open_source
+
+    rig = RingRig(args.preset, args.size, lit=float(args.light == "lit"), turned=False)
+    recipe = CaptureRecipe(args.meshes, rig, args.up, args.seed)
+    source = open_source(args.meshes, args.seed, args.count or 1)
+    left_out = write_orbit_captures(
+        args.out, source, recipe, args.first, args.count, args.workers, lambda line: print(line, flush=True)
+    )
+    for name, why in left_out.items():
+        print(f"left out {name}: {why}")
+    print(f"sheet    {args.out / 'sheet.png'}")
     return 0
 
 

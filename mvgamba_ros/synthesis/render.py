@@ -20,7 +20,6 @@ from mvgamba_ros.synthesis.shading import (
     rotate_normals,
     sample_light,
     smooth_light,
-    tone_map,
     unit,
 )
 from mvgamba_ros.synthesis.textured_mesh import TexturedMesh
@@ -75,7 +74,7 @@ def sample_visible_surface(
     raise ValueError(f"only {count - missing} of {count} points on the outside: the mesh is turned inside out")
 
 
-def _picture(
+def object_picture(
     rays: RayScene, shader: Shader, K: F64, T: F64, size: int, floor: float, radius: float, rng: Rng
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint16], NDArray[np.uint16]]:
     """One view of the object at the origin: rgb, alpha, depth_front and depth_back, as in `render`."""
@@ -125,7 +124,7 @@ def _picture(
     gain = 2.0 ** rng.normal(0, 0.06)
     rgb, alpha = np.full((h * w, 3), 255.0), covered / np.maximum(samples, 1)[:, None]
     on = np.flatnonzero(covered)
-    seen = tone_map((total[on] / covered[on]).astype(np.float32), light, gain)
+    seen = shader.display((total[on] / covered[on]).astype(np.float32), gain)
     rgb[on] += (seen - 255) * alpha[on]
 
     def whole(part: NDArray[Any], background: int, dtype: type) -> NDArray[Any]:
@@ -161,7 +160,8 @@ def render(mesh: TexturedMesh, rig: CameraRig, rng: Rng, points: int = SURFACE_P
     T_local = T.copy()
     T_local[:, :3, 3] -= centre
     views = [
-        _picture(rays, shader, k, t, rig.size, floor - centre[2], radius, rng) for k, t in zip(K, T_local, strict=True)
+        object_picture(rays, shader, k, t, rig.size, floor - centre[2], radius, rng)
+        for k, t in zip(K, T_local, strict=True)
     ]
     rgb, alpha, front, back = (np.stack(v) for v in zip(*views, strict=True))
     surface, normals = sample_visible_surface(rays, local, mesh.faces, points, rng)

@@ -12,6 +12,7 @@ import math
 import os
 import shutil
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -25,16 +26,18 @@ from mvgamba_ros.errors import ErrorCode, ReconstructionError, boundary
 from mvgamba_ros.io.lock import locked
 from mvgamba_ros.io.results import check_writable
 from mvgamba_ros.synthesis.data_format import ARRAYS, DEPTH_UNIT, SURFACE_POINTS
+from mvgamba_ros.synthesis.orbit_render import RingRig, orbit_views
 from mvgamba_ros.synthesis.pose_sampling import CameraRig
 from mvgamba_ros.synthesis.render import render
 from mvgamba_ros.synthesis.sources import Source
+from mvgamba_ros.synthesis.textured_mesh import TexturedMesh
 from mvgamba_ros.synthesis.worker_processes import in_processes
 
 REMEDY = "delete it and render the folder again"
 
 
 @dataclass(frozen=True)
-class DataRecipe:
+class ShardRecipe(ABC):
     """What a data folder holds; its manifest repeats it, and a folder is only ever filled by the recipe it began with.
 
     The same recipe always gives the same examples, whatever the number of processes that render them.
@@ -50,22 +53,46 @@ class DataRecipe:
     """Objects in a shard, the unit that is written whole: less than a minute's work on one core."""
     points: int = bounded(SURFACE_POINTS, 1, math.inf)
     """Points of the true surface stored with each object."""
-    rig: CameraRig = field(default_factory=CameraRig)
-    """The cameras, and how the object stands before them."""
 
     @property
     def shards(self) -> int:
         return -(-self.count // self.per_shard)
 
+    @abstractmethod
+    def rendered(self, mesh: TexturedMesh, rng: np.random.Generator) -> dict[str, NDArray[Any]]:
+        """One example, of the arrays that `render` makes."""
 
-def example(source: Source, index: int, recipe: DataRecipe) -> dict[str, NDArray[Any]]:
+
+@dataclass(frozen=True)
+class DataRecipe(ShardRecipe):
+    """Objects as a wrist camera sees them."""
+
+    rig: CameraRig = field(default_factory=CameraRig)
+    """The cameras, and how the object stands before them."""
+
+    def rendered(self, mesh: TexturedMesh, rng: np.random.Generator) -> dict[str, NDArray[Any]]:
+        return render(mesh, self.rig, rng, self.points)
+
+
+@dataclass(frozen=True)
+class OrbitRecipe(ShardRecipe):
+    """Objects afloat before a paper's cameras."""
+
+    rig: RingRig = field(default_factory=RingRig)
+    """The cameras and the light."""
+
+    def rendered(self, mesh: TexturedMesh, rng: np.random.Generator) -> dict[str, NDArray[Any]]:
+        return orbit_views(mesh, self.rig, rng, self.points)
+
+
+def example(source: Source, index: int, recipe: ShardRecipe) -> dict[str, NDArray[Any]]:
     """Object ``index`` of the source (counted round again past its end), rendered: see `render`."""
     mesh = source[index % len(source)]
-    out = render(mesh, recipe.rig, np.random.default_rng([recipe.seed, index, 1]), recipe.points)
+    out = recipe.rendered(mesh, np.random.default_rng([recipe.seed, index, 1]))
     return {**out, "family": np.array(mesh.family)}
 
 
-def _write_shard(folder: Path, source: Source, recipe: DataRecipe, shard: int) -> float:
+def _write_shard(folder: Path, source: Source, recipe: ShardRecipe, shard: int) -> float:
     """Render and store one shard; returns the seconds it took."""
     start = time.monotonic()
     last = min((shard + 1) * recipe.per_shard, recipe.count)
@@ -79,7 +106,7 @@ def _write_shard(folder: Path, source: Source, recipe: DataRecipe, shard: int) -
     return time.monotonic() - start
 
 
-_job: tuple[Path, Source, DataRecipe]
+_job: tuple[Path, Source, ShardRecipe]
 
 
 def _start_worker(*job: Any) -> None:
@@ -91,7 +118,7 @@ def _work(shard: int) -> float:
     return _write_shard(*_job, shard)
 
 
-def missing_shards(folder: Path, recipe: DataRecipe) -> list[int]:
+def missing_shards(folder: Path, recipe: ShardRecipe) -> list[int]:
     """The numbers of the recipe's shards that the folder lacks.
 
     Raises BAD_OPTION when the folder was begun with another recipe.
@@ -114,12 +141,12 @@ def check_manifest(path: Path, wanted: dict[str, Any]) -> None:
         )
 
 
-def _manifest(recipe: DataRecipe) -> str:
+def _manifest(recipe: ShardRecipe) -> str:
     return json.dumps({"recipe": asdict(recipe), "depth_unit_m": DEPTH_UNIT, "arrays": ARRAYS}, indent=1)
 
 
 def write_shards(
-    folder: Path, source: Source, recipe: DataRecipe, workers: int = 1, log: Callable[[str], None] = print
+    folder: Path, source: Source, recipe: ShardRecipe, workers: int = 1, log: Callable[[str], None] = print
 ) -> None:
     """Write every shard of a recipe that the folder lacks, with a line of progress for each, in ``workers`` processes.
 
@@ -133,7 +160,7 @@ def write_shards(
         _fill(folder, source, recipe, workers, log)
 
 
-def _fill(folder: Path, source: Source, recipe: DataRecipe, workers: int, log: Callable[[str], None]) -> None:
+def _fill(folder: Path, source: Source, recipe: ShardRecipe, workers: int, log: Callable[[str], None]) -> None:
     todo = missing_shards(folder, recipe)
     (folder / "manifest.json").write_text(_manifest(recipe))
     for left in folder.glob(".shard_*"):

@@ -125,6 +125,10 @@ class Folder:
     def __len__(self) -> int:
         return len(self.files)
 
+    def name_of(self, index: int) -> str:
+        """Of an object: its path below the folder, without the suffix."""
+        return str(self.files[index].relative_to(self.path).with_suffix(""))
+
     def __getitem__(self, index: int) -> TexturedMesh:
         import trimesh
 
