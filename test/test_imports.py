@@ -50,7 +50,7 @@ ROOMS: dict[str, set[str]] = {
     "warm_up": {"factories", "geometry", "options", "pipeline"},
     "evaluation": {"factories", "generate", "geometry", "io", "metrics", "options", "pipeline", "rendering"},
     "synthesis": {"geometry", "io", "registry"},
-    "training": {"geometry", "io", "kernels", "metrics", "model", "rendering", "segmentation", "synthesis"},
+    "training": {"geometry", "io", "kernels", "methods", "metrics", "model", "rendering", "segmentation", "synthesis"},
     "sim": {"geometry", "metrics"},
 }
 """What each room may import, beside `BASE` and itself."""

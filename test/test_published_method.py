@@ -13,17 +13,18 @@ from rendered import CENTER, SIZE, orbit, views
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.distance_field import DistanceField
-from mvgamba_ros.geometry.unit_cube import UnitCube
+from mvgamba_ros.geometry.unit_cube import UnitCube, fit
 from mvgamba_ros.geometry.view_spread import spread_views
 from mvgamba_ros.geometry.visual_hull import carve
-from mvgamba_ros.methods.published.conditioning import condition, first_camera_rotation, rotated
-from mvgamba_ros.methods.published.method import MVGambaPublished, cube_around
+from mvgamba_ros.methods.published.conditioning import first_camera_rotation
+from mvgamba_ros.methods.published.framing import framed_camera, framed_picture
+from mvgamba_ros.methods.published.method import OBJECT_SHARE, MVGambaPublished, network_input
 from mvgamba_ros.methods.published.network import PublishedConfig, PublishedNetwork, scan
 from mvgamba_ros.methods.published.published_weights import read_published, save_published
 from mvgamba_ros.options import Options
-from mvgamba_ros.rendering.crops import make_crops
 from mvgamba_ros.surface.simplification import is_watertight
-from mvgamba_ros.types import Prompts, View
+from mvgamba_ros.synthesis.orbit_cameras import PRESETS, orbit_intrinsics, orbit_poses
+from mvgamba_ros.types import Camera, Prompts, View
 
 TINY = PublishedConfig(size=56, views=4, patch=14, width=512, layers=2, drop_path=0.0)
 OPTIONS = Options(prompts=Prompts(support_height=0.0))
@@ -34,12 +35,12 @@ def hull() -> DistanceField:
     return carve(views(6), None, 48, 0.0)
 
 
-def network_input(seen: list[View], hull: DistanceField) -> tuple[UnitCube, np.ndarray, torch.Tensor]:
+def given_to_the_network(seen: list[View], hull: DistanceField) -> tuple[UnitCube, np.ndarray, torch.Tensor]:
     """The cube, the rotation into the first camera's frame, and what the network is given."""
     R = first_camera_rotation(torch.from_numpy(np.stack([view.T_world_camera for view in seen]))[None])
-    cube = cube_around(hull, R[0].numpy())
-    crops = make_crops(seen, cube, TINY.size, TINY.crop_margin)
-    return cube, R[0].numpy(), condition(crops.rgb, crops.K, rotated(R.float(), crops.T_cube_camera))
+    low, high = hull.bounds()
+    cube = fit(low, high, margin=OBJECT_SHARE)
+    return cube, R[0].numpy(), network_input(seen, cube, R, TINY.size)
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +49,7 @@ def checkpoint(hull: DistanceField, tmp_path_factory: pytest.TempPathFactory) ->
     opaque Gaussian a token, evenly over the surface."""
     torch.manual_seed(0)
     network = PublishedNetwork(TINY).eval()
-    cube, R, given = network_input(views(4), hull)
+    cube, R, given = given_to_the_network(views(4), hull)
     z = 1 - 2 * (np.arange(TINY.tokens) + 0.5) / TINY.tokens
     angle = np.arange(TINY.tokens) * np.pi * (3 - np.sqrt(5))
     sphere = np.stack([np.sqrt(1 - z**2) * np.cos(angle), np.sqrt(1 - z**2) * np.sin(angle), z], 1)
@@ -113,10 +114,20 @@ def test_of_more_views_those_furthest_apart_are_taken_and_fewer_are_refused(
     poses = np.stack([view.T_world_camera for view in six])
     low, high = hull.bounds()
     chosen = spread_views(poses, (low + high) / 2, 4)
-    assert torch.equal(seen[0], network_input([six[i] for i in chosen], hull)[2])
+    assert torch.equal(seen[0], given_to_the_network([six[i] for i in chosen], hull)[2])
     with pytest.raises(ReconstructionError, match="3 views: this checkpoint of mvgamba-published takes 4") as error:
         reconstruct(method, 3, hull)
     assert error.value.code is ErrorCode.TOO_FEW_VIEWS
+
+
+def test_of_a_camera_like_the_authors_the_whole_picture_is_given() -> None:
+    preset = PRESETS["mvgamba"]
+    camera = Camera(orbit_intrinsics(preset.fov_deg, 64), 64, 64)
+    for pose in orbit_poses(preset.inputs, preset.distance, np.zeros(3)):
+        np.testing.assert_allclose(framed_camera(camera, pose, 64).K, camera.K, atol=1e-9)
+    image = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
+    picture = framed_picture(image, np.full((64, 64), True), camera, framed_camera(camera, pose, 64))
+    np.testing.assert_allclose(picture.transpose(1, 2, 0) * 255, image, atol=0.6)
 
 
 def test_spread_views_go_around_the_object() -> None:

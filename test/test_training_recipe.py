@@ -124,7 +124,7 @@ def test_the_recipes_of_the_package_and_of_the_docs_are_right(tmp_path: Path, mo
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"kind": "arm"}, "kind 'arm' is not one of network, objectness"),
+        ({"kind": "arm"}, "kind 'arm' is not one of network, published, objectness"),
         ({"stages": []}, "has no stages"),
         ({"stages": [{"name": "a"}, {"name": "a"}]}, "stage name 'a' is used before"),
         ({"stages": [{"name": "a/b"}]}, "stage name 'a/b'"),

@@ -1,42 +1,26 @@
-"""The training run: warm-up and cool-down, EMA, clipping; saves itself and resumes to the same curve.
-
-Every random draw of step n comes from (seed, n), never from where the process happens to stand, so a resumed run
-continues as if it had not stopped, and several processes share one batch: rank r takes every world-th object of it.
-Processes, devices and mixed precision are Hugging Face Accelerate's.
-"""
+"""The training run of RayGamba: its batches and its losses."""
 
 from __future__ import annotations
 
-import math
-import signal
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from accelerate import Accelerator
-from accelerate.state import AcceleratorState
-from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.utils.data import Dataset
 
-from mvgamba_ros.errors import ErrorCode, ReconstructionError
-from mvgamba_ros.geometry.torch_rays import to_device
 from mvgamba_ros.model.cost_volume import Intervals, hull_intervals, plane_sweep_cost_volume
 from mvgamba_ros.model.raygamba import RayGamba
 from mvgamba_ros.synthesis.shards import Shards
 from mvgamba_ros.training.batch import Sample, collate, make_sample
-from mvgamba_ros.training.losses import depth_losses, render_losses, total
+from mvgamba_ros.training.losses import depth_losses, render_losses
 from mvgamba_ros.training.optimizers import make_optimizers
-from mvgamba_ros.training.perceptual import resolve_kind
-from mvgamba_ros.training.state import load_state
 from mvgamba_ros.training.train_config import TrainConfig, check_train_config, from_dict
+from mvgamba_ros.training.training_run import TrainingRun
 from mvgamba_ros.training.validate import validate
 from mvgamba_ros.training.warm_start import freeze_except, warm_start
-
-PRECISIONS = {"fp32": "no", "bf16": "bf16"}
 
 
 @dataclass(frozen=True)
@@ -89,199 +73,42 @@ def _fixed_settings(config: TrainConfig) -> dict[str, Any]:
     return {**model, **{name: getattr(config, name) for name in settings}}
 
 
-def _mixed_precision(precision: str) -> str:
-    """Accelerate's name of it, whose "no" YAML reads as false. Raises BAD_OPTION for one not in `PRECISIONS`."""
-    if precision not in PRECISIONS:
-        raise ReconstructionError(ErrorCode.BAD_OPTION, f"precision: '{precision}'; choose {' or '.join(PRECISIONS)}")
-    return PRECISIONS[precision]
-
-
-def _ignore_signals(_: int) -> None:
-    """A terminal's or a supervisor's signal goes to all processes of the run: the trainer handles it, and its loader
-    must live until then."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-
-
-class Trainer:
-    """One run in a folder: ``state.pt`` (everything), TensorBoard curves, ``validation.csv``."""
+class Trainer(TrainingRun[TrainConfig]):
+    """Trains `RayGamba`."""
 
     network_type = RayGamba
 
-    def __init__(self, config: TrainConfig, folder: Path, log: Callable[[str], None] = print) -> None:
+    def check(self, config: TrainConfig) -> None:
         check_train_config(config)
-        self.config, self.folder, self.log = replace(config, perceptual=resolve_kind(config.perceptual)), folder, log
-        AcceleratorState._reset_state()  # else the precision of a process's first run is that of all its runs
-        self.accelerator = Accelerator(
-            mixed_precision=_mixed_precision(config.precision),
-            gradient_accumulation_steps=config.accumulate,
-            log_with="tensorboard",
-            project_dir=folder,
-        )
-        folder.mkdir(parents=True, exist_ok=True)
-        if config.perceptual == "auto" and self.accelerator.is_main_process:
-            log(f"the perceptual loss is {self.config.perceptual}")
-        torch.manual_seed(config.seed)
-        network = self.network_type(config.model)
-        self.state_file = folder / "state.pt"
-        self.started_from: dict[str, Any] | None = None
-        """The recipe of the checkpoint whose weights the run began with, if any."""
-        if config.start is not None and not self.state_file.exists():
-            self.started_from = warm_start(network, Path(config.start))
-        freeze_except(network, config.train_only)
-        optimizers = make_optimizers(network, config.optimizer, config.learning_rate, config.weight_decay)
-        self.step = 0
-        self.samples = 0
-        self.stopping = False
-        """Set it from a signal's handler: the step in work is finished, the state saved, and `run` returns."""
-        self.network, *self.optimizers = self.accelerator.prepare(network, *optimizers)
-        self.ema = {k: v.detach().clone() for k, v in network.state_dict().items()}
-        if self.state_file.exists():
-            self._resume()
 
-    def run(self, until_step: int | None = None) -> bool:
-        """Train to the end of the schedule, or to ``until_step``; False where `stopping` ended it before."""
-        c, acc = self.config, self.accelerator
-        acc.init_trackers(".")
-        steps = Steps(c, Shards(c.data), acc.process_index, acc.num_processes)
-        saved = validated = logged = time.monotonic()
-        logged_samples = self.samples
-        for batch in self._batches(steps):
-            if self._stop_requested():
-                self.save()
-                self.log(f"stopped at step {self.step}; start again to go on from there")
-                self._finish_trackers()
-                return False
-            if self.done or (until_step is not None and self.step >= until_step):
-                break
-            losses = self._update(to_device(batch, acc.device))
-            self.samples += max(c.views_per_step // batch.sample.rgb.shape[1], 1)
-            self.step += 1
-            now = time.monotonic()
-            if now - logged > 10 and acc.is_main_process:
-                rate = (self.samples - logged_samples) / (now - logged)
-                eta = (c.samples - self.samples) / max(rate, 1e-9) / 60
-                values = "  ".join(f"{k} {v:.4f}" for k, v in losses.items())
-                done = f"step {self.step}  {self.samples:,}/{c.samples:,} samples"
-                self.log(f"{done}  {rate:.1f}/s  ETA {eta:.0f} min  {values}")
-                acc.log({f"train/{k}": v for k, v in losses.items()}, self.step)
-                logged, logged_samples = now, self.samples
-            if now - saved > 60 * c.save_minutes:
-                self.save()
-                saved = now
-            if now - validated > 60 * c.validate_minutes:
-                self.validate()
-                validated = time.monotonic()
-        self.save()
-        self.validate()
-        self._finish_trackers()
-        return True
+    def make_network(self, config: TrainConfig) -> RayGamba:
+        return self.network_type(config.model)
 
-    @property
-    def done(self) -> bool:
-        """Whether the schedule is at its end."""
-        return self.samples >= self.config.samples
+    def warm_start(self, network: RayGamba, file: Path) -> dict[str, Any]:
+        return warm_start(network, file)
 
-    def _finish_trackers(self) -> None:
-        """Not `Accelerator.end_training`, which ends the process group as well: another run may follow in it."""
-        for tracker in self.accelerator.trackers:
-            tracker.finish()
-
-    def _stop_requested(self) -> bool:
-        """Whether any of the run's processes is to stop: they stop together, or the others would wait for it."""
-        if self.accelerator.num_processes == 1:
-            return self.stopping
-        requested = torch.tensor(float(self.stopping), device=self.accelerator.device)
-        return float(self.accelerator.reduce(requested)) > 0
-
-    def _batches(self, steps: Steps) -> Iterator[Batch]:
-        order = range(self.step, self.step + 2**24)
-        yield from DataLoader(
-            steps, batch_size=None, sampler=order, num_workers=1, prefetch_factor=3, worker_init_fn=_ignore_signals
-        )
-
-    def _update(self, batch: Batch) -> dict[str, float]:
-        c, acc = self.config, self.accelerator
-        with acc.accumulate(self.network):
-            rate = self.learning_rate()
-            for optimizer in self.optimizers:
-                for group in optimizer.param_groups:
-                    group["lr"] = rate
-            output = self.network(batch.sample.inputs(), batch.rays, batch.agreement)
-            losses = depth_losses(output, batch.sample, c.losses)
-            if self.step >= c.render_from:
-                losses |= render_losses(output, batch.sample, c.perceptual)
-            acc.backward(total(losses, c.losses))
-            if acc.sync_gradients:
-                acc.clip_grad_norm_(self.network.parameters(), c.clip)
-            for optimizer in self.optimizers:
-                optimizer.step()
-                optimizer.zero_grad()
-        decay = min(c.ema, (1 + self.step) / (10 + self.step))
-        with torch.no_grad():
-            for name, value in acc.unwrap_model(self.network).state_dict().items():
-                self.ema[name].lerp_(value, 1 - decay)
-        return {k: float(v.detach()) for k, v in losses.items()}
-
-    def learning_rate(self) -> float:
-        """Up linearly over the warm-up, level, then down as one less a square root: as good as a cosine whose length
-        is known beforehand (Haegele et al., "Scaling laws and compute-optimal training beyond fixed training
-        durations", 2024), and the length can be settled while it runs."""
+    def make_optimizers(self, network: nn.Module) -> list[Optimizer]:
         c = self.config
-        up = min(self.samples / max(c.warmup, 1) + 1e-3, 1.0)
-        left = (c.samples - self.samples) / max(c.cooldown * c.samples, 1e-9)
-        return c.learning_rate * up * (1 - math.sqrt(max(1 - left, 0.0)))
+        freeze_except(network, c.train_only)
+        return make_optimizers(network, c.optimizer, c.learning_rate, c.weight_decay)
 
-    def averaged(self) -> RayGamba:
-        """A copy of the network with the averaged weights, in evaluation mode."""
-        network = self.network_type(self.config.model)
-        network.load_state_dict(self.ema)
-        return network.eval()
+    def steps(self) -> Steps:
+        acc = self.accelerator
+        return Steps(self.config, Shards(self.config.data), acc.process_index, acc.num_processes)
 
-    def validate(self) -> dict[str, float]:
-        if not self.accelerator.is_main_process:
-            return {}
-        report = validate(self.averaged(), Shards(self.config.validation), self.config)
-        self.log("validation  " + "  ".join(f"{k} {v:.4f}" for k, v in report.items()))
-        self.accelerator.log({f"validation/{k}": v for k, v in report.items()}, self.step)
-        with (self.folder / "validation.csv").open("a") as f:
-            if f.tell() == 0:
-                f.write(",".join(["step", "samples", *report]) + "\n")
-            f.write(",".join(map(str, [self.step, self.samples, *report.values()])) + "\n")
-        return report
+    def objects(self, batch: Batch) -> int:
+        return max(self.config.views_per_step // batch.sample.rgb.shape[1], 1)
 
-    def save(self) -> None:
-        """Write everything that the next process needs, in one atomic move."""
-        if not self.accelerator.is_main_process:
-            return
-        state: dict[str, Any] = {
-            "config": self.config.to_dict(),
-            "network": self.accelerator.unwrap_model(self.network).state_dict(),
-            "ema": self.ema,
-            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
-            "step": self.step,
-            "samples": self.samples,
-            "started_from": self.started_from,
-        }
-        part = self.state_file.with_suffix(".part")
-        torch.save(state, part)
-        part.replace(self.state_file)
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        c = self.config
+        output = self.network(batch.sample.inputs(), batch.rays, batch.agreement)
+        losses = depth_losses(output, batch.sample, c.losses)
+        if self.step >= c.render_from:
+            losses |= render_losses(output, batch.sample, c.perceptual)
+        return losses
 
-    def _resume(self) -> None:
-        state = load_state(self.state_file)
-        saved = from_dict(state["config"])
-        for (key, before), now in zip(
-            _fixed_settings(saved).items(), _fixed_settings(self.config).values(), strict=True
-        ):
-            if before != now:
-                raise ReconstructionError(
-                    ErrorCode.BAD_OPTION,
-                    f"{self.state_file} is of a run with another {key}: {before}, not {now}; choose another folder for "
-                    "this one, or go on with that setting",
-                )
-        self.accelerator.unwrap_model(self.network).load_state_dict(state["network"])
-        for optimizer, values in zip(self.optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(values)
-        self.ema = {k: v.to(self.accelerator.device) for k, v in state["ema"].items()}
-        self.step, self.samples, self.started_from = state["step"], state["samples"], state["started_from"]
-        self.log(f"resuming {self.state_file} at step {self.step} ({self.samples:,} samples)")
+    def measure(self) -> dict[str, float]:
+        return validate(self.averaged(), Shards(self.config.validation), self.config)
+
+    def fixed_settings(self, values: dict[str, Any]) -> dict[str, Any]:
+        return _fixed_settings(from_dict(values))

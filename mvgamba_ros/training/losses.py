@@ -124,7 +124,7 @@ def render_targets(g: Gaussians, sample: Sample, scene: int) -> Rendered:
     return render_gaussians(g, T_camera_cube, K, size, size)
 
 
-def total(losses: dict[str, Tensor], weights: LossWeights) -> Tensor:
-    """The weighted sum of ``losses``, a scalar."""
+def total(losses: dict[str, Tensor], weights: object) -> Tensor:
+    """The sum of ``losses``, each times the attribute of its name of ``weights``, a scalar."""
     terms = [getattr(weights, name) * value for name, value in losses.items()]
     return torch.stack(terms).sum()

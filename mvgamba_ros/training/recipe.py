@@ -11,12 +11,14 @@ from typing import Any, Protocol
 from mvgamba_ros.config.loading import load_config, merge_config
 from mvgamba_ros.config.parsing import parse_change
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
-from mvgamba_ros.synthesis.shards import DataRecipe, missing_shards, write_shards
+from mvgamba_ros.synthesis.shards import DataRecipe, OrbitRecipe, ShardRecipe, missing_shards, write_shards
 from mvgamba_ros.synthesis.sources import open_source
 from mvgamba_ros.training.export import export
 from mvgamba_ros.training.loop import Trainer
 from mvgamba_ros.training.objectness_scenes import SceneRecipe, missing_scenes, write_scenes
 from mvgamba_ros.training.objectness_trainer import ObjectnessTrainConfig, ObjectnessTrainer, export_objectness
+from mvgamba_ros.training.published_config import PublishedTrainConfig
+from mvgamba_ros.training.published_trainer import PublishedTrainer, export_published
 from mvgamba_ros.training.train_config import TrainConfig
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}"
@@ -46,11 +48,11 @@ class Recipe:
     name: str
     """Of the checkpoint: RUN/NAME.safetensors."""
     kind: str = "network"
-    """What is trained: "network", the reconstructor's (`TrainConfig`), or "objectness", the segmenter's
-    (`ObjectnessTrainConfig`)."""
+    """What is trained: "network", the reconstructor's (`TrainConfig`), "published", MVGamba as published
+    (`PublishedTrainConfig`), or "objectness", the segmenter's (`ObjectnessTrainConfig`)."""
     render: dict[str, Any] = field(default_factory=dict)
-    """Data folder -> what it holds, a `DataRecipe` or a `SceneRecipe`. Folders that stages read and this does not name
-    must be there."""
+    """Data folder -> what it holds, a `DataRecipe`, an `OrbitRecipe` or a `SceneRecipe`. Folders that stages read and
+    this does not name must be there."""
     settings: dict[str, Any] = field(default_factory=dict)
     """Settings of the first stage."""
     stages: tuple[Stage, ...] = ()
@@ -92,7 +94,7 @@ class Kind:
     """Whether a stage may go on with the state of the one before."""
 
 
-def _render_objects(folder: Path, recipe: DataRecipe, workers: int, log: Log) -> None:
+def _render_objects(folder: Path, recipe: ShardRecipe, workers: int, log: Log) -> None:
     write_shards(folder, open_source(recipe.source, recipe.seed, recipe.count), recipe, workers, log)
 
 
@@ -104,6 +106,15 @@ KINDS: dict[str, Kind] = {
         render=_render_objects,
         trainer=Trainer,
         export=export,
+        can_continue=True,
+    ),
+    "published": Kind(
+        settings=PublishedTrainConfig,
+        data=OrbitRecipe,
+        missing=missing_shards,
+        render=_render_objects,
+        trainer=PublishedTrainer,
+        export=export_published,
         can_continue=True,
     ),
     "objectness": Kind(

@@ -11,7 +11,7 @@ import shutil
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -192,8 +192,11 @@ def export_latest(run: Path, out: Path) -> dict[str, Any]:
         raise ReconstructionError(
             ErrorCode.BAD_CHECKPOINT, f"{file}: no such file; train first: mvgamba train RECIPE -o {run}"
         )
-    kind = "network" if "model" in load_state(file)["config"] else "objectness"
-    return KINDS[kind].export(file.parent, out)
+    saved = load_state(file)["config"].keys()
+    kind = next((kind for kind in KINDS.values() if saved <= {row.name for row in fields(kind.settings)}), None)
+    if kind is None:
+        raise ReconstructionError(ErrorCode.BAD_CHECKPOINT, f"{file}: of a run of another version of this package")
+    return kind.export(file.parent, out)
 
 
 def _short(value: Any) -> str:

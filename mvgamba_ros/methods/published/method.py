@@ -7,22 +7,27 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError, stop_if
 from mvgamba_ros.geometry.distance_field import DistanceField
+from mvgamba_ros.geometry.occlusion import uncovered_image
 from mvgamba_ros.geometry.torch_rays import to_device
-from mvgamba_ros.geometry.unit_cube import UnitCube
+from mvgamba_ros.geometry.unit_cube import UnitCube, fit
 from mvgamba_ros.geometry.view_spread import spread_views
 from mvgamba_ros.io.weights import CheckpointFile, identify_checkpoint
 from mvgamba_ros.methods.device import choose_device
 from mvgamba_ros.methods.protocol import Shape
 from mvgamba_ros.methods.published.conditioning import condition, first_camera_rotation, rotated, turned
+from mvgamba_ros.methods.published.framing import framed_camera, framed_picture
 from mvgamba_ros.methods.published.gaussian_meshing import gaussians_to_mesh
-from mvgamba_ros.methods.published.network import POSITION_BOUND
 from mvgamba_ros.methods.published.published_weights import REMEDY, read_published
 from mvgamba_ros.options import Options
-from mvgamba_ros.rendering.crops import make_crops
-from mvgamba_ros.types import F64, Cancelled, Gaussians, Progress, View
+from mvgamba_ros.rendering.crops import COLOR_MARGIN
+from mvgamba_ros.types import Cancelled, Gaussians, Progress, View, view_name
+
+OBJECT_SHARE = 2.0
+"""Side of the cube over the object's longest side: the authors' objects are 1 long in [-1, 1]^3."""
 
 
 class MVGambaPublished:
@@ -32,9 +37,9 @@ class MVGambaPublished:
     authors released no weights, and for one that does not fit.
 
     The network has positions learned for ``config.views`` views. Of more, those are taken that lie furthest apart
-    around the object (`spread_views`); the mesh is cut by the hull of all of them. Fewer raise TOO_FEW_VIEWS. Each view
-    is a crop around its silhouette, on white, with its own intrinsics. The network works in the frame of the first
-    camera (`first_camera_rotation`), in a cube as large as puts the hull within its position bound, 0.8.
+    around the object (`spread_views`); the mesh is cut by the hull of all of them. Fewer raise TOO_FEW_VIEWS. The
+    network works as it was trained: in a cube of twice the hull's longest side, in the frame of the first camera
+    (`first_camera_rotation`), on the part of each view that the training cameras would show (`framing`), on white.
 
     The Gaussians are the network's own: ``options.refine`` does not apply to them.
     """
@@ -94,10 +99,9 @@ class MVGambaPublished:
         config = self.network.config
         poses = torch.from_numpy(np.stack([view.T_world_camera for view in views]))[None]
         R = first_camera_rotation(poses)
-        cube = cube_around(hull, R[0].numpy())
-        crops = make_crops(views, cube, config.size, config.crop_margin)
-        T = rotated(R.float(), crops.T_cube_camera)
-        given = condition(crops.rgb, crops.K, T).to(self.device)
+        low, high = hull.bounds()
+        cube = fit(low, high, margin=OBJECT_SHARE)
+        given = network_input(views, cube, R, config.size).to(self.device)
         with torch.no_grad():
             batch = to_device(self.network(given), torch.device("cpu"))
         if not all(bool(torch.isfinite(value).all()) for value in vars(batch).values()):
@@ -106,9 +110,18 @@ class MVGambaPublished:
         return cube.from_unit(turned(R[0].numpy().T, made))
 
 
-def cube_around(hull: DistanceField, R: F64) -> UnitCube:
-    """The unit cube in which the hull, turned by R (3, 3) about the cube's centre, lies within the position bound."""
-    inside = (hull.origin + hull.voxel * np.argwhere(hull.inside)) @ R.T
-    low, high = inside.min(0) - hull.voxel / 2, inside.max(0) + hull.voxel / 2
-    half = float((high - low).max()) / 2
-    return UnitCube(R.T @ ((low + high) / 2), half / POSITION_BOUND)
+def network_input(views: Sequence[View], cube: UnitCube, R: Tensor, size: int) -> Tensor:
+    """What the network is given (1, V, 9, size, size) of ``views``, in the cube turned by R (1, 3, 3)."""
+    pictures, intrinsics, poses = [], [], []
+    for index, view in enumerate(views):
+        if view.mask is None or not view.mask.any():
+            raise ReconstructionError(
+                ErrorCode.EMPTY_SILHOUETTE, f"{view_name(view, index)}: no silhouette; leave this view out"
+            )
+        T = cube.to_unit(view).T_world_camera
+        framed = framed_camera(view.camera, T, size)
+        pictures.append(framed_picture(uncovered_image(view, COLOR_MARGIN), view.mask, view.camera, framed))
+        intrinsics.append(framed.K)
+        poses.append(T)
+    K, T_cube_camera = (torch.from_numpy(np.stack(a).astype(np.float32))[None] for a in (intrinsics, poses))
+    return condition(torch.from_numpy(np.stack(pictures))[None], K, rotated(R.float(), T_cube_camera))

@@ -49,9 +49,6 @@ class PublishedConfig:
     """Stochastic depth in training, rising linearly to this rate over the blocks."""
     straight_through: bool = False
     """RotNet picks one rotation instead of mixing all, by the Gumbel-softmax in training."""
-    crop_margin: float = bounded(1.15, 1.0, 10.0)
-    """Side of an input image over the longer side of its silhouette's box, where it is cut out of a captured view. Set
-    by hand."""
 
     @property
     def patches(self) -> int:
