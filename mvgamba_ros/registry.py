@@ -58,6 +58,8 @@ BUILT_IN: dict[Kind, dict[str, str]] = {
         "procedural": "mvgamba_ros.synthesis.families:Procedural",
         "pybullet": "mvgamba_ros.synthesis.sources:open_pybullet",
         "robosuite": "mvgamba_ros.synthesis.sources:open_robosuite",
+        "sweethome3d-train": "mvgamba_ros.synthesis.furniture:open_train",
+        "sweethome3d-test": "mvgamba_ros.synthesis.furniture:open_test",
     },
     "capture_readers": {
         "transforms_json": "mvgamba_ros.io.transforms_json:TransformsJson",

@@ -34,6 +34,8 @@ EXAMPLES = """examples:
       each mesh of a folder before MVGamba's cameras, with left-out views and the truth; then: mvgamba eval rings
   mvgamba data orbit ~/objaverse --preset zero123pp --light lit --count 50 -o lit --workers 8
       under a light that casts shadows, from the cameras of Zero123++
+  mvgamba data orbit sweethome3d-test -o test-set
+      a public test set: half of the models of Debian's sweethome3d-furniture, at their true sizes
   mvgamba data sheet data/train -o sheet.png
       a contact sheet of the first objects; --depth adds their thickness
   mvgamba data export mug.mcap --to nerfstudio -o mug
@@ -69,6 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     scenes.add_argument("--workers", type=positive, default=1, help="processes, one core each (%(default)s)")
     tabletop = commands.add_parser("tabletop", help="render tabletops with several objects, for an instance segmenter")
     tabletop.add_argument("out", metavar="OUT", type=Path, help="folder for the shards; made if missing")
+    tabletop.add_argument("--source", default="", help="as of render (our families, thin and everyday objects)")
     tabletop.add_argument("--count", type=positive, default=4_000, help="scenes, up to whole shards (%(default)s)")
     tabletop.add_argument("--seed", type=not_negative, default=1, help=SEED)
     tabletop.add_argument("--workers", type=positive, default=1, help="processes, one core each (%(default)s)")
@@ -135,10 +138,10 @@ def _scenes(args: argparse.Namespace) -> int:
 
 
 def _tabletop(args: argparse.Namespace) -> int:
-    from mvgamba_ros.synthesis.tabletop_rig import TabletopRecipe
+    from mvgamba_ros.synthesis.tabletop_rig import TabletopRecipe, TabletopRig
     from mvgamba_ros.synthesis.tabletop_shards import write_tabletop
 
-    recipe = TabletopRecipe(args.seed, args.count)
+    recipe = TabletopRecipe(args.seed, args.count, rig=TabletopRig(source=args.source))
     write_tabletop(args.out, recipe, args.workers, lambda line: print(line, flush=True))
     return 0
 

@@ -11,28 +11,22 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
-import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError, boundary
 from mvgamba_ros.io.mesh_headers import check_mesh_header
 from mvgamba_ros.registry import available
 from mvgamba_ros.synthesis import textures as tex
 from mvgamba_ros.synthesis.draw import rotation
+from mvgamba_ros.synthesis.furniture import CATALOGUES, Furniture
+from mvgamba_ros.synthesis.loaded_mesh import Y_UP, Piece, mesh_piece, mesh_tile, within_texture
 from mvgamba_ros.synthesis.registered_source import registered
 from mvgamba_ros.synthesis.textured_mesh import Material, Part, TexturedMesh, assemble, box_uv
-from mvgamba_ros.types import U8
-
-Piece = tuple[Part, list[U8], Material]
 
 SIZES_M = (0.02, 0.3)
 """Largest side that a robot's hand grasps. Objects of other sizes are in other units, and are scaled to between 5 and
 25 cm."""
 MESH_FILES = (".glb", ".gltf", ".obj", ".ply", ".stl", ".off")
-
-_TILE = 512
-_Y_UP = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])
 
 
 class Source(Protocol):
@@ -55,53 +49,6 @@ def _sized(mesh: TexturedMesh, rng: np.random.Generator) -> TexturedMesh:
         raise ValueError(f"its longest side is {side:g}")
     target = side if SIZES_M[0] <= side <= SIZES_M[1] else float(np.exp(rng.uniform(np.log(0.05), np.log(0.25))))
     return replace(mesh, vertices=(mesh.vertices - (low + high) / 2) * (target / side))
-
-
-def _tile(image: NDArray[Any]) -> U8:
-    scaled = cv2.resize(np.ascontiguousarray(image[..., :3]), (_TILE, _TILE), interpolation=cv2.INTER_AREA)
-    return np.asarray(scaled, np.uint8)
-
-
-def _palette(colors: U8) -> tuple[U8, NDArray[np.float32]]:
-    """A tile that holds every colour of 6, 6 and 6 bits, and where (F, 2) each of the face colours (F, 3) is on it."""
-    levels = np.arange(64) * 255 // 63
-    r, g, b = np.meshgrid(levels, levels, levels, indexing="ij")
-    tile = np.stack([r, g, b], -1).reshape(_TILE, _TILE, 3).astype(np.uint8)
-    q = colors.astype(np.int64) // 4
-    row, column = np.divmod((q[:, 0] * 64 + q[:, 1]) * 64 + q[:, 2], _TILE)
-    return tile, ((np.stack([column, row], 1) + 0.5) / _TILE).astype(np.float32)
-
-
-def _within(uv: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Texture coordinates (F, 3, 2), faces that lie off the texture moved onto it by whole textures; the renderer
-    repeats what still reaches beyond."""
-    low, high = uv.min(1, keepdims=True), uv.max(1, keepdims=True)
-    shift = np.where((low >= 0) & (high <= 1), 0, np.floor(low))
-    return (uv - shift).astype(np.float32) * np.float32(1 - 1e-5)  # an edge at 1 is the last row, not the first again
-
-
-def _piece(mesh: Any, rng: np.random.Generator) -> Piece:
-    """A trimesh with its texture, its vertex or face colours, or, when it has neither, a random surface."""
-    vertices, faces = np.asarray(mesh.vertices, np.float64), np.asarray(mesh.faces, np.int32)
-    zeros = np.zeros(len(faces), np.int32)
-    visual = mesh.visual
-    gloss = Material(float(rng.uniform(0, 0.4)), float(rng.uniform(10, 80)))
-    if visual.kind == "texture" and visual.uv is not None:
-        material = visual.material
-        image = getattr(material, "baseColorTexture", None) or getattr(material, "image", None)
-        if image is not None:
-            uv = np.asarray(visual.uv, np.float32)[faces] * np.array([1, -1], np.float32) + np.array([0, 1], np.float32)
-            uv = _within(uv)
-            return Part(vertices, faces, uv, zeros), [_tile(np.asarray(image.convert("RGB")))], gloss
-        visual = visual.to_color()
-    if visual.kind in ("vertex", "face") and visual.defined:
-        colors = np.asarray(visual.face_colors)[:, :3]
-    elif visual.kind == "texture":  # one colour for all, from the material
-        colors = np.tile(np.asarray(visual.material.main_color)[:3], (len(faces), 1))
-    else:
-        return Part(vertices, faces, box_uv(vertices, faces), zeros), [_tile(tex.anything(rng))], gloss
-    image, where = _palette(colors)
-    return Part(vertices, faces, np.repeat(where[:, None], 3, 1), zeros), [image], gloss
 
 
 @dataclass(frozen=True)
@@ -137,12 +84,12 @@ class Folder:
         with boundary(ErrorCode.BAD_CAPTURE, path, "cannot be read as a mesh; take it out, or write it anew"):
             check_mesh_header(path)
             scene = trimesh.load_scene(path)
-            pieces = [_piece(mesh, rng) for mesh in scene.dump() if len(getattr(mesh, "faces", ()))]
+            pieces = [mesh_piece(mesh, rng) for mesh in scene.dump() if len(getattr(mesh, "faces", ()))]
             if not pieces:
                 raise ReconstructionError(ErrorCode.BAD_CAPTURE, f"{path} has no triangles")
             upright = path.suffix.lower() in (".glb", ".gltf")
             if upright:
-                pieces = [(part.turned(_Y_UP), images, gloss) for part, images, gloss in pieces]
+                pieces = [(part.turned(Y_UP), images, gloss) for part, images, gloss in pieces]
             return _sized(assemble(pieces, self.path.name, upright), rng)
 
 
@@ -212,7 +159,7 @@ def _mujoco_piece(model: Any, data: Any, geom: int, rng: np.random.Generator) ->
     vertices = model.mesh_vert[first : first + count].astype(np.float64)
     vertices = vertices @ data.geom_xmat[geom].reshape(3, 3).T + data.geom_xpos[geom]
     faces = model.mesh_face[start : start + number].astype(np.int32)
-    uv, image = box_uv(vertices, faces), _tile(tex.anything(rng))
+    uv, image = box_uv(vertices, faces), mesh_tile(tex.anything(rng))
     material = model.geom_matid[geom]
     texture = max(model.mat_texid[material]) if material >= 0 else -1
     if texture >= 0:
@@ -222,8 +169,8 @@ def _mujoco_piece(model: Any, data: Any, geom: int, rng: np.random.Generator) ->
         if model.mesh_texcoordnum[mesh]:
             at = model.mesh_texcoordadr[mesh]
             table = model.mesh_texcoord[at : at + model.mesh_texcoordnum[mesh]]
-            uv = _within(table[model.mesh_facetexcoord[start : start + number]].astype(np.float32))
-        image = _tile(pixels)
+            uv = within_texture(table[model.mesh_facetexcoord[start : start + number]].astype(np.float32))
+        image = mesh_tile(pixels)
     gloss = Material(float(rng.uniform(0, 0.4)), float(rng.uniform(10, 80)))
     return Part(vertices, faces, uv, np.zeros(len(faces), np.int32)), [image], gloss
 
@@ -273,8 +220,9 @@ def _is_folder(name: str) -> bool:
 
 def open_source(spec: str, seed: int, count: int) -> Source:
     """A registered source (`mvgamba_ros.registry`) by name, or a folder of meshes; or several, with shares:
-    ``procedural=0.8,pybullet=0.1,~/meshes=0.1``. Raises ``BAD_OPTION`` for what is none of these, and what loading a
-    registered one raises."""
+    ``procedural=0.8,pybullet=0.1,~/meshes=0.1``. A folder of Sweet Home 3D's catalogues gives their models, with
+    ``#train`` or ``#test`` behind it those of that half. Raises ``BAD_OPTION`` for what is none of these, and what
+    loading a registered one raises."""
     sources: list[Source] = []
     shares: list[float] = []
     for item in spec.split(","):
@@ -288,8 +236,11 @@ def open_source(spec: str, seed: int, count: int) -> Source:
             raise ReconstructionError(
                 ErrorCode.BAD_OPTION, f"share {share!r} of source {name!r}: give a number above 0, as in {name}=0.5"
             )
+        folder, _, half = name.partition("#")
         if name in available("object_sources"):
             sources.append(registered(name, seed, count))
+        elif folder and _is_folder(folder) and any(Path(folder).expanduser().glob(CATALOGUES)):
+            sources.append(Furniture(Path(folder).expanduser(), half))
         elif name and _is_folder(name):
             sources.append(Folder(Path(name).expanduser(), seed))
         else:

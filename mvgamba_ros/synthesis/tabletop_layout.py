@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from mvgamba_ros.synthesis.families import FAMILIES, make
 from mvgamba_ros.synthesis.pose_sampling import sample_stable_pose
 from mvgamba_ros.synthesis.ray_scene import RayScene
 from mvgamba_ros.synthesis.shading import Rng, rotate_normals
+from mvgamba_ros.synthesis.sources import Source, open_source
 from mvgamba_ros.synthesis.tabletop_rig import TabletopRig
 from mvgamba_ros.synthesis.textured_mesh import TexturedMesh
 from mvgamba_ros.synthesis.thin_objects import thin_object
@@ -48,8 +50,16 @@ def lay_out(rig: TabletopRig, rng: Rng) -> tuple[list[TexturedMesh], set[str]]:
     return placed, kinds
 
 
+@lru_cache(maxsize=1)
+def _source(spec: str) -> Source:
+    return open_source(spec, 1, 10_000)
+
+
 def _object(rig: TabletopRig, rng: Rng) -> TexturedMesh:
-    if rng.random() < rig.thin:
+    if rig.source:
+        source = _source(rig.source)
+        mesh = source[int(rng.integers(len(source)))]
+    elif rng.random() < rig.thin:
         mesh = thin_object(rng)
     elif rng.random() < rig.everyday:
         mesh = everyday_object(rng)

@@ -20,6 +20,8 @@ class TabletopRig:
     height: int = bounded(360, 16, 8192)
     """Of a picture, pixels."""
 
+    source: str = ""
+    """Where the objects come from, as of `open_source`; empty: the families, `thin` and `everyday` objects."""
     counts: tuple[float, ...] = bounded((0.22, 0.18, 0.15, 0.13, 0.11, 0.09, 0.07, 0.05), 0.0, 1.0, (1, 254))
     """Shares of scenes with one, two, ... objects."""
     side: tuple[float, float] = bounded((0.035, 0.26), 0.005, 2.0)

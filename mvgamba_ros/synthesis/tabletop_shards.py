@@ -22,6 +22,7 @@ from mvgamba_ros.errors import ErrorCode, ReconstructionError, boundary
 from mvgamba_ros.io.lock import locked
 from mvgamba_ros.io.results import check_writable
 from mvgamba_ros.synthesis.shards import check_manifest
+from mvgamba_ros.synthesis.sources import open_source
 from mvgamba_ros.synthesis.tabletop import TabletopScene, tabletop_scene
 from mvgamba_ros.synthesis.tabletop_rig import TabletopRecipe
 from mvgamba_ros.synthesis.worker_processes import in_processes
@@ -39,6 +40,8 @@ REMEDY = "delete it and render the folder again"
 
 def _manifest(recipe: TabletopRecipe) -> dict[str, Any]:
     kept = {key: value for key, value in asdict(recipe).items() if key != "count"}
+    if not recipe.rig.source:
+        del kept["rig"]["source"]  # folders of the families were begun without it
     made: dict[str, Any] = json.loads(json.dumps({"recipe": kept, "depth_step_m": DEPTH_STEP}))
     return made
 
@@ -98,6 +101,8 @@ def write_tabletop(folder: Path, recipe: TabletopRecipe, workers: int = 1, log: 
     Raises BAD_OPTION when the folder was begun with a recipe that differs in more than its count.
     """
     missing_tabletop(folder, recipe)  # refuses before anything is written
+    if recipe.rig.source and not len(open_source(recipe.rig.source, 1, 1)):
+        raise ReconstructionError(ErrorCode.BAD_OPTION, f"source {recipe.rig.source}: holds no objects; name another")
     folder = check_writable(folder)
     with locked(folder):
         todo = missing_tabletop(folder, recipe)
