@@ -200,7 +200,10 @@ def test_the_command_renders_objects_of_an_installed_package(toy, tmp_path):
     done = command(toy, "data", "render", str(tmp_path / "shards"), "--source", "cuboids", *size)
     assert done.returncode == 0, done.stderr
     unknown = command(toy, "data", "render", str(tmp_path / "no"), "--source", "spheres", *size)
-    assert unknown.returncode == 1 and "robosuite, sweethome3d-train, sweethome3d-test, cuboids or a folder" in unknown.stderr
+    assert (
+        unknown.returncode == 1
+        and "robosuite, sweethome3d-train, sweethome3d-test, cuboids or a folder" in unknown.stderr
+    )
 
 
 @pytest.mark.slow

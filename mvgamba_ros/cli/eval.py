@@ -4,6 +4,7 @@ CAPTURES is a folder of captures, or one: each holds transforms.json (or transfo
 transforms_test.json with views left out, and truth.ply where the object was scanned. The method sees some of the
 views; its shape is compared with the truth, its pictures with the left-out views, and both with the visual hull
 painted from the same views. OUT gets scores.json and a picture for each capture. Nothing is trained.
+With --whole-image, left-out pictures are compared as a whole, as MVGamba's authors do, and its figures stand beside.
 With --generated, CAPTURES are folders that `mvgamba generate -o` wrote, and what is measured is how well each shape
 fits the words or the picture it was made of.
 """
@@ -25,6 +26,8 @@ EXAMPLES = """examples:
       silhouettes as given; from 2, 4 and 8 views
   mvgamba eval captures/temple -o out --roi -0.0736 0.0217 -0.0124 0.0289 0.1819 0.0627
       no scanned truth: give the box that holds the object
+  mvgamba eval rings -o out --masks --whole-image 512
+      the protocol of the paper: whole pictures of 512 pixels, shapes in a unit cube, its figures beside
   mvgamba eval made/* --generated -o out --clip-weights clip
       shapes that `mvgamba generate` made; CLIP's weights: docs/generate.md
 
@@ -47,6 +50,8 @@ COLUMNS = {
     "iou": "IoU",
     "seconds": "s",
 }
+UNIT_COLUMNS = {"chamfer_unit": "unit CD", "F@0.01": "F@0.01"}
+"""Of whole pictures besides."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -55,6 +60,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--out", metavar="OUT", required=True, help="folder for scores.json and the pictures")
     parser.add_argument(
         "--counts", metavar="N", type=positive, nargs="+", default=[4], help="numbers of views to see (4)"
+    )
+    parser.add_argument(
+        "--whole-image",
+        metavar="PIXELS",
+        type=positive,
+        default=0,
+        help="compare whole left-out pictures of so many pixels a side, on white (default: squares around the object)",
     )
     add_reader(parser)
     group = parser.add_argument_group("generated shapes")
@@ -77,6 +89,7 @@ def run(args: argparse.Namespace) -> int:
     from mvgamba_ros.cli._eval_generated import eval_generated
     from mvgamba_ros.errors import ReconstructionError
     from mvgamba_ros.evaluation.captures import evaluate, find_captures, mean_scores, read_case
+    from mvgamba_ros.evaluation.paper_protocol import beside_the_paper
     from mvgamba_ros.evaluation.picture import comparison_picture
     from mvgamba_ros.io.atomic_writes import write_file
     from mvgamba_ros.io.image_files import encode_png
@@ -91,11 +104,12 @@ def run(args: argparse.Namespace) -> int:
         return eval_generated(args.captures, out, args.clip_weights, args.device, args.fetch)
     folders = [folder for root in args.captures for folder in find_captures(Path(root))]
     scores: dict[str, dict[str, dict[str, float]]] = {str(count): {} for count in args.counts}
-    print(_row("", "views", *COLUMNS.values()))
+    columns = COLUMNS | (UNIT_COLUMNS if args.whole_image else {})
+    print(_row("", "views", *columns.values()))
     failed: dict[str, str] = {}
     regions: dict[str, object] = {}
     for folder in folders:
-        case = read_case(folder, options, roi_from_truth=truth_roi, reader=args.reader)
+        case = read_case(folder, options, roi_from_truth=truth_roi, reader=args.reader, whole=args.whole_image)
         regions[case.name] = case.options.to_dict()["options"]["prompts"]["roi"]
         for count in args.counts:
             try:
@@ -105,14 +119,25 @@ def run(args: argparse.Namespace) -> int:
                 print(_row(case.name, count, f"  {failed[f'{case.name} {count}']}"), flush=True)
                 continue
             scores[str(count)][case.name] = outcome.scores
-            print(_row(case.name, count, *_cells(outcome.scores)), flush=True)
+            print(_row(case.name, count, *_cells(outcome.scores, columns)), flush=True)
             write_file(out / f"{case.name}_{count}.png", encode_png(comparison_picture(case, outcome)))
     means = {count: mean_scores(list(by_name.values())) for count, by_name in scores.items() if by_name}
     for count, mean in means.items():
-        print(_row("MEAN", count, *_cells(mean)))
+        print(_row("MEAN", count, *_cells(mean, columns)))
+    if args.whole_image:
+        for count, mean in means.items():
+            print(f"\n{beside_the_paper(mean, int(count))}")
     chosen = options.to_dict()
     del chosen["options"]["prompts"]["roi"]  # each capture may have its own
-    report = {"counts": args.counts, **chosen, "roi": regions, "captures": scores, "failed": failed, "mean": means}
+    report = {
+        "counts": args.counts,
+        "whole_image": args.whole_image,
+        **chosen,
+        "roi": regions,
+        "captures": scores,
+        "failed": failed,
+        "mean": means,
+    }
     write_file(out / "scores.json", (json.dumps(report, indent=1) + "\n").encode())
     print(f"wrote {out / 'scores.json'} and {sum(len(v) for v in scores.values())} pictures")
     return 1 if failed else 0
@@ -125,7 +150,7 @@ def _check_flags(args: argparse.Namespace, options: Options) -> None:
     from mvgamba_ros.errors import ErrorCode, ReconstructionError
     from mvgamba_ros.options import Options
 
-    if args.generated and (args.counts != [4] or replace(options, device="auto") != Options()):
+    if args.generated and (args.counts != [4] or args.whole_image or replace(options, device="auto") != Options()):
         raise ReconstructionError(
             ErrorCode.BAD_OPTION,
             "--generated scores shapes as they are: beside it only -o, --clip-weights, --fetch and --device have an "
@@ -135,8 +160,9 @@ def _check_flags(args: argparse.Namespace, options: Options) -> None:
         raise ReconstructionError(ErrorCode.BAD_OPTION, "--clip-weights and --fetch need --generated")
 
 
-def _cells(scores: dict[str, float]) -> list[str]:
-    return [f"{scores[name]:.2f}" if name in scores else "-" for name in COLUMNS]
+def _cells(scores: dict[str, float], columns: dict[str, str]) -> list[str]:
+    fine = {**dict.fromkeys(("ssim", "hull ssim", "lpips", "hull lpips"), 3), "chamfer_unit": 4}
+    return [f"{scores[name]:.{fine.get(name, 2)}f}" if name in scores else "-" for name in columns]
 
 
 def _row(name: object, count: object, *cells: str) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.evaluation.evaluation_protocol import HULL_FACES
 from mvgamba_ros.evaluation.novel_view import Target, cut_target, picture_scores, show_gaussians, show_mesh
+from mvgamba_ros.evaluation.paper_protocol import unit_scores, whole_target
 from mvgamba_ros.factories import load_segmenter
 from mvgamba_ros.geometry.boxes import scaled_box
 from mvgamba_ros.geometry.camera import undistort
@@ -34,6 +35,8 @@ class Case:
     targets: Sequence[Target]
     truth: Mesh | None
     options: Options
+    unit: bool = False
+    """Whether the shape is scored in the unit cube as well."""
 
 
 @dataclass(frozen=True)
@@ -57,11 +60,12 @@ def find_captures(root: Path) -> list[Path]:
     return found
 
 
-def read_case(folder: Path, options: Options, roi_from_truth: bool, reader: str = "") -> Case:
+def read_case(folder: Path, options: Options, roi_from_truth: bool, reader: str = "", whole: int = 0) -> Case:
     """The capture with every view it has for input (transforms_8.json before transforms.json).
 
     ``roi_from_truth``: where the truth is there, the region of interest is its box, `ROI_SCALE` times as large.
-    ``reader``: as of `read_capture`. Left-out views without a mask get one from the segmenter, since pictures are
+    ``reader``: as of `read_capture`. ``whole``: pixels a side of whole left-out pictures, scored by `paper_protocol`;
+    0: squares around the object. Left-out views without a mask get one from the segmenter, since pictures are
     compared on the object.
     """
     many = "transforms_8.json" if (folder / "transforms_8.json").is_file() else "transforms.json"
@@ -74,8 +78,8 @@ def read_case(folder: Path, options: Options, roi_from_truth: bool, reader: str 
         segmenter = load_segmenter(replace(options, segmenter="classical"))
         masks = segmenter(left_out, options.prompts, lambda stage, fraction: None, lambda: False).masks
         left_out = [replace(view, mask=mask) for view, mask in zip(left_out, masks, strict=True)]
-    targets = [cut_target(view) for view in left_out]
-    return Case(folder.name, read_capture(folder, many, reader), targets, truth, options)
+    targets = [whole_target(view, whole) if whole else cut_target(view) for view in left_out]
+    return Case(folder.name, read_capture(folder, many, reader), targets, truth, options, unit=bool(whole))
 
 
 def evaluate(case: Case, count: int) -> Outcome:
@@ -91,8 +95,10 @@ def evaluate(case: Case, count: int) -> Outcome:
     hull = reconstruct(inputs, replace(case.options, method="hull", max_faces=HULL_FACES))
     scores = {"seconds": seconds, "silhouette_iou": result.quality.silhouette_iou}
     if case.truth is not None:
-        truth = surface_points(case.truth)
-        scores |= shape_errors(surface_points(result.mesh), truth)
+        truth, found = surface_points(case.truth), surface_points(result.mesh)
+        scores |= shape_errors(found, truth)
+        if case.unit:
+            scores |= unit_scores(found, truth)
         of_hull = shape_errors(surface_points(hull.mesh), truth)
         scores |= {f"hull {name}": of_hull[name] for name in ("chamfer_mm", "F@5mm")}
     caster, hull_caster = Raycaster(result.mesh), Raycaster(hull.mesh)
