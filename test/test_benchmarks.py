@@ -15,7 +15,7 @@ from shapes import cuboid
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # benchmarks/ is not installed
 
-from benchmarks import ablation, held_out, matrix_products, middlebury, stages
+from benchmarks import ablation, compare_lgm, held_out, matrix_products, middlebury, stages
 from mvgamba_ros.errors import ReconstructionError
 from mvgamba_ros.geometry.boxes import axis_parallel_box
 from mvgamba_ros.geometry.se3 import inverse
@@ -167,3 +167,26 @@ def test_a_middlebury_folder_becomes_a_capture_of_the_same_cameras(tmp_path: Pat
         np.testing.assert_array_equal(view.image, truth.image)
         np.testing.assert_allclose(view.T_world_camera, truth.T_world_camera, atol=1e-9)
         np.testing.assert_allclose(view.camera.K, truth.camera.K)
+
+
+def test_costs_of_networks_stand_beside_those_of_a_clone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A clone whose U-Net is one convolution of 9 to 14 channels, 3 pixels wide, at 256 pixels and four views."""
+    core = tmp_path / "core"
+    core.mkdir()
+    (core / "unet.py").write_text(
+        "import torch\n\nclass UNet(torch.nn.Conv2d):\n    def __init__(self, in_channels, out_channels, **sizes):\n"
+        "        super().__init__(in_channels, out_channels, 3, padding=1)\n"
+    )
+    small = RayGamba(SMALL)
+    cost = compare_lgm.ours(small)
+    assert cost.parameters == sum(p.numel() for p in small.parameters())
+    blocks = 2 * compare_lgm.scan_flops(4 * 256, 32)
+    assert cost.flops > blocks + 2 * 4 * 256 * 32 * 2 * 64  # and more than the first projections alone
+    compare_lgm.main(["--lgm", str(tmp_path), "--time", "LGM big", "--repeats", "1"])
+    rows = {
+        line.split("|")[1].strip(): line.split("|")[2:] for line in capsys.readouterr().out.splitlines() if "|" in line
+    }
+    assert float(rows["LGM big"][1].replace(",", "")) == round(2 * 4 * 256**2 * (9 * 9 * 14 + 14 * 14) / 1e9, 1)
+    assert rows["mvgamba-published release"][0].strip() == "86.6 M"
+    with pytest.raises(SystemExit, match="give a clone of 3DTopia/LGM"):
+        compare_lgm.main(["--lgm", str(tmp_path / "core")])

@@ -41,7 +41,7 @@ DIFFERENCES = (
     "The paper's figures are of Google Scanned Objects, from its own test cameras, which are not published; those",
     "above are of the captures given, from their left-out views. Its chamfer distance states neither its scale nor",
     "whether directions are added; here the truth's longest side is 1, and distances are means of both directions.",
-    "Its seconds are of an NVIDIA A800 and of the network alone; here from pictures to mesh and cloud, on this machine.",
+    "Its seconds are of an NVIDIA A800 and of the network alone; here they are from pictures to mesh, on this machine.",
     "Its figures of DreamGaussian and Triplane-Gaussian are of one picture, other sides made up: they are in no row.",
 )
 """Of the two protocols, as lines."""
