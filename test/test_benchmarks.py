@@ -182,7 +182,9 @@ def test_costs_of_networks_stand_beside_those_of_a_clone(tmp_path: Path, capsys:
     assert cost.parameters == sum(p.numel() for p in small.parameters())
     blocks = 2 * compare_lgm.scan_flops(4 * 256, 32)
     assert cost.flops > blocks + 2 * 4 * 256 * 32 * 2 * 64  # and more than the first projections alone
+    threads = torch.get_num_threads()
     compare_lgm.main(["--lgm", str(tmp_path), "--time", "LGM big", "--repeats", "1"])
+    torch.set_num_threads(threads)
     rows = {
         line.split("|")[1].strip(): line.split("|")[2:] for line in capsys.readouterr().out.splitlines() if "|" in line
     }

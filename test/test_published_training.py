@@ -3,6 +3,7 @@ paper's."""
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -90,8 +91,18 @@ def test_its_checkpoint_reconstructs_by_the_method(
     assert shape.gaussians is not None and len(shape.gaussians.means) == 1024
 
 
-def test_ten_steps_give_the_same_numbers_resumed_and_in_one_go(data: Path, tmp_path: Path) -> None:
-    disturbed = settings(data, augmentation=PublishedAugmentation(), straight_through=True)
+LARGE = pytest.mark.skipif(
+    "MVGAMBA_ALL_PRESETS" not in os.environ, reason="minutes each; set MVGAMBA_ALL_PRESETS to train the large presets"
+)
+
+
+@pytest.mark.parametrize("preset", ["tiny", *(pytest.param(p, marks=LARGE) for p in ("paper-14", "paper", "release"))])
+def test_ten_steps_give_the_same_numbers_resumed_and_in_one_go(data: Path, tmp_path: Path, preset: str) -> None:
+    """The large ones with two blocks of their width."""
+    layers = 0 if preset == "tiny" else 2
+    disturbed = settings(
+        data, preset=preset, layers=layers, augmentation=PublishedAugmentation(), straight_through=True
+    )
     whole = PublishedTrainer(disturbed, tmp_path / "whole", QUIET)
     whole.run(until_step=10)
     PublishedTrainer(disturbed, tmp_path / "parts", QUIET).run(until_step=4)
