@@ -39,9 +39,10 @@ def virtual_poses(
 
 
 def surface_splats(gaussians: Gaussians, config: GaussianMeshingConfig = GaussianMeshingConfig()) -> Gaussians:
-    """The same centres as a crisp surface: no wider than closes the gaps between them, and solid or not there.
+    """The same centres as a surface: no wider than ``config.cover`` allows, and solid or not there.
 
-    A ray meets a soft Gaussian before its centre, by up to its own size at a slant, which suits images and not depth.
+    A ray meets a soft Gaussian before its centre, by up to its own size at a slant, which suits images better than
+    depth.
     """
     opaque = gaussians.opacities > config.min_opacity
     means = gaussians.means[opaque]
