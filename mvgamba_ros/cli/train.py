@@ -25,6 +25,8 @@ EXAMPLES = """examples:
       other settings: of all stages, and of the stage crops-96 alone
   mvgamba train config/objectness.recipe.yaml -o runs/objectness
       the segmenter's objectness network
+  mvgamba train config/published-tiny.recipe.yaml -o runs/tiny
+      MVGamba as published, so small that it overfits an object in minutes; --set preset=release for the whole
   mvgamba train --export trial.safetensors -o runs/raygamba-s
       its weights so far; use them with: mvgamba reconstruct CAPTURE -o OUT --checkpoint trial.safetensors
 """
