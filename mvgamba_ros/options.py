@@ -92,6 +92,14 @@ class Options:
     generator_fetch: bool = option(False, "Download weights of the generator that are missing", read_only=True)
     generator_seed: int = option(1, "Seed of what the generator draws: one seed, one shape", low=1, high=2**31 - 1)
     cloud_points: int = option(20_000, "Points of the cloud", low=100, high=5_000_000)
+    texture: int = option(
+        0, "Side of the mesh's texture at most, pixels, for textured OBJ and GLB files; 0: none", low=0, high=8192
+    )
+    origin: str = option(
+        "world",
+        "Frame of the textured files; box: the object's box, its axes along the sides",
+        choices=("world", "box"),
+    )
     hull_resolution: int = option(
         128,
         "Voxels along the object's longest side; up to hull.max_refinement times as many where it is long or flat",

@@ -38,6 +38,7 @@ from mvgamba_ros.surface.quality import measure_quality
 from mvgamba_ros.surface.sample import sample_cloud, vertex_normals
 from mvgamba_ros.surface.simplification import convex_hull
 from mvgamba_ros.surface.wholeness import Wholeness, examine_wholeness
+from mvgamba_ros.texturing.bake import bake
 from mvgamba_ros.types import F32, Cancelled, PointCloud, Progress, Prompts, View
 
 __all__ = ["STAGES", "Options", "reconstruct"]
@@ -45,15 +46,16 @@ __all__ = ["STAGES", "Options", "reconstruct"]
 STAGES = {
     "check": 0.01,
     "undistort": 0.02,
-    "segment": 0.29,
+    "segment": 0.28,
     "support": 0.05,
     "poses": 0.05,
     "hull": 0.05,
-    "method": 0.35,
+    "method": 0.32,
     "surface": 0.06,
     "cloud": 0.03,
     "quality": 0.07,
     "trust": 0.01,
+    "texture": 0.04,
     "box": 0.01,
 }
 """The stages in order, each with its share of the progress bar."""
@@ -186,9 +188,11 @@ def _reconstruct(
         mesh, cloud = with_expected_error(mesh, cloud, evidence, config.expected_error)
         judged = mesh, cloud, quality, views, places, config, bool(shape.depths)
         mesh, cloud, quality = with_expected_chamfer(*judged)
-    with stages.run("box"):
         if options.seen_only:
             mesh, cloud = seen_part(mesh, views, caster, config.texture), seen_points(cloud)
+    with stages.run("texture"):
+        texture = bake(mesh, views, caster, options.texture, config.texture, config.baking) if options.texture else None
+    with stages.run("box"):
         box = oriented_box(mesh)
     return Reconstruction(
         mesh=mesh,
@@ -210,6 +214,7 @@ def _reconstruct(
             **completed.settings(weights),
         },
         generated=completed.views,
+        texture=texture,
     )
 
 

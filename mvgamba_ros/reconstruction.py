@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from mvgamba_ros.types import F64, Bool, Box, Gaussians, Mesh, PointCloud, View
+from mvgamba_ros.types import F64, Bool, Box, Gaussians, Mesh, PointCloud, TextureMap, View
 
 
 @dataclass(frozen=True)
@@ -112,6 +112,7 @@ class Reconstruction:
             saw: its name, and how its shape was aligned.
         generated: Views that the generator made, aligned, without those of its own that show no object; they are no
             measurement.
+        texture: The mesh's texture, where the option ``texture`` asks for one.
 
     Example:
         >>> from mvgamba_ros import Options, read_capture, reconstruct
@@ -135,6 +136,7 @@ class Reconstruction:
     poses: PoseCorrection | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     generated: tuple[View, ...] = ()
+    texture: TextureMap | None = None
 
     @property
     def view_count(self) -> int:

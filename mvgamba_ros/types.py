@@ -223,3 +223,29 @@ class PointCloud:
     colors: U8
     seen: U8 | None = None
     expected_error_mm: F32 | None = None
+
+
+@dataclass(frozen=True)
+class TextureMap:
+    """The picture on a mesh's surface.
+
+    Attributes:
+        uv: (F, 3, 2) float32: where each face's corners lie in the picture, in [0, 1]: x right, y down from its
+            top-left corner.
+        image: (H, W, 3) uint8 RGB. Texels beside a chart repeat the nearest one of it.
+        seen: (H, W) uint8: how many views saw the texel, 0: its colour spread there from around.
+        seen_share: Of the texels on the surface, those that some view saw, [0, 1].
+        made_by: The library that laid out the charts, and its version.
+
+    Example:
+        >>> from mvgamba_ros import Options, read_capture, reconstruct
+        >>> result = reconstruct(read_capture("capture"), Options(method="hull", texture=256))
+        >>> result.texture.uv.shape == (len(result.mesh.faces), 3, 2), max(result.texture.image.shape) <= 256
+        (True, True)
+    """
+
+    uv: F32
+    image: U8
+    seen: U8
+    seen_share: float
+    made_by: str

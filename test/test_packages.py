@@ -34,6 +34,7 @@ ROSDEP = {
     "torch": "python3-torch",
     "transforms3d": "python3-transforms3d",
     "trimesh": "python3-trimesh-pip",
+    "xatlas": None,
     "yaml": "python3-yaml",
 }
 """The key of rosdep (ros/rosdistro, rosdep/python.yaml) of each module; None where it has none."""
@@ -53,6 +54,7 @@ OPTIONAL = {
     "rosbags": "bags",
     "segment_anything": "sam",
     "transformers": "generate",
+    "xatlas": "",  # needed where it has a wheel
     "typing_extensions": "",  # read by the type checker alone
     "tf2_ros": "",  # declared as tf2_ros_py; without it the node listens to /tf itself
 }
@@ -85,11 +87,11 @@ def test_every_import_is_of_a_package_that_is_declared():
 
 
 def test_package_xml_has_the_rosdep_key_of_every_package_and_names_those_that_have_none():
-    assert set(ROSDEP) == set(packages.LEAST)
+    assert set(ROSDEP) == set(packages.LEAST) | set(packages.FAST_ATLAS)
     assert {key for key in declared() if key.startswith("python3-")} == {key for key in ROSDEP.values() if key}
     comments = " ".join(re.findall(r"<!--(.*?)-->", PACKAGE_XML, re.DOTALL))
     for module, key in ROSDEP.items():
-        assert key is not None or packages.LEAST[module][0] in comments, module
+        assert key is not None or (packages.LEAST | packages.FAST_ATLAS)[module][0] in comments, module
 
 
 def test_pip_and_the_start_check_want_the_same_versions():

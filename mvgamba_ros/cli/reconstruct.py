@@ -2,9 +2,10 @@
 
 CAPTURE is a folder with a transforms.json (nerfstudio or instant-ngp layout, metres) and its images, or a ROS 2
 recording (rosbag2: a folder, .mcap or .db3), from which still, sharp views all around are chosen. OUT holds
-mesh.ply, cloud.ply, preview.png, gaussians.ply where the method makes Gaussians, and report.json, which lists them.
-Everything is in metres, in the frame of the capture's poses. OUT appears whole: a former result there is replaced once
-the new one is written, and a folder that holds anything else is refused.
+mesh.ply, cloud.ply, preview.png, gaussians.ply where the method makes Gaussians, the textured mesh (mesh.glb, and
+mesh.obj with mesh.mtl, texture.png and texture_seen.png), and report.json, which lists them. Everything is in metres,
+in the frame of the capture's poses; with --origin box the textured mesh is in its own. OUT appears whole: a former
+result there is replaced once the new one is written, and a folder that holds anything else is refused.
 """
 
 from __future__ import annotations
@@ -24,11 +25,15 @@ EXAMPLES = """examples:
       another list of views in the same folder, a lighter mesh
   mvgamba reconstruct tour.mcap -o out --views /wrist/color/image_raw@base_link
       a recording with several cameras: this one's pictures, poses in base_link
+  mvgamba reconstruct capture -o out --texture 2048 --origin box
+      a larger texture where the pictures hold it; the textured mesh around its own middle, as for FoundationPose
   mvgamba config > my.yaml; mvgamba reconstruct capture -o out --config my.yaml --set surface.smoothing_sigma=2.0
       other settings, from an edited file and one by one
 
 Exit status: 0 done (also when the quality is low: see report.json), 1 failed (one line names the cause), 2 wrong usage.
 """
+TEXTURE = 1024
+"""Side of the texture at most where ``--texture`` is not given, pixels: 0.4 s."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,6 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_reader(parser)
     add_prompts(parser, "default: found in the middle of all views")
     add_options(parser)
+    parser.set_defaults(texture=TEXTURE)
     add_config(parser)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from mvgamba_ros.config.baking_config import BakingConfig
 from mvgamba_ros.config.depth_config import DepthConfig
 from mvgamba_ros.config.expected_chamfer_config import ExpectedChamferConfig
 from mvgamba_ros.config.expected_error_config import ExpectedErrorConfig
@@ -33,6 +34,7 @@ class ReconstructionConfig:
     surface: SurfaceConfig = field(default_factory=SurfaceConfig)
     splats: SplatConfig = field(default_factory=SplatConfig)
     texture: TextureConfig = field(default_factory=TextureConfig)
+    baking: BakingConfig = field(default_factory=BakingConfig)
     gaussian_meshing: GaussianMeshingConfig = field(default_factory=GaussianMeshingConfig)
     expected_error: ExpectedErrorConfig = field(default_factory=ExpectedErrorConfig)
     refinement: RefinementConfig = field(default_factory=RefinementConfig)

@@ -1,5 +1,5 @@
-"""A reconstruction as a folder: mesh.ply, cloud.ply, gaussians.ply, preview.png, views/, and last report.json, which
-lists the others.
+"""A reconstruction as a folder: mesh.ply, cloud.ply, gaussians.ply, the textured mesh, preview.png, views/, and last
+report.json, which lists the others.
 
 The folder appears whole and is replaced as a whole. Nothing is deleted that the report in it does not list, or that was
 changed since.
@@ -21,10 +21,11 @@ from mvgamba_ros.io.atomic_writes import check_place, whole_folder, write_file
 from mvgamba_ros.io.image_files import encode_png
 from mvgamba_ros.io.lock import LOCK, cannot_write
 from mvgamba_ros.io.mesh_files import write_mesh
+from mvgamba_ros.io.model_files import model_frame, write_model
 from mvgamba_ros.io.ply import write_cloud, write_gaussians
 from mvgamba_ros.io.transforms_json import write_capture
 from mvgamba_ros.reconstruction import PoseCorrection, Reconstruction
-from mvgamba_ros.types import U8, PointCloud, View
+from mvgamba_ros.types import U8, PointCloud, TextureMap, View
 
 REPORT = "report.json"
 LARGEST_REPORT = 10_000_000
@@ -83,6 +84,8 @@ def write_results(
         write_cloud(part / "cloud.ply", result.cloud)
         if result.gaussians is not None:
             write_gaussians(part / "gaussians.ply", result.gaussians)
+        if result.texture is not None:
+            write_model(part, result)
         if preview is not None:
             write_file(part / "preview.png", encode_png(preview))
         if views:
@@ -151,6 +154,7 @@ def report(result: Reconstruction) -> dict[str, Any]:
         "quality": {name: _plain(value) for name, value in vars(quality).items()},
         "poses": None if result.poses is None else _poses(result.poses),
         "surface": _parts(result.cloud),
+        "texture": None if result.texture is None else _texture(result, result.texture),
         "support_height_m": result.support_height,
         "notes": list(result.notes),
         **result.settings,
@@ -179,6 +183,16 @@ def _poses(correction: PoseCorrection) -> dict[str, Any]:
         "residual_before_px": _number(correction.residual_before_px),
         "residual_after_px": _number(correction.residual_after_px),
         "left_out": list(correction.left_out),
+    }
+
+
+def _texture(result: Reconstruction, texture: TextureMap) -> dict[str, Any]:
+    height, width = texture.seen.shape
+    return {
+        "size_px": [width, height],
+        "seen_share": texture.seen_share,
+        "made_by": texture.made_by,
+        "T_world_model": model_frame(result).tolist(),
     }
 
 

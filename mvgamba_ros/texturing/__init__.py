@@ -1,0 +1,1 @@
+"""A texture map of a mesh, baked from the views."""
