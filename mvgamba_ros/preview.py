@@ -42,7 +42,7 @@ def preview(views: Sequence[View], result: Reconstruction) -> U8:
     origin = far_origin(views)
     if origin is not None:
         views, result = move_views(views, -origin), move_result(result, -origin)
-    tiles = [_outlined(view, mask) for view, mask in zip(views[:MOST_VIEWS], result.masks, strict=False)]
+    tiles = [outlined(view, mask) for view, mask in zip(views[:MOST_VIEWS], result.masks, strict=False)]
     for index in () if result.poses is None else result.poses.left_out:
         if index < len(tiles):
             tiles[index] = _written(tiles[index] // 2 + 128, "left out")
@@ -62,7 +62,7 @@ def preview(views: Sequence[View], result: Reconstruction) -> U8:
     return np.concatenate([*rows, _caption(result)])
 
 
-def _outlined(view: View, mask: Bool) -> U8:
+def outlined(view: View, mask: Bool) -> U8:
     """The undistorted view around the object, a quarter of the picture wide, its silhouette drawn; all of a view in
     which none was found."""
     straight = undistort(view)
@@ -123,9 +123,9 @@ def _trust(result: Reconstruction, sides: Sequence[F64]) -> list[U8]:
     ``sides``; and a strip with what the colours mean."""
     mesh = result.mesh
     assert mesh.seen is not None and mesh.expected_error_mm is not None
-    top = _round_up(float(np.quantile(mesh.expected_error_mm, 0.95)))
+    top = round_up(float(np.quantile(mesh.expected_error_mm, 0.95)))
     by_sight = SIGHT[np.minimum(mesh.seen, len(SIGHT) - 1)]
-    by_error = _colormap(mesh.expected_error_mm / top)
+    by_error = colormap(mesh.expected_error_mm / top)
     tiles = [
         _written(shaded(Raycaster(replace(mesh, colors=colors)), T, SMALL, ambient=0.75), text, 0.45)
         for colors, what in ((by_sight, "seen or guessed"), (by_error, "expected error"))
@@ -137,7 +137,7 @@ def _trust(result: Reconstruction, sides: Sequence[F64]) -> list[U8]:
         strip[8:24, x : x + 22] = color
         strip = _written(strip, name, 0.45, (x + 28, 21))
     bar = slice(WIDTH // 2 + 60, WIDTH - 60)
-    strip[8:20, bar] = _colormap(np.linspace(0.0, 1.0, bar.stop - bar.start))
+    strip[8:20, bar] = colormap(np.linspace(0.0, 1.0, bar.stop - bar.start))
     for share in (0.0, 0.25, 0.5, 0.75, 1.0):
         x = round(bar.start + share * (bar.stop - bar.start))
         more = " or more mm" if share == 1.0 else ""
@@ -145,15 +145,15 @@ def _trust(result: Reconstruction, sides: Sequence[F64]) -> list[U8]:
     return [np.concatenate(tiles, axis=1), strip]
 
 
-def _colormap(shares: F64 | F32) -> U8:
+def colormap(shares: F64 | F32) -> U8:
     """Colours (N, 3) of ``shares`` (N,), from 0 dark blue to 1 yellow."""
     levels = (255.0 * np.clip(np.asarray(shares, np.float64), 0.0, 1.0)).round().astype(np.uint8)
     colors: U8 = np.asarray(cv2.applyColorMap(levels[:, None], cv2.COLORMAP_VIRIDIS), np.uint8)[:, 0, ::-1]
     return colors
 
 
-def _round_up(value: float) -> float:
-    """To 1, 2, 3, 5 or 10 times a power of ten."""
+def round_up(value: float) -> float:
+    """``value``, rounded up to 1, 2, 3, 5 or 10 times a power of ten."""
     power = 10.0 ** math.floor(math.log10(max(value, 1e-3)))
     return next(step * power for step in (1.0, 2.0, 3.0, 5.0, 10.0) if step * power >= value * (1.0 - 1e-9))
 

@@ -49,6 +49,7 @@ ROOMS: dict[str, set[str]] = {
     "imagined": {"completion", "generate", "options", "pipeline"},
     "preview": {"geometry", "rendering"},
     "turntable": {"geometry", "preview", "rendering"},
+    "webpage": {"geometry", "io", "preview", "rendering"},
     "warm_up": {"factories", "geometry", "options", "pipeline"},
     "evaluation": {"factories", "generate", "geometry", "io", "metrics", "options", "pipeline", "rendering"},
     "synthesis": {"geometry", "io", "registry"},

@@ -3,14 +3,16 @@
 CAPTURE is a folder with a transforms.json (nerfstudio or instant-ngp layout, metres) and its images, or a ROS 2
 recording (rosbag2: a folder, .mcap or .db3), from which still, sharp views all around are chosen. OUT holds
 mesh.ply, cloud.ply, preview.png, gaussians.ply where the method makes Gaussians, the textured mesh (mesh.glb, and
-mesh.obj with mesh.mtl, texture.png and texture_seen.png), and report.json, which lists them. Everything is in metres,
-in the frame of the capture's poses; with --origin box the textured mesh is in its own. OUT appears whole: a former
-result there is replaced once the new one is written, and a folder that holds anything else is refused.
+mesh.obj with mesh.mtl, texture.png and texture_seen.png), report.html, a page to look at it with any browser, and
+report.json, which lists them. Everything is in metres, in the frame of the capture's poses; with --origin box the
+textured mesh is in its own. OUT appears whole: a former result there is replaced once the new one is written, and a
+folder that holds anything else is refused.
 """
 
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from mvgamba_ros.cli._flags import add_config, add_options, add_prompts, add_reader, options_from
 
@@ -52,6 +54,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "recording TOPIC, @FRAME or TOPIC@FRAME: the camera, and the frame of the poses (default: the root of its TF "
         "tree); of a BOP scene the object's number",
     )
+    parser.add_argument(
+        "--report",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="write report.html, 2 MB (default: yes)",
+    )
     add_reader(parser)
     add_prompts(parser, "default: found in the middle of all views")
     add_options(parser)
@@ -65,12 +73,14 @@ def run(args: argparse.Namespace) -> int:
 
     prepare_process()
     from mvgamba_ros.cli._progress import ProgressLine
+    from mvgamba_ros.io.atomic_writes import write_file
     from mvgamba_ros.io.capture_readers import read_capture
     from mvgamba_ros.io.results import check_results_folder, write_results
     from mvgamba_ros.options import Options
     from mvgamba_ros.pipeline import reconstruct
     from mvgamba_ros.preview import preview
     from mvgamba_ros.types import view_name
+    from mvgamba_ros.webpage.report_html import report_html
 
     options = options_from(args, Options)
     out = check_results_folder(args.out)
@@ -81,7 +91,12 @@ def run(args: argparse.Namespace) -> int:
         result = reconstruct(views, options, progress)
     finally:
         progress.close()
-    written = write_results(out, result, preview(views, result))
+
+    def page(folder: Path) -> None:
+        if args.report:
+            write_file(folder / "report.html", report_html(views, result, Path(args.capture).absolute().name))
+
+    written = write_results(out, result, preview(views, result), also=page)
 
     size = " x ".join(f"{1e3 * side:.1f}" for side in result.box.size)
     center = ", ".join(f"{x:.4f}" for x in result.box.T_world_box[:3, 3])

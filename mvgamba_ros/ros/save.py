@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from mvgamba_ros.io.atomic_writes import write_file
 from mvgamba_ros.io.results import write_results
 from mvgamba_ros.msg import ReconstructedObject
 from mvgamba_ros.preview import preview
@@ -17,6 +18,7 @@ from mvgamba_ros.ros.conversions.stamps import stamp_of
 from mvgamba_ros.ros.folders import confined
 from mvgamba_ros.ros.requests import Task
 from mvgamba_ros.types import View
+from mvgamba_ros.webpage.report_html import report_html
 
 RECORDING = "views.mcap"
 LONGEST_NAME = 80
@@ -45,6 +47,7 @@ def save(
         typestore(target / RECORDING)  # whether it can be written, before the rest is
 
     def record(folder: Path) -> None:
+        write_file(folder / "report.html", report_html(views, result, message.id or target.name))
         if moments is not None:
             write_recording(folder / RECORDING, views, moments)
 
