@@ -50,6 +50,7 @@ ROOMS: dict[str, set[str]] = {
     "preview": {"geometry", "rendering"},
     "turntable": {"geometry", "preview", "rendering"},
     "webpage": {"geometry", "io", "preview", "rendering"},
+    "viewer": {"geometry", "io", "options", "pipeline", "preview"},
     "warm_up": {"factories", "geometry", "options", "pipeline"},
     "evaluation": {"factories", "generate", "geometry", "io", "metrics", "options", "pipeline", "rendering"},
     "synthesis": {"geometry", "io", "registry"},

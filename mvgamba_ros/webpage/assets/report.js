@@ -19,8 +19,8 @@
   viewer.addEventListener("load", () => document.body.setAttribute("data-shown", viewer.src));
   for (const button of buttons) button.addEventListener("click", () => show(button.dataset.model));
   // report.html#error,still opens with the expected error, not turning
-  const asked = location.hash.slice(1).split(",");
-  if (asked.includes("still") || matchMedia("(prefers-reduced-motion: reduce)").matches) viewer.removeAttribute("auto-rotate");
-  const chosen = buttons.find((button) => asked.includes(button.dataset.model)) || buttons[0];
+  const wanted = location.hash.slice(1).split(",");
+  if (wanted.includes("still") || matchMedia("(prefers-reduced-motion: reduce)").matches) viewer.removeAttribute("auto-rotate");
+  const chosen = buttons.find((button) => wanted.includes(button.dataset.model)) || buttons[0];
   show(chosen.dataset.model);
 })();

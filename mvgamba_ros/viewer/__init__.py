@@ -1,0 +1,1 @@
+"""Captures and results in a browser, with viser."""
