@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import ctypes
 import os
+import sys
+from types import ModuleType
 
 SPINS = "2000"
 """How often an idle thread of torch's polls for work before it sleeps, some microseconds. GNU OpenMP's own 300,000 pay
@@ -33,6 +35,22 @@ def prepare_process() -> None:
 
     keep_large_blocks()
     ThreadpoolController().select(prefix="libscipy_openblas").limit(limits=1)
+
+
+def spare_plotting() -> None:
+    """Have ``import open3d`` leave out `open3d.visualization.draw_plotly`, for which it loads a web server (dash) and
+    IPython: half of its time. For a process of the package's own, before open3d is imported; nothing there plots."""
+    name = "open3d.visualization.draw_plotly"
+    if "open3d" in sys.modules:
+        return
+
+    def left_out(*_: object, **__: object) -> None:
+        raise ImportError(f"{name} was left out of this process, see {__name__}.spare_plotting")
+
+    module = ModuleType(name)
+    for function in ("draw_plotly", "draw_plotly_server", "get_plotly_fig"):
+        setattr(module, function, left_out)
+    sys.modules[name] = module
 
 
 def keep_large_blocks() -> bool:

@@ -31,7 +31,7 @@ from functools import lru_cache
 from importlib import import_module
 from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 
@@ -97,7 +97,7 @@ def available(kind: Kind) -> tuple[str, ...]:
     Returns:
         The names, each once.
     """
-    brought = sorted({entry.name for entry in _installed(kind)})
+    brought = sorted({entry.name for entry in _of_kind(kind)})
     return (*BUILT_IN[kind], *(name for name in brought if name not in BUILT_IN[kind]))
 
 
@@ -117,7 +117,7 @@ def load(kind: Kind, name: str) -> Any:
             importing it needs a package that is not installed.
     """
     what = f"{_singular(kind)} '{name}'"
-    brought = [entry for entry in _installed(kind) if entry.name == name]
+    brought = [entry for entry in _of_kind(kind) if entry.name == name]
     if name in BUILT_IN[kind]:
         if brought:
             raise ReconstructionError(
@@ -149,7 +149,7 @@ def load(kind: Kind, name: str) -> Any:
 
 def origin(kind: Kind, name: str) -> str:
     """Where ``name`` comes from, for messages: ``mvgamba_ros``, or the package that brings it and its version."""
-    brought = [entry for entry in _installed(kind) if entry.name == name]
+    brought = [entry for entry in _of_kind(kind) if entry.name == name]
     return _packages(brought) if brought else "mvgamba_ros"
 
 
@@ -177,12 +177,18 @@ def blamed(kind: Kind, name: str) -> Iterator[None]:
         raise fault(kind, name, f"raised {text} ({Path(last.filename).name}, line {last.lineno})") from error
 
 
-@lru_cache(maxsize=len(get_args(Kind)))
-def _installed(kind: Kind) -> tuple[EntryPoint, ...]:
+def _of_kind(kind: Kind) -> tuple[EntryPoint, ...]:
+    return tuple(_installed().select(group=GROUP + kind))
+
+
+@lru_cache(maxsize=1)
+def _installed() -> Any:
+    """The entry points of every installed package, read once: with some hundred packages that takes a tenth of a
+    second."""
     from importlib.metadata import distributions, entry_points  # only here: they take as long as all else to import
 
     try:
-        return tuple(entry_points(group=GROUP + kind))
+        return entry_points()
     except Exception as error:  # one package's damaged metadata is enough
         for found in distributions():
             try:

@@ -35,9 +35,10 @@ class DepthBinHead(nn.Module):
             nn.Conv1d(width, 2, 3, padding=1),
         )
         # before any training, the visual hull: first hit near, last exit far
-        ramp = torch.linspace(2, -2, bins)
-        with torch.no_grad():
-            self.direct.bias.copy_(torch.cat([ramp, -ramp]))
+        if not self.direct.bias.is_meta:
+            ramp = torch.linspace(2, -2, bins)
+            with torch.no_grad():
+                self.direct.bias.copy_(torch.cat([ramp, -ramp]))
 
     def forward(self, features: Tensor, at_bins: Tensor) -> Tensor:
         """``features`` (R, C) of the rays and ``at_bins`` (R, AT_BIN, bins) of their bins."""

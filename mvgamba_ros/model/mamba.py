@@ -43,16 +43,19 @@ class Mamba(nn.Module):
         self.conv1d = nn.Conv1d(self.d_inner, self.d_inner, d_conv, groups=self.d_inner, padding=d_conv - 1)
         self.x_proj = nn.Linear(self.d_inner, self.dt_rank + 2 * d_state, bias=False)
         self.dt_proj = nn.Linear(self.dt_rank, self.d_inner)
-        self.A_log = nn.Parameter(torch.log(torch.arange(1, d_state + 1, dtype=torch.float32)).repeat(self.d_inner, 1))
+        self.A_log = nn.Parameter(torch.empty(self.d_inner, d_state))
         self.D = nn.Parameter(torch.ones(self.d_inner))
         self.out_proj = nn.Linear(self.d_inner, d_model, bias=False)
-        self._init_dt()
+        if not self.A_log.is_meta:  # arithmetic without values is done in Python there, by all of torch's compiler
+            self._draw()
 
-    def _init_dt(self) -> None:
-        """Steps start log-uniform in [0.001, 0.1]: the bias is the inverse softplus of such a draw."""
+    def _draw(self) -> None:
+        """The decays are 1 to ``d_state``. Steps start log-uniform in [0.001, 0.1]: the bias is the inverse softplus of
+        such a draw."""
         nn.init.uniform_(self.dt_proj.weight, -(self.dt_rank**-0.5), self.dt_rank**-0.5)
         dt = torch.exp(torch.rand(self.d_inner) * (math.log(0.1) - math.log(0.001)) + math.log(0.001)).clamp(min=1e-4)
         with torch.no_grad():
+            self.A_log.copy_(torch.log(torch.arange(1, self.d_state + 1, dtype=torch.float32)))
             self.dt_proj.bias.copy_(dt + torch.log(-torch.expm1(-dt)))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -92,4 +95,5 @@ def init_residual_scale(blocks: Sequence[Block]) -> None:
     with torch.no_grad():
         for block in blocks:
             nn.init.kaiming_uniform_(block.mixer.out_proj.weight, a=math.sqrt(5))
-            block.mixer.out_proj.weight /= math.sqrt(len(blocks))
+            if not block.mixer.out_proj.weight.is_meta:
+                block.mixer.out_proj.weight /= math.sqrt(len(blocks))

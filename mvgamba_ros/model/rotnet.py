@@ -16,7 +16,7 @@ from torch.nn import functional as F
 def canonical_quaternions() -> Tensor:
     """(32, 4) wxyz in the authors' order: the axes and their negatives, then (a e_i + b e_j) / sqrt(2) for the signs
     (+, +), (+, -), (-, +), (-, -) in turn over all pairs i < j."""
-    eye = torch.eye(4)
+    eye = torch.eye(4, device="cpu")
     pairs = [
         (a * eye[i] + b * eye[j]) * 0.7071
         for a, b in ((1, 1), (1, -1), (-1, 1), (-1, -1))

@@ -1,0 +1,48 @@
+"""What a cold command does not wait for."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+
+def run(code: str) -> None:
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+
+
+def test_loading_weights_imports_neither_torchs_compiler_nor_sympy():
+    run(
+        "import sys\nfrom mvgamba_ros.model.checkpoint import load_checkpoint\nload_checkpoint()\n"
+        "late = [m for m in ('torch._dynamo', 'sympy', 'torch._inductor') if m in sys.modules]\nassert not late, late\n"
+    )
+
+
+def test_open3d_comes_without_a_web_server_where_nothing_plots():
+    run(
+        "import sys\nfrom mvgamba_ros.process import spare_plotting\nspare_plotting()\nimport open3d\n"
+        "late = [m for m in ('dash', 'plotly', 'IPython') if m in sys.modules]\nassert not late, late\n"
+        "assert len(open3d.geometry.TriangleMesh.create_box().triangles) == 12\n"
+        "try:\n    open3d.visualization.draw_plotly([])\n"
+        "except ImportError as error:\n    assert 'spare_plotting' in str(error)\nelse:\n    raise AssertionError\n"
+    )
+
+
+def test_a_process_that_has_open3d_keeps_its_plots():
+    run(
+        "import sys, types\nsys.modules['open3d'] = types.ModuleType('open3d')\n"
+        "from mvgamba_ros.process import spare_plotting\nspare_plotting()\n"
+        "assert 'open3d.visualization.draw_plotly' not in sys.modules\n"
+    )
+
+
+def test_packages_are_searched_for_extensions_once():
+    run(
+        "import importlib.metadata as m\ncalls, real = [], m.entry_points\n"
+        "m.entry_points = lambda *a, **k: calls.append(1) or real(*a, **k)\n"
+        "from mvgamba_ros.registry import available\n"
+        "names = [available(kind) for kind in ('methods', 'segmenters', 'generators', 'capture_readers')]\n"
+        "assert len(calls) == 1 and 'mvgamba' in names[0]\n"
+    )
