@@ -55,6 +55,7 @@ OPTIONAL = {
     "segment_anything": "sam",
     "transformers": "generate",
     "xatlas": "",  # needed where it has a wheel
+    "shtab": "completion",
     "viser": "viewer",
     "typing_extensions": "",  # read by the type checker alone
     "tf2_ros": "",  # declared as tf2_ros_py; without it the node listens to /tf itself

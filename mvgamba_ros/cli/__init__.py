@@ -14,16 +14,41 @@ import sys
 from collections.abc import Sequence
 
 from mvgamba_ros import __version__
-from mvgamba_ros.errors import ReconstructionError
+from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.packages import check_packages
 
 DESCRIPTION = "Metric 3D shape of an unknown object from a handful of posed camera views."
+
+
+class Completion(argparse.Action):
+    """Prints what a shell needs to complete this command, and ends. Raises MISSING_PACKAGE and BAD_OPTION."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: object, values: object, option_string: str | None = None
+    ) -> None:
+        try:
+            import shtab
+        except ImportError as error:
+            raise ReconstructionError(
+                ErrorCode.MISSING_PACKAGE, "--completion needs the package shtab: pip install 'mvgamba_ros[completion]'"
+            ) from error
+        if values not in shtab.SUPPORTED_SHELLS:
+            shells = ", ".join(shtab.SUPPORTED_SHELLS)
+            raise ReconstructionError(ErrorCode.BAD_OPTION, f"--completion {values} is not one of {shells}")
+        print(shtab.complete(parser, shell=str(values)))
+        parser.exit()
 
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser of ``mvgamba``: a subcommand for each module of this package."""
     parser = argparse.ArgumentParser(prog="mvgamba", description=DESCRIPTION)
     parser.add_argument("--version", action="version", version=__version__)
+    parser.add_argument(
+        "--completion",
+        metavar="SHELL",
+        action=Completion,
+        help='print completions for bash, zsh or tcsh: eval "$(mvgamba --completion bash)"; needs the package shtab',
+    )
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for info in pkgutil.iter_modules(__path__):
         if info.name.startswith("_"):

@@ -10,12 +10,15 @@ class ProgressLine:
     """A bar that redraws itself on a terminal; elsewhere one plain line per stage. With the rate, and the time left at
     that rate, once there is enough to tell it from."""
 
-    def __init__(self) -> None:
+    def __init__(self, shown: bool = True) -> None:
+        self._shown = shown
         self._began = time.perf_counter()
         self._stage = ""
         self._terminal = sys.stderr.isatty()
 
     def __call__(self, stage: str, fraction: float) -> None:
+        if not self._shown:
+            return
         seconds = time.perf_counter() - self._began
         left = f", {seconds * (1.0 / fraction - 1.0):.0f} s left" if 0.02 < fraction < 1.0 else ""
         rate = f", {100.0 * fraction / seconds:.2g} %/s" if left else ""

@@ -12,9 +12,11 @@ folder that holds anything else is refused.
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 
 from mvgamba_ros.cli._flags import add_config, add_options, add_prompts, add_reader, options_from
+from mvgamba_ros.cli._words import GREEN, RED, YELLOW, Words, add_output
 
 EXAMPLES = """examples:
   mvgamba reconstruct capture -o out
@@ -31,6 +33,9 @@ EXAMPLES = """examples:
       a larger texture where the pictures hold it; the textured mesh around its own middle, as for FoundationPose
   mvgamba config > my.yaml; mvgamba reconstruct capture -o out --config my.yaml --set surface.smoothing_sigma=2.0
       other settings, from an edited file and one by one
+
+  mvgamba reconstruct capture -o out --json | jq .quality
+      for a program; -q prints nothing, the exit status and out/report.json tell
 
 Exit status: 0 done (also when the quality is low: see report.json), 1 failed (one line names the cause), 2 wrong usage.
 """
@@ -60,6 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=True,
         help="write report.html, 2 MB (default: yes)",
     )
+    add_output(parser)
     add_reader(parser)
     add_prompts(parser, "default: found in the middle of all views")
     add_options(parser)
@@ -76,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
     from mvgamba_ros.cli._progress import ProgressLine
     from mvgamba_ros.io.atomic_writes import write_file
     from mvgamba_ros.io.capture_readers import read_capture
-    from mvgamba_ros.io.results import check_results_folder, write_results
+    from mvgamba_ros.io.results import REPORT, check_results_folder, write_results
     from mvgamba_ros.options import Options
     from mvgamba_ros.pipeline import reconstruct
     from mvgamba_ros.preview import preview
@@ -86,8 +92,9 @@ def run(args: argparse.Namespace) -> int:
     options = options_from(args, Options)
     out = check_results_folder(args.out)
     views = read_capture(args.capture, args.views, args.reader)
-    print(f"views    {len(views)}: " + ", ".join(view_name(view, k) for k, view in enumerate(views)))
-    progress = ProgressLine()
+    words = Words(args)
+    words.line("views", f"{len(views)}: " + ", ".join(view_name(view, k) for k, view in enumerate(views)))
+    progress = ProgressLine(shown=words.progress)
     try:
         result = reconstruct(views, options, progress)
     finally:
@@ -102,17 +109,22 @@ def run(args: argparse.Namespace) -> int:
     size = " x ".join(f"{1e3 * side:.1f}" for side in result.box.size)
     center = ", ".join(f"{x:.4f}" for x in result.box.T_world_box[:3, 3])
     quality = result.quality
-    print(f"box      {size} mm at ({center}) m")
-    print(f"mesh     {len(result.mesh.faces)} faces, cloud {len(result.cloud.points)} points, method {result.method}")
-    print(
-        f"quality  {'LOW' if quality.low else 'good'}: expected error {quality.expected_error_mm:.1f} mm, "
+    words.line("box", f"{size} mm at ({center}) m")
+    words.line(
+        "mesh", f"{len(result.mesh.faces)} faces, cloud {len(result.cloud.points)} points, method {result.method}"
+    )
+    words.line(
+        "quality",
+        f"{'LOW' if quality.low else 'good'}: expected error {quality.expected_error_mm:.1f} mm, "
         f"{quality.coverage:.0%} seen, silhouettes {quality.silhouette_iou:.3f} IoU, "
-        f"colour error {quality.color_error:.3f}"
+        f"colour error {quality.color_error:.3f}",
+        RED if quality.low else GREEN,
     )
     for note in result.notes:
-        print(f"note     {note}")
+        words.line("note", note, YELLOW)
     for reason in quality.reasons:
-        print(f"LOW      {reason}")
-    print("seconds  " + ", ".join(f"{stage} {seconds:.2f}" for stage, seconds in result.seconds.items()))
-    print("wrote    " + ", ".join(str(path) for path in written))
+        words.line("LOW", reason, RED)
+    words.line("seconds", ", ".join(f"{stage} {seconds:.2f}" for stage, seconds in result.seconds.items()))
+    words.line("wrote", ", ".join(str(path) for path in written))
+    words.object({"out": str(out), **json.loads((out / REPORT).read_text(encoding="utf-8"))})
     return 0

@@ -1,0 +1,45 @@
+"""What a command says on its standard output: lines for a person, one JSON object for a program, or nothing."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+GREEN, RED, YELLOW = "32", "31", "33"
+
+
+def add_output(parser: argparse.ArgumentParser) -> None:
+    """``-q`` and ``--json``."""
+    one_of = parser.add_mutually_exclusive_group()
+    one_of.add_argument("-q", "--quiet", action="store_true", help="print nothing, unless it fails")
+    one_of.add_argument(
+        "--json", action="store_true", help="print one JSON object, what report.json holds, and no lines"
+    )
+
+
+class Words:
+    """Lines of a label and a text, in colour on a terminal (unless NO_COLOR is set, see no-color.org)."""
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        self._lines, self._json = not (args.quiet or args.json), bool(args.json)
+        self._colors = sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+    @property
+    def progress(self) -> bool:
+        """Whether a bar is wanted, too."""
+        return self._lines
+
+    def line(self, label: str, text: str, color: str = "") -> None:
+        """A line for a person."""
+        if self._lines:
+            shown = f"\033[{color}m{label:8s}\033[0m" if color and self._colors else f"{label:8s}"
+            print(f"{shown} {text}", flush=True)
+
+    def object(self, content: Mapping[str, Any]) -> None:
+        """The one object for a program."""
+        if self._json:
+            print(json.dumps(content), flush=True)
