@@ -108,6 +108,7 @@ def test_a_setting_at_an_end_of_its_range_gives_a_result_or_an_error_of_the_pack
         hull_resolution=32,
         cloud_points=1000,
         max_faces=500,
+        texture=64 if section == "baking" else 0,
         config=at_end(path, field, end),
     )
     try:

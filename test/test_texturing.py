@@ -144,6 +144,25 @@ def test_a_texture_is_no_larger_than_asked_nor_than_the_views_hold():
     assert max(small.image.shape) <= 64 < max(large.image.shape) < 700
 
 
+@pytest.mark.parametrize("library", ["xatlas", "UVAtlas"])
+def test_a_texture_of_a_few_pixels_is_coarse_and_no_more(library, monkeypatch):
+    if library == "UVAtlas":
+        monkeypatch.setattr(unwrap, "find_spec", lambda name: None)
+    texture = baked(BOX, VIEWS, side=6)
+    assert max(texture.image.shape[:2]) <= 6 and texture.uv.min() >= 0.0 and texture.uv.max() <= 1.0
+    wide = bake(BOX, VIEWS, Raycaster(BOX), 40, TextureConfig(), BakingConfig(padding=32))
+    assert max(wide.image.shape[:2]) <= 40 and wide.image.std() > 10
+
+
+def test_where_no_view_sees_the_mesh_it_keeps_the_colors_it_has():
+    away = [replace(view, T_world_camera=view.T_world_camera @ np.diag([-1.0, 1.0, -1.0, 1.0])) for view in VIEWS]
+    hidden = [replace(view, hidden=np.ones(view.image.shape[:2], bool)) for view in VIEWS]
+    for views in (away, hidden):
+        texture = baked(BOX, views, side=64)
+        assert texture.seen_share == 0.0 and not texture.seen.any()
+        assert (texture.image == 128).all()
+
+
 def test_a_reconstruction_has_a_texture_where_asked_and_none_by_default():
     options = Options(method="hull", segmenter="masks", hull_resolution=48, cloud_points=1000, texture=200)
     result = reconstruct(rendered.views(4), options)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from importlib.util import find_spec
 from typing import Any
@@ -14,6 +14,10 @@ from mvgamba_ros.types import F64, Mesh
 
 FILLED = 0.7
 """Of the atlas, by charts: where a first guess of its side starts from; not a setting."""
+TRIES = 3
+"""With larger texels, where an atlas came out too large; not a setting."""
+LEAST_PACKED = 256
+"""Side of a picture in which UVAtlas finds room for every gutter; not a setting."""
 STRETCH = 1.0 / 6.0
 """Most stretch that UVAtlas may give a chart; its own default."""
 
@@ -45,10 +49,16 @@ def unwrap(mesh: Mesh, texel: float, largest: int, padding: int) -> Atlas:
         side = min(largest, max(64, math.ceil(math.sqrt(area / FILLED) / texel)))
         return _by_uvatlas(mesh, side, padding)
     atlas = _by_xatlas(mesh, texel, padding)
-    while max(atlas.width, atlas.height) > largest:
-        texel *= 1.02 * max(atlas.width, atlas.height) / largest
+    for _ in range(TRIES):
+        too_large = max(atlas.width, atlas.height) / largest
+        if too_large <= 1.0:
+            return atlas
+        texel *= 1.02 * too_large
         atlas = _by_xatlas(mesh, texel, padding)
-    return atlas
+    shrink = min(1.0, largest / max(atlas.width, atlas.height))  # it is the padding that needs the room
+    width, height = (max(1, int(side * shrink)) for side in (atlas.width, atlas.height))
+    corners = atlas.corners * [width / atlas.width, height / atlas.height]
+    return replace(atlas, corners=corners, width=width, height=height)
 
 
 def _by_xatlas(mesh: Mesh, texel: float, padding: int) -> Atlas:
@@ -74,6 +84,6 @@ def _by_uvatlas(mesh: Mesh, side: int, padding: int) -> Atlas:
         tensor((mesh.vertices - mesh.vertices.mean(axis=0)).astype(np.float32)), tensor(mesh.faces.astype(np.int32))
     )
     with o3d.utility.VerbosityContextManager(o3d.utility.VerbosityLevel.Error):
-        shape.compute_uvatlas(size=side, gutter=float(padding), max_stretch=STRETCH)
+        shape.compute_uvatlas(size=max(side, LEAST_PACKED), gutter=float(padding), max_stretch=STRETCH)
     corners = shape.triangle.texture_uvs.numpy().astype(np.float64) * side
     return Atlas(corners, side, side, f"UVAtlas of Open3D {o3d.__version__}")

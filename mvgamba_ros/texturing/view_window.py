@@ -127,6 +127,9 @@ class Shown:
     fade: F32
 
 
+NOTHING = Shown(np.zeros(0, np.int64), *np.zeros((2, 0, 3), np.float32), *np.zeros((2, 0), np.float32))
+
+
 def sample_window(window: Window, surface: Surface, texture: TextureConfig) -> Shown:
     """What ``window`` shows of ``surface``: nothing of a face turned away, hidden or seen at a grazing angle."""
     eye = window.T_world_camera[:3, 3]
@@ -137,6 +140,8 @@ def sample_window(window: Window, surface: Surface, texture: TextureConfig) -> S
     within = (z > 0.0) & (pixels >= 0.0).all(axis=1)
     within &= (pixels < [window.camera.width, window.camera.height]).all(axis=1)
     at, pixels, z = at[within], pixels[within], z[within]
+    if not len(at):
+        return NOTHING
     cosine = cosines[at]
     focal = float(np.sqrt(window.camera.K[0, 0] * window.camera.K[1, 1]))
     x, y = (pixels - 0.5).astype(np.float32).T[:, :, None]
@@ -147,6 +152,8 @@ def sample_window(window: Window, surface: Surface, texture: TextureConfig) -> S
     unhidden = z <= window.depth[row, column] + slope + texture.occlusion_tolerance * surface.longest
     fade = picture[:, 3] * unhidden
     seen = np.flatnonzero(fade > 0.0)
+    if not len(seen):
+        return NOTHING
     at, picture, x, y = at[seen], picture[seen], x[seen], y[seen]
     tone = sample_raster(window.tone, x, y)
     sharpness = (focal / z * cosine)[seen].astype(np.float32)
