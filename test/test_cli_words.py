@@ -13,6 +13,7 @@ import pytest
 import rendered
 
 from mvgamba_ros.cli import main
+from mvgamba_ros.cli._progress import ProgressLine
 from mvgamba_ros.cli._words import GREEN, Words
 from mvgamba_ros.io.transforms_json import write_capture
 
@@ -70,3 +71,16 @@ def test_a_shell_completes_commands_and_flags(capsys):
     assert done.stdout.split() == ["reconstruct"], done
     assert main(["--completion", "fishy"]) == 1
     assert "fishy" in capsys.readouterr().err
+
+
+def test_a_bar_makes_room_for_a_line_and_is_for_terminals(monkeypatch, capsys):
+    ProgressLine(shown=False)("stage", 0.5)
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    bar = ProgressLine()
+    bar.clear()
+    assert capsys.readouterr().err == ""  # nothing to take off
+    bar("mug 4", 0.5)
+    bar.clear()
+    printed = capsys.readouterr().err
+    assert "############ " in printed and " 50% mug 4" in printed and printed.endswith("\r\033[K")

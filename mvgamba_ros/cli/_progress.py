@@ -34,6 +34,11 @@ class ProgressLine:
             print(f"{fraction:4.0%} {stage} ({seconds:.1f} s{rate}{left})", file=sys.stderr, flush=True)
         self._stage = stage
 
+    def clear(self) -> None:
+        """Takes the bar off a terminal's line, for another line to be printed there."""
+        if self._terminal and self._stage:
+            print("\r\033[K", end="", file=sys.stderr, flush=True)
+
     def close(self) -> None:
         if self._terminal and self._stage:
             print(file=sys.stderr)
