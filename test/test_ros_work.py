@@ -147,6 +147,8 @@ def test_what_a_request_leaves_open_is_the_nodes_parameter_and_all_of_it_is_repo
             "generator_fetch": False,
             "generator_seed": 1,
             "cloud_points": 2000,
+            "texture": 0,
+            "origin": "world",
             "hull_resolution": 128,
             "checkpoint": "",
             "sam_checkpoint": "",
