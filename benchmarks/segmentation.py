@@ -1,8 +1,8 @@
-"""How well the default segmenter finds known silhouettes in posed captures.
+"""How well a segmenter finds known silhouettes in posed captures.
 
-usage: python -m benchmarks.segmentation CAPTURES [--views transforms.json] [--config FILE] [--set KEY=VALUE]
+usage: python -m benchmarks.segmentation CAPTURES [--segmenter NAME] [--views transforms.json] [--set KEY=VALUE]
 
-CAPTURES/<name>/ holds posed images with true masks and truth.ply. Prints a Markdown table: IoU of every mask with a
+CAPTURES/.../<name>/ holds posed images with true masks and truth.ply. Prints a Markdown table: IoU of every mask with a
 region of interest 40 % larger than the object's bounds, and without one; the table height found; process seconds.
 """
 
@@ -20,15 +20,18 @@ import trimesh
 
 from mvgamba_ros.cli._flags import add_config, config_from
 from mvgamba_ros.errors import ReconstructionError
+from mvgamba_ros.factories import load_segmenter
 from mvgamba_ros.geometry.boxes import scaled_box
 from mvgamba_ros.io.capture_readers import read_capture
 from mvgamba_ros.metrics.image import mask_iou
-from mvgamba_ros.segmentation.classical.classical_segmenter import ClassicalSegmenter
+from mvgamba_ros.options import Options
+from mvgamba_ros.registry import available
+from mvgamba_ros.segmentation.segmenter import Segmenter
 from mvgamba_ros.segmentation.support_plane import estimate_support_height
 from mvgamba_ros.types import Prompts, View
 
 
-def measure(segmenter: ClassicalSegmenter, views: list[View], prompts: Prompts) -> tuple[list[float], float]:
+def measure(segmenter: Segmenter, views: list[View], prompts: Prompts) -> tuple[list[float], float]:
     """IoU per view, 0 where the segmenter refuses, and process seconds; it sees colour and poses alone."""
     bare = [replace(view, mask=None, depth=None) for view in views]
     began = time.process_time()
@@ -45,14 +48,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("captures", type=Path)
     parser.add_argument("--views", default="transforms.json")
+    parser.add_argument("--segmenter", default="classical", choices=available("segmenters"))
     add_config(parser)
     arguments = parser.parse_args(argv)
-    config = config_from(arguments).segmentation
+    options = Options(segmenter=arguments.segmenter, config=config_from(arguments))
+    config = options.config.segmentation
     print("| object | region: mean | worst | s | no region: mean | worst | s | table height, mm |")
     print("|---|---|---|---|---|---|---|---|")
-    segmenter = ClassicalSegmenter(config)
+    segmenter = load_segmenter(options)
     totals: list[list[float]] = []
-    for truth in sorted(arguments.captures.glob("*/truth.ply")):
+    for truth in sorted(arguments.captures.rglob("truth.ply")):
         views = read_capture(truth.parent, arguments.views)
         low, high = trimesh.load(truth).bounds
         roi = scaled_box(low, high)
@@ -64,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         height, _ = estimate_support_height(bare, Prompts(roi=roi), config)
         found = "none" if height is None else f"{1e3 * height:.1f}"
         cells = " | ".join(f"{value:.2f}" if k % 3 == 2 else f"{value:.3f}" for k, value in enumerate(row))
-        print(f"| {truth.parent.name} | {cells} | {found} |", flush=True)
+        print(f"| {truth.parent.relative_to(arguments.captures)} | {cells} | {found} |", flush=True)
         totals.append(row)
     table = np.array(totals)
     pick = [table[:, 0].mean(), table[:, 1].min(), table[:, 2].mean()]

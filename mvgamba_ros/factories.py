@@ -15,13 +15,14 @@ from typing import Any
 import numpy as np
 
 from mvgamba_ros.config import ReconstructionConfig
+from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.distance_field import DistanceField
 from mvgamba_ros.methods.protocol import Method, Shape
 from mvgamba_ros.options import Options
 from mvgamba_ros.registry import BUILT_IN, Kind, blamed, fault, load
-from mvgamba_ros.segmentation.segmenter import EmbeddingSegmenter, Segmenter, Silhouettes
+from mvgamba_ros.segmentation.segmenter import EmbeddingSegmenter, ObjectFinder, Segmenter, Silhouettes
 from mvgamba_ros.surface.depth_maps import DepthMaps
-from mvgamba_ros.types import Cancelled, Gaussians, Mesh, Progress, View, view_name
+from mvgamba_ros.types import Box, Cancelled, Gaussians, Mesh, Progress, View, view_name
 
 KEPT = 2
 """Of each kind, the last used: an evaluation compares a method with the hull by turns."""
@@ -123,6 +124,20 @@ def run_segmenter(options: Options, views: Sequence[View], progress: Progress, c
     if wrong:
         raise fault("segmenters", name, f"returned {wrong}")
     return found
+
+
+def find_objects(options: Options, views: Sequence[View], cancelled: Cancelled) -> list[Box]:
+    """Boxes around the objects that the segmenter ``options.segmenter`` finds. Raises what `load_segmenter` and it
+    raise, and BAD_OPTION for one that finds a single object."""
+    name = options.segmenter
+    segmenter = load_segmenter(options)
+    if not isinstance(segmenter, ObjectFinder):
+        raise ReconstructionError(
+            ErrorCode.BAD_OPTION,
+            f"segmenter {name} finds one object: give a region of interest for each, or segmenter multiview",
+        )
+    with blamed("segmenters", name):
+        return list(segmenter.find_objects(_own("segmenters", name, views), options.prompts, cancelled))
 
 
 def embed(options: Options, view: View) -> None:

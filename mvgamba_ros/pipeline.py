@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -117,7 +117,7 @@ def _reconstruct(
         if completes(options, distinct_views(views, config.views)):
             prepare_generator(options)
     with stages.run("undistort"):
-        views, prompts = _undistort(views, options.prompts, stages)
+        views, prompts = undistort_views(views, options.prompts, stages.check)
         views, set_aside = without_wrong_depth(views, prompts.support_height, config.depth.agreement)
         notes += set_aside
     undistorted = replace(options, prompts=prompts)
@@ -249,11 +249,14 @@ class _Stages:
         part(stage, 1.0)
 
 
-def _undistort(views: Sequence[View], prompts: Prompts, stages: _Stages) -> tuple[list[View], Prompts]:
-    """Undistorted views, and prompts whose pixels are those of the undistorted images."""
+def undistort_views(
+    views: Sequence[View], prompts: Prompts, check: Callable[[], None] = lambda: None
+) -> tuple[list[View], Prompts]:
+    """Undistorted views, and prompts whose pixels are those of the undistorted images. ``check`` is called before each
+    view and may raise."""
     result = []
     for view in views:
-        stages.check()
+        check()
         result.append(undistort(view))
     points = {}
     for index, points_of_view in prompts.points.items():

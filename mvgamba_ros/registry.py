@@ -51,6 +51,7 @@ BUILT_IN: dict[Kind, dict[str, str]] = {
     },
     "segmenters": {
         "classical": "mvgamba_ros.segmentation.classical.classical_segmenter:ClassicalSegmenter.from_options",
+        "multiview": "mvgamba_ros.segmentation.multiview.multiview_segmenter:MultiviewSegmenter.from_options",
         "sam": "mvgamba_ros.segmentation.sam:SamSegmenter.from_options",
         "masks": "mvgamba_ros.segmentation.given:GivenMasks.from_options",
     },

@@ -12,6 +12,7 @@ from mvgamba_ros.config.cues_config import (
     ObjectnessConfig,
     ShadowConfig,
 )
+from mvgamba_ros.config.instances_config import InstancesConfig
 from mvgamba_ros.config.support_plane_config import PlaneHeightConfig, PlaneMatchingConfig, SupportDepthConfig
 
 
@@ -239,5 +240,7 @@ class SegmentationConfig:
     """Connected components and holes of the labels."""
     border: BorderConfig = field(default_factory=BorderConfig)
     """The last cut, at a higher resolution."""
+    instances: InstancesConfig = field(default_factory=InstancesConfig)
+    """Objects by the instance network."""
     sam: SamConfig = field(default_factory=SamConfig)
     """Segment Anything."""

@@ -76,3 +76,16 @@ class EmbeddingSegmenter(Segmenter, Protocol):
         """Computes what is needed of ``view``, undistorted, and keeps it by the content of its image: the views of
         the request may be copies, or others."""
         ...
+
+
+@runtime_checkable
+class ObjectFinder(Segmenter, Protocol):
+    """A segmenter that finds every object in the middle of the views, not one."""
+
+    def find_objects(self, views: Sequence[View], prompts: Prompts, cancelled: Cancelled | None = None) -> list[Box]:
+        """A box around each object in the region of interest, or in the middle of all undistorted ``views``; world,
+        metres, as wide as a region of interest for it should be. Nearest to where the views look first.
+
+        Raises as a `Segmenter` does; where nothing stands there the list is empty.
+        """
+        ...

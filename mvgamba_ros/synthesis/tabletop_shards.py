@@ -52,10 +52,11 @@ def missing_tabletop(folder: Path, recipe: TabletopRecipe) -> list[int]:
     Raises BAD_OPTION when the folder was begun with a recipe that differs in more than its count.
     """
     check_manifest(folder / "manifest.json", _manifest(recipe))
-    return [k for k in range(-(-recipe.count // recipe.per_shard)) if not _shard(folder, k).exists()]
+    return [k for k in range(-(-recipe.count // recipe.per_shard)) if not shard_of(folder, k).exists()]
 
 
-def _shard(folder: Path, number: int) -> Path:
+def shard_of(folder: Path, number: int) -> Path:
+    """Where a folder has its shard of that number."""
     return folder / f"tabletop_{number:05d}"
 
 
@@ -83,7 +84,7 @@ def _write(job: tuple[Path, TabletopRecipe, int]) -> None:
     partial.mkdir()
     for name, array in arrays.items():
         np.save(partial / f"{name}.npy", array)
-    partial.rename(_shard(folder, number))
+    partial.rename(shard_of(folder, number))
 
 
 def _steps(depth: F32 | None) -> NDArray[np.uint16]:
@@ -132,9 +133,10 @@ class TabletopScenes:
     where one is damaged.
     """
 
-    def __init__(self, folders: Path | str | Sequence[Path | str]) -> None:
+    def __init__(self, folders: Path | str | Sequence[Path | str], shards: Sequence[Path] | None = None) -> None:
         several = [folders] if isinstance(folders, str | Path) else folders
-        self._paths = [path for folder in several for path in sorted(Path(folder).glob("tabletop_[0-9]*"))]
+        found = [path for folder in several for path in sorted(Path(folder).glob("tabletop_[0-9]*"))]
+        self._paths = found if shards is None else [path for path in found if path in shards]
         if not self._paths:
             raise ReconstructionError(
                 ErrorCode.BAD_CAPTURE,

@@ -14,6 +14,9 @@ from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.synthesis.shards import DataRecipe, OrbitRecipe, ShardRecipe, missing_shards, write_shards
 from mvgamba_ros.synthesis.sources import open_source
 from mvgamba_ros.training.export import export
+from mvgamba_ros.training.instance_shards import InstanceRecipe, missing_instances, write_instances
+from mvgamba_ros.training.instance_train_config import InstanceTrainConfig
+from mvgamba_ros.training.instance_trainer import InstanceTrainer, export_instances
 from mvgamba_ros.training.loop import Trainer
 from mvgamba_ros.training.objectness_scenes import SceneRecipe, missing_scenes, write_scenes
 from mvgamba_ros.training.objectness_trainer import ObjectnessTrainConfig, ObjectnessTrainer, export_objectness
@@ -49,10 +52,11 @@ class Recipe:
     """Of the checkpoint: RUN/NAME.safetensors."""
     kind: str = "network"
     """What is trained: "network", the reconstructor's (`TrainConfig`), "published", MVGamba as published
-    (`PublishedTrainConfig`), or "objectness", the segmenter's (`ObjectnessTrainConfig`)."""
+    (`PublishedTrainConfig`), "objectness", the default segmenter's (`ObjectnessTrainConfig`), or "instances", the
+    multi-view segmenter's (`InstanceTrainConfig`)."""
     render: dict[str, Any] = field(default_factory=dict)
-    """Data folder -> what it holds, a `DataRecipe`, an `OrbitRecipe` or a `SceneRecipe`. Folders that stages read and
-    this does not name must be there."""
+    """Data folder -> what it holds, a `DataRecipe`, an `OrbitRecipe`, a `SceneRecipe` or an `InstanceRecipe`. Folders
+    that stages read and this does not name must be there."""
     settings: dict[str, Any] = field(default_factory=dict)
     """Settings of the first stage."""
     stages: tuple[Stage, ...] = ()
@@ -125,6 +129,15 @@ KINDS: dict[str, Kind] = {
         trainer=ObjectnessTrainer,
         export=export_objectness,
         can_continue=False,  # its learning rate goes through one cycle
+    ),
+    "instances": Kind(
+        settings=InstanceTrainConfig,
+        data=InstanceRecipe,
+        missing=missing_instances,
+        render=write_instances,
+        trainer=InstanceTrainer,
+        export=export_instances,
+        can_continue=False,  # likewise
     ),
 }
 

@@ -25,14 +25,20 @@ def largest_component(labels: Bool, window: Window, config: ComponentConfig) -> 
     return labels & (components == int(mass.argmax()))
 
 
-def cleaned(labels: Bool, window: Window, odds: F32, config: ComponentConfig) -> Bool:
-    """The labels without islands that are small beside the largest, and without holes that are likely prints."""
+def without_islands(labels: Bool, window: Window, config: ComponentConfig) -> Bool:
+    """The labels without islands that are small beside the largest."""
     labels = labels.copy()
     count, islands, stats, _ = cv2.connectedComponentsWithStats(labels.astype(np.uint8), connectivity=4)
     area = stats[:, cv2.CC_STAT_AREA]
     for island in range(1, count):
         if area[island] < config.min_island * area[1:].max() and not window.on[islands == island].any():
             labels[islands == island] = False
+    return labels
+
+
+def cleaned(labels: Bool, window: Window, odds: F32, config: ComponentConfig) -> Bool:
+    """The labels `without_islands`, and without holes that are likely prints."""
+    labels = without_islands(labels, window, config)
     labels = fill_small_holes(labels, window.off, config)
     for hole in holes(labels, window.off):
         # a print taken for a hole would cut a tunnel through the object

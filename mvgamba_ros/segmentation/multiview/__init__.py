@@ -1,0 +1,1 @@
+"""The learned segmenter: one network that sees all views of a region at once."""
