@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mvgamba_ros.options import Options
     from mvgamba_ros.pipeline import reconstruct
     from mvgamba_ros.reconstruction import PoseCorrection, Quality, Reconstruction
+    from mvgamba_ros.scene_objects import SceneObject, reconstruct_scene
     from mvgamba_ros.types import Box, Camera, Gaussians, Mesh, PointCloud, Prompts, View
 
 # The built msg/, srv/ and action/ modules join this package. Any other folder of its name on the import path stays out:
@@ -40,9 +41,11 @@ __all__ = [
     "Quality",
     "Reconstruction",
     "ReconstructionError",
+    "SceneObject",
     "View",
     "read_capture",
     "reconstruct",
+    "reconstruct_scene",
 ]
 
 _HOMES = {
@@ -52,8 +55,10 @@ _HOMES = {
     "Quality": "reconstruction",
     "Reconstruction": "reconstruction",
     "ReconstructionError": "errors",
+    "SceneObject": "scene_objects",
     "read_capture": "io.capture_readers",
     "reconstruct": "pipeline",
+    "reconstruct_scene": "scene_objects",
 }
 """The modules of the public names; those that are not here are of `types`."""
 

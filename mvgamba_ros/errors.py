@@ -6,9 +6,13 @@ constants, and a test holds the two together.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import IntEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mvgamba_ros.types import Box
 
 LONGEST = 300
 
@@ -54,6 +58,7 @@ class ErrorCode(IntEnum):
     EMPTY_SILHOUETTE = 40
     SILHOUETTES_DISAGREE = 41
     EMPTY_SURFACE = 42
+    AMBIGUOUS = 43
     # files and packages
     BAD_CAPTURE = 50
     CANNOT_WRITE = 51
@@ -75,6 +80,8 @@ class ReconstructionError(Exception):
         code: Which failure it is; the attribute ``code``.
         message: The offending value and what to do about it, e.g.
             ``"region of interest size (0.2, 0.0, 0.1) m: each side must be positive"``; the attribute ``message``.
+        boxes: Of AMBIGUOUS: around each thing that could be meant, world, metres, the likeliest first; the attribute
+            ``boxes``.
 
     Example:
         >>> from mvgamba_ros import ErrorCode, Options, ReconstructionError
@@ -86,12 +93,13 @@ class ReconstructionError(Exception):
         max_faces 2 must be a whole number, 16 to 1000000
     """
 
-    def __init__(self, code: ErrorCode, message: str) -> None:
+    def __init__(self, code: ErrorCode, message: str, boxes: Sequence[Box] = ()) -> None:
         super().__init__(message)
         self.code = code
+        self.boxes = tuple(boxes)
 
-    def __reduce__(self) -> tuple[type, tuple[ErrorCode, str]]:
-        return type(self), (self.code, self.message)  # so that it comes home from another process
+    def __reduce__(self) -> tuple[type, tuple[ErrorCode, str, tuple[Box, ...]]]:
+        return type(self), (self.code, self.message, self.boxes)  # so that it comes home from another process
 
     @property
     def message(self) -> str:

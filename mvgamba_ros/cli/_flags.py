@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from mvgamba_ros.config.rows import Row, rows
+from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.options import Options
 from mvgamba_ros.registry import available
 
 if TYPE_CHECKING:
     from mvgamba_ros.config import ReconstructionConfig
+    from mvgamba_ros.types import Box
 
 Chosen = TypeVar("Chosen", bound=Options)
 
@@ -117,6 +119,8 @@ def add_prompts(parser: argparse.ArgumentParser, without: str) -> None:
         "--roi",
         nargs=6,
         type=float,
+        action="append",
+        default=[],
         metavar=("X0", "Y0", "Z0", "X1", "Y1", "Z1"),
         help=f"box that holds the object: lowest and highest corner, metres ({without})",
     )
@@ -148,15 +152,27 @@ def config_from(args: argparse.Namespace) -> ReconstructionConfig:
     return load_config(ReconstructionConfig, args.config, args.set)
 
 
-def options_from(args: argparse.Namespace, cls: type[Chosen]) -> Chosen:
-    """What `add_options`, `add_prompts` and `add_config` parsed. Raises BAD_OPTION."""
+def regions_from(args: argparse.Namespace) -> list[Box]:
+    """Each ``--roi`` that `add_prompts` parsed."""
     import numpy as np
 
     from mvgamba_ros.geometry.boxes import axis_parallel_box
+
+    return [axis_parallel_box(np.array(roi[:3]), np.array(roi[3:])) for roi in args.roi]
+
+
+def options_from(args: argparse.Namespace, cls: type[Chosen], several: bool = False) -> Chosen:
+    """What `add_options`, `add_prompts` and `add_config` parsed. Raises BAD_OPTION, also for more than one ``--roi``
+    unless ``several`` are taken, which are then not in the options."""
     from mvgamba_ros.types import Prompts
 
     chosen = {row.name: getattr(args, row.name) for row in rows(cls)}
     if args.masks:
         chosen["segmenter"] = "masks"
-    roi = None if args.roi is None else axis_parallel_box(np.array(args.roi[:3]), np.array(args.roi[3:]))
+    regions = regions_from(args)
+    if len(regions) > 1 and not several:
+        raise ReconstructionError(
+            ErrorCode.BAD_OPTION, f"--roi is given {len(regions)} times: give one, this command takes one object"
+        )
+    roi = regions[0] if len(regions) == 1 else None
     return cls(**chosen, prompts=Prompts(roi=roi, support_height=args.support_height), config=config_from(args))

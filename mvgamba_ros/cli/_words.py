@@ -39,6 +39,11 @@ class Words:
             shown = f"\033[{color}m{label:8s}\033[0m" if color and self._colors else f"{label:8s}"
             print(f"{shown} {text}", flush=True)
 
+    def plain(self, text: str) -> None:
+        """A line without a label, as of a table."""
+        if self._lines:
+            print(text, flush=True)
+
     def object(self, content: Mapping[str, Any]) -> None:
         """The one object for a program."""
         if self._json:

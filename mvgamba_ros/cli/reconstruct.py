@@ -1,4 +1,4 @@
-"""Reconstruct the object in a folder of posed images, or in a recording of a robot.
+"""Reconstruct the object, or several, in a folder of posed images, or in a recording of a robot.
 
 CAPTURE is a folder with a transforms.json (nerfstudio or instant-ngp layout, metres) and its images, or a ROS 2
 recording (rosbag2: a folder, .mcap or .db3), from which still, sharp views all around are chosen. OUT holds
@@ -7,16 +7,30 @@ mesh.obj with mesh.mtl, texture.png and texture_seen.png), report.html, a page t
 report.json, which lists them. Everything is in metres, in the frame of the capture's poses; with --origin box the
 textured mesh is in its own. OUT appears whole: a former result there is replaced once the new one is written, and a
 folder that holds anything else is refused.
+
+With --all, or more than one --roi, OUT holds a folder of this kind for each object, object_1 and so on, without pages,
+scene.png (the views with each object's mask, and the meshes together) and scene.json (what was found, and what failed
+and why).
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from mvgamba_ros.cli._flags import add_config, add_options, add_prompts, add_reader, options_from
+from mvgamba_ros import __version__
+from mvgamba_ros.cli._flags import add_config, add_options, add_prompts, add_reader, options_from, regions_from
 from mvgamba_ros.cli._words import GREEN, RED, YELLOW, Words, add_output
+from mvgamba_ros.errors import ErrorCode, ReconstructionError
+
+if TYPE_CHECKING:
+    from mvgamba_ros.options import Options
+    from mvgamba_ros.reconstruction import Reconstruction
+    from mvgamba_ros.types import Box, View
 
 EXAMPLES = """examples:
   mvgamba reconstruct capture -o out
@@ -25,6 +39,11 @@ EXAMPLES = """examples:
       take the silhouettes that the capture brings (mask_path, or an alpha channel)
   mvgamba reconstruct capture -o out --roi 0.4 -0.1 0.0 0.6 0.1 0.3 --support-height 0.0
       the object is inside this box and stands on a table at z = 0
+  mvgamba reconstruct capture -o out --all
+      every object in the middle of the views, found by the segmenter multiview unless another is chosen; with a --roi,
+      every one in it
+  mvgamba reconstruct capture -o out --roi 0.4 -0.1 0.0 0.6 0.1 0.3 --roi 0.4 0.2 0.0 0.5 0.3 0.2
+      these two objects
   mvgamba reconstruct capture -o out --views transforms_8.json --max-faces 2000
       another list of views in the same folder, a lighter mesh
   mvgamba reconstruct tour.mcap -o out --views /wrist/color/image_raw@base_link
@@ -37,7 +56,8 @@ EXAMPLES = """examples:
   mvgamba reconstruct capture -o out --json | jq .quality
       for a program; -q prints nothing, the exit status and out/report.json tell
 
-Exit status: 0 done (also when the quality is low: see report.json), 1 failed (one line names the cause), 2 wrong usage.
+Exit status: 0 done (also when the quality is low: see report.json), 1 failed (one line names the cause; of several
+objects, that one failed or more: the others are written, scene.json names the causes), 2 wrong usage.
 """
 TEXTURE = 1024
 """Side of the texture at most where ``--texture`` is not given, pixels: 0.4 s."""
@@ -67,7 +87,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_output(parser)
     add_reader(parser)
-    add_prompts(parser, "default: found in the middle of all views")
+    add_prompts(parser, "default: found in the middle of all views; several times: several objects")
+    parser.add_argument("--all", action="store_true", help="reconstruct every object that is found, not one")
     add_options(parser)
     parser.set_defaults(texture=TEXTURE)
     add_config(parser)
@@ -79,35 +100,48 @@ def run(args: argparse.Namespace) -> int:
 
     prepare_process()
     spare_plotting()
-    from mvgamba_ros.cli._progress import ProgressLine
-    from mvgamba_ros.io.atomic_writes import write_file
     from mvgamba_ros.io.capture_readers import read_capture
-    from mvgamba_ros.io.results import REPORT, check_results_folder, write_results
+    from mvgamba_ros.io.results import check_results_folder
     from mvgamba_ros.options import Options
-    from mvgamba_ros.pipeline import reconstruct
-    from mvgamba_ros.preview import preview
+    from mvgamba_ros.scene_objects import FINDER
     from mvgamba_ros.types import view_name
-    from mvgamba_ros.webpage.report_html import report_html
 
-    options = options_from(args, Options)
+    several = args.all or len(args.roi) > 1
+    if args.all and len(args.roi) > 1:
+        raise ReconstructionError(
+            ErrorCode.BAD_OPTION, f"--all finds the objects, and --roi is given {len(args.roi)} times: give one or none"
+        )
+    if args.all and args.segmenter == Options().segmenter and not args.masks:
+        args.segmenter = FINDER
+    options = options_from(args, Options, several)
     out = check_results_folder(args.out)
     views = read_capture(args.capture, args.views, args.reader)
     words = Words(args)
     words.line("views", f"{len(views)}: " + ", ".join(view_name(view, k) for k, view in enumerate(views)))
-    progress = ProgressLine(shown=words.progress)
-    try:
+    if several:
+        return _several(views, options, None if args.all else regions_from(args), out, words)
+    return _one(views, options, out, words, Path(args.capture).absolute().name if args.report else None)
+
+
+def _one(views: Sequence[View], options: Options, out: Path, words: Words, page: str | None) -> int:
+    """``page``: title of report.html; None: without."""
+    from mvgamba_ros.cli._progress import ProgressLine
+    from mvgamba_ros.io.atomic_writes import write_file
+    from mvgamba_ros.io.results import REPORT, write_results
+    from mvgamba_ros.pipeline import reconstruct
+    from mvgamba_ros.preview import preview
+    from mvgamba_ros.webpage.report_html import report_html
+
+    with closing(ProgressLine(shown=words.progress)) as progress:
         result = reconstruct(views, options, progress)
-    finally:
-        progress.close()
 
-    def page(folder: Path) -> None:
-        if args.report:
-            write_file(folder / "report.html", report_html(views, result, Path(args.capture).absolute().name))
+    def add_page(folder: Path) -> None:
+        if page is not None:
+            write_file(folder / "report.html", report_html(views, result, page))
 
-    written = write_results(out, result, preview(views, result), also=page)
+    written = write_results(out, result, preview(views, result), also=add_page)
 
-    size = " x ".join(f"{1e3 * side:.1f}" for side in result.box.size)
-    center = ", ".join(f"{x:.4f}" for x in result.box.T_world_box[:3, 3])
+    size, center = _size(result), ", ".join(f"{x:.4f}" for x in result.box.T_world_box[:3, 3])
     quality = result.quality
     words.line("box", f"{size} mm at ({center}) m")
     words.line(
@@ -128,3 +162,46 @@ def run(args: argparse.Namespace) -> int:
     words.line("wrote", ", ".join(str(path) for path in written))
     words.object({"out": str(out), **json.loads((out / REPORT).read_text(encoding="utf-8"))})
     return 0
+
+
+def _several(views: Sequence[View], options: Options, regions: Sequence[Box] | None, out: Path, words: Words) -> int:
+    from mvgamba_ros.cli._progress import ProgressLine
+    from mvgamba_ros.io.results import SCENE
+    from mvgamba_ros.io.scene_results import SceneEntry, write_scene
+    from mvgamba_ros.preview import preview
+    from mvgamba_ros.scene_objects import reconstruct_scene
+    from mvgamba_ros.scene_picture import scene_picture
+
+    with closing(ProgressLine(shown=words.progress)) as progress:
+        objects = reconstruct_scene(views, options, regions, progress)
+    entries, table = [], [("object", "size, mm", "centre, m", "error, mm", "seen", "quality")]
+    remarks: list[tuple[str, str, str]] = []
+    for number, item in enumerate(objects, start=1):
+        name, result = f"object_{number}", item.result
+        if result is None:
+            assert item.error is not None
+            entries.append(SceneEntry(name, item.region, item.error))
+            table.append((name, "", "", "", "", item.error.code.name))
+            remarks.append(("FAILED", f"{name}: {item.error.code.name}: {item.error.message}", RED))
+            continue
+        entries.append(SceneEntry(name, item.region, result, preview(views, result)))
+        center = ", ".join(f"{x:.4f}" for x in result.box.T_world_box[:3, 3])
+        quality = result.quality
+        measured = f"{quality.expected_error_mm:.1f}", f"{quality.coverage:.0%}"
+        table.append((name, _size(result), center, *measured, "LOW" if quality.low else "good"))
+        remarks += [("note", f"{name}: {note}", YELLOW) for note in result.notes]
+        remarks += [("LOW", f"{name}: {reason}", RED) for reason in quality.reasons]
+    about = {"version": __version__, "views": len(views), **options.to_dict()}
+    write_scene(out, entries, scene_picture(views, objects), about)
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    for row in table:
+        words.plain("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    for label, text, color in remarks:
+        words.line(label, text, color)
+    words.line("wrote", f"{out}: scene.json, scene.png, a folder for each object")
+    words.object({"out": str(out), **json.loads((out / SCENE).read_text(encoding="utf-8"))})
+    return int(any(item.error is not None for item in objects))
+
+
+def _size(result: Reconstruction) -> str:
+    return " x ".join(f"{1e3 * side:.1f}" for side in result.box.size)

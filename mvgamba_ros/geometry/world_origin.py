@@ -102,9 +102,10 @@ def near_origin(
     try:
         result = work(move_views(views, -origin), move_prompts(prompts, -origin))
     except ReconstructionError as error:
-        if error.code not in (ErrorCode.BAD_ROI, ErrorCode.ROI_NOT_VISIBLE):
+        if error.code not in (ErrorCode.BAD_ROI, ErrorCode.ROI_NOT_VISIBLE, ErrorCode.AMBIGUOUS):
             raise  # names no place
-        raise ReconstructionError(error.code, f"{error.message} ({place})") from error
+        boxes = [move_box(box, origin) for box in error.boxes]
+        raise ReconstructionError(error.code, f"{error.message} ({place})", boxes) from error
     note = f"{place}; float32 (clouds of messages, Gaussians) rounds what is there to {_rounding_mm(origin):.2g} mm"
     return move_result(replace(result, notes=(*result.notes, note)), origin)
 

@@ -1,5 +1,6 @@
 """A reconstruction as a folder: mesh.ply, cloud.ply, gaussians.ply, the textured mesh, preview.png, views/, and last
-report.json, which lists the others.
+report.json, which lists the others. Several of one scene as a folder of such folders, with scene.png and scene.json,
+which lists all.
 
 The folder appears whole and is replaced as a whole. Nothing is deleted that the report in it does not list, or that was
 changed since.
@@ -27,7 +28,7 @@ from mvgamba_ros.io.transforms_json import write_capture
 from mvgamba_ros.reconstruction import PoseCorrection, Reconstruction
 from mvgamba_ros.types import U8, PointCloud, TextureMap, View
 
-REPORT = "report.json"
+REPORT, SCENE = "report.json", "scene.json"
 LARGEST_REPORT = 10_000_000
 """Bytes. One that is larger is another file."""
 
@@ -80,32 +81,50 @@ def write_results(
     with cannot_write(target):
         target = Path(os.path.abspath(target.expanduser()))  # noqa: PTH100  (resolve would follow a link)
     with whole_folder(target, unlisted) as part:
-        write_mesh(part / "mesh.ply", result.mesh)
-        write_cloud(part / "cloud.ply", result.cloud)
-        if result.gaussians is not None:
-            write_gaussians(part / "gaussians.ply", result.gaussians)
-        if result.texture is not None:
-            write_model(part, result)
-        if preview is not None:
-            write_file(part / "preview.png", encode_png(preview))
-        if views:
-            write_capture(part / "views", views)
-        if also is not None:
-            also(part)
-        files = {name: _identity(part / name) for name in sorted(_files(part))}
-        content = json.dumps({**(about or {}), **report(result), "files": files}, indent=1) + "\n"
-        write_file(part / REPORT, content.encode())
-    return [target / name for name in (*files, REPORT)]
+        files = fill_results(part, result, preview, views, about, also)
+    return [target / name for name in files]
+
+
+def fill_results(
+    part: Path,
+    result: Reconstruction,
+    preview: U8 | None,
+    views: Sequence[View] = (),
+    about: Mapping[str, Any] | None = None,
+    also: Callable[[Path], object] | None = None,
+) -> list[str]:
+    """The files of `write_results` in ``part``, and their names."""
+    write_mesh(part / "mesh.ply", result.mesh)
+    write_cloud(part / "cloud.ply", result.cloud)
+    if result.gaussians is not None:
+        write_gaussians(part / "gaussians.ply", result.gaussians)
+    if result.texture is not None:
+        write_model(part, result)
+    if preview is not None:
+        write_file(part / "preview.png", encode_png(preview))
+    if views:
+        write_capture(part / "views", views)
+    if also is not None:
+        also(part)
+    return list_files(part, REPORT, {**(about or {}), **report(result)})
+
+
+def list_files(part: Path, name: str, content: Mapping[str, Any]) -> list[str]:
+    """Writes ``content`` and what files there are as ``name``; returns their names, its own last."""
+    files = {file: _identity(part / file) for file in sorted(_files(part))}
+    write_file(part / name, (json.dumps({**content, "files": files}, indent=1) + "\n").encode())
+    return [*files, name]
 
 
 def unlisted(folder: Path) -> str:
-    """Why ``folder`` is more than a result that `write_results` wrote; empty where it is just that."""
+    """Why ``folder`` is more than a result that `write_results` or `write_scene` wrote; empty where it is just that."""
+    name = SCENE if (folder / SCENE).exists() else REPORT
     try:
-        with (folder / REPORT).open("rb") as file:
+        with (folder / name).open("rb") as file:
             listed = json.loads(file.read(LARGEST_REPORT))["files"]
-        found = _files(folder) - {REPORT}
+        found = _files(folder) - {name}
         if strange := sorted(found - set(listed)):
-            return f"holds {strange[0]}, which the {REPORT} there does not list"
+            return f"holds {strange[0]}, which the {name} there does not list"
         for name in sorted(found):
             if (folder / name).is_symlink() or _identity(folder / name) != listed[name]:
                 return f"holds {name}, which was changed since it was written"

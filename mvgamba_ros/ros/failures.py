@@ -26,7 +26,7 @@ class Failures:
         """The error to return: without frames, its message clipped; an unforeseen one is logged with its traceback and
         becomes INTERNAL. ``what`` failed, for the log."""
         if isinstance(error, ReconstructionError):
-            noted = ReconstructionError(error.code, clipped(error.message))
+            noted = ReconstructionError(error.code, clipped(error.message), error.boxes)
         elif isinstance(error, MemoryError):
             noted = ReconstructionError(
                 ErrorCode.INTERNAL,

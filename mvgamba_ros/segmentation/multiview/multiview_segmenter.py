@@ -170,7 +170,7 @@ class MultiviewSegmenter:
         for _ in range(config.instances.max_searches):
             stop_if(cancelled)
             found = label_region(self.network, views, region, prompts, True, config)
-            thing = meant(found, views, prompts, aim)
+            thing = meant(found, views, prompts, aim, config.instances.rival)
             aim = thing.box.T_world_box[:3, 3]
             if (thing.box.size > config.instances.max_share * region.size).any() or len(views) == 1:
                 break
@@ -201,10 +201,11 @@ def _at_full_size(labels: Bool, rect: tuple[int, int, int, int], size: tuple[int
     return full
 
 
-def meant(found: RegionLabels, views: Sequence[View], prompts: Prompts, aim: F64) -> Thing:
+def meant(found: RegionLabels, views: Sequence[View], prompts: Prompts, aim: F64, rival: float | None = None) -> Thing:
     """The thing that the prompts name, or the one nearest to ``aim`` (3,), where the views look.
 
-    Raises EMPTY_SILHOUETTE where nothing stands in the region.
+    Raises EMPTY_SILHOUETTE where nothing stands in the region, and AMBIGUOUS where no prompt names the thing and
+    another one is at least ``rival`` times as likely to be meant.
     """
     if not found.things:
         raise ReconstructionError(
@@ -212,18 +213,54 @@ def meant(found: RegionLabels, views: Sequence[View], prompts: Prompts, aim: F64
             "nothing that stands out from its background was found in the middle of the views: give a region of "
             "interest, a pixel box or a point on the object, or change light or background",
         )
-    return max(found.things, key=lambda thing: thing.score * _closeness(thing, views, prompts, aim))
+    likely = [thing.score * _closeness(thing, views, prompts, aim) for thing in found.things]
+    best = int(np.argmax(likely))
+    chosen = found.things[best]
+    if rival is None or prompts.pixel_boxes or any((rows[:, 2] == 1.0).any() for rows in prompts.points.values()):
+        return chosen
+    others = [k for k, thing in enumerate(found.things) if likely[k] >= rival * likely[best] and _apart(thing, chosen)]
+    if others:
+        second = max(others, key=likely.__getitem__)
+        boxes = [chosen.box, found.things[second].box]
+        first, other = map(_described, boxes)
+        raise ReconstructionError(
+            ErrorCode.AMBIGUOUS,
+            f"two things could be meant: {first} and {other}. Give a region of interest around one, or a pixel box or "
+            "a point on it; or have all of them: `mvgamba reconstruct --all`, ~/reconstruct_scene",
+            boxes,
+        )
+    return chosen
+
+
+def _apart(one: Thing, other: Thing) -> bool:
+    """Whether neither's middle lies in the other's box: two peaks of one thing are no rivals."""
+    between = [
+        np.abs(transform(inverse(a.box.T_world_box), b.box.T_world_box[None, :3, 3])[0]) > a.box.size / 2.0
+        for a, b in ((one, other), (other, one))
+    ]
+    return all(bool(outside.any()) for outside in between)
+
+
+def _described(box: Box) -> str:
+    size = " x ".join(f"{side:.3f}" for side in box.size)
+    return f"one of {size} m at ({', '.join(f'{x:.3f}' for x in box.T_world_box[:3, 3])}) m"
 
 
 def _closeness(thing: Thing, views: Sequence[View], prompts: Prompts, aim: F64) -> float:
     """How likely a thing is meant by its place, (0, 1]: its middle's distance from ``aim`` in halves of its own size
-    and a centimetre; 0 off the prompted points and boxes."""
+    and a centimetre; next to 0 where its middle is off a prompted box, or a point on the object is off its own box."""
     middle = thing.box.T_world_box[:3, 3]
     for index, view in enumerate(views):
-        pixel = project(view.camera, view.T_world_camera, middle[None])[0][0]
         if index in prompts.pixel_boxes:
+            pixel = project(view.camera, view.T_world_camera, middle[None])[0][0]
             x0, y0, x1, y1 = prompts.pixel_boxes[index]
             if not (x0 <= pixel[0] <= x1 and y0 <= pixel[1] <= y1):
+                return 1e-6
+        points = prompts.points.get(index, np.zeros((0, 3)))
+        corners, depth = project(view.camera, view.T_world_camera, box_corners(thing.box))
+        if (depth > 0.0).all():
+            outline = cv2.convexHull(corners.astype(np.float32))
+            if any(cv2.pointPolygonTest(outline, (x, y), False) < 0.0 for x, y, on in points.tolist() if on):
                 return 1e-6
     away = transform(inverse(thing.box.T_world_box), aim[None])[0]
     reach = thing.box.size / 2.0 + 0.01
