@@ -77,7 +77,7 @@ class Robot:
     def show(self, name: str = "carton", quality: Quality = GOOD) -> dict[str, float]:
         result = carton(quality)
         message = reconstruction_to_object(result, name, make_header("base_link", 1_000))
-        return self.outputs.reconstruction(result, message, [], self.parameters, lambda: False)
+        return self.outputs.reconstructions([(result, message)], [], self.parameters, lambda: False)
 
     def until(self, done: Callable[[], object]) -> None:
         deadline = time.monotonic() + PATIENCE

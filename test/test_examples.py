@@ -99,6 +99,19 @@ def test_the_node_answers_a_planner():
     assert "good enough to grasp" in printed
 
 
+@pytest.mark.ros
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_table_is_cleared_from_the_top_and_what_fails_is_named():
+    pytest.importorskip("rclpy", reason="ROS 2 is not installed")
+    from ros_world import free_domain
+
+    printed = run("09", ROS_DOMAIN_ID=str(free_domain()), ROS_AUTOMATIC_DISCOVERY_RANGE="LOCALHOST")
+    assert "1/2 method" in printed
+    assert re.search(r"^object_1 at \(-?0\.00\d, -?0\.00\d, 0\.0[45]\d\) m: pick it$", printed, re.MULTILINE), printed
+    assert re.search(r"^object_2 failed with 4\d: ", printed, re.MULTILINE), printed
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_segmenter_and_a_reconstructor_are_found_by_name():

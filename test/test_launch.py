@@ -194,7 +194,7 @@ def test_rviz_shows_the_nodes_topics_in_its_frame(prefix):
     shown = yaml.safe_load(nodes["rviz2"]["files"][0])["Visualization Manager"]
     assert shown["Global Options"]["Fixed Frame"] == "panda_link0"
     topics = {display["Name"]: display["Topic"]["Value"] for display in shown["Displays"] if "Topic" in display}
-    assert topics["Mesh"] == "/left/reconstructor/mesh_marker" and topics["Camera"] == "/left/cam/image"
+    assert topics["Meshes"] == "/left/reconstructor/mesh_markers" and topics["Camera"] == "/left/cam/image"
 
 
 def test_without_rerun_one_line_tells_so_and_the_node_runs(prefix):

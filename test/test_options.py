@@ -173,7 +173,10 @@ def test_the_default_is_the_same_in_python_on_the_command_line_and_in_the_node(r
     assert getattr(parameters_from(values, ReconstructionConfig()).options, row.name) == default
 
 
-@pytest.mark.parametrize("path", ["srv/Reconstruct.srv", "action/ReconstructObject.action"])
+@pytest.mark.parametrize(
+    "path",
+    ["srv/Reconstruct.srv", "action/ReconstructObject.action", "srv/ReconstructScene.srv"],
+)
 def test_the_fields_of_a_request_are_options_that_can_be_left_to_the_node(path):
     how = (REPOSITORY / path).read_text().split("---")[0].split("# How")[1]
     declared = re.findall(r"^(\w+) ([a-z_]+) ", how, re.MULTILINE)

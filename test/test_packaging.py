@@ -26,9 +26,13 @@ def test_the_interfaces_declare_the_error_codes_of_the_core(path):
     assert declared == {code.name: int(code) for code in ErrorCode}
 
 
-def test_service_and_action_take_the_same_request_and_give_the_same_answer():
-    service = (REPOSITORY / "srv/Reconstruct.srv").read_text().split("\n---\n")
-    action = (REPOSITORY / "action/ReconstructObject.action").read_text().split("\n---\n")
+@pytest.mark.parametrize(
+    ("service", "action"),
+    [("Reconstruct.srv", "ReconstructObject.action"), ("ReconstructScene.srv", "ReconstructScene.action")],
+)
+def test_service_and_action_take_the_same_request_and_give_the_same_answer(service, action):
+    service = (REPOSITORY / "srv" / service).read_text().split("\n---\n")
+    action = (REPOSITORY / "action" / action).read_text().split("\n---\n")
 
     def fields(part: str) -> list[str]:
         return [line.split("#")[0].strip() for line in part.splitlines() if line.split("#")[0].strip()]
@@ -42,7 +46,12 @@ def declarations(path: Path) -> list[tuple[str, str, str]]:
     return [(*line.split()[:2], said.strip()) for line, _, said in lines if line.strip(" -") and "=" not in line]
 
 
-INTERFACES = {path.stem: path for kind in ("msg", "srv", "action") for path in (REPOSITORY / kind).iterdir()}
+INTERFACES = {
+    path.stem if kind == "msg" else path.name: path
+    for kind in ("msg", "srv", "action")
+    for path in (REPOSITORY / kind).iterdir()
+}
+"""Messages by the name of their type, the others by that of their file."""
 
 
 def test_every_interface_is_linked_in_the_readme_or_part_of_one_that_is():
@@ -76,7 +85,7 @@ def test_the_built_messages_have_the_fields_of_the_files(name):
     import importlib
 
     path = INTERFACES[name]
-    built = getattr(importlib.import_module(f"mvgamba_ros.{path.parent.name}"), name)
+    built = getattr(importlib.import_module(f"mvgamba_ros.{path.parent.name}"), path.stem)
     parts = {"msg": [built], "srv": ["Request", "Response"], "action": ["Goal", "Result", "Feedback"]}[path.parent.name]
     found = [
         f

@@ -99,7 +99,7 @@ def test_a_person_captures_reconstructs_saves_and_watches_from_a_terminal(world,
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr("mvgamba_ros.ros.client._Progress.__call__", interrupt)
+        patched.setattr("mvgamba_ros.ros.client.StageLine.__call__", interrupt)
         assert main(["object", "--method", "mvgamba"]) == 130
     world.wait_for_log("node", "CANCELLED")
 

@@ -10,9 +10,7 @@ from mvgamba_ros.errors import ErrorCode, ReconstructionError
 
 pytest.importorskip("rclpy")
 from builtin_interfaces.msg import Time
-from std_msgs.msg import Header
 
-from mvgamba_ros.msg import ReconstructedObject
 from mvgamba_ros.ros.folders import confined
 from mvgamba_ros.ros.save import folder_name
 
@@ -21,7 +19,7 @@ pytestmark = pytest.mark.ros
 
 def named(identity: str) -> str:
     stamp = Time(sec=1764342069, nanosec=250_000_000)
-    return folder_name(ReconstructedObject(id=identity, header=Header(stamp=stamp)))
+    return folder_name(identity, stamp)
 
 
 def test_an_objects_folder_is_named_after_its_id_and_stamp() -> None:

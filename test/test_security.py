@@ -70,7 +70,8 @@ def test_the_policy_grants_the_node_its_own_topics_and_services_and_nothing_else
         names["subscribe"] - by_library
         == granted("reconstructor", "topics", "subscribe") - by_library - OTHER_TRANSPORT
     )
-    assert granted("reconstructor", "actions", "execute") == {"/reconstructor/reconstruct_object"}
+    actions = {f"/reconstructor/reconstruct_{what}" for what in ("object", "scene")}
+    assert granted("reconstructor", "actions", "execute") == actions
 
 
 def test_the_operator_may_call_what_the_node_serves_but_neither_save_nor_set_parameters() -> None:
@@ -78,7 +79,8 @@ def test_the_operator_may_call_what_the_node_serves_but_neither_save_nor_set_par
     called = granted("operator", "services", "request")
     assert called < served
     about_views = {"capture_view", "list_views", "remove_view", "clear_views", "suggest_views"}
-    assert {name.split("/")[-1] for name in called} == about_views | {"clear_objects", "reconstruct", "calibration"}
+    about_objects = {"clear_objects", "reconstruct", "reconstruct_scene", "calibration"}
+    assert {name.split("/")[-1] for name in called} == about_views | about_objects
     assert granted("operator", "actions", "call") == granted("reconstructor", "actions", "execute")
     seen = granted("operator", "topics", "subscribe") - {"/clock", "/parameter_events"}
     assert seen < granted("reconstructor", "topics", "publish")

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import rendered
 
+from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.rays import rays
 from mvgamba_ros.geometry.se3 import inverse, transform
 from mvgamba_ros.options import Options
@@ -17,7 +18,7 @@ from mvgamba_ros.types import Bool, Box, Cancelled, Progress, Prompts, View
 
 
 class TwoReds:
-    """What is red and, by depth, in the region of interest."""
+    """What is red and, by depth, in the region of interest; without one, either could be meant."""
 
     name = "two-reds"
 
@@ -32,7 +33,8 @@ class TwoReds:
         progress: Progress | None = None,
         cancelled: Cancelled | None = None,
     ) -> Silhouettes:
-        assert prompts.roi is not None
+        if prompts.roi is None:
+            raise ReconstructionError(ErrorCode.AMBIGUOUS, "two things could be meant", rendered.regions())
         return Silhouettes([_inside(view, prompts.roi) for view in views], 0.0)
 
     def find_objects(self, views: Sequence[View], prompts: Prompts, cancelled: Cancelled | None = None) -> list[Box]:

@@ -192,7 +192,7 @@ def _several(views: Sequence[View], options: Options, regions: Sequence[Box] | N
         remarks += [("note", f"{name}: {note}", YELLOW) for note in result.notes]
         remarks += [("LOW", f"{name}: {reason}", RED) for reason in quality.reasons]
     about = {"version": __version__, "views": len(views), **options.to_dict()}
-    write_scene(out, entries, scene_picture(views, objects), about)
+    write_scene(out, entries, scene_picture(views, objects), about=about)
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     for row in table:
         words.plain("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

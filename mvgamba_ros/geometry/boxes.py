@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from transforms3d.axangles import axangle2mat
 
-from mvgamba_ros.geometry.se3 import rigid, transform
+from mvgamba_ros.geometry.se3 import inverse, rigid, transform
 from mvgamba_ros.types import F64, Box, Mesh
 
 ROI_SCALE = 1.4
@@ -29,6 +29,20 @@ def box_corners(box: Box) -> F64:
     """(8, 3): the corners of ``box``, world, metres."""
     unit = np.array([[x, y, z] for x in (-0.5, 0.5) for y in (-0.5, 0.5) for z in (-0.5, 0.5)])
     return transform(box.T_world_box, unit * box.size)
+
+
+def box_overlap(one: Box, other: Box) -> float:
+    """Intersection over union of two boxes, [0, 1]; ``other`` counts as the smallest box around it along the axes of
+    ``one``."""
+    corners = transform(inverse(one.T_world_box), box_corners(other))
+    low, high, half = corners.min(axis=0), corners.max(axis=0), one.size / 2.0
+    both = float(np.prod(np.maximum(np.minimum(high, half) - np.maximum(low, -half), 0.0)))
+    return both / (float(np.prod(one.size)) + float(np.prod(high - low)) - both)
+
+
+def in_box(box: Box, point: F64) -> bool:
+    """Whether a point (3,), world, metres, lies in ``box``."""
+    return bool((np.abs(transform(inverse(box.T_world_box), point[None])[0]) <= box.size / 2.0).all())
 
 
 def oriented_box(mesh: Mesh) -> Box:

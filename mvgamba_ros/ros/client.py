@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import argparse
-import json
-import math
 import os
 import sys
 import time
 from typing import Any
 
 import numpy as np
-from geometry_msgs.msg import Vector3
+from geometry_msgs.msg import Pose, Vector3
 from rclpy.utilities import remove_ros_args
 
-from mvgamba_ros.action import ReconstructObject
+from mvgamba_ros.action import ReconstructObject, ReconstructScene
+from mvgamba_ros.errors import ErrorCode
 from mvgamba_ros.geometry.boxes import axis_parallel_box
-from mvgamba_ros.msg import ReconstructedObject
-from mvgamba_ros.ros.conversions.geometry import matrix_to_pose
+from mvgamba_ros.msg import ObjectPrompts, ReconstructedObject, ReconstructedObjects
+from mvgamba_ros.ros.client_terminal import StageLine, metres, seconds, show, whole
+from mvgamba_ros.ros.conversions.geometry import box_to_message
 from mvgamba_ros.ros.conversions.stamps import NANOSECONDS, stamp_of
 from mvgamba_ros.ros.object_summary import line, rows, table, values, view_line
 from mvgamba_ros.ros.service_calls import CallError, NodeCalls
@@ -33,11 +33,13 @@ EXAMPLES = """examples:
       the shape of what stands in that box on a table at z = 0
   ros2 run mvgamba_ros reconstruct object --capture 6 --save mug
       all of it: six views, the shape, its files
+  ros2 run mvgamba_ros reconstruct scene --segmenter multiview --save table
+      every object that the captured views show
   ros2 run mvgamba_ros reconstruct watch --node /left/reconstructor
       a line for each object that this node makes, until Ctrl-C
 
 Exit status: 0 done (also where the quality is LOW, which stands first), 1 refused or failed (one line names the code
-and the remedy), 2 wrong usage, 130 after Ctrl-C, which cancels the work."""
+and the remedy; or one of several objects failed), 2 wrong usage, 130 after Ctrl-C, which cancels the work."""
 FIND_S = 5.0
 """A node that is there is discovered within this time."""
 
@@ -54,7 +56,7 @@ def main(arguments: list[str] | None = None) -> int:
         with NodeCalls(args.node, arguments=given) as node:
             node.wait_for_node(args.find)
             try:
-                args.run(node, args)
+                status = args.run(node, args) or 0
             finally:  # by now all are discovered
                 if (count := node.count()) > 1:
                     print(
@@ -66,7 +68,7 @@ def main(arguments: list[str] | None = None) -> int:
         code = error.code
         if args.json:
             name = {"error": code.name} if code is not None else {}
-            _show({"error_code": None if code is None else int(code), **name, "error_msg": str(error)})
+            show({"error_code": None if code is None else int(code), **name, "error_msg": str(error)})
         print(f"reconstruct: {error}", file=sys.stderr)
         return 1
     except BrokenPipeError:  # whoever reads, as `head`, has enough
@@ -75,7 +77,7 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("reconstruct: interrupted", file=sys.stderr)
         return 130
-    return 0
+    return int(status)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -87,18 +89,33 @@ def _parser() -> argparse.ArgumentParser:
     shared.add_argument(
         "--timeout",
         metavar="S",
-        type=_seconds,
+        type=seconds,
         default=300.0,
         help="longest wait for an answer, s (default: %(default)g)",
     )
     shared.add_argument(
-        "--find", metavar="S", type=_seconds, default=FIND_S, help="longest wait for the node, s (default: %(default)g)"
+        "--find", metavar="S", type=seconds, default=FIND_S, help="longest wait for the node, s (default: %(default)g)"
     )
     capturing = argparse.ArgumentParser(add_help=False)
     when = capturing.add_mutually_exclusive_group()
-    when.add_argument("--every", metavar="S", type=_seconds, help="a view each S seconds, instead of on Enter")
+    when.add_argument("--every", metavar="S", type=seconds, help="a view each S seconds, instead of on Enter")
     when.add_argument(
         "--still", action="store_true", help="a view wherever the camera comes to rest, instead of on Enter"
+    )
+
+    making = argparse.ArgumentParser(add_help=False)
+    making.add_argument("--frame", metavar="NAME", default="", help="frame of the result and of --roi")
+    making.add_argument("--support-height", type=metres, metavar="Z", help="height of the plane it stands on, metres")
+    making.add_argument("--method", metavar="NAME", default="", help="reconstructor (default: the node's)")
+    making.add_argument("--max-faces", type=whole, metavar="N", default=0, help="faces of the mesh at most")
+    making.add_argument(
+        "--generator", metavar="NAME", default="", help="makes up what no view saw (default: the node's)"
+    )
+    making.add_argument("--complete", metavar="WHEN", default="", help="when it is called: few, always or off")
+    making.add_argument("--generator-seed", type=whole, metavar="N", default=0, help="seed of what it draws")
+    making.add_argument("--capture", metavar="N", type=whole, default=0, help="capture so many views first")
+    making.add_argument(
+        "--save", metavar="FOLDER", nargs="?", const="", help="save it too, below the node's output_dir"
     )
 
     parser = argparse.ArgumentParser(
@@ -116,58 +133,29 @@ def _parser() -> argparse.ArgumentParser:
 
     capture = command("capture", _capture, "Capture views.", capturing)
     capture.add_argument(
-        "views", metavar="N", nargs="?", type=_whole, default=1, help="how many (default: one, at once)"
+        "views", metavar="N", nargs="?", type=whole, default=1, help="how many (default: one, at once)"
     )
-    shape = command("object", _object, "Reconstruct the object seen in the captured views.", capturing)
+    shape = command("object", _object, "Reconstruct the object seen in the captured views.", capturing, making)
     shape.add_argument("--object-id", metavar="NAME", default="", help="name that the result carries")
-    shape.add_argument("--frame", metavar="NAME", default="", help="frame of the result and of --roi")
-    shape.add_argument(
-        "--roi",
-        nargs=6,
-        type=_metres,
-        metavar=("X0", "Y0", "Z0", "X1", "Y1", "Z1"),
-        help="box that holds the object: lowest and highest corner, metres (default: the node's roi_m)",
-    )
-    shape.add_argument("--support-height", type=_metres, metavar="Z", help="height of the plane it stands on, metres")
-    shape.add_argument("--method", metavar="NAME", default="", help="reconstructor (default: the node's)")
-    shape.add_argument("--max-faces", type=_whole, metavar="N", default=0, help="faces of the mesh at most")
-    shape.add_argument(
-        "--generator", metavar="NAME", default="", help="makes up what no view saw (default: the node's)"
-    )
-    shape.add_argument("--complete", metavar="WHEN", default="", help="when it is called: few, always or off")
-    shape.add_argument("--generator-seed", type=_whole, metavar="N", default=0, help="seed of what it draws")
-    shape.add_argument("--capture", metavar="N", type=_whole, default=0, help="capture so many views first")
-    shape.add_argument("--save", metavar="FOLDER", nargs="?", const="", help="save it too, below the node's output_dir")
+    once: dict[str, Any] = {}
+    scene = command("scene", _scene, "Reconstruct several objects seen in the captured views.", capturing, making)
+    scene.add_argument("--segmenter", metavar="NAME", default="", help="finds the objects (default: the node's)")
+    for added, several in ((shape, once), (scene, {"action": "append", "default": []})):
+        default = "several times: several objects; default: all are found" if several else "default: the node's roi_m"
+        added.add_argument(
+            "--roi",
+            nargs=6,
+            type=metres,
+            metavar=("X0", "Y0", "Z0", "X1", "Y1", "Z1"),
+            help=f"box that holds the object: lowest and highest corner, metres ({default})",
+            **several,
+        )
     save = command("save", _save, "Write the last object's files.")
     save.add_argument("folder", metavar="FOLDER", nargs="?", default="", help="(default: named after id and stamp)")
     watch = command("watch", _watch, "Print a line for each object that is published, the last one first.")
-    watch.add_argument("--count", metavar="N", type=_whole, default=0, help="end after so many (default: never)")
+    watch.add_argument("--count", metavar="N", type=whole, default=0, help="end after so many (default: never)")
     command("list", _list, "List the captured views.")
     return parser
-
-
-def _whole(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) < 2**32:
-        raise argparse.ArgumentTypeError(f"{text}: give a whole number, 1 or more")
-    return int(text)
-
-
-def _seconds(text: str) -> float:
-    return _number(text, 0.0, "seconds, 0 or more")
-
-
-def _metres(text: str) -> float:
-    return _number(text, -sys.float_info.max, "metres")
-
-
-def _number(text: str, low: float, what: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not low <= number < math.inf:
-        raise argparse.ArgumentTypeError(f"{text}: give {what}")
-    return number
 
 
 def _capture(node: NodeCalls, args: argparse.Namespace) -> None:
@@ -184,7 +172,7 @@ def _capture_views(node: NodeCalls, args: argparse.Namespace, count: int) -> Non
             print(f"view {number} of {count}: as soon as the camera stands at a new place", file=sys.stderr, flush=True)
         answer = node.capture_view(args.timeout if args.still else min(args.timeout, 20.0), until_new=args.still)
         if args.json:
-            _show({"view": number, "views": answer.view_count, "coverage": answer.coverage})
+            show({"view": number, "views": answer.view_count, "coverage": answer.coverage})
         else:
             print(f"view {number} of {count}: {view_line(answer)}", flush=True)
 
@@ -196,57 +184,82 @@ def _wait_for_enter(prompt: str) -> None:
 
 
 def _object(node: NodeCalls, args: argparse.Namespace) -> None:
-    no = ReconstructObject.Goal.NO
-    goal = ReconstructObject.Goal(
-        object_id=args.object_id,
-        target_frame=args.frame,
-        method=args.method,
-        max_faces=args.max_faces,
-        generator=args.generator,
-        complete=args.complete,
-        generator_seed=args.generator_seed,
-        answer_cloud=no,
-        answer_mesh=no,
-        answer_gaussians=no,
-    )
+    goal = ReconstructObject.Goal(object_id=args.object_id, **_how(args))
     if args.roi is not None:
-        box = axis_parallel_box(np.array(args.roi[:3]), np.array(args.roi[3:]))
-        goal.use_roi, goal.roi_pose = True, matrix_to_pose(box.T_world_box)
-        goal.roi_size = Vector3(**dict(zip("xyz", box.size.tolist(), strict=True)))
-    if args.support_height is not None:
-        goal.use_support_height, goal.support_height = True, args.support_height
+        goal.use_roi, (goal.roi_pose, goal.roi_size) = True, _region(args.roi)
+    result, took, files = _made(node, args, goal, node.reconstruct)
+    if args.json:
+        show({"error_code": 0, **values(result.object, result.stages), "files": files})
+    else:
+        print("\n".join([*table([*rows(result.object, result.stages), ("seconds", f"{took:.1f}")]), *files]))
+
+
+def _scene(node: NodeCalls, args: argparse.Namespace) -> int:
+    goal = ReconstructScene.Goal(segmenter=args.segmenter, **_how(args))
+    for roi in args.roi:
+        pose, size = _region(roi)
+        goal.prompts = [*goal.prompts, ObjectPrompts(use_roi=True, roi_pose=pose, roi_size=size)]
+    result, took, files = _made(node, args, goal, node.reconstruct_scene)
+    failed = {failure.id: (ErrorCode(failure.error_code), failure.error_msg) for failure in result.failures}
+    if args.json:
+        reasons = [
+            {"id": name, "error_code": int(code), "error": code.name, "error_msg": words}
+            for name, (code, words) in failed.items()
+        ]
+        objects = [values(found) for found in result.objects]
+        stages = {stage.name: stage.seconds for stage in result.stages}
+        show({"error_code": 0, "objects": objects, "failures": reasons, "seconds": stages, "files": files})
+    else:
+        lines = [line(found) for found in result.objects]
+        lines += [f"FAILED: '{name}' {code.name}: {words}" for name, (code, words) in failed.items()]
+        print("\n".join([*lines, f"{took:.1f} s", *files]))
+    return int(bool(failed))
+
+
+def _how(args: argparse.Namespace) -> dict[str, Any]:
+    """Fields of both goals."""
+    no = ReconstructObject.Goal.NO
+    height = {} if args.support_height is None else {"use_support_height": True, "support_height": args.support_height}
+    names = "method", "max_faces", "generator", "complete", "generator_seed"
+    chosen = {name: getattr(args, name) for name in names}
+    parts = dict.fromkeys(("answer_cloud", "answer_mesh", "answer_gaussians"), no)
+    return {"target_frame": args.frame, **chosen, **parts, **height}
+
+
+def _region(roi: list[float]) -> tuple[Pose, Vector3]:
+    return box_to_message(axis_parallel_box(np.array(roi[:3]), np.array(roi[3:])))
+
+
+def _made(node: NodeCalls, args: argparse.Namespace, goal: Any, call: Any) -> tuple[Any, float, list[str]]:
+    """The result of ``call`` for ``goal``, its seconds, and the files that were saved."""
     _capture_views(node, args, args.capture)
-    progress = _Progress()
+    progress = StageLine()
     began = time.monotonic()
     try:
-        result = node.reconstruct(goal, progress, args.timeout)
+        result = call(goal, progress, args.timeout)
     finally:
         progress.close()
-    seconds = time.monotonic() - began
-    files = [] if args.save is None else node.save(args.save, args.timeout)
-    if args.json:
-        _show({"error_code": 0, **values(result.object, result.stages), "files": files})
-    else:
-        print("\n".join([*table([*rows(result.object, result.stages), ("seconds", f"{seconds:.1f}")]), *files]))
+    took = time.monotonic() - began
+    return result, took, [] if args.save is None else node.save(args.save, args.timeout)
 
 
 def _save(node: NodeCalls, args: argparse.Namespace) -> None:
     files = node.save(args.folder, args.timeout)
     if args.json:
-        _show({"error_code": 0, "files": files})
+        show({"error_code": 0, "files": files})
     else:
         print("\n".join(files))
 
 
 def _watch(node: NodeCalls, args: argparse.Namespace) -> None:
     received: list[ReconstructedObject] = []
-    node.listen(ReconstructedObject, f"{node.target}/object", received.append)
+    node.listen(ReconstructedObjects, f"{node.target}/objects", lambda message: received.extend(message.objects))
     shown = 0
     while not args.count or shown < args.count:
         node.spin(0.2)
         for found in received:
             if args.json:
-                _show(values(found))
+                show(values(found))
             else:
                 print(line(found), flush=True)
         shown += len(received)
@@ -259,7 +272,7 @@ def _list(node: NodeCalls, args: argparse.Namespace) -> None:
         p, stamp = view.pose.position, stamp_of(view)
         beside = [name for name, there in (("depth", view.has_depth), ("mask", view.has_mask)) if there]
         if args.json:
-            _show({"view": number, "stamp": stamp / NANOSECONDS, "position": [p.x, p.y, p.z], "beside": beside})
+            show({"view": number, "stamp": stamp / NANOSECONDS, "position": [p.x, p.y, p.z], "beside": beside})
             continue
         print(
             f"view {number}: camera at ({p.x:.3f}, {p.y:.3f}, {p.z:.3f}) m in {view.header.frame_id} at "
@@ -268,28 +281,6 @@ def _list(node: NodeCalls, args: argparse.Namespace) -> None:
         )
     if not args.json:
         print(f"{len(answer.views)} views cover {100 * answer.coverage:.0f} % of the directions from above")
-
-
-class _Progress:
-    """Stages on stderr: one line that is drawn anew on a terminal, a line each elsewhere."""
-
-    def __init__(self) -> None:
-        self._stage, self._terminal = "", sys.stderr.isatty()
-
-    def __call__(self, stage: str, fraction: float) -> None:
-        if self._terminal:
-            print(f"\r{fraction:4.0%} {stage:12}", end="", file=sys.stderr, flush=True)
-        elif stage != self._stage:
-            print(f"{fraction:4.0%} {stage}", file=sys.stderr, flush=True)
-        self._stage = stage
-
-    def close(self) -> None:
-        if self._terminal and self._stage:
-            print(file=sys.stderr)
-
-
-def _show(content: dict[str, Any]) -> None:
-    print(json.dumps(content), flush=True)
 
 
 if __name__ == "__main__":

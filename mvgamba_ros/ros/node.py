@@ -1,4 +1,4 @@
-"""The node `reconstructor`: services, action and timers wired to capture, worker and outputs. See the README.
+"""The node `reconstructor`: services, actions and timers wired to capture, worker and outputs. See the README.
 
 One executor thread runs every callback and never waits: whatever takes long is a coroutine that awaits the worker's
 outcome. Every failure is returned as code and message, keeps the captured views and leaves the node up.
@@ -18,34 +18,30 @@ from rclpy.qos import QoSProfile
 from rclpy.task import Future
 
 from mvgamba_ros.action import ReconstructObject
+from mvgamba_ros.action import ReconstructScene as SceneAction
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
-from mvgamba_ros.msg import ReconstructedObject
-from mvgamba_ros.pipeline import reconstruct
 from mvgamba_ros.process import give_memory_back
-from mvgamba_ros.reconstruction import Reconstruction
-from mvgamba_ros.ros.answer import carried, parts_of
 from mvgamba_ros.ros.auto_capture import POLL_S, AutoCapture
 from mvgamba_ros.ros.awaited_capture import AwaitedCapture
 from mvgamba_ros.ros.awaited_work import AwaitedWork
 from mvgamba_ros.ros.background_work import BackgroundWork
-from mvgamba_ros.ros.bag_writer import Moments
 from mvgamba_ros.ros.calibration import Calibration
 from mvgamba_ros.ros.captured_views import CapturedViews
-from mvgamba_ros.ros.conversions.shapes import gaussians_to_cloud, reconstruction_to_object, seconds_to_stages
-from mvgamba_ros.ros.conversions.stamps import make_header
 from mvgamba_ros.ros.declared_parameters import declare
 from mvgamba_ros.ros.diagnostics import Diagnostics
 from mvgamba_ros.ros.failures import Failures
 from mvgamba_ros.ros.folders import writable_folder
 from mvgamba_ros.ros.health import Health
 from mvgamba_ros.ros.inputs import Inputs
+from mvgamba_ros.ros.making import Maker
 from mvgamba_ros.ros.node_time import NodeTime
 from mvgamba_ros.ros.outcome import Outcome
 from mvgamba_ros.ros.outputs import Outputs
 from mvgamba_ros.ros.parameters import Parameters
 from mvgamba_ros.ros.region import Region
-from mvgamba_ros.ros.requests import Task, resolve, views_and_options
-from mvgamba_ros.ros.save import moments_of, save
+from mvgamba_ros.ros.request_limits import check_request, check_scene_request
+from mvgamba_ros.ros.requests import resolve
+from mvgamba_ros.ros.save import save
 from mvgamba_ros.ros.transform_listener import listen
 from mvgamba_ros.ros.view_capture import Capture
 from mvgamba_ros.ros.view_loading import ViewLoading
@@ -53,8 +49,8 @@ from mvgamba_ros.ros.view_spool import ViewSpool
 from mvgamba_ros.ros.view_suggestions import ViewSuggestions
 from mvgamba_ros.ros.worker import Job, Worker
 from mvgamba_ros.srv import Calibration as CalibrationService
-from mvgamba_ros.srv import Reconstruct, Save
-from mvgamba_ros.types import Progress, View
+from mvgamba_ros.srv import Reconstruct, ReconstructScene, Save
+from mvgamba_ros.types import Progress
 from mvgamba_ros.warm_up import warm_up
 
 TOO_LARGE = (ErrorCode.TOO_MANY_VIEWS, ErrorCode.BAD_IMAGE)
@@ -73,7 +69,6 @@ class Reconstructor(Node):
         # What a wrong parameter stops comes before the threads that follow.
         self._health = Health()
         self._failures = Failures(self.get_logger(), self._health)
-        self._last: tuple[Reconstruction, list[View], ReconstructedObject, Moments] | None = None
         self._time = NodeTime(self)
         self._now = self._time.now
         self._inputs = Inputs(self, parameters, self._time.jumped)
@@ -81,6 +76,7 @@ class Reconstructor(Node):
         self._outputs = Outputs(self, self._transforms, self._settings)
         self._diagnostics = Diagnostics(self, self._inputs, self._transforms, self._time, self._health)
         self._calibration = Calibration()
+        self._maker = Maker(self._outputs, self._health, self._failures, self._calibration, self.get_logger())
         self._worker = Worker()
         self._work = AwaitedWork(self, self._worker, self._failures)
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
@@ -96,7 +92,7 @@ class Reconstructor(Node):
             self._transforms,
             self._settings,
             self._failures,
-            lambda task, cancelled: self._make(task, lambda stage, fraction: None, cancelled, final=False),
+            lambda task, cancelled: self._maker.one(task, lambda stage, fraction: None, cancelled, final=False),
         )
         self._views = CapturedViews(
             awaited, spool, self._settings, self._outputs.views, self._failures, self._now, background.on_new_view
@@ -112,7 +108,10 @@ class Reconstructor(Node):
             self.get_logger().info,
         )
         suggestions = ViewSuggestions(
-            self._views, lambda: None if self._last is None else self._last[:2], self._settings, self._work
+            self._views,
+            lambda: None if (last := self._maker.last) is None else (last.result, last.views),
+            self._settings,
+            self._work,
         )
 
         region = Region(self, self._transforms, self._settings, self._failures, time.monotonic)
@@ -128,21 +127,28 @@ class Reconstructor(Node):
             *region.services,
             *self._outputs.services,
             (Reconstruct, "~/reconstruct", self._on_reconstruct),
+            (ReconstructScene, "~/reconstruct_scene", self._on_reconstruct_scene),
             (Save, "~/save", self._on_save),
             (CalibrationService, "~/calibration", self._on_calibration),
         ):
             self.create_service(kind, name, callback, callback_group=group, qos_profile=queue)
-        self._action = ActionServer(
-            self,
-            ReconstructObject,
-            "~/reconstruct_object",
-            execute_callback=self._on_action,
-            cancel_callback=lambda goal: CancelResponse.ACCEPT,
-            callback_group=group,
-            goal_service_qos_profile=queue,
-            result_service_qos_profile=queue,
-            cancel_service_qos_profile=queue,
-        )
+        self._actions = [
+            ActionServer(
+                self,
+                kind,
+                name,
+                execute_callback=callback,
+                cancel_callback=lambda goal: CancelResponse.ACCEPT,
+                callback_group=group,
+                goal_service_qos_profile=queue,
+                result_service_qos_profile=queue,
+                cancel_service_qos_profile=queue,
+            )
+            for kind, name, callback in (
+                (ReconstructObject, "~/reconstruct_object", self._on_action),
+                (SceneAction, "~/reconstruct_scene", self._on_scene_action),
+            )
+        ]
         self.create_timer(1.0, self._on_diagnostics, clock=self._steady)
         self.create_timer(POLL_S, self._auto.poll, clock=self._steady)
         held = f", {len(self._views)} views of spool_dir" if len(self._views) else ""
@@ -167,9 +173,21 @@ class Reconstructor(Node):
         outcome = await self._reconstruct(request, lambda stage, fraction: None, lambda: False)
         return outcome.fill_object(response)
 
+    async def _on_reconstruct_scene(self, request: ReconstructScene.Request, response: Any) -> Any:
+        outcome = await self._reconstruct(request, lambda stage, fraction: None, lambda: False)
+        return outcome.fill_scene(response)
+
     async def _on_action(self, goal: Any) -> Any:
+        return (await self._follow(goal, ReconstructObject)).fill_object(ReconstructObject.Result())
+
+    async def _on_scene_action(self, goal: Any) -> Any:
+        return (await self._follow(goal, SceneAction)).fill_scene(SceneAction.Result())
+
+    async def _follow(self, goal: Any, kind: Any) -> Outcome:
+        """The outcome of an action's goal, with feedback on the way."""
+
         def progress(stage: str, fraction: float) -> None:
-            goal.publish_feedback(ReconstructObject.Feedback(stage=stage, fraction=float(fraction)))
+            goal.publish_feedback(kind.Feedback(stage=stage, fraction=float(fraction)))
 
         outcome = await self._reconstruct(goal.request, progress, lambda: bool(goal.is_cancel_requested))
         if outcome.error is None:
@@ -178,19 +196,19 @@ class Reconstructor(Node):
             goal.canceled()
         else:
             goal.abort()
-        return outcome.fill_object(ReconstructObject.Result())
+        return outcome
 
     async def _on_save(self, request: Save.Request, response: Save.Response) -> Any:
         settings = self._settings()
 
         def work(job: Job) -> Outcome:
-            if self._last is None:
+            if (last := self._maker.last) is None:
                 raise ReconstructionError(
                     ErrorCode.NOTHING_TO_SAVE, "no object was reconstructed yet: call ~/reconstruct first"
                 )
-            result, views, message, moments = self._last
+            moments = last.moments if settings.save_bag else None
             where = request.directory, settings.output_dir, settings.save_outside
-            return Outcome(files=save(*where, result, views, message, moments if settings.save_bag else None))
+            return Outcome(files=save(*where, last.result, last.views, last.message, moments, last.scene))
 
         outcome = await self._work("save", work)
         response.files = outcome.files
@@ -208,9 +226,12 @@ class Reconstructor(Node):
     # -- work --------------------------------------------------------------------------------------------------------
 
     async def _reconstruct(self, request: Any, progress: Progress, cancelled: Callable[[], bool]) -> Outcome:
+        """Of one object, or of several where the request is for these."""
+        several = hasattr(request, "prompts")
+        check, make = (check_scene_request, self._maker.several) if several else (check_request, self._maker.one)
         try:
             self._worker.check_free()  # before any other check: BUSY comes first
-            task = resolve(request, self._settings(), self._views.snapshot(), self._transforms)
+            task = resolve(request, self._settings(), self._views.snapshot(), self._transforms, check)
         except ReconstructionError as error:
             refusal = self._failures.note("reconstruct", error)
             request.views = []
@@ -218,41 +239,10 @@ class Reconstructor(Node):
                 give_memory_back()
             return Outcome(error=refusal)
         outcome = await self._work(
-            "reconstruct", lambda job: self._make(task, progress, lambda: job.cancelled() or cancelled())
+            "reconstruct", lambda job: make(task, progress, lambda: job.cancelled() or cancelled())
         )
         request.views = []  # an action keeps its goals until their results expire
         return outcome
-
-    def _make(self, task: Task, progress: Progress, cancelled: Callable[[], bool], final: bool = True) -> Outcome:
-        """The whole job, in the worker's thread: views, shape, messages, outputs. One that is not ``final`` is shown
-        and can be saved; no planner gets it as an obstacle, and it counts neither for health nor for the calibration,
-        which its views tell of once."""
-        began = time.monotonic()
-        parts = parts_of(task.request, task.parameters)
-        views, options = views_and_options(task)
-        result = reconstruct(views, options, progress, cancelled)
-        header = make_header(task.frame, task.stamp)
-        message = reconstruction_to_object(result, task.request.object_id or "object", header)
-        if parts.gaussians and result.gaussians is not None:
-            message.gaussians = gaussians_to_cloud(result.gaussians)
-            message.gaussians.header = header
-        placing = self._outputs.reconstruction(result, message, views, task.parameters, cancelled, final)
-        self._last = (result, views, message, moments_of(task))
-        seconds = {**result.seconds, **placing, "total": time.monotonic() - began}
-        if final:
-            if not task.request.views:
-                self._calibration.add(result, [captured.mounts for captured in task.captured])
-            self._health.reconstructions += 1
-            self._health.succeeded("reconstruct")
-            self._health.last_seconds = seconds
-            self._health.completed_by = message.completion.generator
-        self.get_logger().info(
-            f"{'' if final else 'preliminary: '}'{message.id}' from {result.view_count} views in "
-            f"{seconds['total']:.2f} s: {len(result.mesh.faces)} faces, silhouette IoU "
-            f"{result.quality.silhouette_iou:.3f}"
-            f"{', low quality' if result.quality.low else ''}{''.join(f'; {note}' for note in result.notes)}"
-        )
-        return Outcome(message=carried(message, parts), stages=seconds_to_stages(seconds))
 
     # -- time and life -------------------------------------------------------------------------------------------------
 
@@ -283,5 +273,6 @@ class Reconstructor(Node):
             self.get_logger().error("the running work did not stop in time; leaving it behind")
         self._transforms.close()
         self._time.close()
-        self._action.destroy()
+        for action in self._actions:
+            action.destroy()
         self.destroy_node()

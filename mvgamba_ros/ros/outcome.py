@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
-from mvgamba_ros.msg import ReconstructedObject, StageTime
+from mvgamba_ros.msg import ObjectFailure, ReconstructedObject, StageTime
 
 
 @dataclass
@@ -15,6 +15,9 @@ class Outcome:
 
     error: ReconstructionError | None = None
     message: ReconstructedObject = field(default_factory=ReconstructedObject)
+    messages: list[ReconstructedObject] = field(default_factory=list)
+    """Of several objects."""
+    failures: list[ObjectFailure] = field(default_factory=list)
     stages: list[StageTime] = field(default_factory=list)
     files: list[str] = field(default_factory=list)
     value: Any = None
@@ -28,4 +31,8 @@ class Outcome:
 
     def fill_object(self, response: Any) -> Any:
         response.object, response.stages = self.message, self.stages
+        return self.fill(response)
+
+    def fill_scene(self, response: Any) -> Any:
+        response.objects, response.failures, response.stages = self.messages, self.failures, self.stages
         return self.fill(response)

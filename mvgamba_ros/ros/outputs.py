@@ -1,10 +1,10 @@
-"""The node's outputs: the last reconstruction on latched topics, for RViz and late subscribers, and each object for
-planners until it is cleared."""
+"""The node's outputs: the last reconstruction, of one object or several, on latched topics, for RViz and late
+subscribers, and each object for planners until it is cleared."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from threading import Lock
 from typing import Any
 
@@ -19,18 +19,19 @@ from visualization_msgs.msg import Marker, MarkerArray
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.boxes import object_frame
-from mvgamba_ros.msg import ReconstructedObject
+from mvgamba_ros.msg import ReconstructedObject, ReconstructedObjects
 from mvgamba_ros.reconstruction import Reconstruction
 from mvgamba_ros.ros.conversions.images import array_to_image
-from mvgamba_ros.ros.conversions.markers import no_markers, object_markers
-from mvgamba_ros.ros.conversions.shapes import gaussians_to_cloud, mesh_to_marker, views_to_poses
+from mvgamba_ros.ros.conversions.markers import no_markers, object_markers, region_markers
+from mvgamba_ros.ros.conversions.shapes import gaussians_to_cloud, joined_clouds, mesh_to_marker, views_to_poses
 from mvgamba_ros.ros.conversions.stamps import make_header
+from mvgamba_ros.ros.object_names import ObjectNames
 from mvgamba_ros.ros.parameters import Parameters
 from mvgamba_ros.ros.placed_objects import Placed, PlacedObjects
 from mvgamba_ros.ros.qos import latched
 from mvgamba_ros.ros.transforms import TransformSource
 from mvgamba_ros.surface.convex_parts import convex_parts
-from mvgamba_ros.types import F64, U8, Bool, Mesh, View
+from mvgamba_ros.types import F64, U8, Bool, Box, Mesh, View
 
 
 class Outputs:
@@ -42,9 +43,13 @@ class Outputs:
         self._marker = node.create_publisher(Marker, "~/mesh_marker", latched())
         self._markers = node.create_publisher(MarkerArray, "~/markers", latched())
         self._object = node.create_publisher(ReconstructedObject, "~/object", latched())
+        self._objects = node.create_publisher(ReconstructedObjects, "~/objects", latched())
+        self._meshes = node.create_publisher(MarkerArray, "~/mesh_markers", latched())
         self._splats = node.create_publisher(PointCloud2, "~/splats", latched())
         self._view_poses = node.create_publisher(PoseArray, "~/view_poses", latched())
         self._mask = node.create_publisher(Image, "~/debug/mask", latched())
+        self._regions = node.create_publisher(MarkerArray, "~/debug/regions", latched())
+        self.names = ObjectNames()
         self._showing = Lock()
         """So that the topics never show one result beside another, or beside nothing."""
         self._placed = PlacedObjects(node, transforms, settings)
@@ -56,40 +61,52 @@ class Outputs:
         """Where the captured views were taken from."""
         self._view_poses.publish(views_to_poses(views, header))
 
-    def reconstruction(
+    def reconstructions(
         self,
-        result: Reconstruction,
-        message: ReconstructedObject,
+        made: Sequence[tuple[Reconstruction, ReconstructedObject]],
         views: Sequence[View],
         parameters: Parameters,
         cancelled: Callable[[], bool],
         final: bool = True,
     ) -> dict[str, float]:
-        """Everything about one result, in the frame of ``message``; planners get a ``final`` one only. Returns the
-        seconds of what took long."""
-        header = message.header
+        """Everything about the results of one request, at least one, all in one frame; planners get ``final`` ones
+        only. A topic of one object gets the last, the others get all. Returns the seconds of what took long."""
+        results, messages = [result for result, _ in made], [message for _, message in made]
+        header = messages[0].header
+        meshes = [mesh_to_marker(result.mesh, header, message.id) for result, message in made]
         shown: list[tuple[Any, Any]] = [
-            (self._object, message),
-            (self._points, message.cloud),
-            (self._marker, mesh_to_marker(result.mesh, header, message.id)),
-            (self._markers, object_markers(message)),
+            (self._object, messages[-1]),
+            (self._marker, meshes[-1]),
+            (self._objects, ReconstructedObjects(header=header, objects=messages)),
+            (self._meshes, MarkerArray(markers=meshes)),
+            (self._points, joined_clouds([message.cloud for message in messages])),
+            (self._markers, MarkerArray(markers=[m for message in messages for m in object_markers(message).markers])),
         ]
-        if result.gaussians is not None:
-            splats = gaussians_to_cloud(result.gaussians)
-            splats.header = header
-            shown.append((self._splats, splats))
-        sheet = array_to_image(mask_sheet([view.image for view in views], result.masks), "rgb8")
+        splats = [gaussians_to_cloud(result.gaussians) for result in results if result.gaussians is not None]
+        if splats:
+            splats[0].header = header
+            shown.append((self._splats, joined_clouds(splats)))
+        masks = [np.any(of_view, axis=0) for of_view in zip(*(result.masks for result in results), strict=True)]
+        sheet = array_to_image(mask_sheet([view.image for view in views], masks), "rgb8")
         sheet.header = header
         clears = self._show([*shown, (self._mask, sheet)])
-        if not final:
-            return {}
-        if result.quality.low and not parameters.publish_low:
-            self._log.warning(
-                f"'{message.id}' is of low quality, so planners do not get it: no collision object, no frame on TF. An "
-                "earlier one of that id stays. Set publish_low to have it all the same"
-            )
-            return {}
-        return self._place(result, message, parameters, cancelled, clears)
+        seconds: dict[str, float] = {}
+        for result, message in made if final else ():
+            self.names.remember(message.id, header.frame_id, result.box)
+            if result.quality.low and not parameters.publish_low:
+                self._log.warning(
+                    f"'{message.id}' is of low quality, so planners do not get it: no collision object, no frame on "
+                    "TF. An earlier one of that id stays. Set publish_low to have it all the same"
+                )
+                continue
+            for stage, took in self._place(result, message, parameters, cancelled, clears).items():
+                seconds[stage] = seconds.get(stage, 0.0) + took
+        return seconds
+
+    def regions(self, regions: Iterable[tuple[str, Box, bool]], header: Header) -> None:
+        """Shows where objects were sought, or may stand: text, box and whether all is well there. None: what was shown
+        is taken away."""
+        self._regions.publish(region_markers(regions, header))
 
     def _show(self, shown: Sequence[tuple[Any, Any]]) -> int:
         """Publishes messages that belong together, each on its publisher. Returns how often all had been cleared."""
@@ -136,14 +153,17 @@ class Outputs:
         nothing.quality.low, nothing.quality.reasons = True, ["cleared"]
         nothing.box_pose.orientation.w = 1.0
         nothing.cloud.header = header
+        arrays = self._markers, self._meshes, self._regions
         with self._showing:  # what is shown from here on is not cleared
             names = self._placed.clear()
+            self.names.forget()
             for publisher, message in (
                 (self._object, nothing),
                 (self._points, nothing.cloud),
                 (self._splats, nothing.cloud),
                 (self._marker, no_markers(header.frame_id)),
-                (self._markers, MarkerArray(markers=[no_markers(header.frame_id)])),
+                (self._objects, ReconstructedObjects(header=header)),
+                *((topic, MarkerArray(markers=[no_markers(header.frame_id)])) for topic in arrays),
                 (self._mask, Image(header=header, encoding="rgb8")),
             ):
                 publisher.publish(message)

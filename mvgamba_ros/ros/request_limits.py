@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
@@ -17,23 +18,60 @@ MEGA = 1_000_000
 
 
 def check_request(request: Any, parameters: Parameters) -> None:
-    """Raises TOO_MANY_VIEWS, BAD_IMAGE, BAD_ROI or BAD_OPTION where a request is beyond a limit, with the limit and its
-    parameter."""
-    for field in ("object_id", "target_frame", "method", "refine_poses", "generator", "complete"):
-        check_length(field, getattr(request, field), MOST_NAME, ErrorCode.BAD_OPTION)
-    if request.object_id == RESERVED or request.object_id.startswith("/") or not request.object_id.isprintable():
+    """Raises TOO_MANY_VIEWS, BAD_IMAGE, BAD_ROI or BAD_OPTION where a request of one object is beyond a limit, with the
+    limit and its parameter."""
+    _check_texts(request)
+    check_object_id(request.object_id)
+    _check_prompts([request], parameters)
+    _check_views(request, parameters)
+
+
+def check_scene_request(request: Any, parameters: Parameters) -> None:
+    """As `check_request`, for one of several objects."""
+    _check_texts(request)
+    names = [prompts.object_id for prompts in request.prompts if prompts.object_id]
+    for name in names:
+        check_object_id(name)
+        if names.count(name) > 1:
+            raise ReconstructionError(
+                ErrorCode.BAD_OPTION, f"object_id {name!r} is that of {names.count(name)} prompts: each needs its own"
+            )
+    if len(request.prompts) > parameters.max_objects:
+        raise ReconstructionError(
+            ErrorCode.BAD_ROI,
+            f"the request names {len(request.prompts)} objects, max_objects is {parameters.max_objects}: send fewer",
+        )
+    _check_prompts(request.prompts, parameters)
+    _check_views(request, parameters)
+
+
+def check_object_id(name: str) -> None:
+    """Raises BAD_OPTION for an object_id that can be no frame's name."""
+    check_length("object_id", name, MOST_NAME, ErrorCode.BAD_OPTION)
+    if name == RESERVED or name.startswith("/") or not name.isprintable():
         raise ReconstructionError(
             ErrorCode.BAD_OPTION,
-            f"object_id {request.object_id!r} is no name of a frame, which the object gets: leave out a slash at the "
+            f"object_id {name!r} is no name of a frame, which the object gets: leave out a slash at the "
             f"beginning and what cannot be printed, and take another than {RESERVED}",
         )
-    prompts = len(request.pixel_boxes) + len(request.point_prompts)
+
+
+def _check_texts(request: Any) -> None:
+    for field in ("target_frame", "segmenter", "method", "refine_poses", "generator", "complete"):
+        check_length(field, getattr(request, field, ""), MOST_NAME, ErrorCode.BAD_OPTION)
+
+
+def _check_prompts(of_objects: Sequence[Any], parameters: Parameters) -> None:
+    prompts = sum(len(prompts.pixel_boxes) + len(prompts.point_prompts) for prompts in of_objects)
     if prompts > parameters.max_prompts:
         raise ReconstructionError(
             ErrorCode.BAD_ROI,
             f"the request carries {prompts} pixel boxes and points, max_prompts is {parameters.max_prompts}: send "
             "fewer",
         )
+
+
+def _check_views(request: Any, parameters: Parameters) -> None:
     if len(request.views) > parameters.max_views:
         raise ReconstructionError(
             ErrorCode.TOO_MANY_VIEWS,

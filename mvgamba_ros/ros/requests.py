@@ -1,9 +1,10 @@
-"""A request of srv/Reconstruct or action/ReconstructObject to views and `Options`, everything in it checked."""
+"""A request of one object or of several, of a service or an action, to views and `Options`; all of it is checked."""
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -43,14 +44,18 @@ class Task:
 
 
 def resolve(
-    request: Any, parameters: Parameters, captured: tuple[CapturedView, ...], transforms: TransformSource
+    request: Any,
+    parameters: Parameters,
+    captured: tuple[CapturedView, ...],
+    transforms: TransformSource,
+    check: Callable[[Any, Parameters], None] = check_request,
 ) -> Task:
-    """The `Task` of a request that is within the limits. TF is queried only where the result's frame is not that of the
-    captured views.
+    """The `Task` of a request that is within the limits, by ``check``. TF is queried only where the result's frame is
+    not that of the captured views.
 
-    Raises TOO_FEW_VIEWS, TOO_MANY_VIEWS, TRANSFORM_UNAVAILABLE and what `check_request` raises.
+    Raises TOO_FEW_VIEWS, TOO_MANY_VIEWS, TRANSFORM_UNAVAILABLE and what ``check`` raises.
     """
-    check_request(request, parameters)
+    check(request, parameters)
     _check_count(len(request.views or captured), bool(request.views), parameters)
     frame = request.target_frame or parameters.target_frame
     stamps = [stamp_of(view.image) for view in request.views] or [c.stamp for c in captured]
@@ -66,25 +71,51 @@ def views_and_options(task: Task) -> tuple[list[View], Options]:
 
     Raises BAD_ROI, BAD_OPTION and what `make_view` raises.
     """
-    request, parameters = task.request, task.parameters
-    if request.views:
-        views = [_carried_view(view, index, parameters) for index, view in enumerate(request.views)]
-    else:
-        T = task.T_frame_captured
-        views = [replace(c.view, T_world_camera=T @ c.view.T_world_camera) for c in task.captured]
+    views = _views(task)
+    return views, _options(task, views, replace(_prompts(task.request, len(views)), roi=_roi(task)))
+
+
+def views_and_objects(task: Task) -> tuple[list[View], Options, list[Prompts] | None]:
+    """As `views_and_options`, of a request for several objects: and what is known of each; None: they are to be
+    found."""
+    request, views = task.request, _views(task)
+    own = []
+    for index, prompts in enumerate(request.prompts):
+        known = _prompts(prompts, len(views), f"prompts[{index}] ")
+        if known == Prompts():
+            raise ReconstructionError(
+                ErrorCode.BAD_ROI,
+                f"prompts[{index}] does not say where its object is: give use_roi and a region, pixel boxes or points; "
+                "or no prompts at all, and the objects are found",
+            )
+        own.append(known)
+    return views, _options(task, views, Prompts(roi=_roi(task))), own or None
+
+
+def _views(task: Task) -> list[View]:
+    if task.request.views:
+        return [_carried_view(view, index, task.parameters) for index, view in enumerate(task.request.views)]
+    T = task.T_frame_captured
+    return [replace(c.view, T_world_camera=T @ c.view.T_world_camera) for c in task.captured]
+
+
+def _options(task: Task, views: Sequence[View], prompts: Prompts) -> Options:
+    request, options = task.request, task.parameters.options
     support = request.support_height if request.use_support_height else _default_support(task)
-    prompts = Prompts(
-        roi=_roi(task),
-        pixel_boxes=_pixel_boxes(request, len(views)),
-        points=_points(request, len(views)),
-        support_height=support,
-    )
-    options = parameters.options
-    return views, replace(
+    return replace(
         options,
         **chosen_options(request, options),
         use_masks=any(view.mask is not None for view in views),
-        prompts=prompts,
+        prompts=replace(prompts, support_height=support),
+    )
+
+
+def _prompts(message: Any, count: int, where: str = "") -> Prompts:
+    """What ``message`` says of one object: its region, pixel boxes and points."""
+    return Prompts(
+        roi=_given_roi(message, where),
+        pixel_boxes=_pixel_boxes(message, count, where),
+        points=_points(message, count, where),
     )
 
 
@@ -148,21 +179,25 @@ def _check_count(count: int, carried: bool, parameters: Parameters) -> None:
 
 
 def _roi(task: Task) -> Box | None:
-    request = task.request
-    if request.use_roi:
-        size = np.array([request.roi_size.x, request.roi_size.y, request.roi_size.z])
-        if not np.isfinite(size).all() or not (size > 0).all():
-            raise ReconstructionError(
-                ErrorCode.BAD_ROI, f"roi_size {size.tolist()} m: each side must be positive and finite"
-            )
-        try:
-            return Box(pose_to_matrix(request.roi_pose, "roi_pose"), size)
-        except ReconstructionError as error:
-            raise ReconstructionError(ErrorCode.BAD_ROI, error.message) from error
+    """That of the request, or else the node's."""
     roi = np.array(task.parameters.roi_m)
-    if not roi.size:
-        return None
+    if task.request.use_roi or not roi.size:
+        return _given_roi(task.request, "")
     return Box(task.T_frame_captured @ rigid(np.eye(3), roi[:3]), roi[3:])
+
+
+def _given_roi(message: Any, where: str) -> Box | None:
+    if not message.use_roi:
+        return None
+    size = np.array([message.roi_size.x, message.roi_size.y, message.roi_size.z])
+    if not np.isfinite(size).all() or not (size > 0).all():
+        raise ReconstructionError(
+            ErrorCode.BAD_ROI, f"{where}roi_size {size.tolist()} m: each side must be positive and finite"
+        )
+    try:
+        return Box(pose_to_matrix(message.roi_pose, f"{where}roi_pose"), size)
+    except ReconstructionError as error:
+        raise ReconstructionError(ErrorCode.BAD_ROI, error.message) from error
 
 
 def _default_support(task: Task) -> float | None:
@@ -181,10 +216,10 @@ def _view_index(view: int, count: int, what: str) -> int:
     return view
 
 
-def _pixel_boxes(request: Any, count: int) -> dict[int, tuple[float, float, float, float]]:
+def _pixel_boxes(request: Any, count: int, where: str) -> dict[int, tuple[float, float, float, float]]:
     boxes = {}
     for index, box in enumerate(request.pixel_boxes):
-        what = f"pixel_boxes[{index}]"
+        what = f"{where}pixel_boxes[{index}]"
         corners = (box.x_min, box.y_min, box.x_max, box.y_max)
         if not all(map(math.isfinite, corners)) or box.x_max <= box.x_min or box.y_max <= box.y_min:
             raise ReconstructionError(ErrorCode.BAD_ROI, f"{what} {corners} px: max must lie above min on both axes")
@@ -192,10 +227,10 @@ def _pixel_boxes(request: Any, count: int) -> dict[int, tuple[float, float, floa
     return boxes
 
 
-def _points(request: Any, count: int) -> dict[int, F64]:
+def _points(request: Any, count: int, where: str) -> dict[int, F64]:
     rows: dict[int, list[tuple[float, float, float]]] = defaultdict(list)
     for index, point in enumerate(request.point_prompts):
-        what = f"point_prompts[{index}]"
+        what = f"{where}point_prompts[{index}]"
         if not (math.isfinite(point.x) and math.isfinite(point.y)):
             raise ReconstructionError(ErrorCode.BAD_ROI, f"{what} ({point.x}, {point.y}) px is not finite")
         rows[_view_index(point.view, count, what)].append((point.x, point.y, float(point.on_object)))

@@ -20,7 +20,7 @@ from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import Image
 
 from mvgamba_ros.errors import ReconstructionError
-from mvgamba_ros.msg import ReconstructedObject
+from mvgamba_ros.msg import ReconstructedObject, ReconstructedObjects
 from mvgamba_ros.ros.conversions.geometry import pose_to_matrix
 from mvgamba_ros.ros.conversions.images import image_to_rgb
 from mvgamba_ros.ros.conversions.markers import quality_text
@@ -50,7 +50,7 @@ class RerunViewer(Node):
         self._recording = recording
         self._next_image = 0
         self._lay_out()
-        self.create_subscription(ReconstructedObject, "reconstructor/object", self._on_object, latched())
+        self.create_subscription(ReconstructedObjects, "reconstructor/objects", self._on_objects, latched())
         self.create_subscription(PoseArray, "reconstructor/view_poses", self._on_view_poses, latched())
         self.create_subscription(
             Image, "reconstructor/debug/mask", lambda message: self._on_image("silhouettes", message), latched()
@@ -70,14 +70,20 @@ class RerunViewer(Node):
         rows = rrb.Vertical(rrb.Horizontal(*spaces), rrb.Horizontal(*pictures, words), row_shares=[2, 1])
         self._recording.send_blueprint(rrb.Blueprint(rows, collapse_panels=True))
 
+    def _on_objects(self, message: ReconstructedObjects) -> None:
+        import rerun as rr
+
+        if not message.objects:
+            for space in SPACES:
+                self._recording.log(space, rr.Clear(recursive=True))
+        for found in message.objects:
+            self._on_object(found)
+        words = "\n\n".join(quality_text(found) for found in message.objects) or "cleared"
+        self._recording.log("quality", rr.TextDocument(words))
+
     def _on_object(self, found: ReconstructedObject) -> None:
         import rerun as rr
 
-        if not found.id:
-            for space in SPACES:
-                self._recording.log(space, rr.Clear(recursive=True))
-            self._recording.log("quality", rr.TextDocument("cleared"))
-            return
         name = rr.escape_entity_path_part(found.id)
         if found.mesh.vertices:
             mesh = mesh_from_message(found.mesh, found.mesh_vertex_colors)
@@ -101,7 +107,6 @@ class RerunViewer(Node):
                 colors=[GUESSED if found.quality.low else SEEN],
             ),
         )
-        self._recording.log("quality", rr.TextDocument(quality_text(found)))
 
     def _on_view_poses(self, poses: PoseArray) -> None:
         import rerun as rr

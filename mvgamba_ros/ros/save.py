@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from builtin_interfaces.msg import Time
 
 from mvgamba_ros.io.atomic_writes import write_file
 from mvgamba_ros.io.results import write_results
+from mvgamba_ros.io.scene_results import SceneEntry, write_scene
 from mvgamba_ros.msg import ReconstructedObject
 from mvgamba_ros.preview import preview
 from mvgamba_ros.reconstruction import Reconstruction
@@ -17,6 +20,8 @@ from mvgamba_ros.ros.bag_writer import Moments, write_recording
 from mvgamba_ros.ros.conversions.stamps import stamp_of
 from mvgamba_ros.ros.folders import confined
 from mvgamba_ros.ros.requests import Task
+from mvgamba_ros.scene_objects import SceneObject
+from mvgamba_ros.scene_picture import scene_picture
 from mvgamba_ros.types import View
 from mvgamba_ros.webpage.report_html import report_html
 
@@ -33,16 +38,19 @@ def save(
     views: Sequence[View],
     message: ReconstructedObject,
     moments: Moments | None = None,
+    scene: Mapping[str, SceneObject] | None = None,
 ) -> list[str]:
     """Writes what `mvgamba reconstruct` writes, the report with the object's id and frame, and views/: a capture
     folder that `mvgamba reconstruct` reads; with ``moments``, also views.mcap, the same as a recording. Returns the
-    absolute paths. Raises CANNOT_WRITE, and MISSING_PACKAGE for a recording without rosbags.
+    absolute paths. Of a ``scene`` that is what `mvgamba reconstruct --all` writes, with the objects' own ids. Raises
+    CANNOT_WRITE, and MISSING_PACKAGE for a recording without rosbags.
 
     ``directory``, ``output_dir``, ``outside``: see `confined`; an empty ``directory`` is the object's own folder, named
     after its id and stamp.
     """
-    target = confined(directory or folder_name(message), output_dir, outside)
-    about = {"id": message.id, "frame": message.header.frame_id}
+    own_name = folder_name(message.id if scene is None else "scene", message.header.stamp)
+    target = confined(directory or own_name, output_dir, outside)
+    about = {"frame": message.header.frame_id}
     if moments is not None:
         typestore(target / RECORDING)  # whether it can be written, before the rest is
 
@@ -51,7 +59,23 @@ def save(
         if moments is not None:
             write_recording(folder / RECORDING, views, moments)
 
-    return [str(path) for path in write_results(target, result, preview(views, result), views, about, record)]
+    if scene is None:
+        about = {"id": message.id, **about}
+        written = write_results(target, result, preview(views, result), views, about, record)
+    else:
+        picture = scene_picture(views, list(scene.values()))
+        written = write_scene(target, _entries(scene, views), picture, views, about, record)
+    return [str(path) for path in written]
+
+
+def _entries(scene: Mapping[str, SceneObject], views: Sequence[View]) -> list[SceneEntry]:
+    entries = []
+    for name, item in scene.items():
+        if item.result is not None:
+            entries.append(SceneEntry(name, item.region, item.result, preview(views, item.result), file_name(name)))
+        elif item.error is not None:
+            entries.append(SceneEntry(name, item.region, item.error))
+    return entries
 
 
 def moments_of(task: Task) -> Moments:
@@ -63,11 +87,14 @@ def moments_of(task: Task) -> Moments:
     return Moments([captured.stamp for captured in task.captured], task.frame, mounts)
 
 
-def folder_name(message: ReconstructedObject) -> str:
-    """E.g. "mug-1764342069.250000000": the object's id and its stamp in seconds. What no file name should hold is "_"
-    there, and then a digest tells the ids apart."""
-    name = re.sub(r"[^A-Za-z0-9._-]", "_", message.id).lstrip(".")[:LONGEST_NAME]
-    if name != message.id:
-        name += "-" + hashlib.sha256(message.id.encode("utf-8", "surrogatepass")).hexdigest()[:8]
-    stamp = message.header.stamp
-    return f"{name}-{stamp.sec}.{stamp.nanosec:09d}"
+def folder_name(name: str, stamp: Time) -> str:
+    """E.g. "mug-1764342069.250000000": the object's id, as `file_name`, and its stamp in seconds."""
+    return f"{file_name(name)}-{stamp.sec}.{stamp.nanosec:09d}"
+
+
+def file_name(name: str) -> str:
+    """An object's id; what no file name should hold is "_" there, and then a digest tells the ids apart."""
+    plain = re.sub(r"[^A-Za-z0-9._-]", "_", name).lstrip(".")[:LONGEST_NAME]
+    if plain != name:
+        plain += "-" + hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    return plain

@@ -14,7 +14,7 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
-from mvgamba_ros.action import ReconstructObject
+from mvgamba_ros.action import ReconstructObject, ReconstructScene
 from mvgamba_ros.errors import ErrorCode
 from mvgamba_ros.ros.qos import latched
 from mvgamba_ros.srv import CaptureView, ListViews, Reconstruct, Save
@@ -114,8 +114,15 @@ class NodeCalls:
 
     def reconstruct(self, goal: Any, progress: Progress, limit_s: float) -> Any:
         """The result of the action for ``goal``. What ends the waiting, Ctrl-C too, cancels the work."""
-        name = f"{self.target}/reconstruct_object"
-        client: Any = ActionClient(self._node, ReconstructObject, name)
+        return self._act(ReconstructObject, "reconstruct_object", goal, progress, limit_s)
+
+    def reconstruct_scene(self, goal: Any, progress: Progress, limit_s: float) -> Any:
+        """The same for several objects; the result's ``failures`` may hold some of them."""
+        return self._act(ReconstructScene, "reconstruct_scene", goal, progress, limit_s)
+
+    def _act(self, kind: Any, name: str, goal: Any, progress: Progress, limit_s: float) -> Any:
+        name = f"{self.target}/{name}"
+        client: Any = ActionClient(self._node, kind, name)
         self._wait(client.server_is_ready, limit_s, f"the action {name}")
         sent = client.send_goal_async(goal, lambda m: progress(m.feedback.stage, m.feedback.fraction))
         try:

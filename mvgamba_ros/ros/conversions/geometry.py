@@ -10,7 +10,7 @@ import numpy as np
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.camera import check_camera, named_distortion
 from mvgamba_ros.geometry.se3 import matrix_to_quat, quat_to_matrix, rigid, wxyz_to_xyzw, xyzw_to_wxyz
-from mvgamba_ros.types import F64, Camera, DistortionModel
+from mvgamba_ros.types import F64, Box, Camera, DistortionModel
 
 if TYPE_CHECKING:
     from geometry_msgs.msg import Point, Pose, Quaternion, Transform, Vector3
@@ -55,6 +55,14 @@ def matrix_to_pose(T: F64) -> Pose:
 
     x, y, z, qx, qy, qz, qw = pose_numbers(T)
     return Pose(position=Point(x=x, y=y, z=z), orientation=Quaternion(x=qx, y=qy, z=qz, w=qw))
+
+
+def box_to_message(box: Box) -> tuple[Pose, Vector3]:
+    """Centre and axes, and the full side lengths, metres."""
+    from geometry_msgs.msg import Vector3
+
+    x, y, z = np.asarray(box.size, dtype=np.float64).tolist()
+    return matrix_to_pose(box.T_world_box), Vector3(x=x, y=y, z=z)
 
 
 def matrix_to_transform(T: F64) -> Transform:

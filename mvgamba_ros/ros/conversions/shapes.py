@@ -70,6 +70,18 @@ def points_to_cloud(points: PointCloud) -> PointCloud2:
     )
 
 
+def joined_clouds(clouds: Sequence[PointCloud2]) -> PointCloud2:
+    """The points of several clouds of the same fields in one, in the frame of the first, which they share."""
+    first, *others = clouds
+    if any(cloud.fields != first.fields for cloud in others):
+        raise ValueError("clouds of different fields cannot be joined")
+    joined = PointCloud2(header=first.header, height=1, fields=first.fields, is_bigendian=False)
+    joined.width, joined.point_step = sum(cloud.width for cloud in clouds), first.point_step
+    joined.row_step, joined.is_dense = joined.width * joined.point_step, all(cloud.is_dense for cloud in clouds)
+    joined.data = b"".join(bytes(cloud.data) for cloud in clouds)
+    return joined
+
+
 def gaussians_to_cloud(gaussians: Gaussians) -> PointCloud2:
     """x y z rgb opacity scale_0..2 rot_0..3: opacity in [0, 1], scales in metres, rotation wxyz (no log, no logit)."""
     means, scales, quats = (t.detach().cpu().numpy() for t in (gaussians.means, gaussians.scales, gaussians.quats))

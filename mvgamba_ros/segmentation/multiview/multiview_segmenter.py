@@ -16,7 +16,7 @@ import numpy as np
 from mvgamba_ros.checks import check_prompts
 from mvgamba_ros.config.segmentation_config import SegmentationConfig
 from mvgamba_ros.errors import ErrorCode, ReconstructionError, stop_if
-from mvgamba_ros.geometry.boxes import axis_parallel_box, box_corners
+from mvgamba_ros.geometry.boxes import axis_parallel_box, box_corners, in_box
 from mvgamba_ros.geometry.camera import project
 from mvgamba_ros.geometry.se3 import inverse, rigid, transform
 from mvgamba_ros.geometry.view_spread import spread_views
@@ -234,11 +234,8 @@ def meant(found: RegionLabels, views: Sequence[View], prompts: Prompts, aim: F64
 
 def _apart(one: Thing, other: Thing) -> bool:
     """Whether neither's middle lies in the other's box: two peaks of one thing are no rivals."""
-    between = [
-        np.abs(transform(inverse(a.box.T_world_box), b.box.T_world_box[None, :3, 3])[0]) > a.box.size / 2.0
-        for a, b in ((one, other), (other, one))
-    ]
-    return all(bool(outside.any()) for outside in between)
+    middles = one.box.T_world_box[:3, 3], other.box.T_world_box[:3, 3]
+    return not in_box(one.box, middles[1]) and not in_box(other.box, middles[0])
 
 
 def _described(box: Box) -> str:
