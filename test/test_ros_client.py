@@ -10,6 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 pytest.importorskip("rclpy")
@@ -29,6 +30,7 @@ from mvgamba_ros.srv import CaptureView, ListViews
 pytestmark = [pytest.mark.ros, pytest.mark.slow, pytest.mark.timeout(600)]
 
 CENTER, HALF = rendered.CENTER, 0.7 * rendered.SIZE
+AIR = CENTER + np.array([0.0, 0.0, 0.1])
 REGION = ["--roi", *map(str, [*(CENTER - HALF), *(CENTER + HALF)]), "--support-height", "0"]
 
 
@@ -83,6 +85,16 @@ def test_a_person_captures_reconstructs_saves_and_watches_from_a_terminal(world,
     assert json.loads(printed.out)["error"] == "BAD_OPTION" and "clay" in printed.err
     assert main(["object", "--generator", "triposr", "--generator-seed", "9", "--complete", "sometimes"]) == 1
     assert "BAD_OPTION: complete 'sometimes' is not one of few, always, off" in capsys.readouterr().err
+
+    air = ["--roi", *map(str, [*(AIR - HALF / 2), *(AIR + HALF / 2)])]
+    assert main(["scene", *REGION, *air, "--save", "table"]) == 1  # as one of the two failed
+    printed = capsys.readouterr()
+    first, second, *_ = printed.out.splitlines()
+    assert first.startswith("good; 'egg' ") and second.startswith("FAILED: 'object_1' EMPTY_SILHOUETTE: ")
+    assert "1/2 segment" in printed.err and str(tmp_path / "table" / "scene.json") in printed.out
+    assert main(["scene", *REGION, "--json"]) == 0
+    answered = json.loads(capsys.readouterr().out)
+    assert [found["id"] for found in answered["objects"]] == ["egg"] and answered["failures"] == []
 
     twin = rclpy.create_node("reconstructor", context=world.context)
     said = ""

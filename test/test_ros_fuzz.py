@@ -31,18 +31,19 @@ from test_claims_ros_capture import Topics
 from tf2_msgs.msg import TFMessage
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
-from mvgamba_ros.msg import PixelBox, PointPrompt
+from mvgamba_ros.msg import ObjectPrompts, PixelBox, PointPrompt
 from mvgamba_ros.msg import View as ViewMessage
 from mvgamba_ros.pipeline import reconstruct
 from mvgamba_ros.ros.conversions.geometry import camera_to_camera_info, matrix_to_pose, matrix_to_transform
 from mvgamba_ros.ros.conversions.images import array_to_image
 from mvgamba_ros.ros.conversions.transform_bytes import read_transforms
-from mvgamba_ros.ros.requests import resolve, views_and_options
+from mvgamba_ros.ros.request_limits import check_scene_request
+from mvgamba_ros.ros.requests import resolve, views_and_objects, views_and_options
 from mvgamba_ros.ros.transforms import TransformBuffer
 from mvgamba_ros.ros.view_buffer import CapturedView
 from mvgamba_ros.ros.view_capture import Capture
 from mvgamba_ros.ros.view_spool import ViewSpool
-from mvgamba_ros.srv import LoadViews, Reconstruct, RemoveView, Save, SuggestViews
+from mvgamba_ros.srv import LoadViews, Reconstruct, ReconstructScene, RemoveView, Save, SuggestViews
 from mvgamba_ros.types import View
 
 pytestmark = [pytest.mark.ros, pytest.mark.slow, pytest.mark.timeout(36_000)]
@@ -134,6 +135,31 @@ def test_a_request_of_any_content_becomes_an_object_or_a_refusal() -> None:
         changed = mutated(good, seed)
         attempt(seed, lambda changed=changed, whole=seed % 10 == 0: meet(changed, whole), codes)
     assert len(codes) > 8 and codes[ErrorCode.SUCCESS] > sum(codes.values()) / 10, codes
+
+
+def test_a_request_for_several_objects_of_any_content_is_taken_or_refused() -> None:
+    one, codes = request(), Counter[ErrorCode]()
+    prompts = [
+        ObjectPrompts(object_id="egg", use_roi=True, roi_pose=one.roi_pose, roi_size=one.roi_size),
+        ObjectPrompts(pixel_boxes=one.pixel_boxes, point_prompts=one.point_prompts),
+    ]
+    good = ReconstructScene.Request(views=one.views, prompts=prompts, use_roi=True, roi_size=one.roi_size)
+    good.roi_pose.orientation.w = 1.0
+    settings, tf = parameters(min_views=1, min_sharpness=0.0, max_objects=8), TransformBuffer(10.0)
+
+    def meet(changed: Any) -> None:
+        _, options, known = views_and_objects(resolve(changed, settings, (), tf, check_scene_request))
+        assert options.prompts.roi is not None or not changed.use_roi
+        assert len(known or []) == len(changed.prompts)
+
+    meet(good)
+    for seed in count(100):
+        changed = Mutator(seed).mutated(good)
+        if seed % 2:
+            changed = copy.deepcopy(good)
+            changed.prompts[seed % 4 // 2] = Mutator(seed).mutated(changed.prompts[seed % 4 // 2])
+        attempt(seed, lambda changed=changed: meet(changed), codes)
+    assert len(codes) > 3 and codes[ErrorCode.SUCCESS] > sum(codes.values()) / 10, codes
 
 
 def streams() -> dict[str, Any]:

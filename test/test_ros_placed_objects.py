@@ -14,7 +14,7 @@ pytest.importorskip("rclpy")
 
 from geometry_msgs.msg import TransformStamped
 from patience import REPOSITORY
-from ros_outputs import LOW, Robot, carton, parameters
+from ros_outputs import GOOD, LOW, Robot, carton, parameters
 from ros_world import LATCHED
 from sensor_msgs.msg import PointCloud2
 from std_srvs.srv import Trigger
@@ -25,7 +25,7 @@ from visualization_msgs.msg import Marker, MarkerArray
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.boxes import object_frame
 from mvgamba_ros.geometry.se3 import rigid
-from mvgamba_ros.msg import ReconstructedObject
+from mvgamba_ros.msg import ReconstructedObject, ReconstructedObjects
 from mvgamba_ros.ros.conversions.geometry import matrix_to_transform, pose_to_matrix, transform_to_matrix
 from mvgamba_ros.ros.conversions.shapes import reconstruction_to_object
 from mvgamba_ros.ros.conversions.stamps import make_header
@@ -166,6 +166,24 @@ def test_clearing_empties_what_late_subscribers_would_find(robot):
     (nothing,), (cloud,), (marker,), (markers,) = found
     assert not nothing.id and nothing.quality.low and not nothing.mesh.vertices and not cloud.data
     assert marker.action == markers.markers[0].action == Marker.DELETEALL
+
+
+def test_several_objects_at_once_each_have_a_frame_but_the_low_one_and_are_shown_together(robot):
+    made = [
+        (carton(quality), reconstruction_to_object(carton(quality), name, make_header("base_link", 1_000)))
+        for name, quality in (("a", GOOD), ("b", LOW), ("c", GOOD))
+    ]
+    robot.outputs.reconstructions(made, [], robot.parameters, lambda: False)
+    robot.until(lambda: {t.child_frame_id for t in robot.tf} == {"a", "c"})
+    objects = robot.listen(ReconstructedObjects, "reconstructor/objects")
+    meshes = robot.listen(MarkerArray, "reconstructor/mesh_markers")
+    points = robot.listen(PointCloud2, "reconstructor/points")
+    robot.until(lambda: objects and meshes and points)
+    assert [found.id for found in objects[0].objects] == [marker.ns for marker in meshes[0].markers] == ["a", "b", "c"]
+    assert points[0].width == 3 * made[0][1].cloud.width and points[0].data[:32] == made[0][1].cloud.data[:32]
+    robot.call(Trigger, "reconstructor/clear_objects")
+    robot.until(lambda: len(objects) > 1 and len(meshes) > 1)
+    assert not objects[1].objects and meshes[1].markers[0].action == Marker.DELETEALL
 
 
 def test_beyond_max_objects_the_oldest_goes(robot):
