@@ -127,8 +127,8 @@ def run_segmenter(options: Options, views: Sequence[View], progress: Progress, c
 
 
 def find_objects(options: Options, views: Sequence[View], cancelled: Cancelled) -> list[Box]:
-    """Boxes around the objects that the segmenter ``options.segmenter`` finds. Raises what `load_segmenter` and it
-    raise, and BAD_OPTION for one that finds a single object."""
+    """Boxes around the objects that the segmenter ``options.segmenter`` finds, checked. Raises what `load_segmenter`
+    and it raise, and BAD_OPTION for one that finds a single object or breaks the contract of `ObjectFinder`."""
     name = options.segmenter
     segmenter = load_segmenter(options)
     if not isinstance(segmenter, ObjectFinder):
@@ -137,7 +137,15 @@ def find_objects(options: Options, views: Sequence[View], cancelled: Cancelled) 
             f"segmenter {name} finds one object: give a region of interest for each, or segmenter multiview",
         )
     with blamed("segmenters", name):
-        return list(segmenter.find_objects(_own("segmenters", name, views), options.prompts, cancelled))
+        found = list(segmenter.find_objects(_own("segmenters", name, views), options.prompts, cancelled))
+        wrong = next((f"found {box!r}, not a Box" for box in found if not isinstance(box, Box)), "")
+        for box in found if not wrong else ():
+            T, size = np.asarray(box.T_world_box), np.asarray(box.size)
+            if T.shape != (4, 4) or size.shape != (3,) or not np.isfinite([*T.ravel(), *size]).all() or size.min() <= 0:
+                wrong = f"found a box at {T.tolist()} of {size.tolist()} m, not of a finite pose and positive sides"
+    if wrong:
+        raise fault("segmenters", name, wrong)
+    return found
 
 
 def embed(options: Options, view: View) -> None:

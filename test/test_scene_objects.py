@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from mvgamba_ros.geometry.world_origin import move_views
 from mvgamba_ros.options import Options
 from mvgamba_ros.registry import BUILT_IN
 from mvgamba_ros.scene_objects import SceneObject, reconstruct_scene
-from mvgamba_ros.types import Prompts
+from mvgamba_ros.types import Box, Prompts
 
 HULL = Options(method="hull", segmenter="multiview", hull_resolution=48, refine_poses="off")
 VIEWS = pair_views(5)
@@ -99,6 +100,14 @@ def test_what_cannot_be_found_is_one_error_for_all() -> None:
     with pytest.raises(ReconstructionError, match="nothing that stands out") as raised:
         reconstruct_scene(empty, HULL)
     assert raised.value.code is ErrorCode.EMPTY_SILHOUETTE
+
+
+@pytest.mark.parametrize("found", [["mug"], [Box(np.eye(4), np.array([0.1, -0.1, 0.1]))], [Box(np.eye(3), np.ones(3))]])
+def test_a_finder_that_breaks_its_contract_is_named(found: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("two_reds.TwoReds.find_objects", lambda *_: found)
+    with pytest.raises(ReconstructionError, match=r"segmenter 'multiview' of mvgamba_ros found .* not") as raised:
+        reconstruct_scene(VIEWS, HULL)
+    assert raised.value.code is ErrorCode.BAD_OPTION
 
 
 def test_cancelled_in_the_second_object_the_work_ends() -> None:
