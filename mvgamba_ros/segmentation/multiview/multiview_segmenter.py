@@ -216,7 +216,7 @@ def meant(found: RegionLabels, views: Sequence[View], prompts: Prompts, aim: F64
     likely = [thing.score * _closeness(thing, views, prompts, aim) for thing in found.things]
     best = int(np.argmax(likely))
     chosen = found.things[best]
-    if rival is None or prompts.pixel_boxes or any((rows[:, 2] == 1.0).any() for rows in prompts.points.values()):
+    if rival is None or prompts.pixel_boxes or any(np.asarray(rows)[:, 2].any() for rows in prompts.points.values()):
         return chosen
     others = [k for k, thing in enumerate(found.things) if likely[k] >= rival * likely[best] and _apart(thing, chosen)]
     if others:
@@ -257,7 +257,7 @@ def _closeness(thing: Thing, views: Sequence[View], prompts: Prompts, aim: F64) 
         corners, depth = project(view.camera, view.T_world_camera, box_corners(thing.box))
         if (depth > 0.0).all():
             outline = cv2.convexHull(corners.astype(np.float32))
-            if any(cv2.pointPolygonTest(outline, (x, y), False) < 0.0 for x, y, on in points.tolist() if on):
+            if any(cv2.pointPolygonTest(outline, (x, y), False) < 0.0 for x, y, on in points if on):
                 return 1e-6
     away = transform(inverse(thing.box.T_world_box), aim[None])[0]
     reach = thing.box.size / 2.0 + 0.01
