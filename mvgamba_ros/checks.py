@@ -194,24 +194,28 @@ def _are_grey(views: Sequence[View], config: ViewsConfig) -> bool:
 
 
 def _check_roi(views: Sequence[View], roi: Box) -> None:
+    for index, view in enumerate(views):
+        if why := misses(view, roi, view_name(view, index)):
+            raise ReconstructionError(ErrorCode.ROI_NOT_VISIBLE, why)
+
+
+def misses(view: View, roi: Box, name: str) -> str:
+    """Why no part of ``roi`` can be in the picture of ``view``, called ``name``; empty where some may be.
+
+    Raises BAD_POSE for a region's pose that is none.
+    """
     size = ", ".join(f"{side:g}" for side in roi.size)
     T = check_rigid(roi.T_world_box, "region of interest")
     unit = np.array([[x, y, z] for x in (-0.5, 0.5) for y in (-0.5, 0.5) for z in (-0.5, 0.5)])
-    corners = transform(T, unit * roi.size)
-    center = ", ".join(f"{x:.3f}" for x in T[:3, 3])
-    for index, view in enumerate(views):
-        in_camera = transform(inverse(view.T_world_camera), corners)
-        where = f"region of interest at ({center}) m, size ({size}) m"
-        if (in_camera[:, 2] <= 0.0).all():
-            raise ReconstructionError(
-                ErrorCode.ROI_NOT_VISIBLE,
-                f"{where} lies behind the camera of {view_name(view, index)}; check the frame it is given in",
+    in_camera = transform(inverse(view.T_world_camera), transform(T, unit * roi.size))
+    where = f"region of interest at ({', '.join(f'{x:.3f}' for x in T[:3, 3])}) m, size ({size}) m"
+    if (in_camera[:, 2] <= 0.0).all():
+        return f"{where} lies behind the camera of {name}; check the frame it is given in"
+    if (in_camera[:, 2] > 0.0).all():
+        u, v = (in_camera @ view.camera.K.T)[:, :2].T / in_camera[:, 2]
+        if u.max() < 0 or v.max() < 0 or u.min() > view.camera.width or v.min() > view.camera.height:
+            return (
+                f"{where} is outside the picture of {name}; leave that view out, or check the frame the region is "
+                "given in"
             )
-        if (in_camera[:, 2] > 0.0).all():
-            u, v = (in_camera @ view.camera.K.T)[:, :2].T / in_camera[:, 2]
-            if u.max() < 0 or v.max() < 0 or u.min() > view.camera.width or v.min() > view.camera.height:
-                raise ReconstructionError(
-                    ErrorCode.ROI_NOT_VISIBLE,
-                    f"{where} is outside the picture of {view_name(view, index)}; leave that view out, or check the "
-                    "frame the region is given in",
-                )
+    return ""

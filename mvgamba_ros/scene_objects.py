@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from mvgamba_ros.checks import check_arrays, check_views
+from mvgamba_ros.checks import check_arrays, check_prompts, check_views, misses
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.factories import find_objects
 from mvgamba_ros.geometry.pose_conventions import naming_conventions
@@ -13,7 +13,7 @@ from mvgamba_ros.geometry.world_origin import far_origin, move_box, move_prompts
 from mvgamba_ros.options import Options
 from mvgamba_ros.pipeline import reconstruct, undistort_views
 from mvgamba_ros.reconstruction import Reconstruction
-from mvgamba_ros.types import Box, Cancelled, Progress, Prompts, View
+from mvgamba_ros.types import Bool, Box, Cancelled, Progress, Prompts, View, view_name
 
 FINDER = "multiview"
 """The segmenter of this package that finds several objects."""
@@ -26,6 +26,7 @@ class SceneObject:
     Attributes:
         region: The box that it was sought in, world, metres; None where it was named by pixels alone.
         result: What was found; None where that failed.
+        views: Numbers of the views that it was made from: those whose pictures can show its region.
         error: Why it failed; None where it did not.
 
     Example:
@@ -40,6 +41,11 @@ class SceneObject:
     region: Box | None
     result: Reconstruction | None = None
     error: ReconstructionError | None = None
+    views: tuple[int, ...] = ()
+
+    def mask(self, view: int) -> Bool | None:
+        """(H, W) bool: the silhouette in a view of the scene; None in one that it was not made from."""
+        return self.result.masks[self.views.index(view)] if self.result is not None and view in self.views else None
 
 
 def reconstruct_scene(
@@ -87,19 +93,48 @@ def reconstruct_scene(
             "nothing that stands out from its background was found in the middle of the views: give a region for each "
             "object, or change light or background",
         )
+    named = [replace(view, name=view_name(view, index)) for index, view in enumerate(views)]
     found = []
     for number, region in enumerate(regions):
-        prompts = _prompts(region, options.prompts)
+        prompts, part = _prompts(region, options.prompts), _part(progress, number, len(regions))
         try:
-            result = reconstruct(
-                views, replace(options, prompts=prompts), _part(progress, number, len(regions)), cancelled
-            )
-            found.append(SceneObject(prompts.roi, result))
+            chosen = _showing(named, prompts)
+            own = replace(options, prompts=prompts if len(chosen) == len(named) else _of_views(prompts, chosen))
+            result = reconstruct([named[index] for index in chosen], own, part, cancelled)
+            found.append(SceneObject(prompts.roi, _noting(result, named, chosen), views=chosen))
         except ReconstructionError as error:
             if error.code is ErrorCode.CANCELLED:
                 raise
             found.append(SceneObject(prompts.roi, error=error))
     return found
+
+
+def _showing(views: Sequence[View], prompts: Prompts) -> tuple[int, ...]:
+    """Numbers of the views that may show the region, where there is one; of all where none does, or where one is of no
+    use: the work on them then says why."""
+    every = tuple(range(len(views)))
+    try:
+        region = prompts.roi
+        check_prompts(views, prompts)
+        chosen = every if region is None else tuple(k for k in every if not misses(views[k], region, views[k].name))
+    except (ReconstructionError, ValueError):
+        return every
+    return chosen or every
+
+
+def _of_views(prompts: Prompts, chosen: Sequence[int]) -> Prompts:
+    """The prompts by their numbers among the ``chosen`` views."""
+    boxes = {k: prompts.pixel_boxes[index] for k, index in enumerate(chosen) if index in prompts.pixel_boxes}
+    points = {k: prompts.points[index] for k, index in enumerate(chosen) if index in prompts.points}
+    return replace(prompts, pixel_boxes=boxes, points=points)
+
+
+def _noting(result: Reconstruction, views: Sequence[View], chosen: Sequence[int]) -> Reconstruction:
+    left = [view.name for index, view in enumerate(views) if index not in chosen]
+    if not left:
+        return result
+    note = f"its region is outside the picture of {', '.join(left)}: made from the other views"
+    return replace(result, notes=(note, *result.notes))
 
 
 def _found(

@@ -67,14 +67,14 @@ def _tile(view: View, index: int, objects: Sequence[SceneObject]) -> U8:
     scale = WIDTH // COLUMNS / straight.image.shape[1]
     picture = straight.image.copy()
     for number, item in enumerate(objects):
-        if item.result is not None:
-            mask = item.result.masks[index]
+        mask = item.mask(index)
+        if mask is not None:
             picture[mask] = (1.0 - TINT) * picture[mask] + TINT * np.array(object_color(number))
     tile: Any = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     for number, item in enumerate(objects):
-        if item.result is not None and item.result.masks[index].any():
-            full = item.result.masks[index].astype(np.uint8)
-            small: Any = cv2.resize(full, tile.shape[1::-1], interpolation=cv2.INTER_AREA)
+        mask = item.mask(index)
+        if mask is not None and mask.any():
+            small: Any = cv2.resize(mask.astype(np.uint8), tile.shape[1::-1], interpolation=cv2.INTER_AREA)
             contours, _ = cv2.findContours(small, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
             cv2.drawContours(tile, contours, -1, object_color(number), 1, cv2.LINE_AA)
             _, _, _, (x, y) = cv2.minMaxLoc(cv2.distanceTransform(np.pad(small, 1), cv2.DIST_L2, 3))

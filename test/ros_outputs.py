@@ -77,7 +77,8 @@ class Robot:
     def show(self, name: str = "carton", quality: Quality = GOOD) -> dict[str, float]:
         result = carton(quality)
         message = reconstruction_to_object(result, name, make_header("base_link", 1_000))
-        return self.outputs.reconstructions([(result, message)], [], self.parameters, lambda: False)
+        sheet = np.zeros((2, 2, 3), np.uint8)
+        return self.outputs.reconstructions([(result, message)], sheet, self.parameters, lambda: False)
 
     def until(self, done: Callable[[], object]) -> None:
         deadline = time.monotonic() + PATIENCE

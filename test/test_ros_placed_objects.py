@@ -36,8 +36,7 @@ pytestmark = pytest.mark.ros
 
 
 @pytest.fixture
-def robot(monkeypatch: pytest.MonkeyPatch) -> Iterator[Robot]:
-    monkeypatch.setattr("mvgamba_ros.ros.outputs.mask_sheet", lambda images, masks: np.zeros((2, 2, 3), np.uint8))
+def robot() -> Iterator[Robot]:
     made = Robot()
     yield made
     made.close()
@@ -173,7 +172,7 @@ def test_several_objects_at_once_each_have_a_frame_but_the_low_one_and_are_shown
         (carton(quality), reconstruction_to_object(carton(quality), name, make_header("base_link", 1_000)))
         for name, quality in (("a", GOOD), ("b", LOW), ("c", GOOD))
     ]
-    robot.outputs.reconstructions(made, [], robot.parameters, lambda: False)
+    robot.outputs.reconstructions(made, np.zeros((2, 2, 3), np.uint8), robot.parameters, lambda: False)
     robot.until(lambda: {t.child_frame_id for t in robot.tf} == {"a", "c"})
     objects = robot.listen(ReconstructedObjects, "reconstructor/objects")
     meshes = robot.listen(MarkerArray, "reconstructor/mesh_markers")

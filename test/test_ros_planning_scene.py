@@ -51,8 +51,7 @@ class MoveGroup:
 
 
 @pytest.fixture
-def robot(monkeypatch: pytest.MonkeyPatch) -> Iterator[Robot]:
-    monkeypatch.setattr("mvgamba_ros.ros.outputs.mask_sheet", lambda images, masks: np.zeros((2, 2, 3), np.uint8))
+def robot() -> Iterator[Robot]:
     made = Robot()
     yield made
     made.close()

@@ -45,7 +45,6 @@ def test_without_the_package_one_line_names_the_remedy():
 
 def test_everything_that_is_published_is_in_the_recording(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     rr = pytest.importorskip("rerun")
-    monkeypatch.setattr("mvgamba_ros.ros.outputs.mask_sheet", lambda images, masks: np.zeros((40, 40, 3), np.uint8))
     file = tmp_path / "seen.rrd"
     recording = rr.RecordingStream("test")
     recording.save(str(file))

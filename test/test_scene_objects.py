@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from rendered import PAIR, SIZE, pair_views, regions
+from rendered import PAIR, SIZE, pair_views, regions, render
+from transforms3d.axangles import axangle2mat
 
 from mvgamba_ros import factories
+from mvgamba_ros.checks import misses
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.boxes import scaled_box
 from mvgamba_ros.geometry.camera import project
@@ -18,6 +20,7 @@ from mvgamba_ros.geometry.world_origin import move_views
 from mvgamba_ros.options import Options
 from mvgamba_ros.registry import BUILT_IN
 from mvgamba_ros.scene_objects import SceneObject, reconstruct_scene
+from mvgamba_ros.scene_picture import scene_picture
 from mvgamba_ros.types import Box, Prompts
 
 HULL = Options(method="hull", segmenter="multiview", hull_resolution=48, refine_poses="off")
@@ -81,6 +84,21 @@ def test_an_object_may_be_named_by_pixels_alone() -> None:
     (found,) = reconstruct_scene(VIEWS, options, [Prompts(pixel_boxes=boxes)])
     assert found.region is None and found.result is not None and found.result.support_height == 0.0
     np.testing.assert_allclose(found.result.box.T_world_box[:3, 3], PAIR[1], atol=0.01)
+
+
+def test_a_view_that_does_not_show_an_object_is_left_out_for_that_one_alone() -> None:
+    aside = VIEWS[0].T_world_camera.copy()
+    aside[:3, :3] = aside[:3, :3] @ axangle2mat([0.0, 1.0, 0.0], np.radians(22.0))  # one of them stays
+    turned = replace(render(aside, centers=PAIR), name="turned.png")
+    seen = [index for index, region in enumerate(regions()) if not misses(turned, region, "")]
+    assert len(seen) == 1
+    found = reconstruct_scene([*VIEWS[1:], turned], HULL, regions())
+    for index, item in enumerate(found):
+        stands_at(item, PAIR[index])
+        assert item.result is not None and item.views == ((0, 1, 2, 3, 4) if index in seen else (0, 1, 2, 3))
+        assert len(item.result.masks) == len(item.views) and (item.mask(4) is not None) == (index in seen)
+        assert any("outside the picture of turned.png" in note for note in item.result.notes) == (index not in seen)
+    assert scene_picture([*VIEWS[1:], turned], found).shape[1] == 1280
 
 
 def test_far_from_the_origin_they_are_found_where_they_are() -> None:

@@ -184,7 +184,7 @@ def _several(views: Sequence[View], options: Options, regions: Sequence[Box] | N
             table.append((name, "", "", "", "", item.error.code.name))
             remarks.append(("FAILED", f"{name}: {item.error.code.name}: {item.error.message}", RED))
             continue
-        entries.append(SceneEntry(name, item.region, result, preview(views, result)))
+        entries.append(SceneEntry(name, item.region, result, preview([views[k] for k in item.views], result)))
         center = ", ".join(f"{x:.4f}" for x in result.box.T_world_box[:3, 3])
         quality = result.quality
         measured = f"{quality.expected_error_mm:.1f}", f"{quality.coverage:.0%}"

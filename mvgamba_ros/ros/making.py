@@ -23,19 +23,21 @@ from mvgamba_ros.ros.conversions.stamps import make_header
 from mvgamba_ros.ros.failures import Failures
 from mvgamba_ros.ros.health import Health
 from mvgamba_ros.ros.outcome import Outcome
-from mvgamba_ros.ros.outputs import Outputs
+from mvgamba_ros.ros.outputs import Outputs, mask_sheet
 from mvgamba_ros.ros.requests import Task, views_and_objects, views_and_options
 from mvgamba_ros.ros.save import moments_of
 from mvgamba_ros.scene_objects import SceneObject, reconstruct_scene
-from mvgamba_ros.types import Progress, View
+from mvgamba_ros.types import Bool, Progress, View
 
 
 @dataclass(frozen=True)
 class Made:
-    """The last reconstruction. ``result``, ``message``: of several objects the last one. ``scene``: all of them, failed
-    ones too, by their ids; None where one object was requested."""
+    """The last reconstruction. ``result``, ``used``, ``message``: of several objects the last one, ``used`` being those
+    of the ``views`` that it was made from. ``scene``: all of them, failed ones too, by their ids; None where one object
+    was requested."""
 
     result: Reconstruction
+    used: list[View]
     views: list[View]
     message: ReconstructedObject
     moments: Moments
@@ -69,8 +71,9 @@ class Maker:
             raise
         message = _message(result, task.request.object_id or "object", header, parts)
         self._outputs.regions([], header)
-        placing = self._outputs.reconstructions([(result, message)], views, task.parameters, cancelled, final)
-        self.last = Made(result, views, message, moments_of(task))
+        sheet = mask_sheet([view.image for view in views], result.masks)
+        placing = self._outputs.reconstructions([(result, message)], sheet, task.parameters, cancelled, final)
+        self.last = Made(result, views, views, message, moments_of(task))
         seconds = {**result.seconds, **placing, "total": time.monotonic() - began}
         if final:
             self._count(task, [result], seconds)
@@ -106,8 +109,11 @@ class Maker:
             return Outcome(error=next(iter(errors.values())), failures=failures)
         messages = [_message(result, name, header, parts) for name, result in results.items()]
         made = list(zip(results.values(), messages, strict=True))
-        placing = self._outputs.reconstructions(made, views, task.parameters, cancelled)
-        self.last = Made(made[-1][0], views, messages[-1], moments_of(task), scene)
+        sheet = mask_sheet([view.image for view in views], [_joined(found, views, k) for k in range(len(views))])
+        placing = self._outputs.reconstructions(made, sheet, task.parameters, cancelled)
+        last = [item for item in found if item.result is not None][-1]
+        used = [views[k] for k in last.views]
+        self.last = Made(made[-1][0], used, views, messages[-1], moments_of(task), scene)
         seconds = {stage: sum(result.seconds[stage] for result in results.values()) for stage in made[0][0].seconds}
         seconds |= {**placing, "total": time.monotonic() - began}
         self._count(task, list(results.values()), seconds)
@@ -144,6 +150,13 @@ def _message(result: Reconstruction, name: str, header: Header, parts: Parts) ->
         message.gaussians = gaussians_to_cloud(result.gaussians)
         message.gaussians.header = header
     return message
+
+
+def _joined(found: Sequence[SceneObject], views: Sequence[View], index: int) -> Bool:
+    """Of a view, what is on any of the objects."""
+    masks = [mask for item in found if (mask := item.mask(index)) is not None]
+    joined: Bool = np.any([np.zeros(views[index].image.shape[:2], bool), *masks], axis=0)
+    return joined
 
 
 def _failure(name: str, item: SceneObject, error: ReconstructionError) -> ObjectFailure:

@@ -109,7 +109,7 @@ class Reconstructor(Node):
         )
         suggestions = ViewSuggestions(
             self._views,
-            lambda: None if (last := self._maker.last) is None else (last.result, last.views),
+            lambda: None if (last := self._maker.last) is None else (last.result, last.used),
             self._settings,
             self._work,
         )

@@ -64,13 +64,14 @@ class Outputs:
     def reconstructions(
         self,
         made: Sequence[tuple[Reconstruction, ReconstructedObject]],
-        views: Sequence[View],
+        sheet: U8,
         parameters: Parameters,
         cancelled: Callable[[], bool],
         final: bool = True,
     ) -> dict[str, float]:
-        """Everything about the results of one request, at least one, all in one frame; planners get ``final`` ones
-        only. A topic of one object gets the last, the others get all. Returns the seconds of what took long."""
+        """Everything about the results of one request, at least one, all in one frame, with the `mask_sheet` of its
+        views; planners get ``final`` ones only. A topic of one object gets the last, the others get all. Returns the
+        seconds of what took long."""
         results, messages = [result for result, _ in made], [message for _, message in made]
         header = messages[0].header
         meshes = [mesh_to_marker(result.mesh, header, message.id) for result, message in made]
@@ -86,10 +87,9 @@ class Outputs:
         if splats:
             splats[0].header = header
             shown.append((self._splats, joined_clouds(splats)))
-        masks = [np.any(of_view, axis=0) for of_view in zip(*(result.masks for result in results), strict=True)]
-        sheet = array_to_image(mask_sheet([view.image for view in views], masks), "rgb8")
-        sheet.header = header
-        clears = self._show([*shown, (self._mask, sheet)])
+        silhouettes = array_to_image(sheet, "rgb8")
+        silhouettes.header = header
+        clears = self._show([*shown, (self._mask, silhouettes)])
         seconds: dict[str, float] = {}
         for result, message in made if final else ():
             self.names.remember(message.id, header.frame_id, result.box)

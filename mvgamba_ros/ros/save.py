@@ -72,7 +72,8 @@ def _entries(scene: Mapping[str, SceneObject], views: Sequence[View]) -> list[Sc
     entries = []
     for name, item in scene.items():
         if item.result is not None:
-            entries.append(SceneEntry(name, item.region, item.result, preview(views, item.result), file_name(name)))
+            picture = preview([views[index] for index in item.views], item.result)
+            entries.append(SceneEntry(name, item.region, item.result, picture, file_name(name)))
         elif item.error is not None:
             entries.append(SceneEntry(name, item.region, item.error))
     return entries
