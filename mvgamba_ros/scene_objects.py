@@ -32,7 +32,8 @@ class SceneObject:
     Example:
         >>> from mvgamba_ros import Box, Options, read_capture, reconstruct_scene
         >>> import numpy as np
-        >>> region = Box(np.eye(4), np.full(3, 0.01))  # nothing stands there
+        >>> region = Box(np.eye(4), np.full(3, 0.1))
+        >>> region.T_world_box[:3, 3] = [0.0, 0.0, 5.0]  # above all cameras
         >>> (failed,) = reconstruct_scene(read_capture("capture"), Options(method="hull"), [region])
         >>> failed.result is None, failed.error.code.name
         (True, 'ROI_NOT_VISIBLE')
