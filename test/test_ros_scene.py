@@ -137,7 +137,7 @@ def test_two_objects_are_answered_published_saved_and_keep_their_names(world: Wo
         (ErrorCode.BAD_ROI, "prompts[1] does not say where", {"prompts": [prompts(LEFT), ObjectPrompts()]}),
         (ErrorCode.BAD_ROI, "prompts[0] roi_size", {"prompts": [ObjectPrompts(use_roi=True)]}),
         (ErrorCode.BAD_OPTION, "is that of 2 prompts", {"prompts": [prompts(LEFT, "a"), prompts(RIGHT, "a")]}),
-        (ErrorCode.BAD_OPTION, "segmenter classical finds one object", {}),
+        (ErrorCode.BAD_OPTION, "segmenter classical finds one object", {"segmenter": "classical"}),
         (ErrorCode.BAD_OPTION, "'magic' is not one of", {"segmenter": "magic"}),
     ):
         refusal = scene(**fields)
