@@ -11,11 +11,13 @@ import pytest
 from rendered import CENTER, PAIR, SIZE, pair_views
 
 from mvgamba_ros.config.instances_config import InstancesConfig
+from mvgamba_ros.config.segmentation_config import SegmentationConfig
 from mvgamba_ros.config.views_config import ViewsConfig
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.boxes import scaled_box
 from mvgamba_ros.geometry.camera import project
 from mvgamba_ros.geometry.world_origin import move_views, near_origin
+from mvgamba_ros.segmentation.multiview import multiview_segmenter
 from mvgamba_ros.segmentation.multiview.multiview_segmenter import meant
 from mvgamba_ros.segmentation.multiview.region_labels import Thing
 from mvgamba_ros.types import Prompts
@@ -46,6 +48,15 @@ def test_two_that_could_be_meant_are_named_with_their_boxes_and_the_remedy() -> 
     np.testing.assert_allclose([box.T_world_box[:3, 3] for box in error.boxes], PAIR)
     again = pickle.loads(pickle.dumps(error))
     assert len(again.boxes) == 2 and again.message == error.message
+
+
+def test_the_search_for_one_object_ends_where_two_could_be_meant(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(multiview_segmenter, "label_region", lambda *_: SimpleNamespace(things=BOTH))
+    segmenter = object.__new__(multiview_segmenter.MultiviewSegmenter)  # without weights: what they find is given
+    segmenter.config, segmenter.network = SegmentationConfig(), None  # type: ignore[assignment]
+    with pytest.raises(ReconstructionError) as raised:
+        segmenter(VIEWS, Prompts())
+    assert raised.value.code is ErrorCode.AMBIGUOUS and len(raised.value.boxes) == 2
 
 
 def test_the_one_in_the_middle_is_meant_and_one_that_is_hardly_seen_is_no_rival() -> None:
