@@ -21,7 +21,8 @@ from mvgamba_ros.generate.cutout import Cutout, recentre
 from mvgamba_ros.generate.matting import cut_out
 from mvgamba_ros.generate.matting_config import MattingConfig
 from mvgamba_ros.generate.plain_background import plain_background_alpha
-from mvgamba_ros.types import U8, Bool
+from mvgamba_ros.segmentation.sam_network import PixelPrompt
+from mvgamba_ros.types import F32, U8, Bool
 
 HEIGHT, WIDTH = 240, 320
 
@@ -159,26 +160,27 @@ def test_a_missing_rembg_is_answered_with_how_to_install_it(monkeypatch: pytest.
     assert caught.value.code is ErrorCode.MISSING_PACKAGE
 
 
-class Predictor:
-    """As ``segment_anything.SamPredictor``: answers what lies in the box it is prompted with."""
+class Network:
+    """A `SamNetwork` that answers what lies in the box it is prompted with."""
 
-    features = original_size = input_size = None
+    def __init__(self, path: Path) -> None:
+        self.path = path
 
-    def set_image(self, image: U8, image_format: str) -> None:
-        self.size = image.shape[:2]
+    def embed(self, image: U8) -> tuple[int, ...]:
+        return image.shape[:2]
 
-    def predict(self, point_coords, point_labels, box, multimask_output):
-        assert point_coords is None or point_labels.tolist() == [1]
-        mask = np.zeros(self.size, bool)
-        x0, y0, x1, y1 = np.round(box).astype(int)
+    def predict(self, embedding: tuple[int, ...], prompt: PixelPrompt) -> tuple[F32, F32]:
+        assert prompt.box is not None and prompt.labels.tolist() in ([], [1])
+        mask = np.zeros(embedding, bool)
+        x0, y0, x1, y1 = np.round(prompt.box).astype(int)
         mask[y0:y1, x0:x1] = True
-        return mask[None] & mug(), np.array([0.9]), None
+        return np.where(mask & mug(), 5.0, -5.0).astype(np.float32)[None], np.array([0.9], np.float32)
 
 
 def test_segment_anything_gets_a_box_of_the_photo(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     checkpoint = tmp_path / "sam.pth"
     checkpoint.write_bytes(b"weights")
-    monkeypatch.setattr("mvgamba_ros.segmentation.sam._load", lambda path, device: Predictor())
+    monkeypatch.setattr("mvgamba_ros.segmentation.sam._load", lambda path, device: Network(path))
     whole = cut_out(photo(stripes()), sam_checkpoint=str(checkpoint))
     assert whole.source == "Segment Anything" and overlap(whole.mask) == 1.0
     part = cut_out(photo(stripes()), sam_checkpoint=str(checkpoint), pixel_box=(80, 50, 150, 200))

@@ -1,50 +1,236 @@
-"""The Segment Anything adapter: its predictor's arguments, and its errors when something is missing.
+"""Segment Anything as a segmenter: prompts, networks of transformers with random weights, errors.
 
-The package needs a torchvision that the test environment may lack, and weights are not shipped, so the model itself
-does not run here.
+Random weights find nothing. What is claimed is that pixels and prompts reach a network where they should, that its
+masks come back to where the object is, and that what does not fit is refused in words.
 """
 
 from __future__ import annotations
 
 import importlib.util
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import rendered
+import torch
+import trimesh
 from rendered import CENTER, SIZE, views
+from tiny_sam import FolderPainter, write_sam, write_sam2
 
+from mvgamba_ros.cli import main
+from mvgamba_ros.config.segmentation_config import SamConfig
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
+from mvgamba_ros.io.transforms_json import write_capture
 from mvgamba_ros.options import Options
-from mvgamba_ros.segmentation import sam
-from mvgamba_ros.segmentation.sam import SamSegmenter, predict_arguments
+from mvgamba_ros.pipeline import reconstruct
+from mvgamba_ros.segmentation import sam, sam_folder
+from mvgamba_ros.segmentation.sam import SamSegmenter, pixel_prompt
 from mvgamba_ros.types import Box, Prompts
 
-VIEW = views(1)[0]
+VIEWS = views(4)
+VIEW = VIEWS[0]
 REGION = Box(np.block([[np.eye(3), np.reshape(CENTER, (3, 1))], [np.zeros((1, 3)), 1.0]]), 1.4 * np.asarray(SIZE))
+here = pytest.mark.skipif(importlib.util.find_spec("transformers") is None, reason="transformers is not installed")
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Networks of random weights by name."""
+    base = tmp_path_factory.mktemp("sam")
+    return {
+        "sam": write_sam(base / "sam"),
+        "sam2": write_sam2(base / "sam2"),
+        "sam2_video": write_sam2(base / "sam2_video", videos=True),
+    }
+
+
+@pytest.fixture
+def painter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever folder is loaded, what it learned is replaced by `FolderPainter`."""
+    load = sam_folder.load_network
+    monkeypatch.setattr(sam_folder, "load_network", lambda *given, **named: FolderPainter(load(*given, **named)))
+
+
+def iou(a: np.ndarray, b: np.ndarray | None) -> float:
+    assert b is not None
+    return float((a & b).sum() / (a | b).sum())
 
 
 def test_a_region_becomes_a_box_that_holds_the_silhouette() -> None:
-    arguments = predict_arguments(VIEW, 0, Prompts(roi=REGION), REGION)
+    prompt = pixel_prompt(VIEW, 0, Prompts(roi=REGION), REGION)
+    assert VIEW.mask is not None and prompt.box is not None
     rows, columns = np.nonzero(VIEW.mask)
-    x0, y0, x1, y1 = arguments["box"]
+    x0, y0, x1, y1 = prompt.box
     assert x0 < columns.min() and y0 < rows.min() and x1 > columns.max() and y1 > rows.max()
-    assert arguments["point_coords"] is None and arguments["point_labels"] is None
-    assert arguments["multimask_output"] is False
+    assert len(prompt.points) == 0 and not prompt.ambiguous
 
 
 def test_points_and_pixel_boxes_go_in_as_they_are() -> None:
     points = np.array([[10.0, 20.0, 1.0], [30.0, 40.0, 0.0]])
-    arguments = predict_arguments(VIEW, 0, Prompts(points={0: points}, pixel_boxes={0: (1, 2, 50, 60)}), REGION)
-    assert arguments["box"].tolist() == [1, 2, 50, 60]
-    assert arguments["point_coords"].tolist() == [[10, 20], [30, 40]]
-    assert arguments["point_labels"].tolist() == [1, 0]
+    prompt = pixel_prompt(VIEW, 0, Prompts(points={0: points}, pixel_boxes={0: (1, 2, 50, 60)}), REGION)
+    assert prompt.box is not None and prompt.box.tolist() == [1, 2, 50, 60]
+    assert prompt.points.tolist() == [[10, 20], [30, 40]]
+    assert prompt.labels.tolist() == [1, 0]
 
 
 def test_with_no_prompt_the_middle_is_one_ambiguous_point_on_the_object() -> None:
-    arguments = predict_arguments(VIEW, 0, Prompts(), REGION)
-    x, y = arguments["point_coords"][0]
+    prompt = pixel_prompt(VIEW, 0, Prompts(), REGION)
+    x, y = prompt.points[0]
     assert VIEW.mask is not None and VIEW.mask[int(y), int(x)]
-    assert arguments["multimask_output"] is True
+    assert prompt.ambiguous
+
+
+PROMPTS = {
+    "region": Prompts(roi=REGION),
+    "nothing": Prompts(),
+    "points": Prompts(roi=REGION, points={0: np.array([[160.0, 120.0, 1.0], [20.0, 20.0, 0.0]])}),
+    "pixel box": Prompts(pixel_boxes={0: (80.0, 40.0, 240.0, 200.0)}),
+}
+
+
+@here
+@pytest.mark.parametrize("kind", ["sam", "sam2"])
+@pytest.mark.parametrize("given", PROMPTS)
+def test_masks_come_back_to_the_pixels_that_the_network_saw_the_object_in(
+    folders: dict[str, Path], painter: None, kind: str, given: str
+) -> None:
+    segmenter = SamSegmenter(str(folders[kind]), "cpu")
+    for found, view in zip(segmenter(VIEWS, PROMPTS[given]).masks, VIEWS, strict=True):
+        assert found.shape == view.image.shape[:2] and found.dtype == np.bool_
+        assert iou(found, view.mask) > 0.96
+
+
+@here
+def test_nothing_outside_the_region_or_the_pixel_box_is_labelled(
+    folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    segmenter = SamSegmenter(str(folders["sam"]), "cpu")
+    whole = iter([np.where(view.mask, 8.0, -8.0).astype(np.float32) for view in VIEWS])  # whatever is asked
+    monkeypatch.setattr(segmenter._network, "predict", lambda *_: (next(whole)[None], np.ones(1, np.float32)))
+    narrow = Box(REGION.T_world_box, 0.75 * SIZE)
+    found = segmenter(VIEWS, Prompts(roi=narrow, pixel_boxes={0: (80, 40, 160, 200)})).masks
+    assert found[0].any() and not found[0][:, 161:].any()
+    assert all(mask.sum() < np.count_nonzero(view.mask) for mask, view in zip(found[1:], VIEWS[1:], strict=True))
+
+
+@here
+def test_the_command_makes_a_mesh_of_its_masks(folders: dict[str, Path], painter: None, tmp_path: Path) -> None:
+    write_capture(tmp_path / "capture", VIEWS)
+    low, high = (CENTER - 0.7 * SIZE).astype(str), (CENTER + 0.7 * SIZE).astype(str)
+    command = ["reconstruct", str(tmp_path / "capture"), "-o", str(tmp_path / "out"), "--roi", *low, *high]
+    weights = ["--segmenter", "sam", "--sam-checkpoint", str(folders["sam2_video"]), "--device", "cpu"]
+    assert main([*command, *weights, "--method", "hull", "--set", "segmentation.sam.kept_embeddings=1"]) == 0
+    mesh = trimesh.load(tmp_path / "out" / "mesh.ply")
+    np.testing.assert_allclose(mesh.bounds.mean(axis=0), CENTER, atol=0.005)
+    np.testing.assert_allclose(np.ptp(mesh.bounds, axis=0), SIZE, atol=0.012)
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["provenance"]["segmenter"]["checkpoint"] == "model.safetensors"
+
+
+@here
+@pytest.mark.parametrize("kind", ["sam", "sam2", "sam2_video"])
+def test_masks_that_reach_out_of_the_region_are_refused(folders: dict[str, Path], kind: str) -> None:
+    segmenter = SamSegmenter(str(folders[kind]), "cpu")
+    with pytest.raises(ReconstructionError, match=r"explained by the other views|nothing that stands out"):
+        segmenter(VIEWS, PROMPTS["points"])
+
+
+@here
+def test_masks_that_agree_by_chance_make_a_result_that_says_so(folders: dict[str, Path]) -> None:
+    options = Options(segmenter="sam", sam_checkpoint=str(folders["sam2"]), device="cpu", method="hull", refine=False)
+    result = reconstruct(VIEWS, options)
+    assert result.quality.low and result.quality.silhouette_iou < 0.5
+
+
+@here
+def test_pixels_and_prompts_are_those_of_the_networks_own_processor(folders: dict[str, Path]) -> None:
+    """transformers' own way of pictures, boxes and points into the network and of masks back."""
+    theirs_here = pytest.importorskip(
+        "transformers.models.sam.image_processing_pil_sam", reason="transformers 5 has it"
+    )
+    side = 256
+    processor = theirs_here.SamImageProcessorPil(
+        size={"longest_edge": side}, pad_size={"height": side, "width": side}, mask_pad_size=None
+    )
+    network = SamSegmenter(str(folders["sam"]), "cpu")._network
+    assert isinstance(network, sam_folder.FolderSam)
+    theirs = processor(VIEW.image, return_tensors="pt")
+    seen: list[torch.Tensor] = []
+    network._network.get_image_embeddings = lambda pixels: seen.append(pixels)
+    _, size, shape = network.embed(VIEW.image)
+    assert (list(size), list(shape)) == (
+        theirs["original_sizes"][0].tolist(),
+        theirs["reshaped_input_sizes"][0].tolist(),
+    )
+    assert float((seen[0] - theirs["pixel_values"]).abs().max()) < 0.03  # they round to whole levels between
+
+
+@here
+def test_a_picture_is_embedded_once_and_the_oldest_goes_first(
+    folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    segmenter = SamSegmenter(str(folders["sam2"]), "cpu")
+    seen: list[int] = []
+    embed = segmenter._network.embed
+    monkeypatch.setattr(segmenter._network, "embed", lambda image: seen.append(1) or embed(image))
+    segmenter.embed(VIEW)
+    segmenter.embed(rendered.render(VIEW.T_world_camera))
+    assert len(seen) == 1
+    segmenter.config = replace(segmenter.config, sam=SamConfig(kept_embeddings=1))
+    segmenter.embed(VIEWS[1])
+    segmenter.embed(VIEW)
+    assert len(seen) == 3
+
+
+@here
+def test_memory_that_runs_out_is_an_error_with_a_remedy(folders: dict[str, Path]) -> None:
+    segmenter = SamSegmenter(str(folders["sam2"]), "cpu")
+    too_much = lambda pixels: torch.empty(1 << 60, dtype=torch.uint8)  # noqa: E731
+    segmenter._network._network.get_image_embeddings = too_much  # type: ignore[attr-defined]
+    with pytest.raises(
+        ReconstructionError, match=r"ran out of memory .*1152921504606846976.* smaller network"
+    ) as caught:
+        segmenter.embed(VIEW)
+    assert caught.value.code is ErrorCode.INTERNAL
+
+
+@here
+@pytest.mark.parametrize(
+    ("harm", "words"),
+    [
+        (lambda f: (f / "config.json").unlink(), "config.json"),
+        (lambda f: (f / "config.json").write_text("[]"), "a list, not the fields of a config"),
+        (lambda f: (f / "config.json").write_text('{"model_type": "clip"}'), "model_type is 'clip'"),
+        (lambda f: (f / "model.safetensors").unlink(), "model.safetensors"),
+        (
+            lambda f: (f / "model.safetensors").write_bytes((f / "model.safetensors").read_bytes()[:50_000]),
+            "checkpoint",
+        ),
+        (lambda f: _change(f, lambda t: t.popitem()), "is missing"),
+        (lambda f: _change(f, lambda t: t.update(more=torch.zeros(3))), "tensor more is of no part"),
+        (lambda f: _change(f, lambda t: next(iter(t.values())).fill_(float("nan"))), "not finite"),
+    ],
+)
+def test_a_folder_that_is_none_of_a_network_is_refused(
+    folders: dict[str, Path], tmp_path: Path, harm, words: str
+) -> None:
+    for file in folders["sam2"].iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    harm(tmp_path)
+    with pytest.raises(ReconstructionError) as caught:
+        SamSegmenter(str(tmp_path), "cpu")
+    assert caught.value.code is ErrorCode.BAD_CHECKPOINT
+    assert words in caught.value.message and "set sam_checkpoint to" in caught.value.message
+
+
+def _change(folder: Path, how) -> None:
+    from safetensors.torch import load_file, save_file
+
+    tensors = load_file(folder / "model.safetensors")
+    how(tensors)
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
 
 
 def test_no_checkpoint_names_where_to_get_one(tmp_path: Path) -> None:
@@ -55,14 +241,17 @@ def test_no_checkpoint_names_where_to_get_one(tmp_path: Path) -> None:
         assert "sam_vit_b" in caught.value.message
 
 
-def test_a_missing_package_or_a_wrong_file_is_an_error(tmp_path: Path) -> None:
-    wrong = tmp_path / "wrong.pth"
-    wrong.write_bytes(b"no weights")
-    with pytest.raises(ReconstructionError) as caught:
-        SamSegmenter(str(wrong))
-    installed = importlib.util.find_spec("segment_anything") is not None
-    assert caught.value.code == (ErrorCode.BAD_CHECKPOINT if installed else ErrorCode.MISSING_PACKAGE)
-    assert installed or "pip install segment-anything" in caught.value.message
+def test_a_missing_package_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "segment_anything", None)
+    (tmp_path / "b.pth").write_bytes(b"weights")
+    with pytest.raises(ReconstructionError, match="pip install segment-anything") as caught:
+        SamSegmenter(str(tmp_path / "b.pth"))
+    assert caught.value.code == ErrorCode.MISSING_PACKAGE
+    monkeypatch.setitem(__import__("sys").modules, "transformers", None)
+    (tmp_path / "config.json").write_text('{"model_type": "sam2_video"}')
+    with pytest.raises(ReconstructionError, match=r"pip install 'transformers>=4\.56'") as caught:
+        SamSegmenter(str(tmp_path))
+    assert caught.value.code == ErrorCode.MISSING_PACKAGE
 
 
 @pytest.mark.parametrize(
@@ -73,8 +262,16 @@ def test_it_runs_on_the_device_of_the_options(
 ) -> None:
     checkpoint = tmp_path / "b.pth"
     checkpoint.write_bytes(b"weights")
-    calls: list[tuple[str, str]] = []
-    monkeypatch.setattr(sam, "_load", lambda checkpoint, device: calls.append((checkpoint, device)))
+    calls: list[tuple[Path, str]] = []
+
+    class Loaded:
+        path = checkpoint
+
+    def load(path: Path, device: str) -> type[Loaded]:
+        calls.append((path, device))
+        return Loaded
+
+    monkeypatch.setattr(sam, "_load", load)
     monkeypatch.setattr("torch.cuda.is_available", lambda: there)
     segmenter = SamSegmenter.from_options(Options(sam_checkpoint=str(checkpoint), device=chosen))
     assert calls == [(checkpoint, used)]

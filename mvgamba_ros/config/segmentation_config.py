@@ -205,7 +205,7 @@ class SamConfig:
     """Segment Anything (`segmentation.sam`)."""
 
     kept_embeddings: int = bounded(16, 1, 10000)
-    """Image embeddings kept, the newest; one is 4 MiB. Set by hand."""
+    """Image embeddings kept, the newest; one is 4 MiB, of Segment Anything 2 16 MiB. Set by hand."""
 
 
 @dataclass(frozen=True)

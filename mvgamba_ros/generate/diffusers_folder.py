@@ -6,7 +6,6 @@ code in the folder is run. The UNet is `multiview_unet`; the rest are diffusers'
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -18,13 +17,12 @@ from torch import nn
 from mvgamba_ros.errors import ErrorCode, ReconstructionError, boundary, cause
 from mvgamba_ros.generate.hub import INSTALL
 from mvgamba_ros.generate.multiview_unet import MultiViewUNet, UNetConfig
+from mvgamba_ros.io.transformers_folder import load_from_folder, load_network, read_config
 from mvgamba_ros.io.weights import CheckpointFile, identify_checkpoint
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 UNUSED = ("image_size", "use_checkpoint")
 """Keys of the UNet's config that do not change what it computes."""
-STALE = "position_ids"
-"""A buffer that older versions of transformers stored and that holds nothing but 0, 1, 2, ..."""
 
 
 @dataclass(frozen=True)
@@ -60,12 +58,12 @@ def load_parts(folder: Path, device: torch.device, remedy: str) -> Parts:
     dtype = torch.float32 if device.type == "cpu" else torch.float16
     unet, provenance = load_unet(folder, remedy)
     vae_file = CheckpointFile(folder / "vae" / WEIGHTS, remedy)
-    vae_config = _json(folder / "vae" / "config.json", remedy)
+    vae_config = read_config(folder / "vae" / "config.json", remedy)
     vae = vae_file.fill(lambda: AutoencoderKL.from_config(vae_config), vae_file.read()[0], assign=True)
     text_encoder = load_network(CLIPTextModel, folder / "text_encoder", remedy)
     with boundary(ErrorCode.BAD_CHECKPOINT, f"checkpoint {folder}", remedy):
         scheduler = DDIMScheduler.from_config(
-            _json(folder / "scheduler" / "scheduler_config.json", remedy), steps_offset=1, clip_sample=False
+            read_config(folder / "scheduler" / "scheduler_config.json", remedy), steps_offset=1, clip_sample=False
         )
         tokenizer = load_from_folder(CLIPTokenizer, folder / "tokenizer")
         extractor, image_encoder = None, None
@@ -88,7 +86,7 @@ def load_unet(folder: Path, remedy: str) -> tuple[MultiViewUNet, dict[str, str]]
     """The UNet of ``folder``, in the type that its weights are stored in, and which file it is. Raises
     BAD_CHECKPOINT."""
     file = CheckpointFile(folder / "unet" / WEIGHTS, remedy)
-    stored = _json(folder / "unet" / "config.json", remedy)
+    stored = read_config(folder / "unet" / "config.json", remedy)
     known = {row.name for row in fields(UNetConfig)}
     values = {key: value for key, value in stored.items() if not key.startswith("_") and key not in UNUSED}
     for key in values.keys() - known:
@@ -97,34 +95,3 @@ def load_unet(folder: Path, remedy: str) -> tuple[MultiViewUNet, dict[str, str]]
     unet = file.fill(lambda: MultiViewUNet(config), file.read()[0], assign=True)
     with file.reading():
         return unet, identify_checkpoint(file.path)
-
-
-def _json(path: Path, remedy: str) -> dict[str, Any]:
-    with boundary(ErrorCode.BAD_CHECKPOINT, f"checkpoint {path}", remedy):
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(content, dict):
-            raise ValueError(f"it holds a {type(content).__name__}, not the fields of a config")
-        return content
-
-
-def load_from_folder(kind: Any, folder: Path, **options: Any) -> Any:
-    """What transformers makes of ``folder``; a path that is none it would take for the name of a repository."""
-    if not folder.is_dir():
-        raise FileNotFoundError(f"no folder {folder.name}")
-    return kind.from_pretrained(folder, local_files_only=True, **options)
-
-
-def load_network(kind: Any, folder: Path, remedy: str) -> Any:
-    """A network of transformers, refused where any of its tensors is not the folder's, or the folder holds more."""
-    with boundary(ErrorCode.BAD_CHECKPOINT, f"checkpoint {folder}", remedy):
-        network, found = load_from_folder(kind, folder, use_safetensors=True, output_loading_info=True)
-        wrong = {
-            "missing": list(found["missing_keys"]),
-            "of no part of the network": [key for key in found["unexpected_keys"] if STALE not in key],
-            "of another shape": [key[0] if isinstance(key, tuple) else key for key in found["mismatched_keys"]],
-        }
-        for what, names in wrong.items():
-            for name in sorted(names):
-                raise ValueError(f"tensor {name} is {what}")
-    CheckpointFile(folder, remedy).check_tensors(dict(network.named_parameters()))
-    return network.eval()

@@ -1,7 +1,8 @@
-"""Segment Anything as a segmenter: an extra that needs the package ``segment-anything`` and a checkpoint file.
+"""Segment Anything as a segmenter: an extra that needs weights, and the package ``segment-anything`` or transformers.
 
-(Kirillov et al., "Segment Anything", ICCV 2023.) The region of interest becomes a box prompt in every view; pixel
-boxes and points go in as they are; with none of them the middle of all views becomes a point.
+The region of interest becomes a box prompt in every view; pixel boxes and points go in as they are; with none of them
+the middle of all views becomes a point. The masks are kept to the region and compared between views as every
+segmenter's are. Their borders stay the network's: a cut at the windows' resolution loses some of what they have.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 
@@ -21,23 +23,19 @@ from mvgamba_ros.errors import ErrorCode, ReconstructionError, stop_if
 from mvgamba_ros.geometry.camera import project, resample
 from mvgamba_ros.io.weights import CheckpointFile, identify_checkpoint
 from mvgamba_ros.options import Options
+from mvgamba_ros.segmentation.sam_folder import FolderSam
+from mvgamba_ros.segmentation.sam_network import DOWNLOAD, PixelPrompt, SamNetwork, enough_memory
+from mvgamba_ros.segmentation.sam_package import PackageSam
 from mvgamba_ros.segmentation.segmenter import Silhouettes
 from mvgamba_ros.segmentation.silhouette_agreement import OccupancyGrid, check_silhouettes
-from mvgamba_ros.segmentation.windows import common_region, make_windows, outline
-from mvgamba_ros.types import F64, Box, Cancelled, Progress, Prompts, View
-
-DOWNLOAD = (
-    "download sam_vit_b_01ec64.pth, sam_vit_l_0b3195.pth or sam_vit_h_4b8939.pth from the model checkpoints section of "
-    "github.com/facebookresearch/segment-anything and set sam_checkpoint to its path"
-)
-KINDS = {768: "vit_b", 1024: "vit_l", 1280: "vit_h"}
-"""The backbone by the width of its patch embedding, the one thing in which the published checkpoints always differ."""
+from mvgamba_ros.segmentation.windows import Window, common_region, make_windows, outline
+from mvgamba_ros.types import F64, Bool, Box, Cancelled, Progress, Prompts, View
 
 
 class SamSegmenter:
-    """``checkpoint``: path of a published ViT-B, ViT-L or ViT-H file. ``device``: where to run, by default CUDA where
-    there is any. Raises BAD_OPTION for a device that torch cannot use, and MISSING_PACKAGE and BAD_CHECKPOINT, which
-    say how to get what is missing."""
+    """``checkpoint``: path of a published ViT-B, ViT-L or ViT-H file, or of a folder with Segment Anything or Segment
+    Anything 2 in transformers' layout. ``device``: where to run, by default CUDA where there is any. Raises BAD_OPTION
+    for a device that torch cannot use, and MISSING_PACKAGE and BAD_CHECKPOINT, which say how to get what is missing."""
 
     name = "sam"
 
@@ -46,10 +44,11 @@ class SamSegmenter:
     ) -> None:
         self.config = config
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        self.path = Path(checkpoint)
-        self._predictor = _load(self.path, device)
-        self.provenance = {"device": device, **identify_checkpoint(self.path)}
-        self._embeddings: OrderedDict[bytes, tuple[Any, ...]] = OrderedDict()
+        self._network = _load(Path(checkpoint), device)
+        file = CheckpointFile(self._network.path, DOWNLOAD)
+        with file.reading():
+            self.provenance = {"device": device, **identify_checkpoint(file.path)}
+        self._embeddings: OrderedDict[bytes, Any] = OrderedDict()
 
     @classmethod
     def from_options(cls, options: Options) -> SamSegmenter:
@@ -58,18 +57,30 @@ class SamSegmenter:
         return cls(options.sam_checkpoint, device, options.config.segmentation)
 
     def embed(self, view: View) -> None:
-        """Computes the image's embedding, or takes the one computed before: called when a view is captured, it
-        takes the slow part of segmentation out of the request."""
-        key = hashlib.blake2b(np.ascontiguousarray(view.image).data, digest_size=16).digest()
-        predictor = self._predictor
+        """Computes the image's embedding, unless it is kept: called when a view is captured, it takes the slow part of
+        segmentation out of the request."""
+        self._embedding(view)
+
+    def _embedding(self, view: View) -> Any:
+        image = np.ascontiguousarray(view.image)
+        key = hashlib.blake2b(image.data, digest_size=16).digest() + repr(image.shape).encode()
         if key not in self._embeddings:
-            predictor.set_image(view.image, "RGB")
-            self._embeddings[key] = predictor.features, predictor.original_size, predictor.input_size
+            with enough_memory():
+                self._embeddings[key] = self._network.embed(image)
             while len(self._embeddings) > self.config.sam.kept_embeddings:
                 self._embeddings.popitem(last=False)
         self._embeddings.move_to_end(key)
-        predictor.features, predictor.original_size, predictor.input_size = self._embeddings[key]
-        predictor.is_image_set = True
+        return self._embeddings[key]
+
+    def _mask(self, view: View, prompt: PixelPrompt) -> Bool:
+        """(H, W): what the network takes for the best."""
+        embedding = self._embedding(view)
+        with enough_memory():
+            found, scores = self._network.predict(embedding, prompt)
+        best = found[int(np.argmax(scores))]
+        if not (np.isfinite(scores).all() and np.isfinite(best).all()):
+            raise CheckpointFile(self._network.path, DOWNLOAD).bad("its network gives values that are not finite")
+        return best > 0.0
 
     def __call__(
         self,
@@ -79,33 +90,37 @@ class SamSegmenter:
         cancelled: Cancelled | None = None,
     ) -> Silhouettes:
         check_prompts(views, prompts)
-        region = common_region(views, prompts, self.config.windows) if prompts.roi is None else prompts.roi
-        windows = make_windows(views, region, prompts, self.config.windows.side, self.config.windows)
+        config = self.config
+        region = common_region(views, prompts, config.windows) if prompts.roi is None else prompts.roi
+        windows = make_windows(views, region, prompts, config.windows.side, config.windows)
         masks = []
         for index, view in enumerate(views):
             stop_if(cancelled)
-            self.embed(view)
-            arguments = predict_arguments(view, index, prompts, region, self.config.windows)
-            found, scores, _ = self._predictor.predict(**arguments)
-            if not np.isfinite(scores).all():
-                raise CheckpointFile(self.path, DOWNLOAD).bad("its network gives scores that are not finite")
-            masks.append(np.asarray(found[int(np.argmax(scores))], dtype=bool))
+            prompt = pixel_prompt(view, index, prompts, region, config.windows)
+            masks.append(self._mask(view, prompt))
             if progress is not None:
                 progress("segment", (index + 1) / len(views))
         small: list[Any] = [
             resample(mask, view.camera, window.camera) for mask, view, window in zip(masks, views, windows, strict=True)
         ]
-        check_silhouettes(views, small, OccupancyGrid(windows, region, prompts.support_height, self.config.agreement))
-        return Silhouettes(masks)
+        # as they are: what reaches far beyond the region is not the object, and clipped to it would pass
+        check_silhouettes(views, small, OccupancyGrid(windows, region, prompts.support_height, config.agreement))
+        return Silhouettes([mask & _allowed(window, mask.shape) for mask, window in zip(masks, windows, strict=True)])
 
 
-def predict_arguments(
+def _allowed(window: Window, size: tuple[int, ...]) -> Bool:
+    """(H, W) of the whole picture: where the object may be."""
+    x0, y0, x1, y1 = window.rect
+    full = np.zeros(size, bool)
+    full[y0:y1, x0:x1] = cv2.resize(window.allowed.astype(np.float32), (x1 - x0, y1 - y0)) > 0.5
+    return full
+
+
+def pixel_prompt(
     view: View, index: int, prompts: Prompts, region: Box, config: WindowConfig = WindowConfig()
-) -> dict[str, Any]:
-    """The keyword arguments of ``SamPredictor.predict``: box (4,) XYXY, point_coords (N, 2), point_labels (N,).
-
-    One point alone is ambiguous (a part, or the whole?): three masks are predicted and that of the best score is taken.
-    """
+) -> PixelPrompt:
+    """What is pointed at in view ``index``: its pixel box, or the outline of the region of interest; its points; and
+    the middle of ``region`` where neither says where the object is."""
     rows = np.asarray(prompts.points.get(index, np.zeros((0, 3))), dtype=np.float64)
     box: F64 | None = None
     if index in prompts.pixel_boxes:
@@ -118,15 +133,10 @@ def predict_arguments(
     if box is None and not (rows[:, 2] == 1).any():
         middle, _ = project(view.camera, view.T_world_camera, region.T_world_box[None, :3, 3])
         rows = np.vstack([rows, [*middle[0], 1.0]])
-    return {
-        "point_coords": rows[:, :2] if len(rows) else None,
-        "point_labels": rows[:, 2].astype(np.int64) if len(rows) else None,
-        "box": box,
-        "multimask_output": box is None and len(rows) == 1,
-    }
+    return PixelPrompt(box, rows[:, :2], rows[:, 2].astype(np.int64))
 
 
-def _load(path: Path, device: str) -> Any:
+def _load(path: Path, device: str) -> SamNetwork:
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:  # AssertionError: of a torch built without CUDA
@@ -137,21 +147,8 @@ def _load(path: Path, device: str) -> Any:
         raise ReconstructionError(ErrorCode.BAD_CHECKPOINT, f"the sam segmenter needs a checkpoint: {DOWNLOAD}")
     file = CheckpointFile(path, DOWNLOAD)
     with file.reading():
+        if path.is_dir():
+            return FolderSam(path, device)
         if not path.is_file():
-            raise file.bad("no such file")
-    try:
-        from segment_anything import SamPredictor, sam_model_registry
-    except (ImportError, RuntimeError) as error:  # torchvision of another torch fails with RuntimeError
-        raise ReconstructionError(
-            ErrorCode.MISSING_PACKAGE,
-            f"the sam segmenter cannot import segment_anything ({error}): pip install segment-anything, and a "
-            "torchvision that fits the installed torch",
-        ) from error
-    with file.reading():
-        weights = torch.load(path, map_location="cpu", weights_only=True)
-        file.check_tensors(weights)
-        width = int(weights["image_encoder.patch_embed.proj.weight"].shape[0])
-        model = sam_model_registry[KINDS[width]]()
-        model.load_state_dict(weights)
-    model.to(device).eval()
-    return SamPredictor(model)
+            raise file.bad("no such file or folder")
+        return PackageSam(path, device)
