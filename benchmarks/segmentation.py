@@ -1,6 +1,6 @@
 """How well a segmenter finds known silhouettes in posed captures.
 
-usage: python -m benchmarks.segmentation CAPTURES [--segmenter NAME] [--views transforms.json] [--set KEY=VALUE]
+usage: python -m benchmarks.segmentation CAPTURES [--segmenter NAME] [--sam-checkpoint WEIGHTS] [--views transforms.json] [--set KEY=VALUE]
 
 CAPTURES/.../<name>/ holds posed images with true masks and truth.ply. Prints a Markdown table: IoU of every mask with a
 region of interest 40 % larger than the object's bounds, and without one; the table height found; process seconds.
@@ -49,9 +49,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("captures", type=Path)
     parser.add_argument("--views", default="transforms.json")
     parser.add_argument("--segmenter", default="classical", choices=available("segmenters"))
+    parser.add_argument("--sam-checkpoint", default="", help="weights for segmenter sam")
     add_config(parser)
     arguments = parser.parse_args(argv)
-    options = Options(segmenter=arguments.segmenter, config=config_from(arguments))
+    options = Options(
+        segmenter=arguments.segmenter, sam_checkpoint=arguments.sam_checkpoint, config=config_from(arguments)
+    )
     config = options.config.segmentation
     print("| object | region: mean | worst | s | no region: mean | worst | s | table height, mm |")
     print("|---|---|---|---|---|---|---|---|")

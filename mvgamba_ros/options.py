@@ -108,7 +108,10 @@ class Options:
     )
     checkpoint: str = option("", "File of the method's weights; empty: the ones that ship", read_only=True)
     sam_checkpoint: str = option(
-        "", "File of Segment Anything's weights (ViT-B, L or H), for segmenter sam", read_only=True
+        "",
+        "Weights for segmenter sam: a file of Segment Anything's (ViT-B, L or H), or a folder of its or of Segment "
+        "Anything 2's in transformers' layout",
+        read_only=True,
     )
     device: str = option(
         "auto",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -135,11 +136,12 @@ def test_random_weights_through_the_command_end_in_one_line_or_a_low_result(
     checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_capture(tmp_path / "capture", VIEWS)
+    own = Path(shutil.copy(checkpoint, tmp_path))  # one that was loaded from the same path would be taken
     command = ["reconstruct", str(tmp_path / "capture"), "-o", str(tmp_path / "out"), *ROI, "--segmenter", "sam"]
-    status = main([*command, "--sam-checkpoint", str(checkpoint), "--device", "cpu", "--method", "hull"])
+    status = main([*command, "--sam-checkpoint", str(own), "--device", "cpu", "--method", "hull"])
     line = capsys.readouterr().err.strip().splitlines()[-1]
     if status:
-        assert line.startswith(("mvgamba: SILHOUETTES_DISAGREE", "mvgamba: EMPTY_SILHOUETTE"))
+        assert line.startswith(("mvgamba: SILHOUETTES_DISAGREE", "mvgamba: EMPTY_SILHOUETTE")), line
     else:
         assert json.loads((tmp_path / "out" / "report.json").read_text())["quality"]["low"]
 
