@@ -1,6 +1,7 @@
 """How well a segmenter finds known silhouettes in posed captures.
 
-usage: python -m benchmarks.segmentation CAPTURES [--segmenter NAME] [--sam-checkpoint WEIGHTS] [--views transforms.json] [--set KEY=VALUE]
+usage: python -m benchmarks.segmentation CAPTURES [--segmenter NAME] [--sam-checkpoint WEIGHTS]
+           [--views transforms.json] [--set KEY=VALUE]
 
 CAPTURES/.../<name>/ holds posed images with true masks and truth.ply. Prints a Markdown table: IoU of every mask with a
 region of interest 40 % larger than the object's bounds, and without one; the table height found; process seconds.
