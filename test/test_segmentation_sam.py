@@ -97,7 +97,8 @@ def test_masks_come_back_to_the_pixels_that_the_network_saw_the_object_in(
     folders: dict[str, Path], painter: None, kind: str, given: str
 ) -> None:
     segmenter = SamSegmenter(str(folders[kind]), "cpu")
-    for found, view in zip(segmenter(VIEWS, PROMPTS[given]).masks, VIEWS, strict=True):
+    seen = [*VIEWS[:3], rendered.render(VIEWS[3].T_world_camera, 240, 310)]  # upright, too
+    for found, view in zip(segmenter(seen, PROMPTS[given]).masks, seen, strict=True):
         assert found.shape == view.image.shape[:2] and found.dtype == np.bool_
         assert iou(found, view.mask) > 0.96
 
@@ -145,29 +146,6 @@ def test_masks_that_agree_by_chance_make_a_result_that_says_so(folders: dict[str
 
 
 @here
-def test_pixels_and_prompts_are_those_of_the_networks_own_processor(folders: dict[str, Path]) -> None:
-    """transformers' own way of pictures, boxes and points into the network and of masks back."""
-    theirs_here = pytest.importorskip(
-        "transformers.models.sam.image_processing_pil_sam", reason="transformers 5 has it"
-    )
-    side = 256
-    processor = theirs_here.SamImageProcessorPil(
-        size={"longest_edge": side}, pad_size={"height": side, "width": side}, mask_pad_size=None
-    )
-    network = SamSegmenter(str(folders["sam"]), "cpu")._network
-    assert isinstance(network, sam_folder.FolderSam)
-    theirs = processor(VIEW.image, return_tensors="pt")
-    seen: list[torch.Tensor] = []
-    network._network.get_image_embeddings = lambda pixels: seen.append(pixels)
-    _, size, shape = network.embed(VIEW.image)
-    assert (list(size), list(shape)) == (
-        theirs["original_sizes"][0].tolist(),
-        theirs["reshaped_input_sizes"][0].tolist(),
-    )
-    assert float((seen[0] - theirs["pixel_values"]).abs().max()) < 0.03  # they round to whole levels between
-
-
-@here
 def test_a_picture_is_embedded_once_and_the_oldest_goes_first(
     folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -194,43 +172,6 @@ def test_memory_that_runs_out_is_an_error_with_a_remedy(folders: dict[str, Path]
     ) as caught:
         segmenter.embed(VIEW)
     assert caught.value.code is ErrorCode.INTERNAL
-
-
-@here
-@pytest.mark.parametrize(
-    ("harm", "words"),
-    [
-        (lambda f: (f / "config.json").unlink(), "config.json"),
-        (lambda f: (f / "config.json").write_text("[]"), "a list, not the fields of a config"),
-        (lambda f: (f / "config.json").write_text('{"model_type": "clip"}'), "model_type is 'clip'"),
-        (lambda f: (f / "model.safetensors").unlink(), "model.safetensors"),
-        (
-            lambda f: (f / "model.safetensors").write_bytes((f / "model.safetensors").read_bytes()[:50_000]),
-            "checkpoint",
-        ),
-        (lambda f: _change(f, lambda t: t.popitem()), "is missing"),
-        (lambda f: _change(f, lambda t: t.update(more=torch.zeros(3))), "tensor more is of no part"),
-        (lambda f: _change(f, lambda t: next(iter(t.values())).fill_(float("nan"))), "not finite"),
-    ],
-)
-def test_a_folder_that_is_none_of_a_network_is_refused(
-    folders: dict[str, Path], tmp_path: Path, harm, words: str
-) -> None:
-    for file in folders["sam2"].iterdir():
-        (tmp_path / file.name).write_bytes(file.read_bytes())
-    harm(tmp_path)
-    with pytest.raises(ReconstructionError) as caught:
-        SamSegmenter(str(tmp_path), "cpu")
-    assert caught.value.code is ErrorCode.BAD_CHECKPOINT
-    assert words in caught.value.message and "set sam_checkpoint to" in caught.value.message
-
-
-def _change(folder: Path, how) -> None:
-    from safetensors.torch import load_file, save_file
-
-    tensors = load_file(folder / "model.safetensors")
-    how(tensors)
-    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
 
 
 def test_no_checkpoint_names_where_to_get_one(tmp_path: Path) -> None:
