@@ -46,7 +46,7 @@ class Options:
         "mvgamba", "Reconstructor", choices=tuple(BUILT_IN["methods"]), extended_by=lambda: available("methods")
     )
     segmenter: str = option(
-        "multiview",
+        "classical",
         "Finds the object in the images; masks: takes the silhouettes that come with them",
         choices=tuple(BUILT_IN["segmenters"]),
         extended_by=lambda: available("segmenters"),

@@ -17,8 +17,9 @@ from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.boxes import scaled_box
 from mvgamba_ros.geometry.camera import project
 from mvgamba_ros.geometry.world_origin import move_views, near_origin
-from mvgamba_ros.segmentation.multiview import multiview_segmenter
-from mvgamba_ros.segmentation.multiview.multiview_segmenter import meant
+from mvgamba_ros.segmentation.multiview import region_search
+from mvgamba_ros.segmentation.multiview.instance_network import InstanceNetwork
+from mvgamba_ros.segmentation.multiview.meant_thing import meant
 from mvgamba_ros.segmentation.multiview.region_labels import Thing
 from mvgamba_ros.types import Prompts
 
@@ -51,11 +52,12 @@ def test_two_that_could_be_meant_are_named_with_their_boxes_and_the_remedy() -> 
 
 
 def test_the_search_for_one_object_ends_where_two_could_be_meant(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(multiview_segmenter, "label_region", lambda *_: SimpleNamespace(things=BOTH))
-    segmenter = object.__new__(multiview_segmenter.MultiviewSegmenter)  # without weights: what they find is given
-    segmenter.config, segmenter.network = SegmentationConfig(), None  # type: ignore[assignment]
+    monkeypatch.setattr(region_search, "label_region", lambda *_: SimpleNamespace(things=BOTH))
+    search = region_search.RegionSearch(
+        InstanceNetwork((8, 12, 16, 20)), SegmentationConfig()
+    )  # what it finds is given
     with pytest.raises(ReconstructionError) as raised:
-        segmenter(VIEWS, Prompts())
+        search.one(VIEWS, Prompts(), None)
     assert raised.value.code is ErrorCode.AMBIGUOUS and len(raised.value.boxes) == 2
 
 

@@ -80,7 +80,7 @@ def test_a_package_with_the_name_of_what_is_built_in_is_an_error_that_names_it(s
 def test_two_packages_with_one_name_are_an_error_that_names_both(site):
     installed(site, "first", "segmenters", "mine = first:Mine", "class Mine: pass")
     installed(site, "second", "segmenters", "mine = second:Mine", "class Mine: pass")
-    assert available("segmenters") == ("classical", "sam", "masks", "mine")
+    assert available("segmenters") == ("classical", "multiview", "sam", "masks", "mine")
     with pytest.raises(ReconstructionError, match=r"2 times.*(first 0\.3.*second|second 0\.3.*first)") as caught:
         load("segmenters", "mine")
     assert caught.value.code == ErrorCode.BAD_OPTION

@@ -55,7 +55,8 @@ def save(
         typestore(target / RECORDING)  # whether it can be written, before the rest is
 
     def record(folder: Path) -> None:
-        write_file(folder / "report.html", report_html(views, result, message.id or target.name))
+        if scene is None:
+            write_file(folder / "report.html", report_html(views, result, message.id or target.name))
         if moments is not None:
             write_recording(folder / RECORDING, views, moments)
 

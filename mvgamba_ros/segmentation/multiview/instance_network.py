@@ -83,7 +83,7 @@ class MiddlesHead(nn.Module):
         half = self.halved(whole)
         x = self.back_to_half(torch.cat([_larger(self.quartered(half)), half], 1))
         x = self.back_to_whole(torch.cat([_larger(x), whole], 1))
-        return self.last(x)  # type: ignore[no-any-return]
+        return self.last(x)
 
 
 class CellFusion(nn.Module):
