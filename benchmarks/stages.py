@@ -87,6 +87,7 @@ ROWS = {
     "mesh": "field to mesh",
     "paint": "paint the mesh",
     "cloud": "sample the cloud",
+    "texture": "bake the texture",
     "box": "oriented box",
     "quality": "check against the views",
     "trust": "expected errors",

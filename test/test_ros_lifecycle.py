@@ -99,13 +99,13 @@ def test_an_interrupted_node_ends_within_five_seconds_in_the_middle_of_work_and_
 
 STUCK = """
 import time
-from mvgamba_ros.ros import node
+from mvgamba_ros.ros import making
 def stuck(*_):
     print("stuck", flush=True)
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         time.sleep(0.1)
-node.reconstruct = stuck
+making.reconstruct = stuck
 from mvgamba_ros.ros.lifecycle import main
 raise SystemExit(main(["--ros-args", "-p", "method:=hull"]))
 """

@@ -22,7 +22,11 @@ from mvgamba_ros.types import Box, Prompts
 
 ROOT = Path(segmentation_config.__file__).parents[1] / "segmentation"
 SOURCES = [ast.parse(path.read_text(encoding="utf-8")) for path in sorted(ROOT.rglob("*.py"))]
-FIXED = {"SIDE", "CHANNELS", "KINDS", "UNSEEN", "_MEAN", "_CUT", "MOST_WIDTHS", "WIDEST"}
+FIXED = {
+    *("SIDE", "CHANNELS", "KINDS", "UNSEEN", "_MEAN", "_CUT", "MOST_WIDTHS", "WIDEST", "WIDTHS", "MOST_ROUNDS"),
+    *("(MEAN, DEVIATION)", "CLASSES", "MIDDLES", "CELLS", "STEPS", "STRIDE", "KNOWN", "(LOWEST, HIGHEST)"),
+    *("BINS", "EXTRA", "RATIOS", "_LEAST", "_LOCAL", "_FLOOR", "_CLIP"),
+}
 """Not settings: shapes that networks were trained for or may have, a mark, and how `cv2.grabCut` is made to cut."""
 
 

@@ -16,7 +16,7 @@ from mvgamba_ros.types import Camera, Mesh, View
 
 CENTER = np.array([0.45, 0.05, 0.045])
 HALF = np.array([0.035, 0.03, 0.045])
-CONFIG = RefinementConfig()
+CONFIG = RefinementConfig(outline_weight=0.006)
 
 
 def paint(points: np.ndarray) -> np.ndarray:
@@ -66,7 +66,7 @@ def test_a_printed_thing_that_is_two_millimetres_off_comes_right(scale: float) -
 
 
 def test_pictures_alone_do_it_where_outlines_count_for_nothing() -> None:
-    after = refine_by_photos(ellipsoid(0.96), PRINTED, None, replace(CONFIG, outline_weight=0.0))
+    after = refine_by_photos(ellipsoid(0.96), PRINTED, None, RefinementConfig())
     top = after.vertices[:, 2] > CENTER[2] + 0.02
     assert np.abs(error_mm(after)[top]).mean() < 0.5 < 1.4 < np.abs(error_mm(ellipsoid(0.96))[top]).mean()
 
@@ -82,7 +82,7 @@ def test_what_is_right_stays() -> None:
 
 def test_without_steps_and_without_anything_to_see_nothing_moves() -> None:
     mesh = ellipsoid(0.95)
-    assert refine_by_photos(mesh, PRINTED, None, replace(CONFIG, blurs=())) is mesh
+    assert refine_by_photos(mesh, PRINTED, None, replace(CONFIG, enabled=False)) is mesh
     covered = [replace(view, hidden=np.ones_like(view.mask), mask=np.ones_like(view.mask)) for view in BARE]
     np.testing.assert_allclose(refine_by_photos(mesh, covered, None, CONFIG).vertices, mesh.vertices, atol=1e-9)
 

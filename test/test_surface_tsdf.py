@@ -52,8 +52,12 @@ def cube_hull(half: float = 0.05, n: int = 64) -> DistanceField:
     return DistanceField((half - np.abs(points).max(-1)).astype(np.float32), CENTRE + axis[0], voxel)
 
 
+CRISP = GaussianMeshingConfig(cover=0.4, median_agreement=0.5)
+"""Gaussians no wider than closes the gaps between them."""
+
+
 def test_gaussians_on_a_sphere_give_that_sphere_within_a_millimetre():
-    mesh = gaussians_to_mesh(sphere_gaussians(), [], cube_hull(), 5000)
+    mesh = gaussians_to_mesh(sphere_gaussians(), [], cube_hull(), 5000, config=CRISP)
     error = np.linalg.norm(mesh.vertices - CENTRE, axis=1) - RADIUS
     assert np.abs(error).max() < 0.001
     assert is_watertight(mesh.faces)
@@ -62,7 +66,7 @@ def test_gaussians_on_a_sphere_give_that_sphere_within_a_millimetre():
 
 
 def test_soft_gaussians_do_not_swell_the_surface():
-    mesh = gaussians_to_mesh(sphere_gaussians(scale=0.003), [], cube_hull(), 5000)
+    mesh = gaussians_to_mesh(sphere_gaussians(scale=0.003), [], cube_hull(), 5000, config=CRISP)
     assert np.abs(np.linalg.norm(mesh.vertices - CENTRE, axis=1) - RADIUS).max() < 0.001
 
 
@@ -70,7 +74,7 @@ def test_gaussians_adrift_and_faint_ones_leave_no_trace():
     adrift = sphere_gaussians(60, 0.002, CENTRE + 0.042)
     faint = sphere_gaussians(3000, 0.047)
     faint = replace(faint, opacities=torch.full((3000,), 0.1))
-    mesh = gaussians_to_mesh(joined(sphere_gaussians(), adrift, faint), [], cube_hull(), 5000)
+    mesh = gaussians_to_mesh(joined(sphere_gaussians(), adrift, faint), [], cube_hull(), 5000, config=CRISP)
     assert np.abs(np.linalg.norm(mesh.vertices - CENTRE, axis=1) - RADIUS).max() < 0.0015
 
 

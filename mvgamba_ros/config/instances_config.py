@@ -24,8 +24,8 @@ class InstancesConfig:
     max_moves: int = bounded(4, 0, 20)
     """Times that a region which was guessed moves to what was found in it at most. Set by hand."""
     settled: float = bounded(0.75, 0.0, 1.0)
-    """It moves no more where the box around what was found has this IoU with it, [0, 1]. Set by hand: such regions are
-    alike to the network."""
+    """A guessed region stays where the box around what was found in it has this IoU with it, [0, 1]. Set by hand: such
+    regions are alike to the network."""
     same: float = bounded(0.5, 0.0, 1.0)
     """Two boxes are one thing's where their IoU is at least this. Set by hand."""
     rival: float = bounded(0.6, 0.0, 1.0)

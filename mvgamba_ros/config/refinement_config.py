@@ -11,9 +11,11 @@ from mvgamba_ros.config.bounds import bounded
 class RefinementConfig:
     """Photometric mesh refinement (`surface.photo_refinement`). Weights are relative to one of photometric errors."""
 
+    enabled: bool = True
+    """Whether the mesh is refined so."""
     blurs: tuple[float, ...] = bounded((3.0, 2.0, 1.5, 1.0), 0.3, 50.0)
     """Standard deviations of the pictures' smoothing, pixels of the working picture; a Gauss-Newton step with each,
-    coarse first, which reaches further. Empty: the mesh stays as it is. Twice as many steps bring no more."""
+    coarse first, which reaches further. Twice as many steps bring no more."""
     side: int = bounded(320, 32, 4096)
     """Longer side of the working picture, which shows the silhouette, pixels; an image is never enlarged. Set by hand:
     accuracy against time."""
@@ -40,8 +42,9 @@ class RefinementConfig:
     min_outline_cosine: float = bounded(0.3, 0.0, 1.0)
     """A vertex is held by an outline where its normal, in the picture, is across it: cosine between the two. Set by
     hand."""
-    outline_weight: float = bounded(0.006, 0.0, 100.0)
-    """Weight of the mean squared distance between outlines, pixels."""
+    outline_weight: float = bounded(0.0, 0.0, 100.0)
+    """Weight of the mean squared distance between outlines, pixels; 0: pictures alone decide. 0.006 brings a tall box
+    0.5 mm nearer to the truth and costs left-out views 0.9 dB."""
     smoothness: float = bounded(0.75, 1e-6, 1e6)
     """Weight of the mean squared slope of a step over the surface."""
     damping: float = bounded(110.0, 0.0, 1e9)

@@ -6,8 +6,7 @@ import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-
-from builtin_interfaces.msg import Time
+from typing import Any
 
 from mvgamba_ros.io.atomic_writes import write_file
 from mvgamba_ros.io.results import write_results
@@ -89,7 +88,7 @@ def moments_of(task: Task) -> Moments:
     return Moments([captured.stamp for captured in task.captured], task.frame, mounts)
 
 
-def folder_name(name: str, stamp: Time) -> str:
+def folder_name(name: str, stamp: Any) -> str:
     """E.g. "mug-1764342069.250000000": the object's id, as `file_name`, and its stamp in seconds."""
     return f"{file_name(name)}-{stamp.sec}.{stamp.nanosec:09d}"
 

@@ -1,5 +1,5 @@
-"""Photometric mesh refinement: vertices move along their normals to where the views' pictures of the surface agree and
-the mesh's outlines lie on the silhouettes.
+"""Photometric mesh refinement: vertices move along their normals to where the views' pictures of the surface agree and,
+with `RefinementConfig.outline_weight`, the mesh's outlines lie on the silhouettes.
 
 Depths of a network, fused, are right to a pixel or two; the pictures themselves know better wherever there is texture.
 Vu, Labatut, Pons and Keriven, "High accuracy and visibility-consistent dense multiview stereo", PAMI 2012, move a mesh
@@ -41,7 +41,7 @@ def refine_by_photos(mesh: Mesh, views: Sequence[View], support_height: float | 
         views: Undistorted, with masks; one view alone holds by its outline only.
         support_height: World z below which no vertex goes, metres.
     """
-    if not config.blurs:
+    if not config.enabled:
         return mesh
     working = each(lambda view: _working(view, config), views)
     for blur in config.blurs:
@@ -104,10 +104,13 @@ def _step(
     total, size = float(areas.sum()), float(np.ptp(mesh.vertices, axis=0).max())
     own = np.bincount(mesh.faces.ravel(), np.repeat(areas / 3.0, 3), minlength=len(normals)) / total
     A, y = _photo_rows(mesh, normals, views, pictures, blur, caster, config)
-    B, z = outline_rows(mesh, normals, views, [picture.inside for picture in pictures], caster, config)
-    H = A.T @ A + B.T @ B + (config.smoothness / total) * cotangent_laplacian(mesh.vertices, mesh.faces)
+    H, g = A.T @ A, A.T @ y
+    if config.outline_weight > 0.0:
+        B, z = outline_rows(mesh, normals, views, [picture.inside for picture in pictures], caster, config)
+        H, g = H + B.T @ B, g + B.T @ z
+    H = H + (config.smoothness / total) * cotangent_laplacian(mesh.vertices, mesh.faces)
     H = H + diags(config.damping / size**2 * own + 1e-9)
-    move, _ = cg(H, A.T @ y + B.T @ z, rtol=1e-3, maxiter=config.solver_rounds, M=diags(1.0 / H.diagonal()))
+    move, _ = cg(H, g, rtol=1e-3, maxiter=config.solver_rounds, M=diags(1.0 / H.diagonal()))
     limit = config.max_step * size
     vertices = mesh.vertices + np.clip(move, -limit, limit)[:, None] * normals
     if support_height is not None:
@@ -134,19 +137,21 @@ def _photo_rows(
     flat = area_vectors(mesh.vertices, mesh.faces)[face]
     flat /= np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-30)
     texture = TextureConfig(min_cosine=config.min_cosine)
+    across = _tangents(flat)
 
-    def seen(view: View, picture: _Picture) -> tuple[F64, F64, F64]:
-        """How well each point is seen, its value there and that value's change per metre."""
+    def seen(view: View, picture: _Picture) -> tuple[F64, F64, F64, F64]:
+        """How well each point is seen, its value there, that value's change per metre, and its slope (2, N) along the
+        surface."""
         pixels = np.nan_to_num(project(view.camera, view.T_world_camera, points)[0], nan=-1.0)
         cosines = point_cosines(points, flat, view.T_world_camera[:3, 3])
         weight = visible_cosines(points, cosines, view, caster, texture).astype(np.float64)
         weight *= _at(picture.inside, pixels) > config.outline_margin * blur
-        per_metre = pixel_motion(view, points, along)
-        change = _at(picture.along_x, pixels) * per_metre[:, 0] + _at(picture.along_y, pixels) * per_metre[:, 1]
-        return weight, _at(picture.value, pixels), change
+        gradient = np.stack([_at(picture.along_x, pixels), _at(picture.along_y, pixels)], axis=1)
+        change, *slope = (np.einsum("nk,nk->n", gradient, pixel_motion(view, points, d)) for d in (along, *across))
+        return weight, _at(picture.value, pixels), change, np.stack(slope)
 
     found = each(seen, views, pictures)
-    weights, values, changes = (np.stack(parts) for parts in zip(*found, strict=True))
+    weights, values, changes, slopes = (np.stack(parts) for parts in zip(*found, strict=True))
     best, everyone = weights.argmax(axis=0), np.arange(len(points))
     rows, sides, owners = [], [], []
     for v in range(len(views)):
@@ -154,12 +159,29 @@ def _photo_rows(
         compared = (best != v) & (weights[v] > 0.0) & (np.abs(residual) < config.max_residual)
         index = np.flatnonzero(compared)
         r = residual[index]
-        scale = np.sqrt(weights[v, index] / (1.0 + (r / config.residual_scale) ** 2) / config.points)
+        alike = _alike(slopes[v][:, index], slopes[best[index], :, index].T)
+        scale = np.sqrt(weights[v, index] * alike / (1.0 + (r / config.residual_scale) ** 2) / config.points)
         rows.append(scale * (changes[v, index] - changes[best[index], index]))
         sides.append(-scale * r)
         owners.append(index)
     owner = np.concatenate(owners)
     return spread_rows(np.concatenate(rows), corners[owner], barycentric[owner], len(normals)), np.concatenate(sides)
+
+
+def _tangents(normals: F64) -> tuple[F64, F64]:
+    """Two unit vectors (N, 3) each across unit ``normals`` (N, 3) and across each other."""
+    beside = np.where(np.abs(normals[:, 2:]) < 0.9, [[0.0, 0.0, 1.0]], [[1.0, 0.0, 0.0]])
+    first = np.cross(normals, beside)
+    first /= np.maximum(np.linalg.norm(first, axis=1, keepdims=True), 1e-30)
+    return first, np.cross(normals, first)
+
+
+def _alike(one: F64, other: F64) -> F64:
+    """(N,) in [0, 1]: cosine between slopes (2, N) of two pictures along the surface, 0 where they disagree. A print's
+    agree; shading by a light on the camera, or a mirrored lamp, slopes another way in each picture."""
+    sizes = np.linalg.norm(one, axis=0) * np.linalg.norm(other, axis=0)
+    cosine: F64 = np.maximum((one * other).sum(axis=0) / np.maximum(sizes, 1e-30), 0.0)
+    return cosine
 
 
 def _at(picture: F32, pixels: F64) -> F64:

@@ -20,6 +20,7 @@ Y_UP = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])
 
 
 def mesh_tile(image: NDArray[Any]) -> U8:
+    """A texture (H, W, 3 or 4) at the size of a `TexturedMesh`'s tiles."""
     scaled = cv2.resize(np.ascontiguousarray(image[..., :3]), (_TILE, _TILE), interpolation=cv2.INTER_AREA)
     return np.asarray(scaled, np.uint8)
 

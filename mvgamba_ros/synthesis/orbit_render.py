@@ -85,6 +85,7 @@ def orbit_views(
         "points": surface,
         "normals": normals.astype(np.float16),
         "support_height": np.float32(np.nan),
+        "ring": np.uint8(0),
     }
 
 

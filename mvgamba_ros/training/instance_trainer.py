@@ -50,7 +50,10 @@ class InstanceTrainer:
             self.network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
         )
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(
-            self.optimizer, config.learning_rate, total_steps=config.steps, pct_start=config.warmup
+            self.optimizer,
+            config.learning_rate,
+            total_steps=config.steps,
+            pct_start=max(config.warmup, 2.0 / config.steps),
         )
         self.average = torch.optim.swa_utils.AveragedModel(self.network, avg_fn=_mean_of_last)
         self.step = 0
