@@ -108,6 +108,9 @@ def complete(
     Raises:
         ReconstructionError: What the method, the generator and `align` raise.
     """
+    # pictures that a generator made up agree with each other only roughly: they move no vertex
+    still = replace(options.config.refinement, max_step=0.0)
+    options = replace(options, config=replace(options.config, refinement=still))
     config, height = options.config, options.prompts.support_height
     inferring = replace(options, refine=False)
     shape = run_method(inferring, views, hull, lambda stage, done: progress(stage, 0.2 * done), cancelled)

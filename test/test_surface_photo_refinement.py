@@ -82,7 +82,7 @@ def test_what_is_right_stays() -> None:
 
 def test_without_steps_and_without_anything_to_see_nothing_moves() -> None:
     mesh = ellipsoid(0.95)
-    assert refine_by_photos(mesh, PRINTED, None, replace(CONFIG, enabled=False)) is mesh
+    assert refine_by_photos(mesh, PRINTED, None, replace(CONFIG, max_step=0.0)) is mesh
     covered = [replace(view, hidden=np.ones_like(view.mask), mask=np.ones_like(view.mask)) for view in BARE]
     np.testing.assert_allclose(refine_by_photos(mesh, covered, None, CONFIG).vertices, mesh.vertices, atol=1e-9)
 

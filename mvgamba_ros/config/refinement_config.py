@@ -11,8 +11,6 @@ from mvgamba_ros.config.bounds import bounded
 class RefinementConfig:
     """Photometric mesh refinement (`surface.photo_refinement`). Weights are relative to one of photometric errors."""
 
-    enabled: bool = True
-    """Whether the mesh is refined so."""
     blurs: tuple[float, ...] = bounded((3.0, 2.0, 1.5, 1.0), 0.3, 50.0)
     """Standard deviations of the pictures' smoothing, pixels of the working picture; a Gauss-Newton step with each,
     coarse first, which reaches further. Twice as many steps bring no more."""
@@ -49,7 +47,8 @@ class RefinementConfig:
     """Weight of the mean squared slope of a step over the surface."""
     damping: float = bounded(110.0, 0.0, 1e9)
     """Weight of the mean squared step, shares of the mesh's longest side: sides that no picture holds stay."""
-    max_step: float = bounded(0.01, 1e-5, 0.2)
-    """A vertex moves no further in one step, share of the mesh's longest side. Set by hand."""
+    max_step: float = bounded(0.01, 0.0, 0.2)
+    """A vertex moves no further in one step, share of the mesh's longest side; 0: the mesh stays as it is. Set by
+    hand."""
     solver_rounds: int = bounded(40, 1, 10000)
     """Rounds of conjugate gradients for each step at most. Set by hand."""

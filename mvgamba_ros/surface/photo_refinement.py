@@ -41,7 +41,7 @@ def refine_by_photos(mesh: Mesh, views: Sequence[View], support_height: float | 
         views: Undistorted, with masks; one view alone holds by its outline only.
         support_height: World z below which no vertex goes, metres.
     """
-    if not config.enabled:
+    if config.max_step == 0.0:
         return mesh
     working = each(lambda view: _working(view, config), views)
     for blur in config.blurs:
