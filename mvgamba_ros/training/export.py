@@ -8,10 +8,9 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.model.checkpoint import save_checkpoint
 from mvgamba_ros.model.raygamba import RayGamba
-from mvgamba_ros.training.state import load_state
+from mvgamba_ros.training.state import state_of_run
 from mvgamba_ros.training.train_config import from_dict
 
 
@@ -22,10 +21,7 @@ def export(run: Path, out: Path) -> dict[str, Any]:
     code's commit and the recipe of the weights that the run started from. ``out`` appears whole. Raises BAD_CHECKPOINT
     where the run has no state yet.
     """
-    file = run / "state.pt"
-    if not file.is_file():
-        raise ReconstructionError(ErrorCode.BAD_CHECKPOINT, f"{file}: no such file; train first: mvgamba train RECIPE")
-    state = load_state(file)
+    state = state_of_run(run)
     config = from_dict(state["config"])
     network = RayGamba(config.model)
     network.load_state_dict(state["ema"])

@@ -23,7 +23,7 @@ from mvgamba_ros.segmentation.multiview.window_layers import ALLOWED
 from mvgamba_ros.training.instance_losses import disturbed, losses_of
 from mvgamba_ros.training.instance_shards import BatchesAhead, ExampleFiles
 from mvgamba_ros.training.instance_train_config import InstanceTrainConfig
-from mvgamba_ros.training.state import load_state
+from mvgamba_ros.training.state import check_settings, load_state, save_state, state_of_run
 
 
 class InstanceTrainer:
@@ -132,20 +132,13 @@ class InstanceTrainer:
             "step": self.step,
             "losses": self.losses,
         }
-        part = self.state_file.with_suffix(".part")
-        torch.save(state, part)
-        part.replace(self.state_file)
+        save_state(self.state_file, state)
 
     def _resume(self) -> None:
         state = load_state(self.state_file)
-        wanted = asdict(self.config)
-        for key, before in asdict(merge_config(InstanceTrainConfig, [("training state", state["config"])])).items():
-            if key not in ("save_minutes", "start", "data") and before != wanted[key]:
-                raise ReconstructionError(
-                    ErrorCode.BAD_OPTION,
-                    f"{self.state_file} is of a run with another {key}: {before}, not {wanted[key]}; "
-                    "choose another folder for this one, or go on with that setting",
-                )
+        before = asdict(merge_config(InstanceTrainConfig, [("training state", state["config"])]))
+        fixed = {key: value for key, value in before.items() if key not in ("save_minutes", "start", "data")}
+        check_settings(self.state_file, fixed, asdict(self.config))
         for name in ("network", "average", "optimizer", "schedule"):
             getattr(self, name).load_state_dict(state[name])
         self.generator.set_state(state["generator"])
@@ -159,10 +152,7 @@ def export_instances(run: Path, out: Path) -> dict[str, Any]:
 
     Raises BAD_CHECKPOINT where the run has no state yet.
     """
-    file = run / "state.pt"
-    if not file.is_file():
-        raise ReconstructionError(ErrorCode.BAD_CHECKPOINT, f"{file}: no such file; train first: mvgamba train RECIPE")
-    state = load_state(file)
+    state = state_of_run(run)
     config = merge_config(InstanceTrainConfig, [("training state", state["config"])])
     network = InstanceNetwork(config.widths, config.rounds)
     average = torch.optim.swa_utils.AveragedModel(network, avg_fn=_mean_of_last)

@@ -24,7 +24,7 @@ from mvgamba_ros.metrics.image import mean_mask_iou
 from mvgamba_ros.segmentation.classical import objectness
 from mvgamba_ros.training.objectness_augment import WindowAugmentation, disturbed
 from mvgamba_ros.training.objectness_scenes import read_scenes
-from mvgamba_ros.training.state import load_state
+from mvgamba_ros.training.state import check_settings, load_state, save_state, state_of_run
 
 
 @dataclass(frozen=True)
@@ -150,20 +150,13 @@ class ObjectnessTrainer:
             "step": self.step,
             "loss": self.loss,
         }
-        part = self.state_file.with_suffix(".part")
-        torch.save(state, part)
-        part.replace(self.state_file)
+        save_state(self.state_file, state)
 
     def _resume(self) -> None:
         state = load_state(self.state_file)
-        wanted = asdict(self.config)
-        for key, before in asdict(_from_state(state)).items():
-            if key not in ("save_minutes", "start") and before != wanted[key]:
-                raise ReconstructionError(
-                    ErrorCode.BAD_OPTION,
-                    f"{self.state_file} is of a run with another {key}: {before}, not {wanted[key]}; "
-                    "choose another folder for this one, or go on with that setting",
-                )
+        before = asdict(_from_state(state))
+        fixed = {key: value for key, value in before.items() if key not in ("save_minutes", "start")}
+        check_settings(self.state_file, fixed, asdict(self.config))
         if state["first"] is not None:
             self.first = objectness.Objectness()
             self.first.load_state_dict(state["first"])
@@ -180,10 +173,7 @@ def export_objectness(run: Path, out: Path) -> dict[str, Any]:
 
     Raises BAD_CHECKPOINT where the run has no state yet.
     """
-    file = run / "state.pt"
-    if not file.is_file():
-        raise ReconstructionError(ErrorCode.BAD_CHECKPOINT, f"{file}: no such file; train first: mvgamba train RECIPE")
-    state = load_state(file)
+    state = state_of_run(run)
     config = _from_state(state)
     network, first = objectness.Objectness(), None
     average = torch.optim.swa_utils.AveragedModel(network, avg_fn=_mean_of_last)

@@ -23,7 +23,7 @@ from mvgamba_ros.synthesis.shards import Shards
 from mvgamba_ros.training.perceptual import perceptual_loss
 from mvgamba_ros.training.published_config import PublishedTrainConfig, published_from_dict
 from mvgamba_ros.training.published_samples import PublishedSample, collate_published, published_sample
-from mvgamba_ros.training.state import load_state
+from mvgamba_ros.training.state import state_of_run
 from mvgamba_ros.training.training_run import TrainingRun
 from mvgamba_ros.types import Gaussians
 
@@ -156,10 +156,7 @@ def measure_published(
 def export_published(run: Path, out: Path) -> dict[str, Any]:
     """Write ``out`` (safetensors) from the state of the run in ``run``, for ``--method mvgamba-published
     --checkpoint``; returns the recipe in its header. Raises BAD_CHECKPOINT where the run has no state yet."""
-    file = run / "state.pt"
-    if not file.is_file():
-        raise ReconstructionError(ErrorCode.BAD_CHECKPOINT, f"{file}: no such file; train first: mvgamba train RECIPE")
-    state = load_state(file)
+    state = state_of_run(run)
     config = published_from_dict(state["config"])
     network = PublishedNetwork(config.model)
     network.load_state_dict(state["ema"])

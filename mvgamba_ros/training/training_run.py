@@ -27,7 +27,7 @@ from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.torch_rays import to_device
 from mvgamba_ros.training.losses import total
 from mvgamba_ros.training.perceptual import resolve_kind
-from mvgamba_ros.training.state import load_state
+from mvgamba_ros.training.state import check_settings, load_state, save_state
 
 PRECISIONS = {"fp32": "no", "bf16": "bf16"}
 
@@ -244,20 +244,12 @@ class TrainingRun(ABC, Generic[Config]):
             "samples": self.samples,
             "started_from": self.started_from,
         }
-        part = self.state_file.with_suffix(".part")
-        torch.save(state, part)
-        part.replace(self.state_file)
+        save_state(self.state_file, state)
 
     def _resume(self) -> None:
         state = load_state(self.state_file)
-        now = self.fixed_settings(self.config.to_dict())
-        for key, before in self.fixed_settings(state["config"]).items():
-            if before != now[key]:
-                raise ReconstructionError(
-                    ErrorCode.BAD_OPTION,
-                    f"{self.state_file} is of a run with another {key}: {before}, not {now[key]}; choose another "
-                    "folder for this one, or go on with that setting",
-                )
+        before, now = (self.fixed_settings(values) for values in (state["config"], self.config.to_dict()))
+        check_settings(self.state_file, before, now)
         self.accelerator.unwrap_model(self.network).load_state_dict(state["network"])
         for optimizer, values in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(values)
