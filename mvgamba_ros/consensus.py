@@ -15,7 +15,6 @@ from mvgamba_ros.observation import (
     checks_poses,
     correct_poses,
     find_support,
-    of_views,
     segment,
     without_found,
 )
@@ -89,7 +88,7 @@ def _without(
     """The observation of all views but the ``odd`` ones, made again, its poses checked."""
     count = len(observed.views)
     kept = [v for v in range(count) if v not in odd]
-    rest = replace(options, prompts=of_views(options.prompts, kept))
+    rest = replace(options, prompts=options.prompts.of_views(kept))
     again = find_support(segment(_bare(observed, kept), rest, progress, cancelled), options.config)
     again = check_poses(again, rest, progress, cancelled)
     masks = list(observed.masks) or [np.zeros(view.image.shape[:2], bool) for view in observed.views]
@@ -131,7 +130,7 @@ def _odd_by_trial(observed: Observation, options: Options, cancelled: Cancelled)
 
 def _segments(observed: Observation, kept: Sequence[int], options: Options, cancelled: Cancelled) -> bool:
     """Whether the ``kept`` views alone can be segmented, into outlines that meet."""
-    rest = replace(options, prompts=of_views(options.prompts, kept), refine_poses="off")
+    rest = replace(options, prompts=options.prompts.of_views(kept), refine_poses="off")
     try:
         found = segment(_bare(observed, kept), rest, lambda stage, fraction: None, cancelled)
     except ReconstructionError as error:

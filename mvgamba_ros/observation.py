@@ -175,11 +175,11 @@ def correct_poses(
         poses=refined.correction,
         notes=[*observed.notes, *refined.notes],
         reasons=[*observed.reasons, *doubts],
-        prompts=of_views(observed.prompts, kept),
+        prompts=observed.prompts.of_views(kept),
     )
     if unmoved:
         return replace(checked, reasons=[*checked.reasons, *outline_doubt(moved, observed.masks, config.poses)])
-    prompts = of_views(options.prompts, kept)
+    prompts = options.prompts.of_views(kept)
     bare = [without_found(view, observed.masks_given[v]) for v, view in zip(kept, moved, strict=True)]
     again = segment(bare, replace(options, prompts=prompts, refine_poses="off"), progress, cancelled)
     masks = list(observed.masks) or [np.zeros(view.image.shape[:2], bool) for view in views]
@@ -264,12 +264,3 @@ def _center(views: Sequence[View], masks: Sequence[Bool] | None, prompts: Prompt
         ray = view.T_world_camera[:3, :3] @ [*((middle - K[:2, 2]) / K.diagonal()[:2]), 1.0]
         directions.append(ray / np.linalg.norm(ray))
     return axes_intersection([view.T_world_camera[:3, 3] for view in views], directions, PARALLEL)
-
-
-def of_views(prompts: Prompts, kept: Sequence[int]) -> Prompts:
-    """``prompts`` of the ``kept`` views, by their new indices."""
-    return replace(
-        prompts,
-        pixel_boxes={new: prompts.pixel_boxes[old] for new, old in enumerate(kept) if old in prompts.pixel_boxes},
-        points={new: prompts.points[old] for new, old in enumerate(kept) if old in prompts.points},
-    )

@@ -100,7 +100,7 @@ def reconstruct_scene(
         prompts, part = _prompts(region, options.prompts), _part(progress, number, len(regions))
         try:
             chosen = _showing(named, prompts)
-            own = replace(options, prompts=prompts if len(chosen) == len(named) else _of_views(prompts, chosen))
+            own = replace(options, prompts=prompts if len(chosen) == len(named) else prompts.of_views(chosen))
             result = reconstruct([named[index] for index in chosen], own, part, cancelled)
             found.append(SceneObject(prompts.roi, _noting(result, named, chosen), views=chosen))
         except ReconstructionError as error:
@@ -121,13 +121,6 @@ def _showing(views: Sequence[View], prompts: Prompts) -> tuple[int, ...]:
     except (ReconstructionError, ValueError):
         return every
     return chosen or every
-
-
-def _of_views(prompts: Prompts, chosen: Sequence[int]) -> Prompts:
-    """The prompts by their numbers among the ``chosen`` views."""
-    boxes = {k: prompts.pixel_boxes[index] for k, index in enumerate(chosen) if index in prompts.pixel_boxes}
-    points = {k: prompts.points[index] for k, index in enumerate(chosen) if index in prompts.points}
-    return replace(prompts, pixel_boxes=boxes, points=points)
 
 
 def _noting(result: Reconstruction, views: Sequence[View], chosen: Sequence[int]) -> Reconstruction:

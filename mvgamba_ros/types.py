@@ -8,8 +8,8 @@ in: the capture's for files, the target frame (``base_link``) in the node.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -141,6 +141,14 @@ class Prompts:
     pixel_boxes: Mapping[int, tuple[float, float, float, float]] = field(default_factory=dict)
     points: Mapping[int, F64] = field(default_factory=dict)
     support_height: float | None = None
+
+    def of_views(self, chosen: Sequence[int]) -> Prompts:
+        """The same of the ``chosen`` views alone, by their numbers among them."""
+        return replace(
+            self,
+            pixel_boxes={new: self.pixel_boxes[old] for new, old in enumerate(chosen) if old in self.pixel_boxes},
+            points={new: self.points[old] for new, old in enumerate(chosen) if old in self.points},
+        )
 
 
 @dataclass(frozen=True)

@@ -62,6 +62,12 @@ class OccupancyGrid:
         """`gather` of labels (h, w): 1 on the object, -1 off it, between where a cell lies across a border."""
         return self.gather([np.where(mask, 1.0, -1.0).astype(np.float32) for mask in labels])
 
+    def agreed(self, labels: Sequence[Bool], min_vote: float) -> F64:
+        """(N, 3): centres of the cells, world, metres, that two views or more see and on which no vote of ``labels`` is
+        below ``min_vote``."""
+        votes = self.votes(labels)
+        return self.points[(votes.min(axis=0) > min_vote) & ((votes != UNSEEN).sum(axis=0) >= 2)]
+
     def max_along_rays(self, i: int, values: F32, empty: float) -> F32:
         """(h, w) of window i: largest of the cells' ``values`` (N,) on each pixel's ray, ``empty`` without cells."""
         height, width = self._shapes[i]

@@ -13,6 +13,7 @@ from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.camera import crop, project, resample
 from mvgamba_ros.geometry.rays import axes_intersection
 from mvgamba_ros.geometry.se3 import inverse, rigid, transform
+from mvgamba_ros.geometry.view_spread import spread_views
 from mvgamba_ros.segmentation.color_model import to_lab
 from mvgamba_ros.types import F32, F64, Bool, Box, Camera, Prompts, View, view_name
 
@@ -90,6 +91,16 @@ def common_region(views: Sequence[View], prompts: Prompts, config: WindowConfig 
             )
         radius = min(radius, distance)
     return Box(rigid(np.eye(3), center), np.full(3, 2.0 * radius))
+
+
+def few_views(views: Sequence[View], prompts: Prompts, centre: F64, most: int) -> tuple[Sequence[View], Prompts]:
+    """At most ``most`` views, those that lie furthest apart around ``centre`` (3,) and the prompted ones, and their
+    prompts. A search needs no more, and each view more may be the one that misses a part in a small picture."""
+    if len(views) <= most:
+        return views, prompts
+    chosen = spread_views(np.stack([view.T_world_camera for view in views]), centre, most)
+    chosen = sorted({*chosen, *prompts.pixel_boxes, *prompts.points})
+    return [views[i] for i in chosen], prompts.of_views(chosen)
 
 
 def clear_of_cameras(region: Box, views: Sequence[View], config: WindowConfig = WindowConfig()) -> Box:

@@ -12,13 +12,12 @@ from mvgamba_ros.config.segmentation_config import SearchConfig, SegmentationCon
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.boxes import axis_parallel_box
 from mvgamba_ros.geometry.se3 import inverse, transform
-from mvgamba_ros.geometry.view_spread import spread_views
 from mvgamba_ros.segmentation.classical import objectness
 from mvgamba_ros.segmentation.classical.cues import color_densities
 from mvgamba_ros.segmentation.classical.window_segmentation import segment_windows
 from mvgamba_ros.segmentation.classical.window_state import SegmentedWindows, WindowState
-from mvgamba_ros.segmentation.silhouette_agreement import UNSEEN, check_silhouettes
-from mvgamba_ros.segmentation.windows import clear_of_cameras, common_region, make_windows
+from mvgamba_ros.segmentation.silhouette_agreement import check_silhouettes
+from mvgamba_ros.segmentation.windows import clear_of_cameras, common_region, few_views, make_windows
 from mvgamba_ros.types import F64, Bool, Box, Cancelled, Prompts, View
 
 
@@ -34,7 +33,7 @@ def find_region(
     Raises BAD_ROI, EMPTY_SILHOUETTE, SILHOUETTES_DISAGREE, ROI_NOT_VISIBLE and CANCELLED as the segmenter does.
     """
     region = clear_of_cameras(common_region(views, prompts, config.windows), views, config.windows)
-    views, prompts = _few(views, prompts, region.T_world_box[:3, 3], config.search.views)
+    views, prompts = few_views(views, prompts, region.T_world_box[:3, 3], config.search.views)
     windows = make_windows(views, region, prompts, config.windows.search_side, config.windows)
     found = segment_windows(network, windows, region, prompts, True, cancelled, config)
     lying = _on_plane(found, config)
@@ -51,19 +50,6 @@ def find_region(
                 pass
     check_silhouettes(views, [state.labels for state in found.states], found.grid)
     return _bounds(found, config.search) if len(views) > 1 else region
-
-
-def _few(views: Sequence[View], prompts: Prompts, centre: F64, most: int) -> tuple[Sequence[View], Prompts]:
-    """At most about ``most`` views, well spread around ``centre`` (3,), and those with prompts; their prompts.
-
-    Bounds need no more, and each view more may be the one that misses a part in a small picture."""
-    if len(views) <= most:
-        return views, prompts
-    chosen = spread_views(np.stack([view.T_world_camera for view in views]), centre, most)
-    chosen = sorted({*chosen, *prompts.pixel_boxes, *prompts.points})
-    pixel_boxes = {k: prompts.pixel_boxes[i] for k, i in enumerate(chosen) if i in prompts.pixel_boxes}
-    points = {k: prompts.points[i] for k, i in enumerate(chosen) if i in prompts.points}
-    return [views[i] for i in chosen], replace(prompts, pixel_boxes=pixel_boxes, points=points)
 
 
 def grown_region(found: SegmentedWindows, region: Box, views: Sequence[View], config: SegmentationConfig) -> Box | None:
@@ -136,7 +122,4 @@ def _bounds(found: SegmentedWindows, config: SearchConfig) -> Box:
 
 def agreed_points(found: SegmentedWindows, config: SearchConfig) -> F64:
     """(N, 3): centres of the grid cells that all silhouettes agree on, world, metres."""
-    grid = found.grid
-    votes = grid.votes([state.labels for state in found.states])
-    seen = (votes != UNSEEN).sum(axis=0)
-    return grid.points[(votes.min(axis=0) > config.min_vote) & (seen >= 2)]
+    return found.grid.agreed([state.labels for state in found.states], config.min_vote)

@@ -24,7 +24,7 @@ from mvgamba_ros.segmentation.multiview import instance_network
 from mvgamba_ros.segmentation.multiview.region_labels import RegionLabels, label_region
 from mvgamba_ros.segmentation.multiview.region_search import RegionSearch
 from mvgamba_ros.segmentation.segmenter import Silhouettes
-from mvgamba_ros.segmentation.silhouette_agreement import UNSEEN, OccupancyGrid, check_silhouettes
+from mvgamba_ros.segmentation.silhouette_agreement import OccupancyGrid, check_silhouettes
 from mvgamba_ros.segmentation.support_plane import refine_support_height, support_height
 from mvgamba_ros.types import Bool, Box, Cancelled, Progress, Prompts, View
 
@@ -101,8 +101,7 @@ class MultiviewSegmenter:
         height = found.height
         if prompts.support_height is not None:
             height, _ = support_height(found.windows, found.region, False, self.config)
-        votes = grid.votes(labels)
-        points = grid.points[(votes.min(axis=0) > self.config.search.min_vote) & ((votes != UNSEEN).sum(axis=0) >= 2)]
+        points = grid.agreed(labels, self.config.search.min_vote)
         if height is None or len(points) == 0:
             return height
         half = grid.cell / 2

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -11,13 +10,12 @@ from mvgamba_ros.config.segmentation_config import SegmentationConfig
 from mvgamba_ros.errors import ErrorCode, ReconstructionError, stop_if
 from mvgamba_ros.geometry.boxes import box_overlap
 from mvgamba_ros.geometry.se3 import inverse, rigid, transform
-from mvgamba_ros.geometry.view_spread import spread_views
 from mvgamba_ros.segmentation.multiview.instance_network import InstanceNetwork
 from mvgamba_ros.segmentation.multiview.meant_thing import meant
 from mvgamba_ros.segmentation.multiview.region_labels import RegionLabels, Thing, label_region
-from mvgamba_ros.segmentation.silhouette_agreement import UNSEEN, OccupancyGrid
-from mvgamba_ros.segmentation.windows import clear_of_cameras, common_region
-from mvgamba_ros.types import F64, Bool, Box, Cancelled, Prompts, View
+from mvgamba_ros.segmentation.silhouette_agreement import OccupancyGrid
+from mvgamba_ros.segmentation.windows import clear_of_cameras, common_region, few_views
+from mvgamba_ros.types import Bool, Box, Cancelled, Prompts, View
 
 OUT_OF_SIGHT = (ErrorCode.ROI_NOT_VISIBLE, ErrorCode.BAD_ROI)
 """Why a guessed region cannot be looked at again: a view does not show it, or stands in it."""
@@ -42,7 +40,7 @@ class RegionSearch:
         config, region = self.config, prompts.roi
         if region is None:
             region = clear_of_cameras(common_region(views, prompts, config.windows), views, config.windows)
-        views, prompts = _few(views, prompts, region.T_world_box[:3, 3], config.search.views)
+        views, prompts = few_views(views, prompts, region.T_world_box[:3, 3], config.search.views)
         found = label_region(self.network, views, region, prompts, True, config)
         aim = region.T_world_box[:3, 3]
         things = sorted(found.things, key=lambda t: float(np.linalg.norm(t.box.T_world_box[:3, 3] - aim)))
@@ -78,7 +76,7 @@ class RegionSearch:
         """The labels in a region that was guessed, once it fits what is wanted in it: moved, grown and shrunk to what
         all views agree on."""
         config = self.config
-        chosen, own = _few(views, prompts, region.T_world_box[:3, 3], config.search.views)
+        chosen, own = few_views(views, prompts, region.T_world_box[:3, 3], config.search.views)
         for _ in range(config.instances.max_moves if len(views) > 1 else 0):
             stop_if(cancelled)
             found = label_region(self.network, chosen, region, own, False, config)
@@ -97,11 +95,10 @@ class RegionSearch:
         """A box around what ``labels`` agree on, larger by the usual share, and by a further one where that ends on the
         region's sides; None where they agree on nothing."""
         grid = OccupancyGrid(found.windows, found.region, None, self.config.agreement)
-        votes = grid.votes(labels)
-        agreed = (votes.min(axis=0) > self.config.search.min_vote) & ((votes != UNSEEN).sum(axis=0) >= 2)
-        if not agreed.any():
+        agreed = grid.agreed(labels, self.config.search.min_vote)
+        if not len(agreed):
             return None
-        points = transform(inverse(found.region.T_world_box), grid.points[agreed])
+        points = transform(inverse(found.region.T_world_box), agreed)
         low, high = points.min(axis=0) - grid.cell / 2, points.max(axis=0) + grid.cell / 2
         half = found.region.size / 2.0
         grown = self.config.instances.growth * (high - low)
@@ -114,7 +111,7 @@ class RegionSearch:
         """A region around the thing that is meant."""
         config = self.config
         region = clear_of_cameras(common_region(views, prompts, config.windows), views, config.windows)
-        views, prompts = _few(views, prompts, region.T_world_box[:3, 3], config.search.views)
+        views, prompts = few_views(views, prompts, region.T_world_box[:3, 3], config.search.views)
         aim = region.T_world_box[:3, 3].copy()
         for _ in range(config.instances.max_searches):
             stop_if(cancelled)
@@ -125,15 +122,3 @@ class RegionSearch:
                 break
             region = clear_of_cameras(Box(thing.box.T_world_box, np.full(3, 2.0 * thing.box.size.max())), views)
         return self._around(thing)
-
-
-def _few(views: Sequence[View], prompts: Prompts, centre: F64, most: int) -> tuple[Sequence[View], Prompts]:
-    """At most ``most`` views, those that lie furthest apart around ``centre`` (3,) and the prompted ones, and the
-    prompts by their numbers among them."""
-    if len(views) <= most:
-        return views, prompts
-    chosen = spread_views(np.stack([view.T_world_camera for view in views]), centre, most)
-    chosen = sorted({*chosen, *prompts.pixel_boxes, *prompts.points})
-    pixel_boxes = {k: prompts.pixel_boxes[i] for k, i in enumerate(chosen) if i in prompts.pixel_boxes}
-    points = {k: prompts.points[i] for k, i in enumerate(chosen) if i in prompts.points}
-    return [views[i] for i in chosen], replace(prompts, pixel_boxes=pixel_boxes, points=points)
