@@ -6,16 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mvgamba_ros.config.bounds import bounded
 from mvgamba_ros.synthesis.data_format import SURFACE_POINTS
 from mvgamba_ros.synthesis.orbit_cameras import object_size, orbit_intrinsics, orbit_poses, orbit_preset
 from mvgamba_ros.synthesis.ray_scene import RayScene
 from mvgamba_ros.synthesis.render import Arrays, object_picture, sample_visible_surface
-from mvgamba_ros.synthesis.shading import Rng, Shader, rotate_normals, sample_light
+from mvgamba_ros.synthesis.shading import FLAT, Rng, Shader, rotate_normals, sample_light
 from mvgamba_ros.synthesis.textured_mesh import TexturedMesh
-from mvgamba_ros.types import F32, F64
+from mvgamba_ros.types import F64
 
 
 @dataclass(frozen=True)
@@ -37,17 +36,6 @@ class RingRig:
         return self.size or orbit_preset(self.preset).pixels
 
 
-class UnlitShader(Shader):
-    """Shows the textures' colours as they are."""
-
-    def shade(self, face: NDArray[np.int64], bary: F32, view: F32, ambient: F32, lit: F32) -> F32:
-        weights = np.concatenate([1 - bary.sum(1, keepdims=True), bary], 1)
-        return self.albedo(face, np.einsum("nk,nkc->nc", weights, self.corners[face][..., 3:]), view)
-
-    def display(self, linear: F32, gain: float) -> F32:
-        return 255 * linear.clip(0, 1) ** np.float32(1 / 2.2)
-
-
 def orbit_views(
     mesh: TexturedMesh, rig: RingRig, rng: Rng, points: int = SURFACE_POINTS, chosen: Sequence[int] | None = None
 ) -> Arrays:
@@ -65,8 +53,7 @@ def orbit_views(
     local: F64 = vertices - centre
     light = sample_light(rng)
     lit = rng.random() < rig.lit
-    shown = rotate_normals(mesh, vertices)
-    shader = Shader(shown, local, light) if lit else UnlitShader(shown, local, light)
+    shader = Shader(rotate_normals(mesh, vertices), local, light if lit else FLAT)
     radius = float(np.linalg.norm(local, axis=1).max())
     ring = preset.cameras if chosen is None else [preset.cameras[k] for k in chosen]
     T = orbit_poses(tuple(ring), preset.distance * side, np.zeros(3))

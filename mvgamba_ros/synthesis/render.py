@@ -20,6 +20,7 @@ from mvgamba_ros.synthesis.shading import (
     rotate_normals,
     sample_light,
     smooth_light,
+    tone_map,
     unit,
 )
 from mvgamba_ros.synthesis.textured_mesh import TexturedMesh
@@ -124,7 +125,7 @@ def object_picture(
     gain = 2.0 ** rng.normal(0, 0.06)
     rgb, alpha = np.full((h * w, 3), 255.0), covered / np.maximum(samples, 1)[:, None]
     on = np.flatnonzero(covered)
-    seen = shader.display((total[on] / covered[on]).astype(np.float32), gain)
+    seen = tone_map((total[on] / covered[on]).astype(np.float32), light, gain)
     rgb[on] += (seen - 255) * alpha[on]
 
     def whole(part: NDArray[Any], background: int, dtype: type) -> NDArray[Any]:

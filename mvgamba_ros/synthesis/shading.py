@@ -123,10 +123,6 @@ class Shader:
         up = np.clip(mirror * 2 + 0.5, 0, 1)[:, None]
         return self.light.sky * up + self.light.ground * (1 - up)
 
-    def display(self, linear: F32, gain: float) -> F32:
-        """Linear light (N, 3) as the picture has it, `tone_map` with an exposure ``gain``."""
-        return tone_map(linear, self.light, gain)
-
     def shade(self, face: NDArray[np.int64], bary: F32, view: F32, ambient: F32, lit: F32) -> F32:
         """Linear RGB (N, 3) leaving hits towards ``view`` (N, 3, unit) under ambient (N, 3) and the key's share
         ``lit`` (N,)."""
