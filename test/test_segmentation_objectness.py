@@ -15,6 +15,7 @@ from mvgamba_ros.geometry.camera import resample
 from mvgamba_ros.segmentation import plane_matching as plane
 from mvgamba_ros.segmentation.classical import objectness
 from mvgamba_ros.segmentation.classical.classical_segmenter import ClassicalSegmenter
+from mvgamba_ros.segmentation.network_pictures import fitted_size
 from mvgamba_ros.segmentation.windows import make_windows
 from mvgamba_ros.types import Box, Prompts
 
@@ -32,7 +33,7 @@ def test_windows_of_any_size_fill_the_upper_left_corner_and_zeros_the_rest(side:
     x = objectness.inputs(seen, plane.compare(seen, 0.0))
     assert x.shape == (3, objectness.CHANNELS, objectness.SIDE, objectness.SIDE)
     for picture, window in zip(x, seen, strict=True):
-        height, width = objectness.fitted(window)
+        height, width = fitted_size(window, objectness.SIDE)
         assert max(height, width) == objectness.SIDE
         assert (picture[4, :height, :width] == 255).all()
         assert picture[4].astype(int).sum() == 255 * height * width

@@ -16,6 +16,7 @@ from mvgamba_ros.geometry.se3 import rigid
 from mvgamba_ros.io.results import check_writable
 from mvgamba_ros.segmentation import plane_matching
 from mvgamba_ros.segmentation.classical import objectness
+from mvgamba_ros.segmentation.network_pictures import fitted_size
 from mvgamba_ros.segmentation.support_plane import support_height
 from mvgamba_ros.segmentation.windows import make_windows
 from mvgamba_ros.synthesis.backgrounds import render_scene
@@ -62,7 +63,7 @@ def example(recipe: SceneRecipe, index: int) -> tuple[U8, U8] | None:
     for truth, view, window in zip(y, views, windows, strict=True):
         assert view.mask is not None
         small = resample(view.mask.astype(np.float32), view.camera, window.camera)
-        h, w = objectness.fitted(window)
+        h, w = fitted_size(window, objectness.SIDE)
         truth[:h, :w] = np.rint(255 * cv2.resize(small, (w, h), interpolation=cv2.INTER_AREA))
     return x, y
 

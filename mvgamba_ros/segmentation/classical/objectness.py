@@ -13,13 +13,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mvgamba_ros.io.weights import CheckpointFile, write_weights
+from mvgamba_ros.segmentation.network_pictures import fit_layers, unfitted
 from mvgamba_ros.segmentation.plane_matching import PlanePair
 from mvgamba_ros.segmentation.windows import Window
 from mvgamba_ros.types import F32, U8
@@ -43,24 +43,8 @@ def inputs(windows: Sequence[Window], pairs: Sequence[Sequence[PlanePair]]) -> U
     """(V, CHANNELS, SIDE, SIDE): windows shrunk or stretched to SIDE, in the upper left corner of zeros."""
     out = np.zeros((len(windows), CHANNELS, SIDE, SIDE), np.uint8)
     for picture, window, compared in zip(out, windows, pairs, strict=True):
-        height, width = fitted(window)
-        shrink = cv2.INTER_AREA if max(window.shape) > SIDE else cv2.INTER_LINEAR
-        counts = np.zeros((3, *window.shape), np.float32)
-        for pair in compared:
-            for count, per_pair in zip(counts, (pair.seen, pair.match, pair.seen * pair.chance), strict=True):
-                np.add(count, per_pair, out=count)
-        counts *= 255.0 / max(len(compared), 1)
-        layers = [*cv2.split(window.rgb), 255.0 * window.allowed, np.full(window.shape, 255.0), *counts]
-        for small, layer in zip(picture, layers, strict=True):
-            layer = cv2.resize(layer.astype(np.float32), (width, height), interpolation=shrink)
-            np.rint(layer, out=small[:height, :width], casting="unsafe")
+        fit_layers(picture, window, compared)
     return out
-
-
-def fitted(window: Window) -> tuple[int, int]:
-    """Height and width of a window at the network's input."""
-    scale = SIDE / max(window.shape)
-    return max(1, round(window.shape[0] * scale)), max(1, round(window.shape[1] * scale))
 
 
 class Objectness(nn.Module):
@@ -127,8 +111,4 @@ def log_odds(network: Objectness, windows: Sequence[Window], pairs: Sequence[Seq
     found = network(pictures).numpy()
     if not np.isfinite(found).all():
         raise CheckpointFile(SHIPPED, REMEDY).bad("its network gives log-odds that are not finite")
-    answer = []
-    for odds, window in zip(found, windows, strict=True):
-        height, width = fitted(window)
-        answer.append(cv2.resize(odds[:height, :width], window.shape[::-1]))
-    return answer
+    return [unfitted(odds, window) for odds, window in zip(found, windows, strict=True)]

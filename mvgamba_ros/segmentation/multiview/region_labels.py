@@ -16,7 +16,8 @@ from mvgamba_ros.kernels.autocast import has_bfloat16
 from mvgamba_ros.segmentation import plane_matching
 from mvgamba_ros.segmentation.multiview.instance_network import InstanceNetwork
 from mvgamba_ros.segmentation.multiview.region_cells import region_cells
-from mvgamba_ros.segmentation.multiview.window_layers import SIDE, fitted_camera, unfitted, window_layers
+from mvgamba_ros.segmentation.multiview.window_layers import SIDE, fitted_camera, window_layers
+from mvgamba_ros.segmentation.network_pictures import unfitted
 from mvgamba_ros.segmentation.support_plane import support_height
 from mvgamba_ros.segmentation.windows import Window, make_windows
 from mvgamba_ros.types import F32, Box, Prompts, View

@@ -10,10 +10,11 @@ import numpy as np
 
 from mvgamba_ros.geometry.camera import crop
 from mvgamba_ros.geometry.se3 import inverse, transform
+from mvgamba_ros.segmentation.network_pictures import fit_layers, fitted_size
 from mvgamba_ros.segmentation.plane_matching import PlanePair
 from mvgamba_ros.segmentation.support_plane import depth_points
 from mvgamba_ros.segmentation.windows import Window
-from mvgamba_ros.types import F32, U8, Box, Camera
+from mvgamba_ros.types import U8, Box, Camera
 
 SIDE = 160
 """Longer side of a window at the network's input; the weights are trained for it."""
@@ -35,6 +36,8 @@ LAYERS = (
 views that show the support plane there, that match through it, and that would by chance; ``points``: 255 on a point of
 the object, 0 on one off it, else 128; ``depth_*``: whether depth was measured, lies in the region, and how high above
 the support plane, or the region's floor."""
+FITTED = LAYERS.index("points")
+"""The first so many are those of `fit_layers`."""
 PICTURE, ALLOWED = LAYERS.index("picture"), LAYERS.index("allowed")
 LOWEST, HIGHEST = -0.25, 1.25
 """Heights that ``depth_height`` tells apart, in the region's own height."""
@@ -42,8 +45,7 @@ LOWEST, HIGHEST = -0.25, 1.25
 
 def fitted(window: Window) -> tuple[int, int]:
     """Height and width of a window at the network's input."""
-    scale = SIDE / max(window.shape)
-    return max(1, round(window.shape[0] * scale)), max(1, round(window.shape[1] * scale))
+    return fitted_size(window, SIDE)
 
 
 def fitted_camera(window: Window) -> Camera:
@@ -65,19 +67,10 @@ def window_layers(
     """
     out = np.zeros((len(windows), len(LAYERS), SIDE, SIDE), np.uint8)
     for picture, window, compared in zip(out, windows, pairs, strict=True):
+        fit_layers(picture[:FITTED], window, compared)
         h, w = fitted(window)
-        smooth = cv2.INTER_AREA if max(window.shape) > SIDE else cv2.INTER_LINEAR
-        counts = np.zeros((3, *window.shape), np.float32)
-        for pair in compared:
-            for count, per_pair in zip(counts, (pair.seen, pair.match, pair.seen * pair.chance), strict=True):
-                np.add(count, per_pair, out=count)
-        counts *= 255.0 / max(len(compared), 1)
         points = np.where(window.on, 255, np.where(window.off, 0, 128)).astype(np.uint8)
-        smoothed = [*cv2.split(window.rgb), 255.0 * window.allowed, np.full(window.shape, 255.0), *counts]
-        for small, layer in zip(picture, smoothed, strict=False):
-            layer = cv2.resize(layer.astype(np.float32), (w, h), interpolation=smooth)
-            np.rint(layer, out=small[:h, :w], casting="unsafe")
-        for small, layer in zip(picture[len(smoothed) :], [points, *depth_layers(window, region, height)], strict=True):
+        for small, layer in zip(picture[FITTED:], [points, *depth_layers(window, region, height)], strict=True):
             small[:h, :w] = cv2.resize(layer, (w, h), interpolation=cv2.INTER_NEAREST)
     return out
 
@@ -95,9 +88,3 @@ def depth_layers(window: Window, region: Box, height: float | None) -> U8:
     out[1] = 255 * (known & inside)
     out[2] = np.where(known, 255.0 * np.clip((above - LOWEST) / (HIGHEST - LOWEST), 0.0, 1.0), 0.0)
     return out
-
-
-def unfitted(values: F32, window: Window) -> F32:
-    """(h, w) of a window from values (SIDE, SIDE) at the network's input."""
-    height, width = fitted(window)
-    return np.asarray(cv2.resize(values[:height, :width], window.shape[::-1]), np.float32)
