@@ -57,7 +57,6 @@ def killed(arguments: list[str], when: Callable[[], bool], how: signal.Signals) 
     return process.returncode, output
 
 
-@pytest.mark.xfail(strict=False, reason="weights differ by more than rounding where other work fills the machine")
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_a_recipe_killed_in_the_middle_resumes_without_repeating_work_to_the_same_weights(tmp_path: Path) -> None:
@@ -90,9 +89,10 @@ def test_a_recipe_killed_in_the_middle_resumes_without_repeating_work_to_the_sam
     assert (shard / "rgb.npy").stat().st_mtime_ns == rendered
     assert (run / "1-first" / "first.safetensors").stat().st_mtime_ns == weights
 
-    whole = RecipeRun(load_plan(recipe(tmp_path / "whole")), tmp_path / "whole" / "run", log=lambda line: None)
-    assert whole.run()
-    resumed, uninterrupted = (read_weights(folder / "tiny.safetensors")[0] for folder in (run, whole.folder))
+    # by a process of its own as well: with another number of threads than this one's, sums differ in their last bits
+    whole = tmp_path / "whole" / "run"
+    subprocess.run(command(recipe(tmp_path / "whole"), whole), check=True, capture_output=True, timeout=800)
+    resumed, uninterrupted = (read_weights(folder / "tiny.safetensors")[0] for folder in (run, whole))
     for name, value in uninterrupted.items():
         torch.testing.assert_close(resumed[name], value, atol=1e-6, rtol=1e-3, msg=name)  # stored as float16
 
