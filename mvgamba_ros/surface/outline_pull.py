@@ -20,7 +20,7 @@ def outline_rows(
     mesh: Mesh, normals: F64, views: Sequence[View], inside: Sequence[F32], caster: Raycaster, config: RefinementConfig
 ) -> tuple[csr_matrix, F64]:
     """Rows (M, V) and right sides (M,), weighted: displacements of the V vertices along ``normals``, metres, with which
-    the mesh's outline in each view lies on that of the silhouette.
+    the mesh's outline in each view stays, or goes by ``config.outline_pull`` to that of the silhouette.
 
     ``inside`` (H, W) of each view: distance from the silhouette's outline, pixels, negative outside.
     """
@@ -28,7 +28,7 @@ def outline_rows(
     errors = np.concatenate([error for _, error in parts])
     weight = np.sqrt(config.outline_weight / max(len(errors), 1) / (1.0 + (errors / config.outline_scale) ** 2))
     rows = vstack([rows for rows, _ in parts], format="csr")
-    return rows.multiply(weight[:, None]).tocsr(), weight * errors
+    return rows.multiply(weight[:, None]).tocsr(), weight * config.outline_pull * errors
 
 
 def _of_view(

@@ -1,5 +1,5 @@
-"""Photometric mesh refinement: vertices move along their normals to where the views' pictures of the surface agree and,
-with `RefinementConfig.outline_weight`, the mesh's outlines lie on the silhouettes.
+"""Photometric mesh refinement: vertices move along their normals to where the views' pictures of the surface agree,
+while the mesh's outlines stay or, with `RefinementConfig.outline_pull`, go to the silhouettes.
 
 Depths of a network, fused, are right to a pixel or two; the pictures themselves know better wherever there is texture.
 Vu, Labatut, Pons and Keriven, "High accuracy and visibility-consistent dense multiview stereo", PAMI 2012, move a mesh
