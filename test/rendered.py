@@ -5,9 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from mvgamba_ros.geometry.boxes import scaled_box
+from mvgamba_ros.geometry.camera import resample
 from mvgamba_ros.geometry.rays import rays
 from mvgamba_ros.geometry.se3 import look_at
-from mvgamba_ros.types import Box, Camera, View
+from mvgamba_ros.segmentation.multiview.region_labels import RegionLabels, Thing
+from mvgamba_ros.segmentation.windows import make_windows
+from mvgamba_ros.types import Box, Camera, Prompts, View
 
 CENTER = np.array([0.45, 0.05, 0.045])  # metres, base_link; it stands on z = 0
 SIZE = np.array([0.07, 0.06, 0.09])  # full axes of an upright ellipsoid
@@ -62,3 +65,13 @@ def pair_views(count: int = 6) -> list[View]:
 def regions(scale: float = 1.4) -> list[Box]:
     """A region of interest for each of `PAIR`."""
     return [scaled_box(center - SIZE / 2, center + SIZE / 2, scale) for center in PAIR]
+
+
+def labels_of(
+    views: list[View], region: Box, things: tuple[Thing, ...] = (), height: float | None = 0.0
+) -> RegionLabels:
+    """What a network without faults would say of the views' masks."""
+    windows = make_windows(views, region, Prompts(roi=region), 160)
+    masks = [resample(np.asarray(v.mask, np.float32), v.camera, w.camera) for v, w in zip(views, windows, strict=True)]
+    odds = [(8.0 * mask - 4.0).astype(np.float32) for mask in masks]
+    return RegionLabels(region, windows, odds, odds, [-np.abs(o) for o in odds], list(things), height)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import pickle
-from types import SimpleNamespace
 from typing import NoReturn
 
 import numpy as np
 import pytest
-from rendered import CENTER, PAIR, SIZE, pair_views
+from rendered import CENTER, PAIR, SIZE, labels_of, pair_views
 
 from mvgamba_ros.config.instances_config import InstancesConfig
 from mvgamba_ros.config.segmentation_config import SegmentationConfig
@@ -32,7 +31,7 @@ def thing(center: np.ndarray, score: float = 0.9) -> Thing:
 
 
 def chosen(things: list[Thing], prompts: Prompts = NOTHING, rival: float | None = RIVAL) -> Thing:
-    return meant(SimpleNamespace(things=things), VIEWS, prompts, CENTER, rival)  # type: ignore[arg-type]
+    return meant(things, VIEWS, prompts, CENTER, rival)
 
 
 BOTH = [thing(PAIR[0]), thing(PAIR[1], 0.8)]
@@ -52,13 +51,16 @@ def test_two_that_could_be_meant_are_named_with_their_boxes_and_the_remedy() -> 
 
 
 def test_the_search_for_one_object_ends_where_two_could_be_meant(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(region_search, "label_region", lambda *_: SimpleNamespace(things=BOTH))
+    monkeypatch.setattr(region_search, "label_region", lambda _, views, region, *rest: labels_of(views, region))
     search = region_search.RegionSearch(
         InstanceNetwork((8, 12, 16, 20)), SegmentationConfig()
     )  # what it finds is given
     with pytest.raises(ReconstructionError) as raised:
         search.one(VIEWS, Prompts(), None)
-    assert raised.value.code is ErrorCode.AMBIGUOUS and len(raised.value.boxes) == 2
+    assert raised.value.code is ErrorCode.AMBIGUOUS
+    found = sorted(raised.value.boxes, key=lambda box: box.T_world_box[1, 3])
+    for box, center in zip(found, PAIR, strict=True):
+        assert np.abs(box.T_world_box[:2, 3] - center[:2]).max() < 0.02
 
 
 def test_the_one_in_the_middle_is_meant_and_one_that_is_hardly_seen_is_no_rival() -> None:

@@ -13,6 +13,17 @@ class InstancesConfig:
 
     min_score: float = bounded(0.25, 0.01, 0.99)
     """Something stands where the map of middles, [0, 1], has a peak of at least this. Set by hand."""
+    min_cells: int = bounded(12, 1, 10000)
+    """A piece of fewer cells, of `agreement.cells` along the region's longest side, is no thing unless the map of
+    middles says so. Set by hand."""
+    min_new: float = bounded(0.3, 0.0, 1.0)
+    """A piece is no thing where, in half of the views, a smaller share of its outline than this shows what larger
+    pieces do not show. Set by hand."""
+    whole: float = bounded(0.5, 0.0, 1.0)
+    """Several things are searched for in the largest cube that this share of the views shows whole. Set by hand."""
+    closer: float = bounded(1.6, 1.0, 10.0)
+    """Each of several things is looked at again in a cube of this many times its longest side: it may be several. Set
+    by hand."""
     growth: float = bounded(0.2, 0.0, 2.0)
     """The region around something that was found is larger than it by this share of its size on every side: what a
     region of interest has in the scenes that the network learned from."""

@@ -33,6 +33,7 @@ class OccupancyGrid:
         if floor is not None:
             points = points[points[:, 2] > floor]
         self.points: F64 = points
+        self.counts: tuple[int, ...] = tuple(counts)
         self.cell = cell
         self.config = config
         self._shapes: list[tuple[int, int]] = []
@@ -65,8 +66,12 @@ class OccupancyGrid:
     def agreed(self, labels: Sequence[Bool], min_vote: float) -> F64:
         """(N, 3): centres of the cells, world, metres, that two views or more see and on which no vote of ``labels`` is
         below ``min_vote``."""
+        return self.points[self.agreed_cells(labels, min_vote)]
+
+    def agreed_cells(self, labels: Sequence[Bool], min_vote: float) -> Bool:
+        """(N,): which cells those are."""
         votes = self.votes(labels)
-        return self.points[(votes.min(axis=0) > min_vote) & ((votes != UNSEEN).sum(axis=0) >= 2)]
+        return (votes.min(axis=0) > min_vote) & ((votes != UNSEEN).sum(axis=0) >= 2)
 
     def max_along_rays(self, i: int, values: F32, empty: float) -> F32:
         """(h, w) of window i: largest of the cells' ``values`` (N,) on each pixel's ray, ``empty`` without cells."""

@@ -48,8 +48,10 @@ def _corners(box: Box, steps: int = 2) -> F64:
     return transform(box.T_world_box, (grid * box.size).astype(np.float64))
 
 
-def common_region(views: Sequence[View], prompts: Prompts, config: WindowConfig = WindowConfig()) -> Box:
-    """A cube around the point at which all cameras aim, as large as every view shows whole.
+def common_region(
+    views: Sequence[View], prompts: Prompts, config: WindowConfig = WindowConfig(), whole: float = 1.0
+) -> Box:
+    """A cube around the point at which all cameras aim, as large as a share ``whole`` of the views shows it whole.
 
     The object is taken to be "somewhere in the middle of all views": the point is where the optical axes meet, in the
     least-squares sense; a pixel box's or prompted points' middle stands for the axis where there is one. A single
@@ -70,7 +72,7 @@ def common_region(views: Sequence[View], prompts: Prompts, config: WindowConfig 
         raise ReconstructionError(
             ErrorCode.BAD_ROI, "the cameras' axes are parallel, so the views have no middle: give a region of interest"
         )
-    radius = np.inf
+    radii = []
     for index, view in enumerate(views):
         x, y, z = transform(inverse(view.T_world_camera), center[None])[0]
         K, camera = view.camera.K, view.camera
@@ -89,7 +91,8 @@ def common_region(views: Sequence[View], prompts: Prompts, config: WindowConfig 
                 f"the views have no common middle: their axes meet at {np.round(center, 3).tolist()} m, which "
                 f"{view_name(view, index)} does not show. Give a region of interest or drop that view",
             )
-        radius = min(radius, distance)
+        radii.append(distance)
+    radius = float(np.quantile(radii, 1.0 - whole, method="lower"))
     return Box(rigid(np.eye(3), center), np.full(3, 2.0 * radius))
 
 

@@ -11,31 +11,33 @@ from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.boxes import box_corners, in_box
 from mvgamba_ros.geometry.camera import project
 from mvgamba_ros.geometry.se3 import inverse, transform
-from mvgamba_ros.segmentation.multiview.region_labels import RegionLabels, Thing
+from mvgamba_ros.segmentation.multiview.region_labels import Thing
 from mvgamba_ros.types import F64, Box, Prompts, View
 
 
-def meant(found: RegionLabels, views: Sequence[View], prompts: Prompts, aim: F64, rival: float | None = None) -> Thing:
+def meant(
+    things: Sequence[Thing], views: Sequence[View], prompts: Prompts, aim: F64, rival: float | None = None
+) -> Thing:
     """The thing that the prompts name, or the one nearest to ``aim`` (3,), where the views look.
 
     Raises EMPTY_SILHOUETTE where nothing stands in the region, and AMBIGUOUS where no prompt names the thing and
     another one is at least ``rival`` times as likely to be meant.
     """
-    if not found.things:
+    if len(things) == 0:
         raise ReconstructionError(
             ErrorCode.EMPTY_SILHOUETTE,
             "nothing that stands out from its background was found in the middle of the views: give a region of "
             "interest, a pixel box or a point on the object, or change light or background",
         )
-    likely = [thing.score * _closeness(thing, views, prompts, aim) for thing in found.things]
+    likely = [thing.score * _closeness(thing, views, prompts, aim) for thing in things]
     best = int(np.argmax(likely))
-    chosen = found.things[best]
+    chosen = things[best]
     if rival is None or prompts.pixel_boxes or any(np.asarray(rows)[:, 2].any() for rows in prompts.points.values()):
         return chosen
-    others = [k for k, thing in enumerate(found.things) if likely[k] >= rival * likely[best] and _apart(thing, chosen)]
+    others = [k for k, thing in enumerate(things) if likely[k] >= rival * likely[best] and _apart(thing, chosen)]
     if others:
         second = max(others, key=likely.__getitem__)
-        boxes = [chosen.box, found.things[second].box]
+        boxes = [chosen.box, things[second].box]
         first, other = map(_described, boxes)
         raise ReconstructionError(
             ErrorCode.AMBIGUOUS,

@@ -25,10 +25,17 @@ from mvgamba_ros.types import F32, Box, Prompts, View
 
 @dataclass(frozen=True)
 class Thing:
-    """Something in a region: a ``box`` about it, world, metres, and how sure the network is of it, [0, 1]."""
+    """Something in a region.
+
+    Attributes:
+        box: About it, world, metres.
+        score: How sure the network is of it, [0, 1].
+        parts: Where the network sees several middles in it: it may be several things, or a long one.
+    """
 
     box: Box
     score: float
+    parts: tuple[Thing, ...] = ()
 
 
 @dataclass(frozen=True)
