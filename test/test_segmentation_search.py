@@ -22,12 +22,13 @@ from mvgamba_ros.types import Box, Prompts
 VIEWS = rendered.views(4)
 LOW, HIGH = rendered.CENTER - rendered.SIZE / 2, rendered.CENTER + rendered.SIZE / 2
 CONFIG = SegmentationConfig()
+LEARNED = objectness.learned(objectness.load(), CONFIG.objectness)
 
 
 def segmented(region: Box) -> SegmentedWindows:
     prompts = Prompts(support_height=0.0)
     windows = make_windows(VIEWS, region, prompts, 112, CONFIG.windows)
-    return segment_windows(objectness.load(), windows, region, prompts, False, None, CONFIG)
+    return segment_windows(LEARNED, windows, region, prompts, False, None, CONFIG)
 
 
 def test_a_guessed_region_that_cuts_the_object_grows_there_and_only_there() -> None:
@@ -67,6 +68,12 @@ def test_of_many_views_the_search_takes_those_furthest_apart_and_keeps_their_pro
     few = replace(CONFIG, search=replace(CONFIG.search, views=4))
     x, y = rendered.CENTER[:2]
     point = {12: np.array([[160.0, 120.0, 1.0]])}
-    region = find_region(objectness.load(), crowded, Prompts(points=point, support_height=0.0), None, few)
+    region = find_region(
+        LEARNED,
+        crowded,
+        Prompts(points=point, support_height=0.0),
+        None,
+        few,
+    )
     assert np.abs(region.T_world_box[:2, 3] - [x, y]).max() < 0.02
     assert (region.size > rendered.SIZE).all()

@@ -11,6 +11,10 @@ from mvgamba_ros.config.bounds import bounded
 class InstancesConfig:
     """Objects in a region, from the instance network (`segmentation.multiview`)."""
 
+    weight: float = bounded(0.7, 0.0, 100.0)
+    """Factor of the network's log-odds in the cuts, beside colours, plane and depth."""
+    max_log_odds: float = bounded(6.0, 0.0, 100.0)
+    """The network's log-odds are clipped to this before they are weighted."""
     min_score: float = bounded(0.25, 0.01, 0.99)
     """Something stands where the map of middles, [0, 1], has a peak of at least this. Set by hand."""
     min_cells: int = bounded(12, 1, 10000)

@@ -12,17 +12,16 @@ from mvgamba_ros.config.segmentation_config import SearchConfig, SegmentationCon
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.boxes import axis_parallel_box
 from mvgamba_ros.geometry.se3 import inverse, transform
-from mvgamba_ros.segmentation.classical import objectness
 from mvgamba_ros.segmentation.classical.cues import color_densities
 from mvgamba_ros.segmentation.classical.window_segmentation import segment_windows
-from mvgamba_ros.segmentation.classical.window_state import SegmentedWindows, WindowState
+from mvgamba_ros.segmentation.classical.window_state import Learned, SegmentedWindows, WindowState
 from mvgamba_ros.segmentation.silhouette_agreement import check_silhouettes
 from mvgamba_ros.segmentation.windows import clear_of_cameras, common_region, few_views, make_windows
 from mvgamba_ros.types import F64, Bool, Box, Cancelled, Prompts, View
 
 
 def find_region(
-    network: objectness.Objectness,
+    learned: Learned,
     views: Sequence[View],
     prompts: Prompts,
     cancelled: Cancelled | None,
@@ -35,12 +34,12 @@ def find_region(
     region = clear_of_cameras(common_region(views, prompts, config.windows), views, config.windows)
     views, prompts = few_views(views, prompts, region.T_world_box[:3, 3], config.search.views)
     windows = make_windows(views, region, prompts, config.windows.search_side, config.windows)
-    found = segment_windows(network, windows, region, prompts, True, cancelled, config)
+    found = segment_windows(learned, windows, region, prompts, True, cancelled, config)
     lying = _on_plane(found, config)
     if lying is not None:
         # a mat or a sheet of paper: the object is what stands on it, if anything does
         windows = [replace(w, allowed=w.allowed & ~flat) for w, flat in zip(windows, lying, strict=True)]
-        standing = segment_windows(network, windows, region, prompts, True, cancelled, config)
+        standing = segment_windows(learned, windows, region, prompts, True, cancelled, config)
         small, large = (sum(s.labels.sum() for s in result.states) for result in (standing, found))
         if small < config.search.standing_share * large:
             try:

@@ -18,7 +18,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mvgamba_ros.config.cues_config import ObjectnessConfig
 from mvgamba_ros.io.weights import CheckpointFile, write_weights
+from mvgamba_ros.segmentation.classical.window_state import Learned
 from mvgamba_ros.segmentation.network_pictures import fit_layers, unfitted
 from mvgamba_ros.segmentation.plane_matching import PlanePair
 from mvgamba_ros.segmentation.windows import Window
@@ -112,3 +114,13 @@ def log_odds(network: Objectness, windows: Sequence[Window], pairs: Sequence[Seq
     if not np.isfinite(found).all():
         raise CheckpointFile(SHIPPED, REMEDY).bad("its network gives log-odds that are not finite")
     return [unfitted(odds, window) for odds, window in zip(found, windows, strict=True)]
+
+
+def learned(network: Objectness, config: ObjectnessConfig) -> Learned:
+    """`log_odds` as a cue of `window_segmentation`, clipped and weighted."""
+
+    def cue(windows: Sequence[Window], pairs: Sequence[Sequence[PlanePair]]) -> list[F32]:
+        limit = config.max_log_odds
+        return [config.weight * np.clip(odds, -limit, limit) for odds in log_odds(network, windows, pairs)]
+
+    return cue

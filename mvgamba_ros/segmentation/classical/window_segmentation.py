@@ -1,9 +1,9 @@
 """Segmentation of windows: alternate minimum cuts and learning, over all views together, until the labels settle.
 
 Every pixel gets log-odds of being on the object from five cues: colour (histograms of object and background, learned
-over all views), texture of the support plane (`plane_matching`), objectness (a network), measured depth, and silhouette
-consistency with the other views (`silhouette_agreement`). A minimum cut (`graph_cut`) turns the sum into labels, from
-which colours, occlusions of the plane and silhouettes are learned anew.
+over all views), texture of the support plane (`plane_matching`), what a network has learned, measured depth, and
+silhouette consistency with the other views (`silhouette_agreement`). A minimum cut (`graph_cut`) turns the sum into
+labels, from which colours, occlusions of the plane and silhouettes are learned anew.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from mvgamba_ros.errors import stop_if
 from mvgamba_ros.geometry.raster import part_around
 from mvgamba_ros.parallel import each
 from mvgamba_ros.segmentation import plane_matching
-from mvgamba_ros.segmentation.classical import objectness
 from mvgamba_ros.segmentation.classical.components import largest_component
 from mvgamba_ros.segmentation.classical.cues import (
     background_densities,
@@ -28,7 +27,7 @@ from mvgamba_ros.segmentation.classical.cues import (
 )
 from mvgamba_ros.segmentation.classical.graph_cut import border_channels, minimum_cut
 from mvgamba_ros.segmentation.classical.initial_labels import set_initial_labels
-from mvgamba_ros.segmentation.classical.window_state import SegmentedWindows, WindowState
+from mvgamba_ros.segmentation.classical.window_state import Learned, SegmentedWindows, WindowState
 from mvgamba_ros.segmentation.color_model import cells, histogram
 from mvgamba_ros.segmentation.plane_matching import PlanePair
 from mvgamba_ros.segmentation.silhouette_agreement import UNSEEN, OccupancyGrid
@@ -38,16 +37,18 @@ from mvgamba_ros.types import F32, Bool, Box, Cancelled, Prompts
 
 
 def segment_windows(
-    network: objectness.Objectness,
+    learned: Learned,
     windows: Sequence[Window],
     region: Box,
     prompts: Prompts,
     searching: bool,
     cancelled: Cancelled | None,
     config: SegmentationConfig,
+    covered: Sequence[Bool] | None = None,
 ) -> SegmentedWindows:
     """Labels the ``windows`` of ``region``. ``searching``: the region is far larger than the object, which stands near
-    its middle; so it is treated, too, where it leaves too little of the images as background. Raises CANCELLED."""
+    its middle; so it is treated, too, where it leaves too little of the images as background. ``covered``: (h, w) of
+    each window, where another thing may cover the object. Raises CANCELLED."""
     background = float(np.mean([1.0 - window.allowed.mean() for window in windows]))
     searching = searching or background < config.search.min_background
     height = prompts.support_height
@@ -61,9 +62,10 @@ def segment_windows(
         pairs = plane_matching.compare(windows, height, searching, config.plane, config.color)
         for state, of in zip(states, pairs, strict=True):
             state.plane_limit = plane_matching.mismatch_limit(of, config.plane)
-    limit = config.objectness.max_log_odds
-    for state, odds in zip(states, objectness.log_odds(network, windows, pairs), strict=True):
-        state.fixed = state.fixed + config.objectness.weight * np.clip(odds, -limit, limit)
+    for state, odds in zip(states, learned(windows, pairs), strict=True):
+        state.fixed = state.fixed + odds
+    for state, other in zip(states, covered or [], strict=covered is not None):
+        state.covered = other
     set_initial_labels(states, pairs, searching, config)
     rounds = config.graph_cut.rounds
     for k in range(rounds):
@@ -162,7 +164,7 @@ def cut_windows(
         labelled = np.where(state.labels, agreement.label_belief, -agreement.label_belief).astype(np.float32)
         share = label_share if np.count_nonzero(state.labels) >= agreement.min_pixels else 0.0
         beliefs.append(((1 - share) * smooth + share * labelled).astype(np.float32))
-    votes = grid.gather(beliefs) if len(states) > 1 else None
+    votes = _votes(states, beliefs, grid) if len(states) > 1 else None
 
     def cut(index: int, state: WindowState) -> None:
         total = state.log_odds
@@ -176,3 +178,15 @@ def cut_windows(
         state.labels = minimum_cut(total, state.borders, window.allowed, window.on, config.graph_cut.smoothness, limit)
 
     each(cut, range(len(states)), states)
+
+
+def _votes(states: Sequence[WindowState], beliefs: Sequence[F32], grid: OccupancyGrid) -> F32:
+    """(V, N): `OccupancyGrid.gather` of beliefs; a cell that another thing may cover is as good as on the object."""
+    votes = grid.gather(beliefs)
+    if all(state.covered is None for state in states):
+        return votes
+    nothing = [np.zeros(state.window.shape, bool) for state in states]
+    hidden = grid.votes(
+        [n if state.covered is None else state.covered for state, n in zip(states, nothing, strict=True)]
+    )
+    return np.where(hidden > 0.0, np.maximum(votes, grid.config.label_belief), votes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,10 @@ from mvgamba_ros.segmentation.plane_matching import Crop, PlanePair
 from mvgamba_ros.segmentation.silhouette_agreement import OccupancyGrid
 from mvgamba_ros.segmentation.windows import Window
 from mvgamba_ros.types import F32, Bool
+
+Learned = Callable[[Sequence[Window], Sequence[Sequence[PlanePair]]], list[F32]]
+"""A network's weighted log-odds (h, w) that each window's pixels are on the object, from the windows and their
+comparisons through the support plane."""
 
 
 @dataclass
@@ -25,7 +30,7 @@ class WindowState:
     borders: np.ndarray
     """(h, w, 2) uint8 channels along whose steps a cut is cheap, see `graph_cut.border_channels`."""
     fixed: F32
-    """Log-odds that no round changes: depth and objectness."""
+    """Log-odds that no round changes: depth and a network's."""
     plane_limit: float
     """Largest log-odds that a mismatch through the support plane gives, see `plane_matching.mismatch_limit`."""
     labels: Bool
@@ -35,6 +40,8 @@ class WindowState:
     """Of the window's own cues, without the other views' silhouettes."""
     consistency: F32
     """Log-odds that the other views' silhouettes allow the object on the pixel's ray."""
+    covered: Bool | None = None
+    """Where another thing may cover the object: the window does not vote there against it. None: nowhere."""
 
 
 @dataclass(frozen=True)
