@@ -13,6 +13,9 @@ class InstancesConfig:
 
     weight: float = bounded(0.7, 0.0, 100.0)
     """Factor of the network's log-odds in the cuts, beside colours, plane and depth."""
+    other_weight: float = bounded(1.0, 0.0, 100.0)
+    """Factor of the network's log-odds that another thing is there, against the object. Colours and plane take a
+    neighbour for the object."""
     max_log_odds: float = bounded(6.0, 0.0, 100.0)
     """The network's log-odds are clipped to this before they are weighted."""
     min_score: float = bounded(0.25, 0.01, 0.99)

@@ -84,12 +84,18 @@ class MultiviewSegmenter:
             return cv2.resize(odds, window.shape[::-1])  # type: ignore[return-value]
 
         limit = instances.max_log_odds
-        wanted = [np.clip(at(odds, window), -limit, limit) for odds, window in zip(found.wanted, windows, strict=True)]
-        covered = [at(odds, window) > 0.0 for odds, window in zip(found.other, windows, strict=True)]
+        evidence, covered = [], []
+        for wanted, other, window in zip(found.wanted, found.other, windows, strict=True):
+            another = at(other, window)
+            covered.append(another > 0.0)
+            evidence.append(
+                instances.weight * np.clip(at(wanted, window), -limit, limit)
+                - instances.other_weight * np.clip(another, 0.0, limit)
+            )
         if prompts.support_height is None:
             prompts = replace(prompts, support_height=found.height)
         return segment_windows(
-            lambda *_: [instances.weight * odds for odds in wanted],
+            lambda *_: evidence,
             windows,
             found.region,
             prompts,
