@@ -14,7 +14,10 @@ from pkgutil import extend_path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from mvgamba_ros.config.grasp_config import Gripper
     from mvgamba_ros.errors import ErrorCode, ReconstructionError
+    from mvgamba_ros.grasps.grasp import Grasp
+    from mvgamba_ros.grasps.planner import plan_grasps
     from mvgamba_ros.io.capture_readers import read_capture
     from mvgamba_ros.options import Options
     from mvgamba_ros.pipeline import reconstruct
@@ -33,6 +36,8 @@ __all__ = [
     "Camera",
     "ErrorCode",
     "Gaussians",
+    "Grasp",
+    "Gripper",
     "Mesh",
     "Options",
     "PointCloud",
@@ -43,6 +48,7 @@ __all__ = [
     "ReconstructionError",
     "SceneObject",
     "View",
+    "plan_grasps",
     "read_capture",
     "reconstruct",
     "reconstruct_scene",
@@ -50,12 +56,15 @@ __all__ = [
 
 _HOMES = {
     "ErrorCode": "errors",
+    "Grasp": "grasps.grasp",
+    "Gripper": "config.grasp_config",
     "Options": "options",
     "PoseCorrection": "reconstruction",
     "Quality": "reconstruction",
     "Reconstruction": "reconstruction",
     "ReconstructionError": "errors",
     "SceneObject": "scene_objects",
+    "plan_grasps": "grasps.planner",
     "read_capture": "io.capture_readers",
     "reconstruct": "pipeline",
     "reconstruct_scene": "scene_objects",

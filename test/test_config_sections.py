@@ -15,6 +15,7 @@ import rendered
 from settings_read import Reader
 
 from mvgamba_ros.config import ReconstructionConfig
+from mvgamba_ros.config.grasp_config import GraspConfig, Gripper
 from mvgamba_ros.config.hull_config import HullConfig
 from mvgamba_ros.config.printing import field_docstrings
 from mvgamba_ros.config.quality_config import QualityConfig
@@ -49,8 +50,9 @@ def test_every_field_has_a_docstring(path: Path) -> None:
                 assert explained, f"{section.name}.{ast.unparse(field.target)} has no docstring"
 
 
-def test_every_class_of_settings_is_part_of_a_reconstructions() -> None:
-    assert set(SECTIONS) == {kind.__name__ for kind in reachable(ReconstructionConfig)}
+def test_every_class_of_settings_is_part_of_a_reconstructions_or_of_grasps() -> None:
+    roots = (ReconstructionConfig, GraspConfig, Gripper)
+    assert set(SECTIONS) == {kind.__name__ for root in roots for kind in reachable(root)}
 
 
 def reachable(section: Any) -> Iterator[type]:

@@ -49,6 +49,7 @@ ROOMS: dict[str, set[str]] = {
     "imagined": {"completion", "generate", "options", "pipeline"},
     "scene_objects": {"checks", "factories", "geometry", "options", "pipeline"},
     "preview": {"geometry", "rendering"},
+    "grasps": {"geometry", "preview", "rendering"},
     "scene_picture": {"geometry", "preview", "rendering", "scene_objects"},
     "turntable": {"geometry", "preview", "rendering"},
     "webpage": {"geometry", "io", "preview", "rendering"},

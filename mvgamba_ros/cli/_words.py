@@ -12,13 +12,11 @@ from typing import Any
 GREEN, RED, YELLOW = "32", "31", "33"
 
 
-def add_output(parser: argparse.ArgumentParser) -> None:
-    """``-q`` and ``--json``."""
+def add_output(parser: argparse.ArgumentParser, holds: str = "report.json") -> None:
+    """``-q`` and ``--json``, which prints what the file ``holds`` has."""
     one_of = parser.add_mutually_exclusive_group()
     one_of.add_argument("-q", "--quiet", action="store_true", help="print nothing, unless it fails")
-    one_of.add_argument(
-        "--json", action="store_true", help="print one JSON object, what report.json holds, and no lines"
-    )
+    one_of.add_argument("--json", action="store_true", help=f"print one JSON object, what {holds} holds, and no lines")
 
 
 class Words:

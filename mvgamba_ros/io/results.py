@@ -17,8 +17,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mvgamba_ros.errors import ErrorCode, boundary
 from mvgamba_ros.geometry.se3 import matrix_to_quat
-from mvgamba_ros.io.atomic_writes import check_place, whole_folder, write_file
+from mvgamba_ros.io.atomic_writes import check_place, whole_folder, write_file, write_files
 from mvgamba_ros.io.image_files import encode_png
 from mvgamba_ros.io.lock import LOCK, cannot_write
 from mvgamba_ros.io.mesh_files import write_mesh
@@ -114,6 +115,16 @@ def list_files(part: Path, name: str, content: Mapping[str, Any]) -> list[str]:
     files = {file: _identity(part / file) for file in sorted(_files(part))}
     write_file(part / name, (json.dumps({**content, "files": files}, indent=1) + "\n").encode())
     return [*files, name]
+
+
+def add_to_results(folder: Path, contents: Mapping[str, bytes]) -> None:
+    """Writes files, by their names, into a result's ``folder`` and lists them in its report, so that the folder still
+    is a result and is replaced with them. Raises BAD_CAPTURE where it is no result, CANNOT_WRITE with all as it was."""
+    with boundary(ErrorCode.BAD_CAPTURE, folder / REPORT, "cannot be read as a result's report"):
+        report = json.loads((folder / REPORT).read_text(encoding="utf-8"))
+        for name, content in contents.items():
+            report["files"][name] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    write_files(folder, {**contents, REPORT: (json.dumps(report, indent=1) + "\n").encode()}, REPORT)
 
 
 def unlisted(folder: Path) -> str:
