@@ -54,7 +54,7 @@ def execute(
     start[:3, 3] -= 0.12 * T_world_grasp[:3, 2]
     _set_hand(model, data, start)
     mujoco.mj_forward(model, data)
-    rest = data.xpos[thing].copy()
+    rest = data.xipos[thing].copy()
     fingers = [model.actuator(name).id for name in ("left", "right")]
     relative = np.zeros(3)
     for name, seconds in PHASES:
@@ -64,14 +64,14 @@ def execute(
             data.ctrl[fingers] = -5.0 if name in ("settle", "come") else FORCE
             _move_frame(data, _target(name, share, start, T_world_grasp))
             mujoco.mj_step(model, data)
-        if name == "come" and np.linalg.norm(data.xpos[thing] - rest) > 0.03:
+        if name == "come" and np.linalg.norm(data.xipos[thing] - rest) > 0.03:
             return Outcome(False, "pushed", float("nan"))
         if name == "close":
             relative = _in_hand(data, hand, thing)
             if not _between(model, data, thing):
                 return Outcome(False, "missed", float("nan"))
     slid = float(np.linalg.norm(_in_hand(data, hand, thing) - relative))
-    up = data.xpos[thing, 2] - rest[2] > LIFT / 2.0
+    up = data.xipos[thing, 2] - rest[2] > LIFT / 2.0
     held = bool(up and slid < LOST and _between(model, data, thing))
     return Outcome(held, "" if held else "dropped", slid)
 
@@ -85,7 +85,8 @@ def _target(phase: str, share: float, start: F64, grasp: F64) -> F64:
         target[2, 3] += LIFT * (smooth if phase == "lift" else 1.0)
     if phase == "shake":
         axis = min(int(3 * share), 2)
-        wave = np.sin(2.0 * np.pi * (3 * share - axis))
+        cycle = 3 * share - axis
+        wave = np.sin(2.0 * np.pi * cycle) * np.sin(np.pi * cycle)  # begins and ends at rest
         target[axis, 3] += SHAKE * wave
         turn = np.zeros(3)
         turn[axis] = TURN * wave
@@ -147,7 +148,7 @@ def _model(parts: Sequence[tuple[F64, F64]], volume: float, gripper: Gripper, su
         type=box,
         size=[gripper.palm_depth / 2, gripper.palm_width / 2, gripper.palm_height / 2],
         pos=[0.0, 0.0, front - gripper.palm_height / 2],
-        mass=1.0,
+        mass=5.0,  # an arm behind it
         **touch,
     )
     for name, side in (("left", 1.0), ("right", -1.0)):
@@ -173,7 +174,7 @@ def _model(parts: Sequence[tuple[F64, F64]], volume: float, gripper: Gripper, su
         actuator.set_to_motor()
     weld = spec.add_equality(type=mujoco.mjtEq.mjEQ_WELD, name1="frame", name2="hand", objtype=mujoco.mjtObj.mjOBJ_BODY)
     weld.data[10] = 1.0  # how much a turn counts against a shift
-    weld.solref = [0.01, 1.0]
+    weld.solref, weld.solimp = [0.005, 1.0], [0.99, 0.999, 0.001, 0.5, 2.0]
     coupled = spec.add_equality(
         type=mujoco.mjtEq.mjEQ_JOINT, name1="left", name2="right", objtype=mujoco.mjtObj.mjOBJ_JOINT
     )

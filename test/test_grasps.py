@@ -168,6 +168,12 @@ def test_an_object_nearly_as_wide_as_the_opening_fits_only_while_its_surface_is_
         plan(replace(wide, expected_error_mm=np.full(len(wide.vertices), 5.0, np.float32)))
 
 
+def test_what_no_trial_holds_is_refused() -> None:
+    wild = GraspConfig(samples=400, screened=300, tried=4, shapes=1, poses=2, position_sigma=0.1, rotation_sigma=45.0)
+    with pytest.raises(ReconstructionError, match="none of them in any of 2 trials"):
+        plan(BOX, config=wild)
+
+
 def test_a_mesh_turned_inside_out_or_empty_is_refused() -> None:
     for faces, words in ((BOX.faces[:, ::-1], "counter-clockwise"), (BOX.faces[:0], "without faces")):
         with pytest.raises(ReconstructionError, match=words):

@@ -129,8 +129,9 @@ class GraspConfig:
     once more. Chosen by hand."""
 
     lever: float = bounded(0.08, 0.001, 10.0)
-    """Distance, metres, from between the pads to the centre of mass at which the firmness is halved. Chosen by hand:
-    there the weight of 0.3 kg turns a thing between pads that press with 40 N."""
+    """Distance, metres, of the centre of mass from between the pads at which the firmness is a half, where the pads
+    touch with all of their face. Chosen by hand: there 0.35 kg weigh what two pads of 2 cm that press with 40 N
+    hold."""
 
     separation: float = bounded(0.01, 0.0, 1.0)
     """Two grasps that are nearer than this, metres, and turned by less than 20 degrees, are one: the better one stays.

@@ -81,6 +81,12 @@ def plan_grasps(
     search = _Search(solid, Scene(solid.vertices, solid.faces), Hand(gripper, config), support)
     R, t, closing = search.screen(random)
     found = search.rank(R, t, closing, random)
+    if not found:
+        trials = config.shapes * config.poses
+        raise _refused(
+            f"no grasp: {len(R)} poses hold the mesh as it is, but none of them in any of {trials} trials "
+            "of its expected error and the gripper's pose noise: capture more views, or look from nearer"
+        )
     return found[:count]
 
 
@@ -101,18 +107,18 @@ class _Search:
         """Poses ``R`` (N, 3, 3) and ``t`` (N, 3) that hold the mesh as it is. Raises BAD_OPTION where none does."""
         gripper, config = self.hand.gripper, self.hand.config
         pairs = contact_pairs(self.solid, self.scene, gripper, config, random)
-        if not pairs.fits.any():
+        if not pairs.antipodal.any():
+            raise _refused(
+                f"no grasp: on none of {len(pairs.fits)} pairs of contacts do opposite sides lie within the friction "
+                f"cone of {gripper.friction:g}: set a greater friction if the pads have it"
+            )
+        usable = np.flatnonzero(pairs.fits & pairs.antipodal)
+        if not len(usable):
             room = f"with {1e3 * 2 * config.clearance:.0f} mm of room and the expected error"
             raise _refused(
                 f"no grasp: the gripper opens {1e3 * gripper.max_opening:.1f} mm, {room} too little for the object, "
                 f"whose least width is {1e3 * least_width(self.solid.vertices):.1f} mm, and no part of it is thinner: "
                 "take a gripper that opens wider"
-            )
-        usable = np.flatnonzero(pairs.fits & pairs.antipodal)
-        if not len(usable):
-            raise _refused(
-                f"no grasp: on none of {pairs.fits.sum()} pairs of contacts do opposite sides lie within the friction "
-                f"cone of {gripper.friction:g}: set a greater friction if the pads have it"
             )
         R, t = _poses(pairs.first[usable], pairs.second[usable], config.approaches)
         above = self.hand.lowest(R, t, UP) >= self.support + config.clearance
@@ -173,9 +179,11 @@ class _Search:
         return 1.0 - (1.0 - self.hand.config.unseen) * (1.0 - seen.min(axis=1))
 
     def _firmness(self, t: F64, closing: Closing) -> F64:
-        """(N,) less for a small patch and for a mass that is far from the pads."""
-        lever = np.linalg.norm(self.solid.center_of_mass - t, axis=1)
-        return np.sqrt(closing.patch) / (1.0 + lever / self.hand.config.lever)
+        """(N,) the moment that the pads hold by friction, over that and the one of the object's mass: the first grows
+        with the radius of what touches, the second with the distance of the centre of mass."""
+        distance = np.linalg.norm(self.solid.center_of_mass - t, axis=1)
+        holding = self.hand.config.lever * np.sqrt(closing.patch)
+        return holding / np.maximum(holding + distance, 1e-12)
 
 
 def _poses(first: F64, second: F64, approaches: int) -> tuple[F64, F64]:
