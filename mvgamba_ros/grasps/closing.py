@@ -29,7 +29,9 @@ class Closing:
         clear: (N,) the open gripper gets there without touching anything.
         holds: (N,) clear, and both pads touch within the friction cone.
         margin: (N,) how far within the cone, [0, 1]: 1 where contacts and normals lie along the closing axis.
-        patch: (N,) share of the pads' rays that touch, of the pad that touches less, [0, 1].
+        reach: (N,) radius of gyration of what touches over that of a whole pad, of the finger where it is less, [0, 1]:
+            how well friction holds against turning about the closing axis. 0 for a point, 0.7 for a line as long as the
+            pad.
         width: (N,) distance between the pads, metres.
         contacts: (N, 2, 3) centre of what each pad touches, in the frame of the poses.
         touches: (N, 2, R) which rays of each finger touch.
@@ -39,7 +41,7 @@ class Closing:
     clear: Bool
     holds: Bool
     margin: F64
-    patch: F64
+    reach: F64
     width: F64
     contacts: F64
     touches: Bool
@@ -82,12 +84,6 @@ class Hand:
         hits = scene.first(starts, ways)
         enters = hits.enter(ways)
         blocked = (~enters | (hits.distance < thick)).any(axis=(1, 2))
-        palm = np.einsum("nij,rj->nri", R, self._palm) + t[:, None]
-        along = np.broadcast_to(R[:, None, :, 2], palm.shape)
-        before = scene.first(palm, along)
-        room = self._palm_way + self.config.clearance
-        clear = ~blocked & ~(~before.enter(along) | (before.distance < room)).any(axis=1)
-
         travel = hits.distance - thick
         nearest = travel.min(axis=2)
         of_pad = travel[:, :, self._pad].min(axis=2)
@@ -104,11 +100,21 @@ class Hand:
         )
         angle = np.arccos(np.clip(cosines.min(axis=1), -1.0, 1.0))
         margin = np.clip(1.0 - angle / np.arctan(gripper.friction), 0.0, 1.0)
-        patch = touches[:, :, self._pad].mean(axis=2).min(axis=1)
+        clear = np.array(~blocked, dtype=bool)
+        clear[clear] = self._palm_is_clear(scene, R[clear], t[clear])
         holds = np.asarray(clear & met & (margin > 0.0))
-        return Closing(
-            np.asarray(clear), holds, np.where(holds, margin, 0.0), patch, width, contacts, touches, hits.face
-        )
+        spread = ((ends - contacts[:, :, None]) ** 2).sum(axis=-1) * touches
+        radius = np.sqrt(spread.sum(axis=2) / count[..., 0]).min(axis=1)
+        reach = np.minimum(radius / np.hypot(gripper.finger_width, gripper.pad_length) * np.sqrt(12.0), 1.0)
+        return Closing(clear, holds, np.where(holds, margin, 0.0), reach, width, contacts, touches, hits.face)
+
+    def _palm_is_clear(self, scene: Scene, R: F64, t: F64) -> Bool:
+        """(N,) whether the palm comes to the poses without touching anything."""
+        palm = np.einsum("nij,rj->nri", R, self._palm) + t[:, None]
+        along = np.broadcast_to(R[:, None, :, 2], palm.shape)
+        before = scene.first(palm, along)
+        room = self._palm_way + self.config.clearance
+        return np.asarray((before.enter(along) & (before.distance >= room)).all(axis=1))
 
 
 def _steps(low: float, high: float, spacing: float = FINGER_SPACING) -> F64:

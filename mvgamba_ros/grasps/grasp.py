@@ -24,9 +24,9 @@ class Grasp:
         robustness: Share of the trials, of a surface displaced within its expected error and a gripper displaced within
             its pose noise, in which both pads touch within the friction cone and nothing collides.
         sight: 1 where both contacts were seen, down to `GraspConfig.unseen` where one was not.
-        firmness: 1 where the centre of mass lies between the pads; less the further away it is and the less of the
-            pads' face touches: with a long lever the object turns between them. In [0, 1]. contacts: (2, 3) centre of
-            what each pad touches, world, metres: first the one at positive y.
+        firmness: 1 where all of both pads touches and the centre of mass lies between them; less where they touch along
+            a line or in a point, and the longer the lever is that the mass turns the object by. In [0, 1].
+        contacts: (2, 3) centre of what each pad touches, world, metres: first the one at positive y.
 
     Example:
         >>> from mvgamba_ros import Options, plan_grasps, read_capture, reconstruct

@@ -179,11 +179,10 @@ class _Search:
         return 1.0 - (1.0 - self.hand.config.unseen) * (1.0 - seen.min(axis=1))
 
     def _firmness(self, t: F64, closing: Closing) -> F64:
-        """(N,) the moment that the pads hold by friction, over that and the one of the object's mass: the first grows
-        with the radius of what touches, the second with the distance of the centre of mass."""
+        """(N,) less where the pads hold less against turning, and where the mass pulls at a longer lever."""
+        lever = self.hand.config.lever
         distance = np.linalg.norm(self.solid.center_of_mass - t, axis=1)
-        holding = self.hand.config.lever * np.sqrt(closing.patch)
-        return holding / np.maximum(holding + distance, 1e-12)
+        return closing.reach * lever / (lever + distance)
 
 
 def _poses(first: F64, second: F64, approaches: int) -> tuple[F64, F64]:
