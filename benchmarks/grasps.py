@@ -1,13 +1,14 @@
 """Grasps planned on what is known of an object, executed on the true one: how often does it hold?
 
-usage: python -m benchmarks.grasps CAPTURES [CAPTURES ...] --out FILE.jsonl [--only NAME ...] [--seeds 3] [--top 3]
+usage: python -m benchmarks.grasps CAPTURES [CAPTURES ...] --out FILE.jsonl [--only NAME ...] [--seeds 3] [--top 1]
 
-CAPTURES: folders of captures with truth.ply and masks or depth. Grasps are planned on `truth`; on `ours`, the
-reconstruction of the capture's colour pictures with the object's box given; on its `hull`; and on `tsdf`, the capture's
-exact depth fused, which has holes where no view looked. The best --top of each seed are executed in MuJoCo
-(benchmarks/grasp_execution.py) on the truth's convex parts, which needs vhacdx: pip install 'mvgamba_ros[convex,sim]'.
-Where a plan fails, all of its grasps count as not held. FILE has a line for each grasp; what is in it already is not
-done again. At the end a table: shares that held, with 95 % intervals by bootstrap over the plans.
+CAPTURES: folders of captures with truth.ply. Grasps are planned on `truth`; on `ours`, the reconstruction of the
+capture's colour pictures with the object's box given; `blind`, the same mesh without what it states of seen and
+expected error; on its `hull`; and on `tsdf`, exact depth of the capture's views fused, which has holes where no view
+looked. The best --top of each seed are executed in MuJoCo (benchmarks/grasp_execution.py) on the truth's convex parts,
+which needs vhacdx: pip install 'mvgamba_ros[convex,sim]'. Where a plan fails, all of its grasps count as not held. FILE
+has a line for each grasp; what is in it already is not done again. At the end a table: shares that held, with 95 %
+intervals by bootstrap over the plans.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--only", nargs="*", help="names of captures")
     parser.add_argument("--plans", nargs="+", choices=list(PLANNED_ON), default=list(PLANNED_ON))
     parser.add_argument("--seeds", type=int, default=3, help="plans of each object (%(default)s)")
-    parser.add_argument("--top", type=int, default=3, help="grasps of each plan (%(default)s)")
+    parser.add_argument("--top", type=int, default=1, help="grasps of each plan (%(default)s)")
     parser.add_argument("--gripper", choices=list(GRIPPERS), default="panda")
     args = parser.parse_args(argv)
     rows = [json.loads(line) for line in args.out.read_text().splitlines()] if args.out.is_file() else []
@@ -159,6 +160,7 @@ def _all_corners(known: Bool) -> Bool:
 PLANNED_ON: dict[str, Callable[[Path, Mesh], Mesh]] = {
     "truth": lambda folder, truth: truth,
     "ours": lambda folder, truth: _reconstructed(folder, truth, "mvgamba"),
+    "blind": lambda folder, truth: replace(_reconstructed(folder, truth, "mvgamba"), seen=None, expected_error_mm=None),
     "hull": lambda folder, truth: _reconstructed(folder, truth, "hull"),
     "tsdf": _fused,
 }

@@ -26,8 +26,8 @@ class Closing:
     """N closings.
 
     Attributes:
-        clear: (N,) the open gripper gets there without touching anything.
-        holds: (N,) clear, and both pads touch within the friction cone.
+        holds: (N,) the open gripper gets there without touching anything, and both pads then touch within the friction
+            cone.
         margin: (N,) how far within the cone, [0, 1]: 1 where contacts and normals lie along the closing axis.
         reach: (N,) radius of gyration of what touches over that of a whole pad, of the finger where it is less, [0, 1]:
             how well friction holds against turning about the closing axis. 0 for a point, 0.7 for a line as long as the
@@ -38,7 +38,6 @@ class Closing:
         face: (N, 2, R) the face that each of them meets.
     """
 
-    clear: Bool
     holds: Bool
     margin: F64
     reach: F64
@@ -106,7 +105,7 @@ class Hand:
         spread = ((ends - contacts[:, :, None]) ** 2).sum(axis=-1) * touches
         radius = np.sqrt(spread.sum(axis=2) / count[..., 0]).min(axis=1)
         reach = np.minimum(radius / np.hypot(gripper.finger_width, gripper.pad_length) * np.sqrt(12.0), 1.0)
-        return Closing(clear, holds, np.where(holds, margin, 0.0), reach, width, contacts, touches, hits.face)
+        return Closing(holds, np.where(holds, margin, 0.0), reach, width, contacts, touches, hits.face)
 
     def _palm_is_clear(self, scene: Scene, R: F64, t: F64) -> Bool:
         """(N,) whether the palm comes to the poses without touching anything."""

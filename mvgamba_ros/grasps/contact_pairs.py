@@ -33,11 +33,6 @@ class Pairs:
     antipodal: Bool
     fits: Bool
 
-    @property
-    def width(self) -> F64:
-        """(N,) metres."""
-        return np.linalg.norm(self.second - self.first, axis=1)
-
 
 def contact_pairs(
     solid: Solid, scene: Scene, gripper: Gripper, config: GraspConfig, random: np.random.Generator
