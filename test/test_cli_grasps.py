@@ -90,6 +90,9 @@ def test_what_does_not_fit_leaves_no_file(box: Path, capsys: pytest.CaptureFixtu
 def test_a_folder_that_is_no_result_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["grasps", str(tmp_path), "-q"]) == 1
     assert "BAD_CAPTURE" in capsys.readouterr().err and not list(tmp_path.iterdir())
+    (tmp_path / "scene.json").write_text("{}")
+    assert main(["grasps", str(tmp_path), "-q"]) == 1
+    assert "holds several objects: give the folder of one in it" in capsys.readouterr().err
 
 
 def test_the_help_has_every_size_of_a_gripper_with_its_default() -> None:

@@ -127,10 +127,12 @@ def _described(gripper: str) -> Gripper:
 def _read(path: Path) -> tuple[Mesh, float | None]:
     """The mesh of a result or of a file, and the result's support height. Raises BAD_CAPTURE."""
     from mvgamba_ros.io.mesh_files import read_mesh
-    from mvgamba_ros.io.results import REPORT
+    from mvgamba_ros.io.results import REPORT, SCENE
 
     if not path.is_dir():
         return read_mesh(path), None
+    if (path / SCENE).is_file():
+        raise ReconstructionError(ErrorCode.BAD_CAPTURE, f"{path} holds several objects: give the folder of one in it")
     with boundary(
         ErrorCode.BAD_CAPTURE, path / REPORT, "give a folder that `mvgamba reconstruct` wrote, or a mesh file"
     ):
