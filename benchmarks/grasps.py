@@ -39,7 +39,7 @@ from mvgamba_ros.options import Options
 from mvgamba_ros.pipeline import reconstruct
 from mvgamba_ros.rendering.mesh_raycaster import Raycaster
 from mvgamba_ros.surface.convex_parts import convex_parts
-from mvgamba_ros.types import Bool, Mesh, Prompts
+from mvgamba_ros.types import Bool, Mesh, Prompts, View
 
 PARTS = 24
 """Convex parts of the true object, at most."""
@@ -58,6 +58,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--plans", nargs="+", choices=list(PLANNED_ON), default=list(PLANNED_ON))
     parser.add_argument("--seeds", type=int, default=3, help="plans of each object (%(default)s)")
     parser.add_argument("--top", type=int, default=1, help="grasps of each plan (%(default)s)")
+    parser.add_argument("--views", type=int, help="the first so many of each capture (all)")
     parser.add_argument("--gripper", choices=list(GRIPPERS), default="panda")
     args = parser.parse_args(argv)
     rows = [json.loads(line) for line in args.out.read_text().splitlines()] if args.out.is_file() else []
@@ -69,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         ]
         if not todo or (args.only and folder.name not in args.only):
             continue
-        for plan, seed, made in executed(folder, todo, args.gripper, args.top):
+        for plan, seed, made in executed(folder, todo, args.gripper, args.top, args.views):
             about = {"object": folder.name, "plan": plan, "seed": seed}
             new = [{**about, "rank": rank, **row} for rank, row in enumerate(made)]
             with args.out.open("a") as file:
@@ -81,17 +82,18 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def executed(
-    folder: Path, todo: Sequence[tuple[str, int]], gripper_name: str, top: int
+    folder: Path, todo: Sequence[tuple[str, int]], gripper_name: str, top: int, views: int | None
 ) -> Iterator[tuple[str, int, list[dict[str, Any]]]]:
     """Plan and seed of ``todo``, with a row for each of its grasps."""
     truth = read_mesh(folder / "truth.ply")
     gripper, support = GRIPPERS[gripper_name], float(truth.vertices[:, 2].min())
+    given = [] if {plan for plan, _ in todo} == {"truth"} else list(read_capture(folder))[:views]
     parts = convex_parts(truth, PARTS)
     volume = abs(float(trimesh.Trimesh(truth.vertices, truth.faces).volume))
     meshes: dict[str, Mesh | ReconstructionError] = {}
     for plan, seed in todo:
         if plan not in meshes:
-            meshes[plan] = _or_error(lambda plan=plan: PLANNED_ON[plan](folder, truth))
+            meshes[plan] = _or_error(lambda plan=plan: PLANNED_ON[plan](truth, given))
         mesh = meshes[plan]
         found: list[Grasp] | ReconstructionError
         if isinstance(mesh, ReconstructionError):
@@ -119,14 +121,14 @@ def _or_error(work: Callable[[], Any]) -> Any:
         return error
 
 
-def _reconstructed(folder: Path, truth: Mesh, method: str) -> Mesh:
-    views = [replace(view, depth=None, mask=None) for view in read_capture(folder)]
+def _reconstructed(truth: Mesh, given: Sequence[View], method: str) -> Mesh:
+    views = [replace(view, depth=None, mask=None) for view in given]
     roi = scaled_box(truth.vertices.min(axis=0), truth.vertices.max(axis=0))
     prompts = Prompts(roi=roi, support_height=float(truth.vertices[:, 2].min()))
     return reconstruct(views, Options(method=method, prompts=prompts, refine=False)).mesh
 
 
-def _fused(folder: Path, truth: Mesh) -> Mesh:
+def _fused(truth: Mesh, given: Sequence[View]) -> Mesh:
     """Exact depth of the capture's views, rendered from the truth, as a TSDF (Curless and Levoy, 1996); open where no
     view looked."""
     from skimage.measure import marching_cubes
@@ -136,7 +138,7 @@ def _fused(folder: Path, truth: Mesh) -> Mesh:
     axes = [np.arange(start, stop, VOXEL) for start, stop in zip(low, high, strict=True)]
     points = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
     total, weight = np.zeros(points.shape[:3]), np.zeros(points.shape[:3])
-    for view in read_capture(folder):
+    for view in given:
         depth = caster.render(view.camera, view.T_world_camera).depth
         pixels, z = project(view.camera, view.T_world_camera, points.reshape(-1, 3))
         column, row = np.floor(pixels).astype(int).T
@@ -157,11 +159,11 @@ def _all_corners(known: Bool) -> Bool:
     return np.asarray(binary_erosion(known, np.ones((2, 2, 2))))
 
 
-PLANNED_ON: dict[str, Callable[[Path, Mesh], Mesh]] = {
-    "truth": lambda folder, truth: truth,
-    "ours": lambda folder, truth: _reconstructed(folder, truth, "mvgamba"),
-    "blind": lambda folder, truth: replace(_reconstructed(folder, truth, "mvgamba"), seen=None, expected_error_mm=None),
-    "hull": lambda folder, truth: _reconstructed(folder, truth, "hull"),
+PLANNED_ON: dict[str, Callable[[Mesh, Sequence[View]], Mesh]] = {
+    "truth": lambda truth, given: truth,
+    "ours": lambda truth, given: _reconstructed(truth, given, "mvgamba"),
+    "blind": lambda truth, given: replace(_reconstructed(truth, given, "mvgamba"), seen=None, expected_error_mm=None),
+    "hull": lambda truth, given: _reconstructed(truth, given, "hull"),
     "tsdf": _fused,
 }
 
