@@ -91,7 +91,7 @@ class GraspConfig:
     """Directions that the gripper comes from around each pair's axis. Chosen by hand: one in 30 degrees."""
 
     screened: int = bounded(1500, 10, 100_000)
-    """Poses that are closed on the mesh as it is. Chosen by time: 0.2 s on one core."""
+    """Poses that are closed on the mesh as it is. Chosen by time: 0.1 s on one core."""
 
     tried: int = bounded(64, 1, 10_000)
     """Best poses of those, apart from each other, that are tried on perturbed shapes. Chosen by time, likewise."""
