@@ -1,4 +1,7 @@
-"""mamba-ssm and causal-conv1d that are installed and do not work, as they often are not: built for another torch."""
+"""Which scan and which convolution run on a GPU: packages that are missing, or installed and built for another torch.
+
+There is no GPU here: the order is tried on the CPU, which is a device like any other to all but Triton.
+"""
 
 from __future__ import annotations
 
@@ -15,11 +18,11 @@ import pytest
 import torch
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
-from mvgamba_ros.kernels import cuda
+from mvgamba_ros.kernels import cuda, scan_cuda
 from mvgamba_ros.kernels.conv import causal_conv1d_reference
+from mvgamba_ros.kernels.scan_chunked import selective_scan_chunked
 from mvgamba_ros.kernels.scan_reference import selective_scan_reference
-from mvgamba_ros.methods.device import choose_device
-from mvgamba_ros.methods.mvgamba import MVGambaMethod
+from mvgamba_ros.methods.device import choose_device, ran_on
 
 UNDEFINED = (
     "selective_scan_cuda.cpython-311-x86_64-linux-gnu.so: undefined symbol: _ZN3c1021throwNullDataPtrErrorEv\n"
@@ -30,18 +33,20 @@ UNDEFINED = (
 @pytest.fixture(autouse=True)
 def untried() -> Iterator[None]:
     """Whether a package works is found anew in every test."""
-    for probe in (cuda.scan_fault, cuda.conv_works):
+    for probe in (scan_cuda.working_scan, cuda.conv_works):
         probe.cache_clear()
     yield
-    for probe in (cuda.scan_fault, cuda.conv_works):
+    for probe in (scan_cuda.working_scan, cuda.conv_works):
         probe.cache_clear()
 
 
 @pytest.fixture
 def gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    """torch sees a GPU."""
+    """torch sees a GPU, on which works what works on the CPU."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "NVIDIA Pretended")
+    monkeypatch.setattr("mvgamba_ros.methods.device.working_scan", lambda name: scan_cuda.working_scan("cpu"))
 
 
 class Broken(MetaPathFinder, Loader):
@@ -72,39 +77,54 @@ def right(*given: Any, return_last_state: bool, **options: Any) -> Any:
     return selective_scan_reference(*given, **options)
 
 
-def test_a_mamba_ssm_that_does_not_import_leaves_the_network_on_the_cpu_and_the_result_says_why(
+def triton_runs(monkeypatch: pytest.MonkeyPatch, scan: Callable[..., Any]) -> None:
+    """Triton's scan is this one."""
+    module = ModuleType("mvgamba_ros.kernels.scan_triton")
+    module.selective_scan_triton = scan  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+
+
+def missing(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
+    for name in names:
+        monkeypatch.setitem(sys.modules, name, None)
+
+
+def test_without_any_package_the_scan_is_torchs_and_the_gpu_is_taken_without_a_word(
     gpu: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    missing(monkeypatch, "mamba_ssm", "triton")
+    assert choose_device("auto") == choose_device("cuda") == (torch.device("cuda"), ())
+    found = scan_cuda.working_scan("cpu")
+    assert found.name == "torch" and found.scan is selective_scan_chunked
+    assert list(found.faults) == ["mamba-ssm", "triton"]
+    assert ran_on(torch.device("cuda")) == {"device": "cuda (NVIDIA Pretended)", "selective_scan": "torch"}
+
+
+def test_mamba_ssm_is_taken_first_and_triton_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    triton_runs(monkeypatch, selective_scan_reference)
+    installed(monkeypatch, right)
+    assert scan_cuda.working_scan("cpu").name == "mamba-ssm"
+    scan_cuda.working_scan.cache_clear()
+    missing(monkeypatch, "mamba_ssm.ops.selective_scan_interface")
+    found = scan_cuda.working_scan("cpu")
+    assert found.name == "triton" and list(found.faults) == ["mamba-ssm"]
+
+
+def test_a_mamba_ssm_that_does_not_import_is_passed_over_and_the_result_says_so(
+    gpu: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    missing(monkeypatch, "triton")
     monkeypatch.setattr(sys, "meta_path", [Broken(ImportError(UNDEFINED), "mamba_ssm"), *sys.meta_path])
-    method = MVGambaMethod(device="auto")
-    assert method.device.type == "cpu"
-    (note,) = method.notes
-    assert "ran on the CPU, not the GPU" in note
-    assert "undefined symbol: _ZN3c10" in note and "second line" not in note
-    with pytest.raises(
-        ReconstructionError, match=r"device cuda: mamba-ssm.*undefined symbol.*--no-build-isolation"
-    ) as e:
-        choose_device("cuda")
-    assert e.value.code is ErrorCode.MISSING_PACKAGE
-
-
-def test_a_gpu_without_mamba_ssm_is_noted_with_the_remedy(gpu: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "mamba_ssm", None)
     device, (note,) = choose_device("auto")
-    assert device.type == "cpu"
-    assert "mamba-ssm" in note
+    assert device.type == "cuda"
+    assert note.startswith("the selective scan was torch's, as mamba-ssm does not work (ImportError: ")
+    assert "undefined symbol: _ZN3c10" in note and "second line" not in note and "--no-build-isolation" in note
 
 
 def test_a_library_that_the_loader_refuses_is_a_fault_like_any_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        sys, "meta_path", [Broken(OSError("libcudart.so.11.0: cannot open"), "mamba_ssm"), *sys.meta_path]
-    )
-    assert cuda.scan_fault("cpu").startswith("OSError: libcudart.so.11.0")
-
-
-def test_a_scan_that_answers_the_reference_works_and_the_device_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    installed(monkeypatch, right)
-    assert cuda.scan_fault("cpu") == ""
+    refused = Broken(OSError("libcudart.so.11.0: cannot open"), "mamba_ssm")
+    monkeypatch.setattr(sys, "meta_path", [refused, *sys.meta_path])
+    assert "libcudart.so.11.0" in scan_cuda.working_scan("cpu").faults["mamba-ssm"]
 
 
 @pytest.mark.parametrize(
@@ -112,21 +132,36 @@ def test_a_scan_that_answers_the_reference_works_and_the_device_is_taken(monkeyp
     [
         (lambda y, h: (1.3 * y, h), "its answer is off by"),
         (lambda y, h: (y * float("nan"), h), "its answer is off by nan"),
-        (lambda y, h: (y[:, :1], h), r"a tensor \(1, 1, 12\) for \(1, 8, 12\)"),
+        (lambda y, h: (y[:, :1], h), r"a tensor (1, 1, 70) for (1, 40, 70)"),
+        (lambda y, h: (2 * y.detach() - y, h), "its answer is off by"),  # the gradient's sign alone
     ],
 )
-def test_a_scan_that_answers_something_else_does_not(wrong: Any, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_scan_that_answers_something_else_is_not_taken(
+    wrong: Any, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     installed(monkeypatch, lambda *given, **options: wrong(*right(*given, **options)))
-    with pytest.raises(AssertionError, match=message):
-        assert not cuda.scan_fault("cpu"), cuda.scan_fault("cpu")
+    triton_runs(monkeypatch, lambda *given: wrong(*selective_scan_reference(*given)))
+    found = scan_cuda.working_scan("cpu")
+    assert found.name == "torch"
+    assert message in found.faults["mamba-ssm"] and message in found.faults["triton"]
 
 
-def test_a_gpu_that_the_kernels_were_not_built_for_is_refused_with_torchs_words(
+def test_a_gpu_that_torch_is_not_built_for_leaves_the_network_on_the_cpu_and_the_result_says_why(
     gpu: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    installed(monkeypatch, right)  # and tensors cannot go to a GPU that is not there
-    with pytest.raises(ReconstructionError, match=r"device cuda:0: mamba-ssm.*does not work \("):
+    def no_image(*_: Any) -> None:
+        raise RuntimeError("CUDA error: no kernel image is available for execution on the device\nmore")
+
+    missing(monkeypatch, "mamba_ssm", "triton")
+    monkeypatch.setattr(scan_cuda, "selective_scan_chunked", no_image)
+    device, (note,) = choose_device("auto")
+    assert device.type == "cpu"
+    assert "ran on the CPU, not the GPU" in note and "torch: RuntimeError: CUDA error: no kernel image" in note
+    with pytest.raises(ReconstructionError, match=r"device cuda:0: no selective scan works.*choose device cpu") as e:
         choose_device("cuda:0")
+    assert e.value.code is ErrorCode.MISSING_PACKAGE
+    with pytest.raises(RuntimeError, match=r"no selective scan works on cpu: mamba-ssm: .*no kernel image"):
+        scan_cuda.selective_scan_cuda(torch.zeros(1, 1, 1))
 
 
 def convolution(monkeypatch: pytest.MonkeyPatch, function: Callable[..., Any]) -> None:

@@ -20,6 +20,7 @@ from mvgamba_ros.generate.canonical_cameras import AZIMUTHS, PAINTED, orbit_pose
 from mvgamba_ros.generate.diffusers_folder import load_unet
 from mvgamba_ros.generate.multiview_unet import MultiViewUNet, UNetConfig, sinusoids
 from mvgamba_ros.geometry.camera import project
+from mvgamba_ros.kernels.scan_cuda import FoundScan
 from mvgamba_ros.methods.device import choose_device
 
 GOLDEN: dict[str, Any] = json.loads(
@@ -171,9 +172,10 @@ def refused(folder: Path, words: str) -> None:
     assert caught.value.message.startswith("checkpoint ") and caught.value.message.endswith("give another")
 
 
-def test_a_gpu_without_mamba_ssm_will_do_where_nothing_scans(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gpu_on_which_no_scan_works_will_do_where_nothing_scans(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
-    monkeypatch.setattr("mvgamba_ros.methods.device.scan_fault", lambda name: "No module named 'mamba_ssm'")
+    nothing = FoundScan("", None, {"torch": "no kernel image"})
+    monkeypatch.setattr("mvgamba_ros.methods.device.working_scan", lambda name: nothing)
     for name in ("auto", "cuda"):
         assert choose_device(name, scans=False) == (torch.device("cuda"), ())
     assert choose_device("auto")[0] == torch.device("cpu")

@@ -190,8 +190,8 @@ def test_a_device_of_another_name_is_refused_with_the_names_that_there_are(name:
 
 
 @pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_a_gpu_gives_the_shape_that_the_cpu_gives() -> None:
-    pytest.importorskip("mamba_ssm")
     seen = views(4)
     there = MVGambaMethod(device="cuda")
     here = MVGambaMethod(device="cpu")

@@ -1,4 +1,4 @@
-"""Mixed precision in the kernels, and whether this processor gains from it."""
+"""Mixed precision in the kernels, and whether a device gains from it."""
 
 from __future__ import annotations
 
@@ -20,13 +20,18 @@ def promote(*tensors: Any) -> tuple[Any, ...]:
 def autocasts(device: str) -> bool:
     """Whether this is inside `torch.autocast` for a kind of device, ``cpu`` or ``cuda``."""
     if hasattr(torch.amp, "is_autocast_available"):
-        return bool(torch.is_autocast_enabled(device))
+        return torch.amp.is_autocast_available(device) and bool(torch.is_autocast_enabled(device))
     return bool(torch.is_autocast_cpu_enabled() if device == "cpu" else torch.is_autocast_enabled())  # before 2.4
 
 
-def has_bfloat16() -> bool:
-    """Whether products in bfloat16 are faster than in float32 on this processor: it has instructions for them. False
-    with a torch that cannot tell (before 2.6): float32 is right everywhere."""
+def has_bfloat16(device: torch.device | None = None) -> bool:
+    """Whether products in bfloat16 are faster than in float32 on ``device``, a GPU or by default the CPU.
+
+    It has instructions for them: GPUs from compute capability 8.0 on. False with a torch that cannot tell of a
+    processor (before 2.6): float32 is right everywhere.
+    """
+    if device is not None and device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
     probes = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
     return any(probe is not None and probe() for probe in probes)
 

@@ -5,7 +5,7 @@ Dao-AILab/causal-conv1d at commit 17f4f2f (``causal_conv1d_fn``, 2 to 4 taps); a
 
 Both are compiled against one version of torch, CUDA and the C++ ABI, and one that is installed may still not import
 (undefined symbol) or not run (no kernel image for this GPU). So whether one works is found by calling it on a few
-numbers and comparing with the reference: `scan_fault`, `conv_works`.
+numbers and comparing with the reference: `scan_cuda.working_scan`, `conv_works`.
 """
 
 from __future__ import annotations
@@ -15,13 +15,11 @@ import sys
 import warnings
 from functools import cache
 from importlib.util import find_spec
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from mvgamba_ros.kernels.probing import fault_of, first_line
-from mvgamba_ros.kernels.scan_reference import selective_scan_reference
 
 
 def selective_scan(
@@ -40,8 +38,8 @@ def selective_scan(
         interface = importlib.import_module("mamba_ssm.ops.selective_scan_interface")
     except (ImportError, OSError) as error:
         raise ImportError(
-            f"the CUDA selective scan needs mamba-ssm ({first_line(error)}): pip install mamba-ssm, or pass "
-            "backend='reference'"
+            f"mamba-ssm cannot be imported ({first_line(error)}): pip install mamba-ssm, or pass backend='triton' or "
+            "'chunked', which need no package"
         ) from error
     return interface.selective_scan_fn(
         u,
@@ -55,22 +53,6 @@ def selective_scan(
         delta_softplus=delta_softplus,
         return_last_state=True,
     )
-
-
-@cache
-def scan_fault(device: str) -> str:
-    """What keeps `selective_scan` from working on ``device``, in words; empty where it works. Tried once a process."""
-
-    def tried() -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-        importlib.import_module("mamba_ssm.ops.selective_scan_interface")
-        g = torch.Generator().manual_seed(0)
-        u, delta, z = torch.randn(3, 1, 8, 12, generator=g).unbind()
-        B, C = torch.randn(2, 1, 4, 12, generator=g).unbind()
-        given: list[Any] = [u, delta, -torch.rand(8, 4, generator=g), B, C, torch.ones(8), z, torch.zeros(8), True]
-        there: list[Any] = [x.to(device) if isinstance(x, Tensor) else x for x in given]
-        return selective_scan(*there), selective_scan_reference(*given)
-
-    return fault_of(tried)
 
 
 @cache

@@ -1,18 +1,20 @@
-"""The selective state space scan of Mamba-1 (Gu and Dao, 2023): one call, three backends."""
+"""The selective state space scan of Mamba-1 (Gu and Dao, 2023): one call, several backends."""
 
 from __future__ import annotations
 
-from typing import Literal, overload
+from typing import Literal, get_args, overload
 
 import torch
 from torch import Tensor
 
-from mvgamba_ros.kernels import cuda, native
+from mvgamba_ros.kernels import native
 from mvgamba_ros.kernels.autocast import promote
+from mvgamba_ros.kernels.scan_chunked import selective_scan_chunked
 from mvgamba_ros.kernels.scan_cpu import SelectiveScan
+from mvgamba_ros.kernels.scan_cuda import scan_triton, selective_scan_cuda
 from mvgamba_ros.kernels.scan_reference import selective_scan_reference
 
-Backend = Literal["reference", "cpu", "cuda"]
+Backend = Literal["reference", "cpu", "cuda", "triton", "chunked"]
 
 
 @overload
@@ -67,8 +69,10 @@ def selective_scan(
             ``delta_softplus`` is False).
         A: (width, states). B, C: (batch, states, length). D, delta_bias: (width,).
         return_last_state: also return h after the last token, (batch, width, states), without a gradient.
-        backend: ``"cpu"`` (native, float32), ``"cuda"`` (mamba-ssm) or ``"reference"`` (plain torch, slow). By default
-            the device chooses, and tensors on the CPU that are not float32 go to the reference.
+        backend: ``"cpu"`` (native, float32), ``"cuda"`` (what works there, `scan_cuda.working_scan`: mamba-ssm, our
+            Triton kernels, or chunks in torch), ``"triton"`` (float32 arithmetic, on CUDA), ``"chunked"`` (torch, any
+            device) or ``"reference"`` (plain torch, slow). By default the device chooses: ``"cuda"``, or on another
+            ``"chunked"``; tensors on the CPU that are not float32 go to the reference.
 
     Any strides are right. On the CPU, tensors whose channels lie next to each other in memory, that is
     ``x.transpose(1, 2)`` of a (batch, length, width) tensor, are read as they are and others are copied first; the
@@ -76,28 +80,35 @@ def selective_scan(
     mamba-ssm: a state kept over thousands of steps needs it.
 
     Returns (batch, width, length), differentiable in all tensors. Raises ValueError for a shape, dtype or device that
-    does not fit, ImportError where the backend is not built or not installed.
+    does not fit, ImportError where the backend is not built or not installed, RuntimeError where none works on a CUDA
+    device.
     """
     u, delta, A, B, C, D, z, delta_bias = promote(u, delta, A, B, C, D, z, delta_bias)
     _check(u, delta, A, B, C, D, z, delta_bias)
     if backend is None:
-        backend = "cuda" if u.is_cuda else "cpu" if u.device.type == "cpu" and u.dtype == torch.float32 else "reference"
+        backend = _suited(u)
+    given = u, delta, A, B, C, D, z, delta_bias, delta_softplus
     if backend == "cpu":
         if u.device.type != "cpu" or u.dtype != torch.float32:
             raise ValueError(f"the cpu backend takes float32 tensors on the CPU, not {u.dtype} on {u.device}")
-        y, last_state = SelectiveScan.apply(
-            u, delta, A, B, C, D, z, delta_bias, delta_softplus, return_last_state, native.library()
-        )
-    elif backend == "reference":
-        y, last_state = selective_scan_reference(u, delta, A, B, C, D, z, delta_bias, delta_softplus)
+        y, last_state = SelectiveScan.apply(*given, return_last_state, native.library())
+    elif backend in ("reference", "chunked"):
+        y, last_state = (selective_scan_reference if backend == "reference" else selective_scan_chunked)(*given)
         last_state = last_state.detach()
-    elif backend == "cuda":
+    elif backend in ("cuda", "triton"):
         if not u.is_cuda:
-            raise ValueError(f"the cuda backend takes tensors on a CUDA device, not on {u.device}")
-        y, last_state = cuda.selective_scan(u, delta, A, B, C, D, z, delta_bias, delta_softplus)
+            raise ValueError(f"the {backend} backend takes tensors on a CUDA device, not on {u.device}")
+        y, last_state = (selective_scan_cuda if backend == "cuda" else scan_triton)(*given)
     else:
-        raise ValueError(f"unknown backend {backend!r}: choose 'cpu', 'cuda' or 'reference'")
+        raise ValueError(f"unknown backend {backend!r}: choose {', '.join(map(repr, sorted(get_args(Backend))))}")
     return (y, last_state) if return_last_state else y
+
+
+def _suited(u: Tensor) -> Backend:
+    kind = u.device.type
+    if kind == "cpu":
+        return "cpu" if u.dtype == torch.float32 else "reference"
+    return "cuda" if kind == "cuda" else "chunked"
 
 
 def _check(

@@ -5,24 +5,26 @@ from __future__ import annotations
 import torch
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
-from mvgamba_ros.kernels.cuda import scan_fault
+from mvgamba_ros.kernels.scan_cuda import FoundScan, described, working_scan
 
 
 def choose_device(name: str, scans: bool = True) -> tuple[torch.device, tuple[str, ...]]:
-    """The device of a name: ``cpu``, ``cuda``, ``cuda:N``, or ``auto``, the GPU where torch sees one and mamba-ssm,
-    whose kernel the scan takes there, works on it, else the CPU. Not so for a network that does not scan
-    (``scans`` False): that takes any GPU.
+    """The device of a name: ``cpu``, ``cuda``, ``cuda:N``, or ``auto``, the GPU where torch sees one and a selective
+    scan works on it, else the CPU. Not so for a network that does not scan (``scans`` False): that takes any GPU.
 
-    -> The device, and notes for the result: why ``auto`` does not take a GPU that is there.
+    -> The device, and notes for the result: why ``auto`` does not take a GPU that is there, and which scan of the GPU's
+    is installed and does not work.
 
     Raises MISSING_PACKAGE for a GPU that cannot be, BAD_OPTION for any other name.
     """
     seen = torch.cuda.is_available()
     if name == "auto":
-        fault = scan_fault("cuda") if seen and scans else ""
-        if fault:
-            return torch.device("cpu"), (f"the network ran on the CPU, not the GPU: {_remedy(fault)}",)
-        return torch.device("cuda" if seen else "cpu"), ()
+        if not seen:
+            return torch.device("cpu"), ()
+        found = working_scan("cuda") if scans else None
+        if found is not None and found.scan is None:
+            return torch.device("cpu"), (f"the network ran on the CPU, not the GPU: {_unusable(found)}",)
+        return torch.device("cuda"), _passed_over(found)
     kind, _, index = name.partition(":")
     if name == "cpu":
         return torch.device("cpu"), ()
@@ -38,18 +40,43 @@ def choose_device(name: str, scans: bool = True) -> tuple[torch.device, tuple[st
         raise ReconstructionError(
             ErrorCode.BAD_OPTION, f"device {name}: torch sees {torch.cuda.device_count()} GPU, numbered from 0"
         )
-    fault = scan_fault(name) if scans else ""
-    if fault:
-        raise ReconstructionError(ErrorCode.MISSING_PACKAGE, f"device {name}: {_remedy(fault)}, or choose device cpu")
-    return torch.device(name), ()
+    found = working_scan(name) if scans else None
+    if found is not None and found.scan is None:
+        raise ReconstructionError(ErrorCode.MISSING_PACKAGE, f"device {name}: {_unusable(found)}, or choose device cpu")
+    return torch.device(name), _passed_over(found)
 
 
-def _remedy(fault: str) -> str:
-    """What is wrong with mamba-ssm, whose ``fault`` is known, and what to do."""
-    if "No module named 'mamba_ssm" in fault:
-        return "mamba-ssm, whose kernel the scan takes there, is missing; pip install mamba-ssm"
+def ran_on(device: torch.device) -> dict[str, str]:
+    """Entries of a method's ``provenance``: its device and, of a GPU, the card's name and the scan that runs there."""
+    if device.type != "cuda":
+        return {"device": str(device)}
+    card = torch.cuda.get_device_name(device)
+    return {"device": f"{device} ({card})", "selective_scan": working_scan(str(device)).name}
+
+
+def _unusable(found: FoundScan) -> str:
+    """Why no scan works there, torch's own included, and what to do."""
     return (
-        f"mamba-ssm, whose kernel the scan takes there, does not work ({fault}); it must be built for torch "
-        f"{torch.__version__} and CUDA {torch.version.cuda}: pip install --force-reinstall --no-deps "
-        "--no-build-isolation --no-binary :all: mamba-ssm"
+        f"no selective scan works there ({described(found.faults)}); torch {torch.__version__} must be built for this "
+        f"GPU and its driver (it is for CUDA {torch.version.cuda})"
     )
+
+
+def _passed_over(found: FoundScan | None) -> tuple[str, ...]:
+    """Notes of what is installed and does not work; a package that is missing is none."""
+    faults = {} if found is None else found.faults
+    remedies = {
+        "mamba-ssm": f"built for torch {torch.__version__} and CUDA {torch.version.cuda} it would: pip install "
+        "--force-reinstall --no-deps --no-build-isolation --no-binary :all: mamba-ssm",
+        "triton": "it needs the version that this torch was released with, a C compiler and Python's headers",
+    }
+    return tuple(
+        f"the selective scan was {found.name}'s, as {name} does not work ({fault}); {remedies[name]}"
+        for name, fault in faults.items()
+        if found is not None and not _is_missing(name.replace("-", "_"), fault)
+    )
+
+
+def _is_missing(package: str, fault: str) -> bool:
+    """Whether nothing more is wrong with a package; one of those that it imports in turn is more."""
+    return any(f"{words} {package}" in fault.replace("'", "") for words in ("No module named", "import of"))

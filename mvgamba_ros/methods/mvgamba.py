@@ -18,7 +18,7 @@ from mvgamba_ros.geometry.view_spread import spread_views
 from mvgamba_ros.geometry.visual_hull import carve
 from mvgamba_ros.io.weights import REMEDY, CheckpointFile, identify_checkpoint
 from mvgamba_ros.kernels.autocast import halve_weights, has_bfloat16
-from mvgamba_ros.methods.device import choose_device
+from mvgamba_ros.methods.device import choose_device, ran_on
 from mvgamba_ros.methods.protocol import Shape
 from mvgamba_ros.model.checkpoint import SHIPPED, load_checkpoint
 from mvgamba_ros.model.cost_volume import hull_intervals
@@ -49,9 +49,9 @@ class MVGambaMethod:
         self.device, self.notes = choose_device(device)
         self.path = path = Path(checkpoint) if checkpoint else SHIPPED
         network, self.recipe = load_checkpoint(path)
-        self.provenance = {"device": str(self.device), **identify_checkpoint(path)}
+        self.provenance = {**ran_on(self.device), **identify_checkpoint(path)}
         self.network = network.to(self.device)
-        self.half = self.device.type == "cpu" and has_bfloat16()
+        self.half = has_bfloat16(self.device)
         if self.half:
             halve_weights(self.network)
 
@@ -116,7 +116,7 @@ class MVGambaMethod:
                     ErrorCode.SILHOUETTES_DISAGREE,
                     "no ray of any view meets the silhouettes of the others; check the poses and the masks",
                 )
-            with torch.autocast("cpu", torch.bfloat16, enabled=self.half):
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
                 output = to_device(self.network(batch, rays), torch.device("cpu"))
         if not output.is_finite():
             raise CheckpointFile(self.path).bad("its network gives values that are not finite")

@@ -16,7 +16,7 @@ from mvgamba_ros.geometry.torch_rays import to_device
 from mvgamba_ros.geometry.unit_cube import UnitCube, fit
 from mvgamba_ros.geometry.view_spread import spread_views
 from mvgamba_ros.io.weights import CheckpointFile, identify_checkpoint
-from mvgamba_ros.methods.device import choose_device
+from mvgamba_ros.methods.device import choose_device, ran_on
 from mvgamba_ros.methods.protocol import Shape
 from mvgamba_ros.methods.published.conditioning import condition, first_camera_rotation, rotated, turned
 from mvgamba_ros.methods.published.framing import framed_camera, framed_picture
@@ -57,7 +57,7 @@ class MVGambaPublished:
         self.device, self.notes = choose_device(device)
         self.path = Path(checkpoint)
         self.network = read_published(self.path).to(self.device)
-        self.provenance = {"device": str(self.device), **identify_checkpoint(self.path)}
+        self.provenance = {**ran_on(self.device), **identify_checkpoint(self.path)}
 
     @classmethod
     def from_options(cls, options: Options) -> MVGambaPublished:
