@@ -23,6 +23,7 @@ from benchmarks.timing import medians
 from mvgamba_ros.kernels import native
 from mvgamba_ros.kernels.rasterize import rasterize
 from mvgamba_ros.kernels.rasterize_reference import ALPHA_MAX, ALPHA_MIN, project
+from mvgamba_ros.kernels.rasterize_tiled import touched_tiles
 
 VIEWS = 4
 SIZES = [(4096, 128), (16384, 256), (65536, 512)]  # Gaussians, pixels a side
@@ -130,17 +131,7 @@ def _tile_lists(
     center: Tensor, spread: Tensor, opacities: Tensor, tile: int, across: int, down: int
 ) -> tuple[Tensor, ...]:
     """The splats that touch each tile, in their order."""
-    variance_y, slope, variance_x = spread.unbind(-1)
-    variance = torch.stack([variance_x + slope**2 * variance_y, variance_y], dim=-1)
-    reach = (2 * torch.log(opacities / ALPHA_MIN)[:, None] * variance).sqrt()
-    limit = torch.tensor([across, down])
-    first = torch.minimum(((center - reach) / tile).floor().long().clamp_min(0), limit)
-    last = torch.minimum(((center + reach) / tile).floor().long().clamp_min(-1) + 1, limit)
-    columns, rows = (last - first).clamp_min(0).unbind(-1)
-    counts = columns * rows
-    member = torch.repeat_interleave(torch.arange(len(center)), counts)
-    nth = torch.arange(len(member)) - (counts.cumsum(0) - counts)[member]
-    at = (first[member, 1] + nth // columns[member]) * across + first[member, 0] + nth % columns[member]
+    member, at = touched_tiles(center, spread, opacities, tile, across, down)
     order = torch.argsort(at, stable=True)
     return member[order].split(torch.bincount(at, minlength=across * down).tolist())
 

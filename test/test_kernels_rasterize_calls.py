@@ -143,5 +143,5 @@ def test_the_backend_follows_the_tensors_unless_one_is_asked_for() -> None:
     assert choose_backend(torch.zeros(1), "reference") == "reference"
     with pytest.raises(ValueError, match=r"'cuda' takes float32 tensors on cuda, not torch\.float32 on cpu"):
         choose_backend(torch.zeros(1), "cuda")
-    with pytest.raises(ValueError, match="expected one of reference, cpu, cuda"):
+    with pytest.raises(ValueError, match="expected one of reference, cpu, cuda, tiled"):
         choose_backend(torch.zeros(1), "gpu")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import inspect
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from types import ModuleType
@@ -22,6 +23,7 @@ from torch import Tensor
 from mvgamba_ros.kernels import rasterize_cuda as adapters
 from mvgamba_ros.kernels.rasterize import rasterize
 from mvgamba_ros.kernels.rasterize_reference import project, rasterize_reference
+from mvgamba_ros.kernels.rasterize_tiled import draw_tiled
 
 SIZE: dict[str, Any] = {"width": 33, "height": 21}
 
@@ -221,11 +223,24 @@ def untried() -> Iterator[None]:
     adapters.working_rasteriser.cache_clear()
 
 
-def test_without_a_cuda_rasteriser_the_message_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_any_package_torch_draws_by_tiles_and_nothing_is_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
     for package in ("gsplat", "diff_gaussian_rasterization"):
         monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(ImportError, match=r"pip install gsplat==1\.5\.3.*gsplat: .*diff_gaussian_rasterization: "):
-        adapters.rasterize_cuda(*[x[None] for x in arguments()[:7]], 8, 8, arguments()[7][None])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert adapters.working_rasteriser("cpu") is draw_tiled
+    given = arguments()
+    drawn = adapters.rasterize_cuda(*[x[None] for x in given[:7]], SIZE["width"], SIZE["height"], given[7][None])
+    for image, right in zip(drawn, reference(given), strict=True):
+        assert torch.allclose(image[0], right, atol=1e-5)
+
+
+def test_where_not_even_torch_draws_the_message_says_what_is_wrong_with_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "gsplat", broken_gsplat())
+    monkeypatch.setitem(sys.modules, "diff_gaussian_rasterization", None)
+    monkeypatch.setattr(adapters, "draw_tiled", lambda *given: 0 / 0)
+    with pytest.raises(RuntimeError, match=r"gsplat: RuntimeError.*diff_gaussian_rasterization: .*torch: ZeroDivision"):
+        adapters.working_rasteriser("cpu")
 
 
 def test_the_first_package_that_draws_a_gaussian_rightly_is_taken(gsplat) -> None:
@@ -260,8 +275,8 @@ def test_one_that_draws_something_else_is_not_taken(gsplat, monkeypatch: pytest.
 
     monkeypatch.setattr(package, "rasterization", darker)
     monkeypatch.setitem(sys.modules, "diff_gaussian_rasterization", None)
-    with pytest.raises(ImportError, match="gsplat: its answer is off by"):
-        adapters.working_rasteriser("cpu")
+    with pytest.warns(UserWarning, match="torch draws on cpu, as gsplat does not work: its answer is off by"):
+        assert adapters.working_rasteriser("cpu") is draw_tiled
 
 
 @pytest.mark.skipif(find_spec("gsplat") is None, reason="gsplat is not installed")

@@ -24,8 +24,9 @@ import torch
 from torch import Tensor
 
 from mvgamba_ros.kernels.rasterize_reference import rasterize_reference
+from mvgamba_ros.kernels.rasterize_tiled import rasterize_tiled
 
-Backend = Literal["reference", "cpu", "cuda"]
+Backend = Literal["reference", "cpu", "cuda", "tiled"]
 
 
 class Rendered(NamedTuple):
@@ -68,8 +69,9 @@ def rasterize(
     To render B scenes of N Gaussians at once, put a leading B on every tensor (``background`` may stay (3,) or be
     (B, V, 3)); the images then have it too. It is how the work of many small scenes is spread over the threads.
 
-    Gradients flow to every tensor but ``K``. ``backend`` None takes ``cuda`` for CUDA tensors, ``cpu`` (native) for
-    float32 on the CPU, ``reference`` for float64.
+    Gradients flow to every tensor but ``K``. ``backend`` None takes ``cpu`` (native) for float32 and ``reference`` for
+    float64 on the CPU, ``cuda`` (what works there, `rasterize_cuda.working_rasteriser`) for float32 on CUDA, and else
+    ``tiled`` (torch, any device).
 
     Raises ValueError, with the expected shape, for tensors that do not fit together, and ImportError, with what to
     install or build, when the backend is not there.
@@ -97,6 +99,8 @@ def rasterize(
         from mvgamba_ros.kernels.rasterize_cpu import rasterize_cpu
 
         images = rasterize_cpu(*arguments)
+    elif chosen == "tiled":
+        images = rasterize_tiled(*arguments)
     else:
         images = rasterize_reference(*arguments)
     return Rendered(*images) if batched else Rendered(*(image.squeeze(0) for image in images))
@@ -106,12 +110,12 @@ def choose_backend(means: Tensor, backend: str | None) -> Backend:
     """The backend that ``rasterize`` runs for these Gaussians; ValueError when the given one cannot take them."""
     kind = means.device.type
     if backend is None:
-        if kind == "cuda":
-            return "cuda"
-        return "cpu" if kind == "cpu" and means.dtype == torch.float32 else "reference"
+        if means.dtype == torch.float32 and kind in ("cpu", "cuda"):
+            return kind  # type: ignore[return-value]
+        return "reference" if kind == "cpu" else "tiled"
     if backend not in get_args(Backend):
         raise ValueError(f"backend {backend!r}: expected one of {', '.join(get_args(Backend))}")
-    if backend != "reference" and (kind != backend or means.dtype != torch.float32):
+    if backend in ("cpu", "cuda") and (kind != backend or means.dtype != torch.float32):
         raise ValueError(
             f"backend {backend!r} takes float32 tensors on {backend}, not {means.dtype} on {kind}: "
             "convert them, or leave backend None"

@@ -1,4 +1,4 @@
-"""Thin adapters to the CUDA rasterisers: gsplat where it works, else diff-gaussian-rasterization.
+"""The rasteriser on CUDA: gsplat where it works, else diff-gaussian-rasterization, else ours in torch, by tiles.
 
 Written for gsplat 1.5.3 (``pip install gsplat==1.5.3``) and diff-gaussian-rasterization at commit 59f5f77, both
 imported when first used. What they do not compute is NaN: the median depth is found only while gradients are off, by a
@@ -8,9 +8,11 @@ second pass of gsplat's; diff-gaussian-rasterization has none. Whether one works
 from __future__ import annotations
 
 import math
+import sys
 import warnings
 from collections.abc import Callable
 from functools import cache, partial
+from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -18,6 +20,7 @@ from torch import Tensor
 
 from mvgamba_ros.kernels.probing import fault_of
 from mvgamba_ros.kernels.rasterize_reference import FAR, LOW_PASS, NEAR, quats_to_matrices, rasterize_reference
+from mvgamba_ros.kernels.rasterize_tiled import draw_tiled
 
 _INRIA_NEAR = 0.2  # where diff-gaussian-rasterization cuts
 
@@ -36,7 +39,7 @@ def rasterize_cuda(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Colour (B, V, H, W, 3), expected depth, median depth and alpha (B, V, H, W); inputs as ``rasterize_reference``.
 
-    Raises ImportError when neither package works, saying what is wrong with each.
+    Raises RuntimeError when none works, torch's own included, saying what is wrong with each.
     """
     draw = working_rasteriser(str(means.device))
     scenes = zip(means, quats, scales, opacities, colors, T_camera_world, K, background, strict=True)
@@ -47,21 +50,27 @@ def rasterize_cuda(
 
 @cache
 def working_rasteriser(device: str) -> Callable[..., tuple[Tensor, Tensor, Tensor, Tensor]]:
-    """The adapter, of the two, whose package works on ``device``. Tried once a process; warns where the first does not
-    work, though installed. Raises as `rasterize_cuda`."""
+    """The first of the three that works on ``device``. Tried once a process; warns where one before it does not work,
+    though installed. Raises as `rasterize_cuda`."""
     faults: dict[str, str] = {}
-    for package, draw in (("gsplat", draw_gsplat), ("diff_gaussian_rasterization", draw_inria)):
+    order = {"gsplat": draw_gsplat, "diff_gaussian_rasterization": draw_inria, "torch": draw_tiled}
+    for name, draw in order.items():
         fault = fault_of(partial(_drawn_and_right, draw, device))
         if not fault:
-            if any(f"No module named {name!r}" not in wrong for name, wrong in faults.items()):
-                warnings.warn(f"{package} draws on {device}, as gsplat does not work: {faults['gsplat']}", stacklevel=2)
+            broken = [f"{package} does not work: {wrong}" for package, wrong in faults.items() if _is_there(package)]
+            if broken:
+                warnings.warn(f"{name} draws on {device}, as {'; '.join(broken)}", stacklevel=2)
             return draw
-        faults[package] = fault
-    raise ImportError(
-        "no CUDA rasteriser works: pip install gsplat==1.5.3, built for the torch that is installed, or pass "
-        "backend='reference', or move the tensors to the CPU. "
-        + "; ".join(f"{package}: {fault}" for package, fault in faults.items())
+        faults[name] = fault
+    raise RuntimeError(
+        f"no rasteriser works on {device}, which torch {torch.__version__} must be built for: "
+        + "; ".join(f"{name}: {fault}" for name, fault in faults.items())
     )
+
+
+def _is_there(package: str) -> bool:
+    """Whether it is installed, whatever it does."""
+    return sys.modules[package] is not None if package in sys.modules else find_spec(package) is not None
 
 
 def _drawn_and_right(draw: Callable[..., Any], device: str) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:

@@ -12,11 +12,12 @@ It needs nothing but torch, and runs on any device.
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from mvgamba_ros.kernels.recompute import recomputed
 
 _STATES_AT_ONCE = 1 << 25
 """States (of a token, a channel and a scene each) that are kept at once for the gradient, which takes about five
@@ -37,8 +38,7 @@ def selective_scan_chunked(
     """The output (batch, width, length) and the last state (batch, width, states); arguments as `selective_scan`.
 
     States are float32 (float64 for float64 tensors). Without a gradient its memory is a few times that of ``u``; with
-    one, groups of channels are run again in the backward pass. Differentiable in all tensors; the last state carries
-    no gradient.
+    one, groups of channels are run again in the backward pass. Differentiable in all tensors.
     """
     dtype, batch, width, length = u.dtype, *u.shape
     wide = torch.float64 if dtype == torch.float64 else torch.float32
@@ -56,7 +56,7 @@ def selective_scan_chunked(
     for begin in range(0, width, group):
         part = slice(begin, begin + group)
         given = chunked[0][:, part], chunked[1][:, part], A[part], *chunked[2:]
-        y, h = _Recomputed.apply(*given) if graded else _recur(*given)
+        y, h = recomputed(_recur, *given)
         outputs.append(y)
         last.append(h)
     y = torch.cat(outputs, 1).flatten(2)[..., :length]
@@ -65,24 +65,6 @@ def selective_scan_chunked(
     if z is not None:
         y = y * F.silu(z.to(wide))
     return y.to(dtype), torch.cat(last, 1).to(dtype)
-
-
-class _Recomputed(torch.autograd.Function):
-    """`_recur`, of which nothing is kept but the arguments: it runs again where the gradient is asked for."""
-
-    @staticmethod
-    def forward(ctx: Any, *given: Tensor) -> tuple[Tensor, Tensor]:
-        ctx.save_for_backward(*given)
-        y, last = _recur(*given)
-        ctx.mark_non_differentiable(last)
-        return y, last
-
-    @staticmethod
-    def backward(ctx: Any, dy: Tensor, _: Tensor) -> tuple[Tensor, ...]:
-        leaves = [x.detach().requires_grad_() for x in ctx.saved_tensors]
-        with torch.enable_grad():
-            y, _ = _recur(*leaves)
-        return torch.autograd.grad(y, leaves, dy)
 
 
 def _recur(dt: Tensor, added: Tensor, A: Tensor, B: Tensor, C: Tensor) -> tuple[Tensor, Tensor]:
