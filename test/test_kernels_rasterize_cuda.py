@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import inspect
 import sys
-import warnings
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from types import ModuleType
@@ -221,18 +220,6 @@ def untried() -> Iterator[None]:
     adapters.working_rasteriser.cache_clear()
     yield
     adapters.working_rasteriser.cache_clear()
-
-
-def test_without_any_package_torch_draws_by_tiles_and_nothing_is_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
-    for package in ("gsplat", "diff_gaussian_rasterization"):
-        monkeypatch.setitem(sys.modules, package, None)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert adapters.working_rasteriser("cpu") is draw_tiled
-    given = arguments()
-    drawn = adapters.rasterize_cuda(*[x[None] for x in given[:7]], SIZE["width"], SIZE["height"], given[7][None])
-    for image, right in zip(drawn, reference(given), strict=True):
-        assert torch.allclose(image[0], right, atol=1e-5)
 
 
 def test_where_not_even_torch_draws_the_message_says_what_is_wrong_with_each(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+import warnings
 from typing import Any
 
 import pytest
 import torch
 from test_kernels_rasterize_cuda import arguments
 
-from mvgamba_ros.kernels import rasterize_tiled
+from mvgamba_ros.kernels import rasterize_cuda, rasterize_tiled
 from mvgamba_ros.kernels.rasterize import Rendered, rasterize
 
 NAMES = ["means", "quats", "scales", "opacities", "colors", "T_camera_world", "K", "background"]
@@ -65,6 +67,16 @@ def test_the_memory_of_the_gradient_is_that_of_the_tiles_blended_at_once(monkeyp
         scene = {n: x.requires_grad_(n == "means") for n, x in zip(NAMES, arguments(N=2000), strict=True)}
         rasterize(**scene, **SIZE, backend="tiled")
     assert sum(kept.values()) < 1e6, "pairs of pixels and Gaussians are kept"
+
+
+def test_without_any_package_torch_draws_by_tiles_and_nothing_is_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    for package in ("gsplat", "diff_gaussian_rasterization"):
+        monkeypatch.setitem(sys.modules, package, None)
+    rasterize_cuda.working_rasteriser.cache_clear()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert rasterize_cuda.working_rasteriser("cpu") is rasterize_tiled.draw_tiled
+    rasterize_cuda.working_rasteriser.cache_clear()
 
 
 @pytest.mark.cuda

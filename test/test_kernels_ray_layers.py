@@ -171,6 +171,20 @@ def test_within_autocast_it_stays_float32() -> None:
     assert torch.equal(got, along_rays(*arguments, "cpu"))
 
 
+def test_within_autocast_torch_is_as_fine_where_no_gradient_is_needed_and_halves_where_one_is() -> None:
+    """So does a GPU, which has no native kernel."""
+    x, of_rays, mlp = cast(rays_of(6, 4, 9, 8, 2, 3, 2))
+    views = cast(views_of(3, 9, 2, 8))
+    exact = along_rays(x, of_rays, mlp, "reference")
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(along_rays(x, of_rays, mlp, "reference"), exact)
+        assert torch.equal(along_rays(x, of_rays.bfloat16().float(), mlp, "reference"),
+                           along_rays(x, of_rays.bfloat16(), mlp, "reference"))  # fmt: skip
+        assert along_rays(x.requires_grad_(), of_rays, mlp, "reference").dtype == torch.bfloat16
+        within = aggregate_views(*views, "reference")
+    assert torch.equal(within, aggregate_views(*views, "reference"))
+
+
 def test_of_half_precision_all_is_taken_in_float32() -> None:
     *inputs, mlp, position_features, of_rays = cast(views_of(3, 9, 2, 8))
     low = *cast(tuple(inputs), torch.bfloat16), mlp, *cast((position_features, of_rays), torch.bfloat16)

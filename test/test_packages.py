@@ -41,6 +41,7 @@ ROSDEP = {
 OPTIONAL = {
     "accelerate": "train",
     "diffusers": "generate",
+    "triton": "",  # comes with torch for CUDA; another scan runs where it does not
     "diff_gaussian_rasterization": "",  # tried where a GPU is there, as is gsplat
     "gsplat": "",
     "huggingface_hub": "",  # which diffusers brings

@@ -67,7 +67,8 @@ def draw_tiled(
         members.append(member + passed)
         at.append(tile + view * tiles)
         passed += len(kept)
-    nothing = means.new_tensor([[0, 0, 1, 0, 1, 1, 0, 0, 0, 0]])  # a splat that cannot be seen, for what is padded
+    # a splat that cannot be seen, for what is padded
+    nothing = torch.tensor([[0, 0, 1, 0, 1, 1, 0, 0, 0, 0]], dtype=means.dtype, device=means.device)
     rows, order = torch.cat([nothing, *splats]), torch.cat(at).argsort(stable=True)
     member, counts = torch.cat(members)[order], torch.bincount(torch.cat(at), minlength=V * tiles)
     blended = _blend_all(rows, member, counts, across, tiles, background)
@@ -84,7 +85,7 @@ def touched_tiles(
     variance_y, slope, variance_x = spread.unbind(-1)
     variance = torch.stack([variance_x + slope**2 * variance_y, variance_y], dim=-1)
     reach = (2 * torch.log(opacities / ALPHA_MIN)[:, None] * variance).sqrt()
-    limit = center.new_tensor([across, down])
+    limit = torch.tensor([across, down], dtype=center.dtype, device=center.device)
     first = torch.minimum(((center - reach) / tile).floor().clamp_min(0), limit).long()
     last = torch.minimum(((center + reach) / tile).floor().clamp_min(-1) + 1, limit).long()
     columns, rows = (last - first).clamp_min(0).unbind(-1)

@@ -1,13 +1,15 @@
 """Small networks along rays: dense layers and convolutions over a ray's positions, from a few features at each.
 
-Layers are a `RayMLP`. ``backend``: ``"cpu"`` (native; forward only; float32, also inside `torch.autocast`) or
-``"reference"`` (plain torch, differentiable, any device); by default native on the CPU in float32 where no gradient is
-needed. ValueError for shapes, dtypes and devices that do not fit.
+Layers are a `RayMLP`. ``backend``: ``"cpu"`` (native; forward only) or ``"reference"`` (plain torch, differentiable,
+any device); by default native on the CPU in float32 where no gradient is needed. Where none is, both are float32 also
+inside `torch.autocast`, so that a GPU's depths are as fine as the CPU's. ValueError for shapes, dtypes and devices that
+do not fit.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import chain
 
 import torch
@@ -16,6 +18,7 @@ from torch.nn import functional as F
 
 from mvgamba_ros.kernels import ray_layers_cpu
 from mvgamba_ros.kernels.arguments import check_shape, is_native
+from mvgamba_ros.kernels.autocast import autocasts, promote
 from mvgamba_ros.kernels.epipolar import check_source_views, sample_source_views
 from mvgamba_ros.kernels.pool import pool_views
 from mvgamba_ros.kernels.ray_layers_cpu import MAX_TAPS
@@ -36,7 +39,8 @@ def along_rays(position_features: Tensor, ray_features: Tensor, mlp: RayMLP, bac
     check_shape("ray_features", ray_features, (R, len(dense[0])))
     if _native(backend, x, ray_features, *chain(*mlp.along)):
         return ray_layers_cpu.along_rays(x, ray_features, mlp)
-    return _convolved(F.linear(x.transpose(1, 2), *dense), ray_features, mlp.convolutions)
+    with _float32_without_gradient(x, ray_features, *chain(*mlp.along)) as (x, ray_features, *_):
+        return _convolved(F.linear(x.transpose(1, 2), *dense), ray_features, mlp.convolutions)
 
 
 def aggregate_views(
@@ -67,18 +71,34 @@ def aggregate_views(
     pooled = 2 * _check_layers(NUM_VIEW_FEATURES, *mlp.view_layers)
     _check_layers(pooled + others, *mlp.along)
     check_source_views(rays, sources, reference_colors, depths.flatten(1))
-    layers = chain(*mlp.view_layers, *mlp.along)
+    layers = [*chain(*mlp.view_layers, *mlp.along)]
     if _native(backend, rays.M, depths, position_features, ray_features, *layers):
         samples = rays, sources, reference_colors, depths
         return ray_layers_cpu.aggregate_views(*samples, mlp, position_features, ray_features)
     with torch.autocast(depths.device.type, enabled=False):
         features = sample_source_views(rays, sources, reference_colors, depths.flatten(1), backend)
     features = features if len(features) else features.new_zeros(1, *features.shape[1:])
-    for layer in mlp.view_layers:
-        features = F.relu(F.linear(features, *layer), inplace=True)
-    joined = pool_views(features.flatten(1, 2), position_features.transpose(2, 3).flatten(0, 2), backend)
-    x = F.linear(joined, *dense).view(R * H, N, len(dense[0]))
-    return _convolved(x, ray_features.flatten(0, 1), mlp.convolutions).unflatten(0, (R, H))
+    with _float32_without_gradient(features, position_features, ray_features, *layers) as (features, at, of_ray, *_):
+        for layer in mlp.view_layers:
+            features = F.relu(F.linear(features, *layer), inplace=True)
+        joined = pool_views(features.flatten(1, 2), at.transpose(2, 3).flatten(0, 2), backend)
+        x = F.linear(joined, *dense).view(R * H, N, len(dense[0]))
+        return _convolved(x, of_ray.flatten(0, 1), mlp.convolutions).unflatten(0, (R, H))
+
+
+@contextmanager
+def _float32_without_gradient(*given: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """``given``, in float32 and outside `torch.autocast` where inside of it no gradient is needed; else as they are."""
+    if _graded(given) or not autocasts(given[0].device.type):
+        yield given
+        return
+    promoted = promote(*given)
+    with torch.autocast(given[0].device.type, enabled=False):
+        yield promoted
+
+
+def _graded(given: Sequence[Tensor]) -> bool:
+    return torch.is_grad_enabled() and any(x.requires_grad for x in given)
 
 
 def _convolved(x: Tensor, ray_features: Tensor, convolutions: Sequence[Layer]) -> Tensor:
@@ -97,8 +117,9 @@ def _convolved(x: Tensor, ray_features: Tensor, convolutions: Sequence[Layer]) -
 
 def _native(backend: str | None, *given: Tensor) -> bool:
     fits = all(x.device.type == "cpu" and x.dtype in (torch.float32, torch.bfloat16) for x in given)
-    graded = torch.is_grad_enabled() and any(x.requires_grad for x in given)
-    return is_native(backend, fits and not graded, "float32 or bfloat16 tensors on the CPU, and gives no gradients")
+    return is_native(
+        backend, fits and not _graded(given), "float32 or bfloat16 tensors on the CPU, and gives no gradients"
+    )
 
 
 def _sizes(name: str, x: Tensor, *sizes: str) -> tuple[int, ...]:
