@@ -17,12 +17,14 @@ RUN apt-get update \
     && apt-get install -y --no-install-recommends python3-venv libgl1 libegl1 libgomp1 libusb-1.0-0 \
     && rm -rf /var/lib/apt/lists/*
 
-# An environment over ROS's Python. torch's CPU build is 200 MB, the default one several GB.
+# An environment over ROS's Python. torch's CPU build is 200 MB, the default one several GB; for a GPU, take that one:
+# docker build --build-arg TORCH_INDEX=https://pypi.org/simple --build-arg TORCH=torch==2.13.0 . (docs/gpu.md)
 COPY mvgamba_ros/__init__.py mvgamba_ros/errors.py mvgamba_ros/packages.py /tmp/needs/mvgamba_ros/
 ENV VIRTUAL_ENV=/opt/mvgamba PATH=/opt/mvgamba/bin:$PATH
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
+ARG TORCH=torch==2.13.0+cpu
 RUN python3 -m venv --system-site-packages "$VIRTUAL_ENV" \
-    && pip install --no-cache-dir --extra-index-url "$TORCH_INDEX" "torch==2.13.0+cpu" \
+    && pip install --no-cache-dir --extra-index-url "$TORCH_INDEX" "$TORCH" \
     && PYTHONPATH=/tmp/needs python3 -m mvgamba_ros.packages > /tmp/needs/requirements.txt \
     && python3 -c 'import numpy; print("numpy==" + numpy.__version__)' > /tmp/needs/constraints.txt \
     && pip install --no-cache-dir --constraint /tmp/needs/constraints.txt --requirement /tmp/needs/requirements.txt \

@@ -43,7 +43,7 @@ OPTIONAL = {
     "diffusers": "generate",
     "triton": "",  # comes with torch for CUDA; another scan runs where it does not
     "diff_gaussian_rasterization": "",  # tried where a GPU is there, as is gsplat
-    "gsplat": "",
+    "gsplat": "gpu",
     "huggingface_hub": "",  # which diffusers brings
     "lpips": "lpips",
     "moveit_msgs": "",  # the collision object, where MoveIt is
