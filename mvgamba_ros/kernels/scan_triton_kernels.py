@@ -85,13 +85,15 @@ def _compose(
     tile = (n[:, None] < count) & there[None, :]
     rates = tl.load(A + d[None, :] * count + n[:, None], mask=tile, other=0.0).to(tl.float32)
     h = tl.zeros([STATES, LANES], tl.float32)
-    for i in range(chunks):
+    i = 0
+    while i < chunks:  # the interpreters of Triton before 3.9 cannot count to a number that is an argument
         k = chunks - 1 - i if BACK else i
         at = states + (b * chunks + k) * count * width + n[:, None] * width + d[None, :]
         time = tl.load(total + (b * chunks + k) * width + d, mask=there, other=0.0)
         added = tl.load(at, mask=tile, other=0.0)
         tl.store(at, h, mask=tile)
         h = tl.exp(time[None, :] * rates) * h + added
+        i += 1
     tl.store(last + (b * width + d[None, :]) * count + n[:, None], h, mask=tile)
 
 
