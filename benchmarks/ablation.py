@@ -37,10 +37,10 @@ from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.model.raygamba import RayGamba
 from mvgamba_ros.model.raygamba_config import ORDERS, RayGambaConfig
 from mvgamba_ros.synthesis.shards import Shards
-from mvgamba_ros.training.batch import collate, make_sample
 from mvgamba_ros.training.loop import Batch, Steps, Trainer
 from mvgamba_ros.training.losses import depth_losses, render_losses, total
 from mvgamba_ros.training.recipe import load_plan
+from mvgamba_ros.training.sample_batches import collate, make_sample
 from mvgamba_ros.training.train_config import TrainConfig
 
 RECIPE = Path("config/raygamba-s.recipe.yaml")

@@ -28,6 +28,7 @@ LEAST = {
     "omegaconf": ("omegaconf", "2.4"),
     "open3d": ("open3d-cpu" if sysconfig.get_platform() == "linux-x86_64" else "open3d", "0.19"),
     "PIL": ("pillow", "10.1"),
+    "rich": ("rich", "13"),
     "safetensors": ("safetensors", "0.4"),
     "scipy": ("scipy", "1.11"),
     "skimage": ("scikit-image", "0.22"),

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
+import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
@@ -14,7 +18,7 @@ import rendered
 
 from mvgamba_ros.cli import main
 from mvgamba_ros.cli._progress import ProgressLine
-from mvgamba_ros.cli._words import GREEN, Words
+from mvgamba_ros.cli._words import GREEN, RED, Words
 from mvgamba_ros.io.transforms_json import write_capture
 
 ROOT = Path(__file__).parents[1]
@@ -73,14 +77,62 @@ def test_a_shell_completes_commands_and_flags(capsys):
     assert "fishy" in capsys.readouterr().err
 
 
-def test_a_bar_makes_room_for_a_line_and_is_for_terminals(monkeypatch, capsys):
-    ProgressLine(shown=False)("stage", 0.5)
-    assert capsys.readouterr().err == ""
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
-    bar = ProgressLine()
-    bar.clear()
-    assert capsys.readouterr().err == ""  # nothing to take off
-    bar("mug 4", 0.5)
-    bar.clear()
-    printed = capsys.readouterr().err
-    assert "############ " in printed and " 50% mug 4" in printed and printed.endswith("\r\033[K")
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@contextmanager
+def on_a_terminal(**environment: str) -> Iterator[Terminal]:
+    """What a person sees of stdout and stderr, 100 columns wide."""
+    seen = Terminal()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(seen), redirect_stderr(seen):
+        patch.delenv("NO_COLOR", raising=False)
+        for name, value in {"TERM": "xterm", "COLUMNS": "100", **environment}.items():
+            patch.setenv(name, value)
+        yield seen
+
+
+def test_a_bar_makes_room_for_a_line_on_a_terminal():
+    with on_a_terminal() as terminal, closing(ProgressLine()) as bar:
+        bar("mug [4]", 0.5)
+        print("a line")
+    shown = terminal.getvalue()
+    assert " 50%" in shown and "mug [4]" in shown and "━" in shown
+    assert shown.index("a line") < shown.rindex("mug [4]") and shown.endswith("\033[?25h")  # the cursor is back
+
+
+def test_a_bar_is_without_colors_where_they_are_not_wanted():
+    with on_a_terminal(NO_COLOR="1") as terminal, closing(ProgressLine()) as bar:
+        bar("mug", 0.5)
+    assert "mug" in terminal.getvalue() and not re.search(r"\033\[[0-9;]*m", terminal.getvalue())
+
+
+def test_in_a_log_progress_is_a_plain_line_a_stage_and_nothing_where_it_is_not_shown(capsys):
+    for shown in (True, False):
+        with closing(ProgressLine(shown)) as bar:
+            for fraction in (0.0, 0.2, 0.4):
+                bar("method", fraction)
+            bar("finish", 0.9)
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split()[:2] for line in lines] == [["0%", "method"], ["90%", "finish"]]
+
+
+def test_a_table_is_drawn_on_a_terminal_and_plain_elsewhere(capsys):
+    with on_a_terminal() as terminal:
+        Words(argparse.Namespace(quiet=False, json=False)).table(["capture", "state"], [("mug [x]", "failed")], [RED])
+    drawn = terminal.getvalue()
+    assert "mug [x]" in drawn and "\033[31mfailed" in drawn
+    Words(argparse.Namespace(quiet=False, json=False)).table(["capture", "state"], [("mug [x]", "failed")], [RED])
+    assert capsys.readouterr().out == "capture  state\nmug [x]  failed\n"
+    Words(argparse.Namespace(quiet=True, json=False)).table(["a"], [("b",)])
+    assert capsys.readouterr().out == ""
+
+
+def test_a_command_that_draws_nothing_does_not_load_what_draws():
+    code = (
+        "import sys\nfrom mvgamba_ros.cli._progress import ProgressLine\nfrom mvgamba_ros.cli._words import Words\n"
+        "import mvgamba_ros.cli.batch\nProgressLine()('stage', 0.5)\n"
+        "assert not {'rich', 'distributed', 'torch'} & set(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, capture_output=True)

@@ -9,7 +9,7 @@ from test_data_render import ball
 from mvgamba_ros.synthesis.data_format import INPUT_VIEWS
 from mvgamba_ros.synthesis.pose_sampling import RINGS, CameraRig, sample_ring
 from mvgamba_ros.synthesis.render import render
-from mvgamba_ros.training.batch import choose_inputs
+from mvgamba_ros.training.sample_batches import choose_inputs
 
 
 def on_rings(count: int, size: int = 24) -> list[dict[str, np.ndarray]]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1] / "mvgamba_ros"
-BASE = {"types", "reconstruction", "errors", "packages", "process", "parallel", "config"}
+BASE = {"types", "reconstruction", "errors", "packages", "process", "parallel", "worker_processes", "config"}
 ROOMS: dict[str, set[str]] = {
     "registry": set(),
     "geometry": set(),
@@ -52,7 +52,8 @@ ROOMS: dict[str, set[str]] = {
     "grasps": {"geometry", "preview", "rendering"},
     "scene_picture": {"geometry", "preview", "rendering", "scene_objects"},
     "turntable": {"geometry", "preview", "rendering"},
-    "webpage": {"geometry", "io", "preview", "rendering"},
+    "batch": {"io", "options"},
+    "webpage": {"batch", "geometry", "io", "preview", "rendering"},
     "viewer": {"geometry", "io", "options", "pipeline", "preview"},
     "warm_up": {"factories", "geometry", "options", "pipeline"},
     "evaluation": {"factories", "generate", "geometry", "io", "metrics", "options", "pipeline", "rendering"},

@@ -27,6 +27,7 @@ ROSDEP = {
     "omegaconf": None,
     "open3d": "python3-open3d-pip",
     "PIL": "python3-pil",
+    "rich": None,
     "safetensors": None,
     "scipy": "python3-scipy",
     "skimage": "python3-skimage",
@@ -42,6 +43,7 @@ OPTIONAL = {
     "accelerate": "train",
     "diffusers": "generate",
     "triton": "",  # comes with torch for CUDA; another scan runs where it does not
+    "distributed": "cluster",
     "diff_gaussian_rasterization": "",  # tried where a GPU is there, as is gsplat
     "gsplat": "gpu",
     "huggingface_hub": "",  # which diffusers brings

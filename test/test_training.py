@@ -15,10 +15,10 @@ from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.model.checkpoint import load_checkpoint, save_checkpoint
 from mvgamba_ros.model.raygamba import RayGamba
 from mvgamba_ros.synthesis.shards import Shards
-from mvgamba_ros.training.batch import collate, make_sample
 from mvgamba_ros.training.export import export
 from mvgamba_ros.training.loop import Trainer
 from mvgamba_ros.training.optimizers import OPTIMIZERS, make_optimizers
+from mvgamba_ros.training.sample_batches import collate, make_sample
 
 
 def test_the_learning_rate_rises_stays_and_falls_and_its_length_can_be_settled_late(data: Path, tmp_path: Path) -> None:

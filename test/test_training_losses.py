@@ -16,9 +16,9 @@ from mvgamba_ros.model.cost_volume import hull_intervals
 from mvgamba_ros.model.raygamba import RayGamba, RayGambaConfig
 from mvgamba_ros.model.raygamba_output import RayGambaOutput
 from mvgamba_ros.synthesis.shards import Shards
-from mvgamba_ros.training.batch import collate, make_sample
 from mvgamba_ros.training.losses import LossWeights, depth_losses, render_losses, total
 from mvgamba_ros.training.perceptual import perceptual_loss, resolve_kind
+from mvgamba_ros.training.sample_batches import collate, make_sample
 from mvgamba_ros.training.validate import output_scores
 
 

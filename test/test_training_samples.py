@@ -17,7 +17,7 @@ from mvgamba_ros.model.cost_volume import hull_intervals
 from mvgamba_ros.model.raygamba_config import RayGambaConfig
 from mvgamba_ros.rendering.crops import CropWindow, crop_image, crop_intrinsics, make_crops, silhouette_window
 from mvgamba_ros.synthesis.shards import Shards
-from mvgamba_ros.training.batch import collate, crop_depth, make_sample
+from mvgamba_ros.training.sample_batches import collate, crop_depth, make_sample
 from mvgamba_ros.types import Camera, View
 
 

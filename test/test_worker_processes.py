@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
+import time
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import pytest
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
-from mvgamba_ros.synthesis.worker_processes import in_processes
+from mvgamba_ros.worker_processes import PATIENCE_S, in_processes, outcomes
 
 
 class ForeignError(Exception):
@@ -38,6 +41,40 @@ def test_every_job_is_done() -> None:
 def test_a_job_that_fails_in_any_way_ends_the_whole(number: int, words: str) -> None:
     with pytest.raises(ReconstructionError, match=words):
         list(in_processes(square, [1, number, 2, 3], 1, Path("out")))
+
+
+@pytest.mark.timeout(60)
+def test_of_independent_jobs_each_has_its_own_outcome_also_where_its_process_dies() -> None:
+    started: list[int] = []
+    found = dict(outcomes(square, [1, 8, 2, 9, 3], 2, started.append))
+    assert (found[0], found[2], found[4]) == (1, 4, 9) and started == [0, 1, 2, 3, 4]
+    assert isinstance(found[1], BrokenProcessPool)
+    assert isinstance(found[3], ReconstructionError) and found[3].code is ErrorCode.BAD_CAPTURE
+
+
+def hold(file: Path) -> None:
+    """Writes a file that it takes away again at its end, which does not come."""
+    try:
+        file.write_text("half of it")
+        time.sleep(60.0)
+    finally:
+        file.unlink()
+
+
+@pytest.mark.timeout(60)
+def test_a_caller_that_stops_leaves_no_process_and_nothing_half_written(tmp_path: Path) -> None:
+    jobs = [tmp_path / "quick", tmp_path / "slow"]
+    made = outcomes(touch_or_hold, jobs, 2)
+    assert next(made)[0] == 0
+    while not jobs[1].exists():
+        time.sleep(0.01)
+    began = time.monotonic()
+    made.close()
+    assert not jobs[1].exists() and not multiprocessing.active_children() and time.monotonic() - began < PATIENCE_S
+
+
+def touch_or_hold(file: Path) -> None:
+    file.touch() if file.name == "quick" else hold(file)
 
 
 def test_an_empty_source_is_refused_before_anything_is_written(tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ import torch
 from mvgamba_ros.model.raygamba import RayGambaConfig
 from mvgamba_ros.synthesis.families import Procedural
 from mvgamba_ros.synthesis.shards import DataRecipe, write_shards
-from mvgamba_ros.training.batch import Sampling
 from mvgamba_ros.training.loop import Trainer
+from mvgamba_ros.training.sample_batches import Sampling
 from mvgamba_ros.training.train_config import TrainConfig
 
 EXACT = Sampling(augmented=0.0, mirrored=0.0)

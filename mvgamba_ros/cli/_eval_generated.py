@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from pathlib import Path
 
 from mvgamba_ros.errors import ReconstructionError
@@ -50,20 +51,19 @@ def eval_generated(roots: Sequence[str], out: Path, weights: str, device: str, f
     except ReconstructionError as error:
         missing["lpips"] = error.message
     shapes, scores, seen, failed = [], [], [], dict[str, str]()
-    progress = ProgressLine()
-    for index, folder in enumerate(folders):
-        progress(folder.name, index / len(folders))
-        try:
-            shape = read_generated(folder)
-            of_photo = photo_scores(shape)
-            vectors = None if clip is None else clip.pictures(orbit_pictures(shape))
-        except ReconstructionError as error:
-            failed[str(folder)] = f"{error.code.name}: {error.message}"
-            continue
-        shapes.append((folder, shape))
-        scores.append(of_photo)
-        seen.append(vectors)
-    progress.close()
+    with closing(ProgressLine()) as progress:
+        for index, folder in enumerate(folders):
+            progress(folder.name, index / len(folders))
+            try:
+                shape = read_generated(folder)
+                of_photo = photo_scores(shape)
+                vectors = None if clip is None else clip.pictures(orbit_pictures(shape))
+            except ReconstructionError as error:
+                failed[str(folder)] = f"{error.code.name}: {error.message}"
+                continue
+            shapes.append((folder, shape))
+            scores.append(of_photo)
+            seen.append(vectors)
     if clip is not None:
         of_clip = clip_scores([shape for _, shape in shapes], [found for found in seen if found is not None], clip)
         scores = [rows | more for rows, more in zip(of_clip, scores, strict=True)]

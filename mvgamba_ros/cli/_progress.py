@@ -1,44 +1,74 @@
-"""Progress as one line on stderr."""
+"""Progress on stderr: a bar on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
+import os
 import sys
 import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as RichProgress
 
 
 class ProgressLine:
-    """A bar that redraws itself on a terminal; elsewhere one plain line per stage. With the rate, and the time left at
-    that rate, once there is enough to tell it from."""
+    """A bar that redraws itself on a terminal, with the time spent and the time left; what is printed meanwhile goes
+    above it. Elsewhere one plain line per stage. Colours as `NO_COLOR` and TERM let rich (no-color.org)."""
 
     def __init__(self, shown: bool = True) -> None:
         self._shown = shown
         self._began = time.perf_counter()
         self._stage = ""
-        self._terminal = sys.stderr.isatty()
+        self._terminal = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+        self._bar: RichProgress | None = None
 
     def __call__(self, stage: str, fraction: float) -> None:
         if not self._shown:
             return
-        seconds = time.perf_counter() - self._began
-        left = f", {seconds * (1.0 / fraction - 1.0):.0f} s left" if 0.02 < fraction < 1.0 else ""
-        rate = f", {100.0 * fraction / seconds:.2g} %/s" if left else ""
         if self._terminal:
-            bar = "#" * round(24 * fraction)
-            print(
-                f"\r{bar:24s} {fraction:4.0%} {stage:10s} {seconds:5.1f} s{rate}{left}    ",
-                end="",
-                file=sys.stderr,
-                flush=True,
-            )
+            self._draw(stage, fraction)
         elif stage != self._stage:
-            print(f"{fraction:4.0%} {stage} ({seconds:.1f} s{rate}{left})", file=sys.stderr, flush=True)
+            print(f"{fraction:4.0%} {stage} ({self._times(fraction)})", file=sys.stderr, flush=True)
         self._stage = stage
 
-    def clear(self) -> None:
-        """Takes the bar off a terminal's line, for another line to be printed there."""
-        if self._terminal and self._stage:
-            print("\r\033[K", end="", file=sys.stderr, flush=True)
-
     def close(self) -> None:
-        if self._terminal and self._stage:
-            print(file=sys.stderr)
+        """Leaves the bar as it is, and stops drawing."""
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+    def _times(self, fraction: float) -> str:
+        seconds = time.perf_counter() - self._began
+        left = f", {seconds * (1.0 / fraction - 1.0):.0f} s left" if 0.02 < fraction < 1.0 else ""
+        return f"{seconds:.1f} s{left}"
+
+    def _draw(self, stage: str, fraction: float) -> None:
+        if self._bar is None:
+            self._bar = _bar()
+            self._bar.add_task("", total=1.0, stage="")
+            self._bar.start()
+        self._bar.update(self._bar.task_ids[0], completed=fraction, stage=stage)
+
+
+def _bar() -> RichProgress:
+    """rich's, which is imported here: a command that draws nothing does not wait for it."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        TaskProgressColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+    from rich.table import Column
+
+    return Progress(
+        BarColumn(bar_width=24),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[stage]}", markup=False, table_column=Column(no_wrap=True)),
+        console=Console(stderr=True),
+        redirect_stdout=sys.stdout.isatty(),  # else lines for a pipe would go to stderr
+    )

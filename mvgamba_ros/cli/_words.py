@@ -6,10 +6,12 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 GREEN, RED, YELLOW = "32", "31", "33"
+STYLES = {GREEN: "green", RED: "red", YELLOW: "yellow"}
+"""What rich calls them."""
 
 
 def add_output(parser: argparse.ArgumentParser, holds: str = "report.json") -> None:
@@ -41,6 +43,30 @@ class Words:
         """A line without a label, as of a table."""
         if self._lines:
             print(text, flush=True)
+
+    def table(self, head: Sequence[str], rows: Sequence[Sequence[str]], colors: Sequence[str] = ()) -> None:
+        """A table, drawn on a terminal, in plain columns elsewhere. ``colors``: of each row, or empty for none."""
+        if not self._lines:
+            return
+        if sys.stdout.isatty():
+            self._draw(head, rows, colors)
+            return
+        widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+        for row in (head, *rows):
+            self.plain("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+    def _draw(self, head: Sequence[str], rows: Sequence[Sequence[str]], colors: Sequence[str]) -> None:
+        from rich.console import Console
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for name in head:
+            table.add_column(Text(name), overflow="fold")
+        for number, row in enumerate(rows):
+            style = STYLES.get(colors[number], "") if colors else ""
+            table.add_row(*(Text(cell, style=style) for cell in row))
+        Console(no_color=not self._colors).print(table)
 
     def object(self, content: Mapping[str, Any]) -> None:
         """The one object for a program."""

@@ -85,6 +85,7 @@ def run(args: argparse.Namespace) -> int:
     prepare_process()
     import json
     import sys
+    from contextlib import closing
     from pathlib import Path
 
     from mvgamba_ros.cli._eval_generated import eval_generated
@@ -110,23 +111,21 @@ def run(args: argparse.Namespace) -> int:
     print(_row("", "views", *columns.values()))
     failed: dict[str, str] = {}
     regions: dict[str, object] = {}
-    progress = ProgressLine(shown=sys.stderr.isatty())
-    for number, folder in enumerate(folders):
-        case = read_case(folder, options, roi_from_truth=truth_roi, reader=args.reader, whole=args.whole_image)
-        regions[case.name] = case.options.to_dict()["options"]["prompts"]["roi"]
-        for turn, count in enumerate(args.counts):
-            progress(f"{case.name} {count}", (number + turn / len(args.counts)) / len(folders))
-            try:
-                outcome = evaluate(case, count)
-            except ReconstructionError as error:  # one capture that can't be done must not cost the others' figures
-                progress.clear()
-                failed[f"{case.name} {count}"] = f"{error.code.name}: {error.message}"
-                print(_row(case.name, count, f"  {failed[f'{case.name} {count}']}"), flush=True)
-                continue
-            progress.clear()
-            scores[str(count)][case.name] = outcome.scores
-            print(_row(case.name, count, *_cells(outcome.scores, columns)), flush=True)
-            write_file(out / f"{case.name}_{count}.png", encode_png(comparison_picture(case, outcome)))
+    with closing(ProgressLine(shown=sys.stderr.isatty())) as progress:
+        for number, folder in enumerate(folders):
+            case = read_case(folder, options, roi_from_truth=truth_roi, reader=args.reader, whole=args.whole_image)
+            regions[case.name] = case.options.to_dict()["options"]["prompts"]["roi"]
+            for turn, count in enumerate(args.counts):
+                progress(f"{case.name} {count}", (number + turn / len(args.counts)) / len(folders))
+                try:
+                    outcome = evaluate(case, count)
+                except ReconstructionError as error:  # one capture that can't be done must not cost the others' figures
+                    failed[f"{case.name} {count}"] = f"{error.code.name}: {error.message}"
+                    print(_row(case.name, count, f"  {failed[f'{case.name} {count}']}"), flush=True)
+                    continue
+                scores[str(count)][case.name] = outcome.scores
+                print(_row(case.name, count, *_cells(outcome.scores, columns)), flush=True)
+                write_file(out / f"{case.name}_{count}.png", encode_png(comparison_picture(case, outcome)))
     means = {count: mean_scores(list(by_name.values())) for count, by_name in scores.items() if by_name}
     for count, mean in means.items():
         print(_row("MEAN", count, *_cells(mean, columns)))

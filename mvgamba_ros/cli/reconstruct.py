@@ -17,10 +17,11 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mvgamba_ros import __version__
 from mvgamba_ros.cli._flags import add_config, add_options, add_prompts, add_reader, options_from, regions_from
@@ -71,6 +72,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="folder with transforms.json and images, a rosbag2 recording, or another format: docs/captures.md",
     )
     parser.add_argument("-o", "--out", metavar="OUT", required=True, help="folder for the results; made if missing")
+    add_output(parser, "report.json")
+    add_task(parser)
+
+
+def add_task(parser: argparse.ArgumentParser) -> None:
+    """All that says how a capture is read and reconstructed."""
     parser.add_argument(
         "--views",
         metavar="LIST",
@@ -85,7 +92,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=True,
         help="write report.html, 2 MB (default: yes)",
     )
-    add_output(parser)
     add_reader(parser)
     add_prompts(parser, "default: found in the middle of all views; several times: several objects")
     parser.add_argument("--all", action="store_true", help="reconstruct every object that is found, not one")
@@ -94,17 +100,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_config(parser)
 
 
-def run(args: argparse.Namespace) -> int:
-    """Run this subcommand with parsed ``args`` and return the exit status."""
-    from mvgamba_ros.process import prepare_process, spare_plotting
+@dataclass(frozen=True)
+class Task:
+    """How captures are read and reconstructed. ``regions``: of several objects, None: of all that are found; ``page``:
+    whether report.html is written."""
 
-    prepare_process()
-    spare_plotting()
-    from mvgamba_ros.io.capture_readers import read_capture
-    from mvgamba_ros.io.results import check_results_folder
+    options: Options
+    several: bool
+    regions: Sequence[Box] | None
+    views: str
+    reader: str
+    page: bool
+
+
+def task_from(args: argparse.Namespace) -> Task:
+    """What `add_task` parsed. Raises BAD_OPTION."""
     from mvgamba_ros.options import Options
-    from mvgamba_ros.scene_objects import FINDER
-    from mvgamba_ros.types import view_name
 
     several = args.all or len(args.roi) > 1
     if args.all and len(args.roi) > 1:
@@ -112,34 +123,60 @@ def run(args: argparse.Namespace) -> int:
             ErrorCode.BAD_OPTION, f"--all finds the objects, and --roi is given {len(args.roi)} times: give one or none"
         )
     if args.all and args.segmenter == Options().segmenter and not args.masks:
+        from mvgamba_ros.scene_objects import FINDER
+
         args.segmenter = FINDER
     options = options_from(args, Options, several)
-    out = check_results_folder(args.out)
-    views = read_capture(args.capture, args.views, args.reader)
-    words = Words(args)
+    return Task(options, several, None if args.all else regions_from(args), args.views, args.reader, args.report)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run this subcommand with parsed ``args`` and return the exit status."""
+    from mvgamba_ros.process import prepare_process, spare_plotting
+
+    prepare_process()
+    spare_plotting()
+    return reconstruct_capture(task_from(args), args.capture, args.out, Words(args))
+
+
+def reconstruct_capture(
+    task: Task, capture: str | Path, folder: str | Path, words: Words, about: Mapping[str, Any] | None = None
+) -> int:
+    """Reads ``capture``, reconstructs, writes ``folder``; the exit status. With ``about``, which goes into the report,
+    a thumbnail for a gallery is written, too. Raises what reading, reconstructing and writing raise."""
+    from mvgamba_ros.io.capture_readers import read_capture
+    from mvgamba_ros.io.results import check_results_folder
+    from mvgamba_ros.types import view_name
+
+    out = check_results_folder(folder)
+    views = read_capture(capture, task.views, task.reader)
     words.line("views", f"{len(views)}: " + ", ".join(view_name(view, k) for k, view in enumerate(views)))
-    if several:
-        return _several(views, options, None if args.all else regions_from(args), out, words)
-    return _one(views, options, out, words, Path(args.capture).absolute().name if args.report else None)
+    if task.several:
+        return _several(views, task, out, words, about)
+    return _one(views, task, Path(capture).absolute().name, out, words, about)
 
 
-def _one(views: Sequence[View], options: Options, out: Path, words: Words, page: str | None) -> int:
-    """``page``: title of report.html; None: without."""
+def _one(
+    views: Sequence[View], task: Task, title: str, out: Path, words: Words, about: Mapping[str, Any] | None
+) -> int:
     from mvgamba_ros.cli._progress import ProgressLine
     from mvgamba_ros.io.atomic_writes import write_file
     from mvgamba_ros.io.results import REPORT, write_results
     from mvgamba_ros.pipeline import reconstruct
     from mvgamba_ros.preview import preview
-    from mvgamba_ros.webpage.report_html import report_html
+    from mvgamba_ros.webpage.gallery_html import THUMBNAIL, thumbnail
+    from mvgamba_ros.webpage.report_html import poster, report_html
 
     with closing(ProgressLine(shown=words.progress)) as progress:
-        result = reconstruct(views, options, progress)
+        result = reconstruct(views, task.options, progress)
 
-    def add_page(folder: Path) -> None:
-        if page is not None:
-            write_file(folder / "report.html", report_html(views, result, page))
+    def add_pages(folder: Path) -> None:
+        if task.page:
+            write_file(folder / "report.html", report_html(views, result, title))
+        if about is not None:
+            write_file(folder / THUMBNAIL, thumbnail(poster(views, result)))
 
-    written = write_results(out, result, preview(views, result), also=add_page)
+    written = write_results(out, result, preview(views, result), about=about, also=add_pages)
 
     size, center = _size(result), ", ".join(f"{x:.4f}" for x in result.box.T_world_box[:3, 3])
     quality = result.quality
@@ -164,16 +201,18 @@ def _one(views: Sequence[View], options: Options, out: Path, words: Words, page:
     return 0
 
 
-def _several(views: Sequence[View], options: Options, regions: Sequence[Box] | None, out: Path, words: Words) -> int:
+def _several(views: Sequence[View], task: Task, out: Path, words: Words, about: Mapping[str, Any] | None) -> int:
     from mvgamba_ros.cli._progress import ProgressLine
+    from mvgamba_ros.io.atomic_writes import write_file
     from mvgamba_ros.io.results import SCENE
     from mvgamba_ros.io.scene_results import SceneEntry, write_scene
     from mvgamba_ros.preview import preview
     from mvgamba_ros.scene_objects import reconstruct_scene
     from mvgamba_ros.scene_picture import scene_picture
+    from mvgamba_ros.webpage.gallery_html import THUMBNAIL, thumbnail
 
     with closing(ProgressLine(shown=words.progress)) as progress:
-        objects = reconstruct_scene(views, options, regions, progress)
+        objects = reconstruct_scene(views, task.options, task.regions, progress)
     entries, table = [], [("object", "size, mm", "centre, m", "error, mm", "seen", "quality")]
     remarks: list[tuple[str, str, str]] = []
     for number, item in enumerate(objects, start=1):
@@ -191,11 +230,15 @@ def _several(views: Sequence[View], options: Options, regions: Sequence[Box] | N
         table.append((name, _size(result), center, *measured, "LOW" if quality.low else "good"))
         remarks += [("note", f"{name}: {note}", YELLOW) for note in result.notes]
         remarks += [("LOW", f"{name}: {reason}", RED) for reason in quality.reasons]
-    about = {"version": __version__, "views": len(views), **options.to_dict()}
-    write_scene(out, entries, scene_picture(views, objects), about=about)
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    for row in table:
-        words.plain("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    picture = scene_picture(views, objects)
+
+    def add_thumbnail(folder: Path) -> None:
+        if about is not None:
+            write_file(folder / THUMBNAIL, thumbnail(picture))
+
+    known = {**(about or {}), "version": __version__, "views": len(views), **task.options.to_dict()}
+    write_scene(out, entries, picture, about=known, also=add_thumbnail)
+    words.table(table[0], table[1:])
     for label, text, color in remarks:
         words.line(label, text, color)
     words.line("wrote", f"{out}: scene.json, scene.png, a folder for each object")

@@ -82,15 +82,24 @@ def picture_sizes(path: Path, views_file: str = "", reader: str = "") -> list[tu
         return made.sizes(path, views_file) if isinstance(made, SizedReader) else None
 
 
+def is_capture(path: Path, views_file: str = "", reader: str = "") -> bool:
+    """Whether any reader recognises ``path``, or the one that is named. Raises BAD_OPTION for an unknown ``reader``."""
+    for name in [reader] if reader else available(READERS):
+        try:
+            if _recognises(name, path, views_file)[1]:
+                return True
+        except ReconstructionError:  # a broken extension's; reading the capture by it tells
+            if reader:
+                raise
+    return False
+
+
 def recognising_reader(path: Path, views_file: str = "") -> str:
     """Name of the one reader that recognises ``path``. Raises BAD_CAPTURE where none does, or two do."""
     names, found, known, broken = available(READERS), [], [], []
     for name in names:
         try:
-            factory = load(READERS, name)
-            with blamed(READERS, name):
-                candidate: CaptureReader = factory()
-                layout, recognised = candidate.layout, candidate.recognises(path, views_file)
+            layout, recognised = _recognises(name, path, views_file)
         except ReconstructionError as error:  # matters only where no other reader recognises the path
             broken.append(error.message)
             continue
@@ -110,6 +119,14 @@ def recognising_reader(path: Path, views_file: str = "") -> str:
     raise ReconstructionError(
         ErrorCode.BAD_CAPTURE, "; ".join([f"{what} of a known format: {', '.join(known)}", *broken])
     )
+
+
+def _recognises(reader: str, path: Path, views_file: str) -> tuple[str, bool]:
+    """The layout that a reader reads, and whether ``path`` has it."""
+    factory = load(READERS, reader)
+    with blamed(READERS, reader):
+        candidate: CaptureReader = factory()
+        return candidate.layout, candidate.recognises(path, views_file)
 
 
 def _read(reader: str, path: Path, views_file: str) -> list[View]:

@@ -25,8 +25,8 @@ from mvgamba_ros.synthesis.robot_captures import outer_surface
 from mvgamba_ros.synthesis.shards import check_manifest
 from mvgamba_ros.synthesis.sources import Source
 from mvgamba_ros.synthesis.textured_mesh import TexturedMesh
-from mvgamba_ros.synthesis.worker_processes import in_processes
 from mvgamba_ros.types import U8, Camera, View
+from mvgamba_ros.worker_processes import in_processes
 
 SHEET_TILE = 96
 """Side of a picture of the contact sheet, pixels."""

@@ -31,7 +31,7 @@ from mvgamba_ros.synthesis.pose_sampling import CameraRig
 from mvgamba_ros.synthesis.render import render
 from mvgamba_ros.synthesis.sources import Source
 from mvgamba_ros.synthesis.textured_mesh import TexturedMesh
-from mvgamba_ros.synthesis.worker_processes import in_processes
+from mvgamba_ros.worker_processes import in_processes
 
 REMEDY = "delete it and render the folder again"
 

@@ -25,8 +25,8 @@ from mvgamba_ros.synthesis.shards import check_manifest
 from mvgamba_ros.synthesis.sources import open_source
 from mvgamba_ros.synthesis.tabletop import TabletopScene, tabletop_scene
 from mvgamba_ros.synthesis.tabletop_rig import TabletopRecipe
-from mvgamba_ros.synthesis.worker_processes import in_processes
 from mvgamba_ros.types import F32, U8, Camera, View
+from mvgamba_ros.worker_processes import in_processes
 
 DEPTH_STEP = 5e-4
 """Metres in a step of a stored depth, of 65535."""

@@ -21,9 +21,9 @@ from mvgamba_ros.segmentation.multiview.region_cells import RegionCells, joined,
 from mvgamba_ros.segmentation.multiview.window_layers import LAYERS, SIDE
 from mvgamba_ros.synthesis.tabletop_rig import TabletopRecipe
 from mvgamba_ros.synthesis.tabletop_shards import TabletopScenes, missing_tabletop, shard_of, write_tabletop
-from mvgamba_ros.synthesis.worker_processes import in_processes
 from mvgamba_ros.training.instance_examples import ExampleRecipe, InstanceExample, camera_of, examples
 from mvgamba_ros.types import Box
+from mvgamba_ros.worker_processes import in_processes
 
 DEFAULT_EXAMPLES = ExampleRecipe()
 SCENES = "scenes"

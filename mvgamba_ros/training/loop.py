@@ -14,9 +14,9 @@ from torch.utils.data import Dataset
 from mvgamba_ros.model.cost_volume import Intervals, hull_intervals, plane_sweep_cost_volume
 from mvgamba_ros.model.raygamba import RayGamba
 from mvgamba_ros.synthesis.shards import Shards
-from mvgamba_ros.training.batch import Sample, collate, make_sample
 from mvgamba_ros.training.losses import depth_losses, render_losses
 from mvgamba_ros.training.optimizers import make_optimizers
+from mvgamba_ros.training.sample_batches import Sample, collate, make_sample
 from mvgamba_ros.training.train_config import TrainConfig, check_train_config, from_dict
 from mvgamba_ros.training.training_run import TrainingRun
 from mvgamba_ros.training.validate import validate

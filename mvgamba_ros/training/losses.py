@@ -16,8 +16,8 @@ from torch.nn import functional as F
 from mvgamba_ros.kernels.rasterize import Rendered
 from mvgamba_ros.model.raygamba_output import RayGambaOutput
 from mvgamba_ros.rendering.splats import render_gaussians
-from mvgamba_ros.training.batch import Sample
 from mvgamba_ros.training.perceptual import perceptual_loss
+from mvgamba_ros.training.sample_batches import Sample
 from mvgamba_ros.types import Gaussians
 
 

@@ -22,8 +22,8 @@ from mvgamba_ros.segmentation.windows import make_windows
 from mvgamba_ros.synthesis.backgrounds import render_scene
 from mvgamba_ros.synthesis.families import Procedural
 from mvgamba_ros.synthesis.shading import Rng
-from mvgamba_ros.synthesis.worker_processes import in_processes
 from mvgamba_ros.types import U8, Box, Prompts
+from mvgamba_ros.worker_processes import in_processes
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from mvgamba_ros.config.loading import merge_config
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.model.raygamba import RayGambaConfig
 from mvgamba_ros.synthesis.data_format import INPUT_VIEWS
-from mvgamba_ros.training.batch import Sampling
 from mvgamba_ros.training.losses import LossWeights
+from mvgamba_ros.training.sample_batches import Sampling
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from mvgamba_ros.metrics.shape import shape_errors
 from mvgamba_ros.model.raygamba import RayGamba
 from mvgamba_ros.model.raygamba_output import RayGambaOutput
 from mvgamba_ros.synthesis.shards import Shards
-from mvgamba_ros.training.batch import Sample, collate, make_sample
 from mvgamba_ros.training.losses import depth_losses, render_targets
+from mvgamba_ros.training.sample_batches import Sample, collate, make_sample
 from mvgamba_ros.training.train_config import TrainConfig
 
 

@@ -102,6 +102,12 @@ def _models(result: Reconstruction) -> Mapping[str, tuple[str, bytes, str]]:
     return models
 
 
+def poster(views: Sequence[View], result: Reconstruction) -> U8:
+    """A picture of the mesh, (480, 640, 3) RGB, as the page shows it first."""
+    origin = far_origin(views)
+    return _poster(result if origin is None else move_result(result, -origin))
+
+
 def _poster(result: Reconstruction) -> U8:
     """What is shown until the page's script runs, and where none runs: about the same look at the mesh."""
     T, size = result.box.T_world_box, result.box.size

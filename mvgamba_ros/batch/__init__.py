@@ -1,0 +1,1 @@
+"""Many captures at once: which there are, which results still stand, a table of all."""
