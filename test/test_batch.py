@@ -239,7 +239,7 @@ def test_a_cluster_without_its_package_names_the_extra(captures, tmp_path, capsy
 def test_workers_of_a_real_cluster_make_what_one_process_makes(captures, made, tmp_path, capsys):
     distributed = pytest.importorskip("distributed", reason="install the extra cluster")
     command = ["batch", str(captures), "-o", str(tmp_path), *QUICK, "--cluster"]
-    local = {"processes": True, "dashboard_address": None, "silence_logs": 50}
+    local = {"processes": True, "dashboard_address": ":0", "silence_logs": 50}
     with distributed.LocalCluster(n_workers=2, threads_per_worker=1, **local) as cluster:
         assert main([*command, cluster.scheduler_address, "-q"]) == 1
         table = rows(tmp_path)

@@ -72,9 +72,12 @@ def on_cluster(
                     raise ReconstructionError(ErrorCode.BAD_OPTION, f"--cluster: worker {worker} {text}")
             for index, job in enumerate(jobs):
                 futures[client.submit(_do, terms, work, job, prepare, tuple(given), pure=False)] = index
-            for future in as_completed(list(futures)):
-                failed: BaseException | None = future.exception()
-                yield futures[future], future.result() if failed is None else failed
+            for future in as_completed(list(futures), loop=client.loop):
+                try:
+                    outcome = future.result()
+                except Exception as error:  # of the job, of a worker that died, of a scheduler that has gone
+                    outcome = error
+                yield futures[future], outcome
     finally:
         with suppress(OSError, TimeoutError):  # of a scheduler that has gone
             client.cancel(list(futures))
@@ -97,11 +100,11 @@ def _do(
     return work(job)
 
 
-def _unfit(address: str, probe: Path, version: str) -> str:
-    """Why this worker cannot do the work; empty where it can."""
+def _unfit(address: str, probe: Path, version: str, dask_worker: Any = None) -> str:
+    """Why this worker cannot do the work; empty where it can. ``dask_worker``: given by Dask's ``Client.run``."""
     from distributed import get_worker
 
-    threads = get_worker().state.nthreads
+    threads = (dask_worker or get_worker()).state.nthreads
     if threads != 1:
         return f"runs {threads} tasks at once in one process, which must be one: {START.format(address=address)}"
     if __version__ != version:
