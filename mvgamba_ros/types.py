@@ -30,6 +30,26 @@ Progress = Callable[[str, float], None]
 Cancelled = Callable[[], bool]
 """Polled between pieces of work; once it returns True the work raises ``ErrorCode.CANCELLED``."""
 
+
+class Counted(str):
+    """A line for a log that says how far the work is, with the same as a number: where a person looks on, a bar shows
+    it; to anything else it is a line as others are.
+
+    Attributes:
+        fraction: Of the work that is done, [0, 1].
+    """
+
+    fraction: float
+
+    def __new__(cls, line: str, fraction: float) -> Counted:
+        made = super().__new__(cls, line)
+        made.fraction = fraction
+        return made
+
+    def __getnewargs__(self) -> tuple[str, float]:  # type: ignore[override]
+        return str(self), self.fraction
+
+
 DistortionModel = Literal["none", "plumb_bob", "rational_polynomial", "equidistant"]
 
 

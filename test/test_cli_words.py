@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import pickle
 import re
 import shutil
 import subprocess
@@ -20,6 +21,7 @@ from mvgamba_ros.cli import main
 from mvgamba_ros.cli._progress import ProgressLine
 from mvgamba_ros.cli._words import GREEN, RED, Words
 from mvgamba_ros.io.transforms_json import write_capture
+from mvgamba_ros.types import Counted
 
 ROOT = Path(__file__).parents[1]
 
@@ -116,6 +118,20 @@ def test_in_a_log_progress_is_a_plain_line_a_stage_and_nothing_where_it_is_not_s
             bar("finish", 0.9)
     lines = capsys.readouterr().err.splitlines()
     assert [line.split()[:2] for line in lines] == [["0%", "method"], ["90%", "finish"]]
+
+
+def test_lines_that_count_are_a_bar_on_a_terminal_and_lines_in_a_log(capsys):
+    with closing(ProgressLine()) as bar:
+        bar.log(Counted("1/2 shards", 0.5))
+    printed = capsys.readouterr()
+    assert printed.out == "1/2 shards\n" and printed.err == ""
+    with on_a_terminal() as terminal, closing(ProgressLine()) as bar:
+        for line in ("begun", Counted("1/2 shards", 0.5), Counted("2/2 shards", 1.0), Counted("1/9 other", 1 / 9)):
+            bar.log(line)
+    shown = terminal.getvalue()
+    assert "begun\n" in shown and " 11%" in shown and "1/9 other" in shown and "shards\n" not in shown
+    again = pickle.loads(pickle.dumps(Counted("1/2", 0.5)))
+    assert again == "1/2" and again.fraction == 0.5
 
 
 def test_a_table_is_drawn_on_a_terminal_and_plain_elsewhere(capsys):

@@ -17,6 +17,7 @@ from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.synthesis.families import Procedural
 from mvgamba_ros.synthesis.pose_sampling import CameraRig
 from mvgamba_ros.synthesis.shards import DataRecipe, Shards, example, write_shards
+from mvgamba_ros.types import Counted
 
 SOURCE = Procedural(7, 5)
 RECIPE = DataRecipe("procedural", seed=7, count=5, per_shard=2, points=64, rig=CameraRig(views=2, inputs=2, size=32))
@@ -110,7 +111,7 @@ def test_a_stopped_writer_goes_on_with_what_is_missing_and_gets_the_same(written
     lines: list[str] = []
     write_shards(folder, SOURCE, RECIPE, log=lines.append)
     assert kept.stat().st_mtime_ns == stamp
-    assert "2 of 3" in lines[0]
+    assert "2 of 3" in lines[0] and isinstance(lines[1], Counted) and lines[1].fraction == 1.0
     shards.refresh()
     assert len(shards) == 5
     for i in range(5):

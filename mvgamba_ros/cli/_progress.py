@@ -7,6 +7,8 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
+from mvgamba_ros.types import Counted
+
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
 
@@ -37,6 +39,13 @@ class ProgressLine:
             self._bar.stop()
             self._bar = None
 
+    def log(self, line: str) -> None:
+        """A line for stdout; one that says how far the work is moves the bar of a terminal instead."""
+        if isinstance(line, Counted) and self._terminal:
+            self(line, line.fraction)
+        else:
+            print(line, flush=True)
+
     def _times(self, fraction: float) -> str:
         seconds = time.perf_counter() - self._began
         left = f", {seconds * (1.0 / fraction - 1.0):.0f} s left" if 0.02 < fraction < 1.0 else ""
@@ -47,7 +56,10 @@ class ProgressLine:
             self._bar = _bar()
             self._bar.add_task("", total=1.0, stage="")
             self._bar.start()
-        self._bar.update(self._bar.task_ids[0], completed=fraction, stage=stage)
+        task = self._bar.tasks[0]
+        if fraction < task.completed:  # other work
+            self._bar.reset(task.id)
+        self._bar.update(task.id, completed=fraction, stage=stage)
 
 
 def _bar() -> RichProgress:

@@ -12,10 +12,12 @@ of any format that is read as one that COLMAP or nerfstudio reads.
 from __future__ import annotations
 
 import argparse
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mvgamba_ros.cli._flags import add_reader, not_negative, positive
+from mvgamba_ros.cli._progress import ProgressLine
 from mvgamba_ros.registry import available
 
 if TYPE_CHECKING:
@@ -125,7 +127,8 @@ def _render(args: argparse.Namespace) -> int:
     rig = CameraRig(views=args.views, inputs=min(args.views, CameraRig.inputs), size=args.size)
     recipe = DataRecipe(args.source, args.seed, args.count, args.per_shard, rig=rig)
     source = open_source(args.source, args.seed, args.count)
-    write_shards(args.out, source, recipe, args.workers, lambda line: print(line, flush=True))
+    with closing(ProgressLine()) as bar:
+        write_shards(args.out, source, recipe, args.workers, bar.log)
     return 0
 
 
@@ -133,7 +136,8 @@ def _scenes(args: argparse.Namespace) -> int:
     from mvgamba_ros.training.objectness_scenes import SceneRecipe, write_scenes
 
     recipe = SceneRecipe(args.seed, args.count)
-    write_scenes(args.out, recipe, args.workers, lambda line: print(line, flush=True))
+    with closing(ProgressLine()) as bar:
+        write_scenes(args.out, recipe, args.workers, bar.log)
     return 0
 
 
@@ -142,7 +146,8 @@ def _tabletop(args: argparse.Namespace) -> int:
     from mvgamba_ros.synthesis.tabletop_shards import write_tabletop
 
     recipe = TabletopRecipe(args.seed, args.count, rig=TabletopRig(source=args.source))
-    write_tabletop(args.out, recipe, args.workers, lambda line: print(line, flush=True))
+    with closing(ProgressLine()) as bar:
+        write_tabletop(args.out, recipe, args.workers, bar.log)
     return 0
 
 
@@ -154,9 +159,8 @@ def _orbit(args: argparse.Namespace) -> int:
     rig = RingRig(args.preset, args.size, lit=float(args.light == "lit"), turned=False)
     recipe = CaptureRecipe(args.meshes, rig, args.up, args.seed)
     source = open_source(args.meshes, args.seed, args.count or 1)
-    left_out = write_orbit_captures(
-        args.out, source, recipe, args.first, args.count, args.workers, lambda line: print(line, flush=True)
-    )
+    with closing(ProgressLine()) as bar:
+        left_out = write_orbit_captures(args.out, source, recipe, args.first, args.count, args.workers, bar.log)
     for name, why in left_out.items():
         print(f"left out {name}: {why}")
     print(f"sheet    {args.out / 'sheet.png'}")

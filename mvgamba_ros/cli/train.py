@@ -62,6 +62,7 @@ def run(args: argparse.Namespace) -> int:
     from mvgamba_ros.process import prepare_process
 
     prepare_process()
+    from mvgamba_ros.cli._progress import ProgressLine
     from mvgamba_ros.training.recipe import load_plan
     from mvgamba_ros.training.recipe_run import RecipeRun, export_latest
 
@@ -70,7 +71,8 @@ def run(args: argparse.Namespace) -> int:
         samples = f", {recipe['samples']:,} samples, {recipe['metrics']}" if "samples" in recipe else ""
         print(f"{args.export}: step {recipe.get('step', recipe.get('steps'))}{samples}")
         return 0
-    work = RecipeRun(load_plan(args.recipe, args.set), args.out, args.workers, log=lambda line: print(line, flush=True))
+    bar = ProgressLine()
+    work = RecipeRun(load_plan(args.recipe, args.set), args.out, args.workers, bar.log)
     if args.dry_run:
         print(work.describe())
         return 0
@@ -78,8 +80,9 @@ def run(args: argparse.Namespace) -> int:
     try:
         work.run(args.until_step)
     except KeyboardInterrupt:
-        print("stopped; start again to go on from there", flush=True)
+        bar.log("stopped; start again to go on from there")
     finally:
+        bar.close()
         for number, handler in before.items():
             signal.signal(number, handler)
     return 0

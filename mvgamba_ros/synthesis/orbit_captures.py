@@ -25,7 +25,7 @@ from mvgamba_ros.synthesis.robot_captures import outer_surface
 from mvgamba_ros.synthesis.shards import check_manifest
 from mvgamba_ros.synthesis.sources import Source
 from mvgamba_ros.synthesis.textured_mesh import TexturedMesh
-from mvgamba_ros.types import U8, Camera, View
+from mvgamba_ros.types import U8, Camera, Counted, View
 from mvgamba_ros.worker_processes import in_processes
 
 SHEET_TILE = 96
@@ -104,7 +104,7 @@ def write_orbit_captures(
         for done, (name, why) in enumerate(made, 1):
             if why:
                 left_out[name] = why
-            log(f"{folder}: {done}/{len(todo)} {name}{f': left out: {why}' if why else ''}")
+            log(Counted(f"{folder}: {done}/{len(todo)} {name}{f': left out: {why}' if why else ''}", done / len(todo)))
         there = [folder / name for name in names.values() if (folder / name).is_dir()]
         if not there:
             raise ReconstructionError(

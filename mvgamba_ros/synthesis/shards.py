@@ -31,6 +31,7 @@ from mvgamba_ros.synthesis.pose_sampling import CameraRig
 from mvgamba_ros.synthesis.render import render
 from mvgamba_ros.synthesis.sources import Source
 from mvgamba_ros.synthesis.textured_mesh import TexturedMesh
+from mvgamba_ros.types import Counted
 from mvgamba_ros.worker_processes import in_processes
 
 REMEDY = "delete it and render the folder again"
@@ -173,7 +174,8 @@ def _fill(folder: Path, source: Source, recipe: ShardRecipe, workers: int, log: 
         spent = time.monotonic() - start
         rate = done * recipe.per_shard / spent
         left_s = spent / done * (len(todo) - done)
-        log(f"{folder}: {done}/{len(todo)} shards, {rate:.2f} objects/s, {left_s / 60:.0f} min to go")
+        line = f"{folder}: {done}/{len(todo)} shards, {rate:.2f} objects/s, {left_s / 60:.0f} min to go"
+        log(Counted(line, done / len(todo)))
 
 
 def _objects_in(shard: Path) -> int:

@@ -25,7 +25,7 @@ from mvgamba_ros.synthesis.shards import check_manifest
 from mvgamba_ros.synthesis.sources import open_source
 from mvgamba_ros.synthesis.tabletop import TabletopScene, tabletop_scene
 from mvgamba_ros.synthesis.tabletop_rig import TabletopRecipe
-from mvgamba_ros.types import F32, U8, Camera, View
+from mvgamba_ros.types import F32, U8, Camera, Counted, View
 from mvgamba_ros.worker_processes import in_processes
 
 DEPTH_STEP = 5e-4
@@ -117,7 +117,7 @@ def write_tabletop(folder: Path, recipe: TabletopRecipe, workers: int = 1, log: 
         made = map(_write, jobs) if workers == 1 else in_processes(_write, jobs, workers, folder)
         for done, _ in enumerate(made, 1):
             left = (time.monotonic() - start) / done * (len(todo) - done) / 60
-            log(f"{folder}: {done}/{len(todo)} shards, {left:.0f} min to go")
+            log(Counted(f"{folder}: {done}/{len(todo)} shards, {left:.0f} min to go", done / len(todo)))
 
 
 def holds_tabletop(folder: Path) -> bool:

@@ -22,7 +22,7 @@ from mvgamba_ros.segmentation.multiview.window_layers import LAYERS, SIDE
 from mvgamba_ros.synthesis.tabletop_rig import TabletopRecipe
 from mvgamba_ros.synthesis.tabletop_shards import TabletopScenes, missing_tabletop, shard_of, write_tabletop
 from mvgamba_ros.training.instance_examples import ExampleRecipe, InstanceExample, camera_of, examples
-from mvgamba_ros.types import Box
+from mvgamba_ros.types import Box, Counted
 from mvgamba_ros.worker_processes import in_processes
 
 DEFAULT_EXAMPLES = ExampleRecipe()
@@ -93,7 +93,7 @@ def write_examples(
         made = map(_write, jobs) if workers == 1 else in_processes(_write, jobs, workers, folder)
         for done, _ in enumerate(made, 1):
             left = (time.monotonic() - start) / done * (len(jobs) - done) / 60
-            log(f"{folder}: {done}/{len(jobs)} shards, {left:.0f} min to go")
+            log(Counted(f"{folder}: {done}/{len(jobs)} shards, {left:.0f} min to go", done / len(jobs)))
 
 
 def _write(job: tuple[Path, Path, Path, ExampleRecipe]) -> None:

@@ -24,6 +24,7 @@ from mvgamba_ros.training.instance_losses import disturbed, losses_of
 from mvgamba_ros.training.instance_shards import BatchesAhead, ExampleFiles
 from mvgamba_ros.training.instance_train_config import InstanceTrainConfig
 from mvgamba_ros.training.state import check_settings, load_state, save_state, state_of_run
+from mvgamba_ros.types import Counted
 
 
 class InstanceTrainer:
@@ -79,7 +80,8 @@ class InstanceTrainer:
                 rate = (self.step - first) / (time.monotonic() - began)
                 losses = "  ".join(f"{name} {value:.3f}" for name, value in self.losses.items())
                 left = (c.steps - self.step) / rate / 60
-                self.log(f"step {self.step}/{c.steps}  {rate:.2f}/s  ETA {left:.0f} min  {losses}")
+                line = f"step {self.step}/{c.steps}  {rate:.2f}/s  ETA {left:.0f} min  {losses}"
+                self.log(Counted(line, self.step / c.steps))
             if self.step % 1000 == 0 or self.step == c.steps:
                 scores = scores_of(self.average.module, self.held)
                 self.log("held out: " + "  ".join(f"{name} {value:.4f}" for name, value in scores.items()))

@@ -22,7 +22,7 @@ from mvgamba_ros.segmentation.windows import make_windows
 from mvgamba_ros.synthesis.backgrounds import render_scene
 from mvgamba_ros.synthesis.families import Procedural
 from mvgamba_ros.synthesis.shading import Rng
-from mvgamba_ros.types import U8, Box, Prompts
+from mvgamba_ros.types import U8, Box, Counted, Prompts
 from mvgamba_ros.worker_processes import in_processes
 
 
@@ -118,7 +118,7 @@ def write_scenes(folder: Path, recipe: SceneRecipe, workers: int = 1, log: Calla
     start = time.monotonic()
     for done, _ in enumerate(in_processes(_shard, jobs, workers, folder), 1):
         left = (time.monotonic() - start) / done * (len(jobs) - done) / 60
-        log(f"{folder}: {done}/{len(jobs)} shards, {left:.0f} min to go")
+        log(Counted(f"{folder}: {done}/{len(jobs)} shards, {left:.0f} min to go", done / len(jobs)))
 
 
 def read_scenes(shard: Path) -> tuple[U8, U8]:

@@ -25,6 +25,7 @@ from mvgamba_ros.segmentation.classical import objectness
 from mvgamba_ros.training.objectness_augment import WindowAugmentation, disturbed
 from mvgamba_ros.training.objectness_scenes import read_scenes
 from mvgamba_ros.training.state import check_settings, load_state, save_state, state_of_run
+from mvgamba_ros.types import Counted
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,8 @@ class ObjectnessTrainer:
                 rate = (self.step - first) / (time.monotonic() - began)
                 left = (c.steps - self.step) / rate / 60
                 done = f"step {self.step}/{c.steps}  {self.step * c.batch:,}/{c.steps * c.batch:,} samples"
-                self.log(f"{done}  {rate * c.batch:.1f}/s  ETA {left:.0f} min  loss {self.loss:.4f}")
+                line = f"{done}  {rate * c.batch:.1f}/s  ETA {left:.0f} min  loss {self.loss:.4f}"
+                self.log(Counted(line, self.step / c.steps))
             if self.step % 1000 == 0 or self.step == c.steps:
                 self.log(
                     f"held out: mean IoU {mean_iou(_mixed(self.average.module, self.first, c.keep), self.held):.4f}"

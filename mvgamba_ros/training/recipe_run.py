@@ -22,6 +22,7 @@ from mvgamba_ros.io.lock import locked
 from mvgamba_ros.io.results import check_writable
 from mvgamba_ros.training.recipe import KINDS, Log, Plan, Stage, StageTrainer
 from mvgamba_ros.training.state import load_state
+from mvgamba_ros.types import Counted
 
 NEUTRAL = ("save_minutes", "validate_minutes", "start")
 """Settings that may differ from a finished stage's: they change nothing of it, or, the start, follow from the run."""
@@ -138,7 +139,7 @@ class RecipeRun:
             if self.main and not one.state.exists():
                 _copy(one.before / one.state.name, one.state)
             _wait_until(one.state.exists)
-        trainer = self.plan.kind.trainer(one.config, one.folder, lambda line: self.log(f"{title}: {line}"))
+        trainer = self.plan.kind.trainer(one.config, one.folder, lambda line: self.log(_entitled(title, line)))
         trainer.stopping = self.stop_requested
         self._trainer = trainer
         last = one.stage.until_step
@@ -153,6 +154,11 @@ class RecipeRun:
             self.plan.kind.export(one.folder, one.weights)
         _wait_until(one.weights.exists)
         return True
+
+
+def _entitled(title: str, line: str) -> str:
+    text = f"{title}: {line}"
+    return Counted(text, line.fraction) if isinstance(line, Counted) else text
 
 
 def _wait_until(done: Callable[[], bool]) -> None:

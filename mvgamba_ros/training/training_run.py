@@ -28,6 +28,7 @@ from mvgamba_ros.geometry.torch_rays import to_device
 from mvgamba_ros.training.losses import total
 from mvgamba_ros.training.perceptual import resolve_kind
 from mvgamba_ros.training.state import check_settings, load_state, save_state
+from mvgamba_ros.types import Counted
 
 PRECISIONS = {"fp32": "no", "bf16": "bf16"}
 
@@ -142,7 +143,7 @@ class TrainingRun(ABC, Generic[Config]):
                 eta = (c.samples - self.samples) / max(rate, 1e-9) / 60
                 values = "  ".join(f"{k} {v:.4f}" for k, v in losses.items())
                 done = f"step {self.step}  {self.samples:,}/{c.samples:,} samples"
-                self.log(f"{done}  {rate:.1f}/s  ETA {eta:.0f} min  {values}")
+                self.log(Counted(f"{done}  {rate:.1f}/s  ETA {eta:.0f} min  {values}", self.samples / c.samples))
                 acc.log({f"train/{k}": v for k, v in losses.items()}, self.step)
                 logged, logged_samples = now, self.samples
             if now - saved > 60 * c.save_minutes:
