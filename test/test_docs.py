@@ -32,6 +32,7 @@ MODULES = {path.name for path in (REPOSITORY / "mvgamba_ros").rglob("*.*")}
 WRITTEN = {"transforms.json", "mesh.ply", "cloud.ply", "gaussians.ply", "report.json", "preview.png", "sheet.png"}
 WRITTEN |= {"mesh.obj", "mesh.mtl", "mesh.glb", "texture.png", "texture_seen.png", "report.html"}
 WRITTEN |= {"grasps.json", "grasps.png"}
+WRITTEN |= {"thumbnail.jpg", "gallery.html", "summary.csv", "summary.json"}
 WRITTEN |= {"transforms_train.json", "metadata.yaml", "metadata.json", "scene_camera.json", "camera.json"}
 """Files that the package writes or reads and the repository does not hold."""
 

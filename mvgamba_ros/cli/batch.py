@@ -49,7 +49,7 @@ Exit status: 0 every capture has its result (also of low quality), 1 one or more
 the batch did, 2 wrong usage, 130 interrupted.
 """
 WORKER_BYTES = 1 << 30
-"""Memory of a worker, for how many there are by default: what one of 8 views of 640 x 480 holds at its peak."""
+"""Memory of a worker, for how many there are by default: twice what four views of 640 x 480 take at their peak."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
