@@ -1,7 +1,9 @@
 """Scores: right on cases whose answer is known."""
 
 import json
+import pickle
 import shutil
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import cv2
@@ -12,6 +14,7 @@ import torch
 import trimesh
 from skimage.metrics import structural_similarity
 
+from mvgamba_ros import worker_processes
 from mvgamba_ros.cli import main
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.evaluation import captures
@@ -182,6 +185,35 @@ def test_eval_writes_the_region_that_each_capture_had(tmp_path: Path, monkeypatc
     scores = json.loads((tmp_path / "out" / "scores.json").read_text())
     assert scores["roi"]["plain"] is None and "roi" not in scores["options"]["prompts"]
     assert scores["roi"]["scanned"]["size_m"] == pytest.approx([0.14] * 3, abs=1e-3)
+
+
+def test_eval_on_several_workers_gives_the_same_scores_in_the_same_order(tmp_path: Path, monkeypatch):
+    for name in ("one", "two"):
+        write_capture(tmp_path / "set" / name, rendered.views(4))
+        write_capture(tmp_path / "set" / name, rendered.views(2), "transforms_test.json")
+    command = ["eval", str(tmp_path / "set"), "--masks", "--method", "hull", "--hull-resolution", "16", "-o"]
+    assert main([*command, str(tmp_path / "alone")]) == 0
+
+    def last_first(work, jobs, workers, started, prepare, given):
+        assert workers == 2
+        for index in reversed(range(len(jobs))):
+            yield index, pickle.loads(pickle.dumps(work(pickle.loads(pickle.dumps(jobs[index])))))
+
+    monkeypatch.setattr(worker_processes, "outcomes", last_first)
+    assert main([*command, str(tmp_path / "both"), "--workers", "2"]) == 0
+    alone, both = (json.loads((tmp_path / name / "scores.json").read_text()) for name in ("alone", "both"))
+    for scores in (alone, both):
+        assert list(scores["captures"]["4"]) == ["one", "two"]
+        for row in (*scores["captures"]["4"].values(), *scores["mean"].values()):
+            row.pop("seconds")
+    assert alone == both and (tmp_path / "both" / "two_4.png").exists()
+
+    def dead(*_):
+        yield from ((index, BrokenProcessPool("gone")) for index in range(2))
+
+    monkeypatch.setattr(worker_processes, "outcomes", dead)
+    assert main([*command, str(tmp_path / "dead"), "--workers", "2"]) == 1
+    assert "its process died" in json.loads((tmp_path / "dead" / "scores.json").read_text())["failed"]["one 4"]
 
 
 def test_eval_reads_captures_by_the_reader_that_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

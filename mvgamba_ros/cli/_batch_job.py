@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,21 +33,6 @@ class JobResult:
     seconds: float
     error_code: str = ""
     error: str = ""
-
-
-def prepare_worker(threads: int) -> None:
-    """Once in a process, before its first job: it takes ``threads`` of the machine's cores, as torch, OpenMP, OpenCV
-    and BLAS count them. OMP_NUM_THREADS, where it is set, goes first."""
-    threads = int(os.environ.setdefault("OMP_NUM_THREADS", str(threads)).partition(",")[0])
-    from mvgamba_ros.process import prepare_process, spare_plotting
-
-    prepare_process()
-    spare_plotting()
-    import cv2
-    import torch
-
-    torch.set_num_threads(threads)
-    cv2.setNumThreads(threads)
 
 
 def run_job(job: BatchJob) -> JobResult:

@@ -22,10 +22,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mvgamba_ros.cli._flags import positive
 from mvgamba_ros.cli._words import GREEN, RED, YELLOW, Words, add_output
+from mvgamba_ros.cli._workers import add_workers, anywhere, default_workers, died, on_workers
 from mvgamba_ros.cli.reconstruct import add_task, task_from
-from mvgamba_ros.errors import ErrorCode, ReconstructionError, cause
+from mvgamba_ros.errors import ErrorCode, ReconstructionError
 
 if TYPE_CHECKING:
     from mvgamba_ros.batch.batch_summary import Row
@@ -48,24 +48,14 @@ EXAMPLES = """examples:
 Exit status: 0 every capture has its result (also of low quality), 1 one or more failed (the table names the causes) or
 the batch did, 2 wrong usage, 130 interrupted.
 """
-WORKER_BYTES = 1 << 30
-"""Memory of a worker, for how many there are by default: twice what four views of 640 x 480 take at their peak."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare this subcommand's arguments on ``parser``."""
     parser.add_argument("folders", metavar="FOLDERS", nargs="+", help="captures, folders of captures, or patterns")
     parser.add_argument("-o", "--out", metavar="OUT", required=True, help="folder for all results; made if missing")
-    where = parser.add_mutually_exclusive_group()
-    where.add_argument(
-        "--workers",
-        metavar="N",
-        type=positive,
-        help="captures at once, a process each, with its share of the cores (default: one a core, as memory allows)",
-    )
-    where.add_argument(
-        "--cluster", metavar="ADDRESS", default="", help="of a Dask scheduler, e.g. tcp://head:8786; needs dask"
-    )
+    text = "captures at once, a process each, with its share of the cores (default: one a core, as memory allows)"
+    add_workers(parser, None, text)
     add_output(parser, "summary.json")
     add_task(parser)
 
@@ -80,6 +70,7 @@ def run(args: argparse.Namespace) -> int:
     from mvgamba_ros.webpage.gallery_html import gallery_html
 
     task, words = task_from(args), Words(args)
+    task = replace(task, options=anywhere(task.options))
     found = find_captures_in(args.folders, args.views, args.reader)
     out = check_writable(args.out).resolve()
     began = time.perf_counter()
@@ -111,15 +102,6 @@ def run(args: argparse.Namespace) -> int:
     return int(any(row.state == FAILED for row in table))
 
 
-def default_workers(jobs: int) -> int:
-    """Processes for so many jobs: one a core, as many as fit into the memory that is free, one at least."""
-    from mvgamba_ros.worker_processes import cores, free_memory
-
-    free = free_memory()
-    fitting = jobs if free is None else free // WORKER_BYTES
-    return max(1, min(jobs, cores(), fitting))
-
-
 def _planned(captures: Sequence[Capture], task: Task, out: Path) -> tuple[dict[Capture, Row], dict[Capture, BatchJob]]:
     """The rows of results that stand, and the jobs for the others."""
     from mvgamba_ros.batch.batch_summary import KEPT, row_of
@@ -145,10 +127,8 @@ def _made(
 ) -> Generator[tuple[Capture, Row], None, None]:
     """Each capture of ``jobs`` with its row, as they are done, with a bar on a terminal and lines elsewhere."""
     from mvgamba_ros.batch.batch_summary import FAILED
-    from mvgamba_ros.batch.dask_cluster import on_cluster
-    from mvgamba_ros.cli._batch_job import prepare_worker, run_job
+    from mvgamba_ros.cli._batch_job import run_job
     from mvgamba_ros.cli._progress import ProgressLine
-    from mvgamba_ros.worker_processes import cores, outcomes
 
     if not jobs:
         return
@@ -164,11 +144,8 @@ def _made(
             show()
 
         todo = list(jobs.values())
-        if cluster:
-            results = on_cluster(cluster, run_job, todo, out, prepare_worker, (1,))
-            show()
-        else:
-            results = outcomes(run_job, todo, workers, started, prepare_worker, (max(1, cores() // workers),))
+        results = on_workers(run_job, todo, workers, cluster, out, started)
+        show()
         with closing(results):
             for index, outcome in results:
                 row = _row(captures[index], outcome, out)
@@ -183,8 +160,6 @@ def _made(
 
 
 def _row(capture: Capture, outcome: JobResult | BaseException, out: Path) -> Row:
-    from concurrent.futures.process import BrokenProcessPool
-
     from mvgamba_ros.batch.batch_summary import DONE, failed_row, row_of
     from mvgamba_ros.batch.made_from import read_report
 
@@ -195,10 +170,7 @@ def _row(capture: Capture, outcome: JobResult | BaseException, out: Path) -> Row
     elif isinstance(outcome, ReconstructionError):
         row = failed_row(capture, outcome.code.name, outcome.message)
     else:
-        died = isinstance(outcome, BrokenProcessPool)
-        why = "its process died, by a signal or in a library" if died else f"{type(outcome).__name__}: {cause(outcome)}"
-        remedy = "where memory was short, take fewer workers; `mvgamba reconstruct` shows what it prints"
-        row = failed_row(capture, ErrorCode.INTERNAL.name, f"{why}: {remedy}")
+        row = failed_row(capture, ErrorCode.INTERNAL.name, died(outcome))
     if read_report(out / capture.name) is not None:
         row = replace(row, notes=(f"{capture.name} in the output folder is of other inputs or options",))
     return row

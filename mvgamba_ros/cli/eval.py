@@ -12,16 +12,23 @@ fits the words or the picture it was made of.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Generator, Sequence
+from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mvgamba_ros.cli._flags import add_config, add_options, add_prompts, add_reader, options_from, positive
+from mvgamba_ros.cli._workers import add_workers, anywhere, died, on_workers
 
 if TYPE_CHECKING:
+    from mvgamba_ros.cli._eval_job import EvalJob, EvalResult
     from mvgamba_ros.options import Options
 
 EXAMPLES = """examples:
   mvgamba eval captures -o out
       find each object inside a region 40 % larger than it; from 4 views
+  mvgamba eval captures -o out --workers 8
+      eight captures at once; --cluster tcp://head:8786: on the workers of a Dask cluster, docs/batch.md
   mvgamba eval captures -o out --masks --counts 2 4 8
       silhouettes as given; from 2, 4 and 8 views
   mvgamba eval captures/temple -o out --roi -0.0736 0.0217 -0.0124 0.0289 0.1819 0.0627
@@ -68,6 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=0,
         help="compare whole left-out pictures of so many pixels a side, on white (default: squares around the object)",
     )
+    add_workers(parser, 1, "captures at once, a process each; their seconds are then of one core's share (%(default)s)")
     add_reader(parser)
     group = parser.add_argument_group("generated shapes")
     group.add_argument("--generated", action="store_true", help="score folders that `mvgamba generate` wrote")
@@ -85,47 +93,40 @@ def run(args: argparse.Namespace) -> int:
     prepare_process()
     import json
     import sys
-    from contextlib import closing
-    from pathlib import Path
 
     from mvgamba_ros.cli._eval_generated import eval_generated
+    from mvgamba_ros.cli._eval_job import EvalJob
     from mvgamba_ros.cli._progress import ProgressLine
-    from mvgamba_ros.errors import ReconstructionError
-    from mvgamba_ros.evaluation.captures import evaluate, find_captures, mean_scores, read_case
+    from mvgamba_ros.evaluation.captures import find_captures, mean_scores
     from mvgamba_ros.evaluation.paper_protocol import beside_the_paper
-    from mvgamba_ros.evaluation.picture import comparison_picture
     from mvgamba_ros.io.atomic_writes import write_file
-    from mvgamba_ros.io.image_files import encode_png
     from mvgamba_ros.io.results import check_writable
     from mvgamba_ros.options import Options
 
-    options = options_from(args, Options)
+    options = anywhere(options_from(args, Options))
     _check_flags(args, options)
     truth_roi = options.prompts.roi is None and options.segmenter != "masks"
     out = check_writable(args.out)
     if args.generated:
         return eval_generated(args.captures, out, args.clip_weights, args.device, args.fetch)
-    folders = [folder for root in args.captures for folder in find_captures(Path(root))]
-    scores: dict[str, dict[str, dict[str, float]]] = {str(count): {} for count in args.counts}
+    folders = [folder.absolute() for root in args.captures for folder in find_captures(Path(root))]
+    jobs = [EvalJob(folder, options, truth_roi, args.reader, args.whole_image, args.counts, out) for folder in folders]
     columns = COLUMNS | (UNIT_COLUMNS if args.whole_image else {})
     print(_row("", "views", *columns.values()))
-    failed: dict[str, str] = {}
-    regions: dict[str, object] = {}
-    with closing(ProgressLine(shown=sys.stderr.isatty())) as progress:
-        for number, folder in enumerate(folders):
-            case = read_case(folder, options, roi_from_truth=truth_roi, reader=args.reader, whole=args.whole_image)
-            regions[case.name] = case.options.to_dict()["options"]["prompts"]["roi"]
-            for turn, count in enumerate(args.counts):
-                progress(f"{case.name} {count}", (number + turn / len(args.counts)) / len(folders))
-                try:
-                    outcome = evaluate(case, count)
-                except ReconstructionError as error:  # one capture that can't be done must not cost the others' figures
-                    failed[f"{case.name} {count}"] = f"{error.code.name}: {error.message}"
-                    print(_row(case.name, count, f"  {failed[f'{case.name} {count}']}"), flush=True)
-                    continue
-                scores[str(count)][case.name] = outcome.scores
-                print(_row(case.name, count, *_cells(outcome.scores, columns)), flush=True)
-                write_file(out / f"{case.name}_{count}.png", encode_png(comparison_picture(case, outcome)))
+    results: dict[int, EvalResult] = {}
+    with closing(ProgressLine(shown=sys.stderr.isatty())) as progress, closing(_evaluated(args, jobs, out)) as made:
+        progress(f"0/{len(jobs)}", 0.0)
+        for index, result in made:
+            results[index] = result
+            progress(f"{len(results)}/{len(jobs)} {result.name}", len(results) / len(jobs))
+            for count in args.counts:
+                known = count in result.scores
+                cells = _cells(result.scores[count], columns) if known else [f"  {result.failed[count]}"]
+                print(_row(result.name, count, *cells), flush=True)
+    in_order = [results[index] for index in sorted(results)]
+    scores = {str(c): {one.name: one.scores[c] for one in in_order if c in one.scores} for c in args.counts}
+    failed = {f"{one.name} {count}": why for one in in_order for count, why in one.failed.items()}
+    regions = {one.name: one.roi for one in in_order}
     means = {count: mean_scores(list(by_name.values())) for count, by_name in scores.items() if by_name}
     for count, mean in means.items():
         print(_row("MEAN", count, *_cells(mean, columns)))
@@ -146,6 +147,25 @@ def run(args: argparse.Namespace) -> int:
     write_file(out / "scores.json", (json.dumps(report, indent=1) + "\n").encode())
     print(f"wrote {out / 'scores.json'} and {sum(len(v) for v in scores.values())} pictures")
     return 1 if failed else 0
+
+
+def _evaluated(
+    args: argparse.Namespace, jobs: Sequence[EvalJob], out: Path
+) -> Generator[tuple[int, EvalResult], None, None]:
+    """The index of every job with its result, as they are done: here, or by the workers that were wanted."""
+    from mvgamba_ros.cli._eval_job import EvalResult, run_eval
+    from mvgamba_ros.errors import ReconstructionError
+
+    if args.workers == 1 and not args.cluster:
+        yield from ((index, run_eval(job)) for index, job in enumerate(jobs))
+        return
+    with closing(on_workers(run_eval, jobs, args.workers, args.cluster, out.resolve())) as made:
+        for index, outcome in made:
+            if isinstance(outcome, ReconstructionError):
+                raise outcome
+            if isinstance(outcome, BaseException):
+                outcome = EvalResult(jobs[index].folder.name, None, failed=dict.fromkeys(args.counts, died(outcome)))
+            yield index, outcome
 
 
 def _check_flags(args: argparse.Namespace, options: Options) -> None:
