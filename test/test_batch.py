@@ -25,6 +25,7 @@ from mvgamba_ros.io.mesh_files import read_mesh
 from mvgamba_ros.io.transforms_json import write_capture
 
 QUICK = ["--method", "hull", "--masks", "--hull-resolution", "32", "--texture", "0"]
+QUICK += ["--support-height", "0", "--refine-poses", "off", "--no-refine"]
 
 
 @pytest.fixture(scope="module")
