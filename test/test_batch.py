@@ -125,6 +125,18 @@ def test_a_rerun_keeps_what_stands_and_tries_again_what_failed(captures, made, t
     assert content["kept"] == 2 and content["captures"] == json.loads((out / "summary.json").read_text())["captures"]
 
 
+def test_quiet_is_one_line_where_a_capture_failed_and_none_where_none_did(captures, made, tmp_path, here, capfd):
+    made = shutil.copytree(made, tmp_path / "out")
+    assert main(["batch", str(captures), "-o", str(made), *QUICK, "-q"]) == 1
+    printed = capfd.readouterr()
+    assert printed.out == "" and printed.err.splitlines() == [
+        f"mvgamba: 1 of 3 failed: {made / 'summary.csv'} has the causes"
+    ]
+    assert main(["batch", str(captures / "cup"), "-o", str(made), *QUICK, "-q"]) == 0
+    printed = capfd.readouterr()
+    assert printed.out == printed.err == ""
+
+
 def test_another_option_other_files_and_a_damaged_result_are_made_anew(captures, made, tmp_path, here):
     out, root = shutil.copytree(made, tmp_path / "out"), shutil.copytree(captures, tmp_path / "captures")
     good = [str(root / name) for name in ("apple", "cup")]

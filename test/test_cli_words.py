@@ -72,9 +72,11 @@ def test_a_shell_completes_commands_and_flags(capsys):
     assert ended.value.code == 0 and "--max-faces" in script and "reconstruct" in script
     bash = shutil.which("bash")
     assert bash is not None
-    code = script + '\nCOMP_WORDS=(mvgamba recon); COMP_CWORD=1; _shtab_mvgamba; echo "${COMPREPLY[@]}"'
-    done = subprocess.run([bash, "-c", code], capture_output=True, text=True, check=False)
-    assert done.stdout.split() == ["reconstruct"], done
+    for words, completed in (("recon", "reconstruct"), ("ba", "batch"), ("batch --clu", "--cluster")):
+        at = len(words.split())
+        code = f'{script}\nCOMP_WORDS=(mvgamba {words}); COMP_CWORD={at}; _shtab_mvgamba; echo "${{COMPREPLY[@]}}"'
+        done = subprocess.run([bash, "-c", code], capture_output=True, text=True, check=False)
+        assert done.stdout.split() == [completed], done
     assert main(["--completion", "fishy"]) == 1
     assert "fishy" in capsys.readouterr().err
 

@@ -63,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run this subcommand with parsed ``args`` and return the exit status."""
     from mvgamba_ros.batch.batch_summary import FAILED, summary, write_summary
-    from mvgamba_ros.batch.capture_search import GALLERY, find_captures_in
+    from mvgamba_ros.batch.capture_search import GALLERY, TABLE, find_captures_in
     from mvgamba_ros.io.atomic_writes import write_file
     from mvgamba_ros.io.lock import locked
     from mvgamba_ros.io.results import check_writable
@@ -99,7 +99,10 @@ def run(args: argparse.Namespace) -> int:
         table, content = write()
     _show(table, content, out, words)
     words.object({"out": str(out), **content})
-    return int(any(row.state == FAILED for row in table))
+    failed = [row.name for row in table if row.state == FAILED]
+    if failed and args.quiet:
+        print(f"mvgamba: {len(failed)} of {len(table)} failed: {out / TABLE} has the causes", file=sys.stderr)
+    return int(bool(failed))
 
 
 def _planned(captures: Sequence[Capture], task: Task, out: Path) -> tuple[dict[Capture, Row], dict[Capture, BatchJob]]:
