@@ -20,9 +20,11 @@ import rendered
 from mvgamba_ros import worker_processes
 from mvgamba_ros.batch.capture_search import find_captures_in
 from mvgamba_ros.cli import main
+from mvgamba_ros.cli._workers import anywhere, default_workers
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.io.mesh_files import read_mesh
 from mvgamba_ros.io.transforms_json import write_capture
+from mvgamba_ros.options import Options
 
 QUICK = ["--method", "hull", "--masks", "--hull-resolution", "32", "--texture", "0"]
 QUICK += ["--support-height", "0", "--refine-poses", "off", "--no-refine"]
@@ -232,6 +234,20 @@ def test_captures_are_found_in_folders_by_patterns_and_once(captures, tmp_path):
     shutil.copytree(captures / "cup", tmp_path / "gallery.html")
     with pytest.raises(ReconstructionError, match="rename a capture"):
         find_captures_in([str(tmp_path / "gallery.html")])
+
+
+@pytest.mark.parametrize(("jobs", "cores", "free", "most"), [(9, 4, 64, 4), (2, 4, 64, 2), (9, 4, 2, 2), (9, 4, 0, 1)])
+def test_there_are_no_more_workers_than_captures_cores_and_free_gigabytes(jobs, cores, free, most, monkeypatch):
+    monkeypatch.setattr(worker_processes, "cores", lambda: cores)
+    monkeypatch.setattr(worker_processes, "free_memory", lambda: free << 30)
+    assert default_workers(jobs) == most
+
+
+def test_weights_are_found_from_any_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("weights.pt").touch()
+    moved = anywhere(Options(checkpoint="weights.pt", generator_weights="owner/name@commit"))
+    assert moved.checkpoint == str(tmp_path / "weights.pt") and moved.generator_weights == "owner/name@commit"
 
 
 def test_an_option_that_is_wrong_is_refused_before_any_work(captures, tmp_path, capsys):
