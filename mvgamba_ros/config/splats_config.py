@@ -22,8 +22,8 @@ class SplatConfig:
     """Opacity of each, [0, 1]. Set by hand."""
 
     # Fitting (splats/fit.py)
-    steps: int = bounded(12, 0, 10000)
-    """Steps of gradient descent. Set by hand."""
+    steps: int = bounded(24, 0, 10000)
+    """Steps of gradient descent. By left-out views of captures and rings 24 bring 0.3 dB over 12, in twice the time."""
     crop_size: int = bounded(160, 16, 4096)
     """Side of the crops that are compared, pixels. Set by hand."""
     means_rate: float = bounded(1.5e-3, 0, 1)

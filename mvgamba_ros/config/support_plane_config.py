@@ -78,9 +78,10 @@ class PlaneHeightConfig:
     """Half the range of heights at least, metres, however thin the region. Set by hand."""
     below: float = bounded(1.25, 0, 100)
     """The range of heights begins this many times its half below the region's middle. Set by hand."""
-    above: float = bounded(0.25, 0, 100)
-    """The range of heights ends this many times its half above the region's middle. Set by hand. No effect on the
-    sample of docs/segmentation.md from half to twice this."""
+    above: float = bounded(0.5, 0, 100)
+    """The range of heights ends this many times its half above the region's middle: the hull of two views from opposite
+    sides reaches as far below the plane as above it. Set by hand. No effect on the sample of docs/segmentation.md from
+    half to twice this."""
     camera_clearance: float = bounded(0.02, 0, 10)
     """The range of heights ends at least this far below the lowest camera, metres. Set by hand. No effect on the sample
     of docs/segmentation.md from half to twice this."""
@@ -108,11 +109,12 @@ class PlaneHeightConfig:
     peak_neighborhood: int = bounded(8, 1, 1000)
     """A peak is measured against the median agreement of heights up to this many steps away; a range of fewer
     steps is not searched. Set by hand."""
-    min_clarity: float = bounded(0.1, 0, 1)
-    """A peak of less clarity, [0, 1], is not accepted. Set by hand. No effect on the sample of docs/segmentation.md
-    from half to twice this."""
-    max_rival: float = bounded(0.5, 0, 1)
-    """A peak is not accepted where a height elsewhere has more than this share, [0, 1], of its clarity. Set by hand."""
+    min_clarity: float = bounded(0.5, 0, 1)
+    """A peak of less clarity, [0, 1], is not accepted. Chosen with `max_rival`, `min_points` and `min_pair_points` on
+    scanned captures: pairs of views, poses 5 and 10 mm off, other tables."""
+    max_rival: float = bounded(0.75, 0, 1)
+    """A peak is not accepted where a height elsewhere has more than this share, [0, 1], of its clarity: on planks and
+    tiles two views agree at several heights, but less well. Chosen with `min_clarity`."""
     excluded_center: float = bounded(0.5, 0, 10)
     """Where the object may be anywhere it is taken to be nearer to the centre than this, where 1 is the region's edge,
     and left out: its own flat top is a plane too. Set by hand."""

@@ -1,0 +1,38 @@
+"""The support plane of two views: on planks they agree at several heights, best at the right one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import rendered
+
+from mvgamba_ros.config import ReconstructionConfig
+from mvgamba_ros.geometry.rays import rays
+from mvgamba_ros.geometry.se3 import look_at
+from mvgamba_ros.observation import Observation, find_support
+from mvgamba_ros.types import Prompts, View
+
+
+def on_planks(azimuth: float, elevation: float, period: float) -> View:
+    """The ellipsoid, on planks along the x axis, ``period`` metres wide, with grain; without depth."""
+    a, e = np.radians([azimuth, elevation])
+    away = np.array([np.cos(a) * np.cos(e), np.sin(a) * np.cos(e), np.sin(e)])
+    view = rendered.render(look_at(rendered.CENTER + 0.45 * away, rendered.CENTER))
+    origin, directions = rays(view.camera, view.T_world_camera)
+    x, y = np.moveaxis((origin + directions * (-origin[2] / directions[..., 2])[..., None])[..., :2], -1, 0)
+    grain = np.random.default_rng(1).normal(0.0, 14.0, (256, 256))
+    shade = 130.0 + 45.0 * np.sin(2 * np.pi * y / period)
+    shade += grain[np.floor(x / 0.01).astype(int) % 256, np.floor(y / 0.01).astype(int) % 256]
+    table = np.repeat(shade[..., None], 3, axis=-1).clip(0, 255).astype(np.uint8)
+    assert view.mask is not None
+    return replace(view, image=np.where(view.mask[..., None], view.image, table), depth=None)
+
+
+@pytest.mark.parametrize("period", [0.035, 0.05])
+def test_two_opposite_views_find_the_planks_under_the_object(period: float) -> None:
+    views = [on_planks(azimuth, 32.0, period) for azimuth in (90.0, 270.0)]
+    observed = Observation(views, [0, 1], Prompts(), masks=[view.mask for view in views if view.mask is not None])
+    found = find_support(observed, ReconstructionConfig()).prompts.support_height
+    assert found is not None and abs(found) < 0.002
