@@ -118,7 +118,9 @@ def find_support(observed: Observation, config: ReconstructionConfig) -> Observa
             return replace(observed, notes=[*observed.notes, note])
         seen = views[:: -(-len(views) // config.segmentation.plane_height.views)]
         around = _around(observed, seen, config)
-        height, _ = estimate_support_height(seen, Prompts(roi=around), config.segmentation)
+        height, clarity = estimate_support_height(seen, Prompts(roi=around), config.segmentation)
+        if len(seen) == 2 and clarity < config.segmentation.plane_height.min_clarity_of_two:
+            height = None
     if height is None:
         note = (
             "the height of the surface that the object stands on is neither given nor seen: where no view looks under "

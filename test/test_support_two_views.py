@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import rendered
 
+from mvgamba_ros import observation
 from mvgamba_ros.config import ReconstructionConfig
 from mvgamba_ros.geometry.rays import rays
 from mvgamba_ros.geometry.se3 import look_at
@@ -36,3 +37,12 @@ def test_two_opposite_views_find_the_planks_under_the_object(period: float) -> N
     observed = Observation(views, [0, 1], Prompts(), masks=[view.mask for view in views if view.mask is not None])
     found = find_support(observed, ReconstructionConfig()).prompts.support_height
     assert found is not None and abs(found) < 0.002
+
+
+def test_a_faint_agreement_counts_of_several_views_but_not_of_two(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(observation, "estimate_support_height", lambda *args: (-0.05, 0.4))
+    for count, expected in ((2, None), (3, -0.05)):
+        views = [replace(view, depth=None) for view in rendered.views(count)]
+        masks = [view.mask for view in views if view.mask is not None]
+        observed = Observation(views, list(range(count)), Prompts(), masks=masks)
+        assert find_support(observed, ReconstructionConfig()).prompts.support_height == expected

@@ -109,12 +109,15 @@ class PlaneHeightConfig:
     peak_neighborhood: int = bounded(8, 1, 1000)
     """A peak is measured against the median agreement of heights up to this many steps away; a range of fewer
     steps is not searched. Set by hand."""
-    min_clarity: float = bounded(0.5, 0, 1)
-    """A peak of less clarity, [0, 1], is not accepted. Chosen with `max_rival`, `min_points` and `min_pair_points` on
-    scanned captures: pairs of views, poses 5 and 10 mm off, other tables."""
+    min_clarity: float = bounded(0.1, 0, 1)
+    """A peak of less clarity, [0, 1], is not accepted. Set by hand. No effect on the sample of docs/segmentation.md
+    from half to twice this."""
+    min_clarity_of_two: float = bounded(0.5, 0, 1)
+    """The same of two views around an object whose silhouettes are known: they agree by chance more easily than several
+    do. Chosen with `max_rival`, `min_points` and `min_pair_points` on pairs of views of scanned captures."""
     max_rival: float = bounded(0.75, 0, 1)
-    """A peak is not accepted where a height elsewhere has more than this share, [0, 1], of its clarity: on planks and
-    tiles two views agree at several heights, but less well. Chosen with `min_clarity`."""
+    """A peak is not accepted where a height elsewhere has more than this share, [0, 1], of its clarity: on planks two
+    views agree at several heights, but less well. Chosen with `min_clarity_of_two`."""
     excluded_center: float = bounded(0.5, 0, 10)
     """Where the object may be anywhere it is taken to be nearer to the centre than this, where 1 is the region's edge,
     and left out: its own flat top is a plane too. Set by hand."""
