@@ -83,15 +83,12 @@ class MultiviewSegmenter:
         def at(odds: F32, window: Window) -> F32:
             return cv2.resize(odds, window.shape[::-1])  # type: ignore[return-value]
 
-        limit = instances.max_log_odds
         evidence, covered = [], []
         for wanted, other, window in zip(found.wanted, found.other, windows, strict=True):
-            another = at(other, window)
-            covered.append(another > 0.0)
-            evidence.append(
-                instances.weight * np.clip(at(wanted, window), -limit, limit)
-                - instances.other_weight * np.clip(another, 0.0, limit)
-            )
+            another = instances.other_weight * at(other, window)
+            covered.append(at(other, window) > 0.0)
+            own = np.clip(instances.weight * at(wanted, window), -instances.max_against, instances.max_for)
+            evidence.append(own - np.clip(another, 0.0, instances.max_against))
         if prompts.support_height is None:
             prompts = replace(prompts, support_height=found.height)
         return segment_windows(
