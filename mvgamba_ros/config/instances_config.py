@@ -11,15 +11,16 @@ from mvgamba_ros.config.bounds import bounded
 class InstancesConfig:
     """Objects in a region, from the instance network (`segmentation.multiview`)."""
 
-    weight: float = bounded(1.2, 0.0, 100.0)
-    """Factor of the network's log-odds in the cuts, beside colours, plane and depth. This and the next three were
-    chosen on procedural tables that no network learned from."""
+    weight: float = bounded(1.0, 0.0, 100.0)
+    """Factor of the network's log-odds in the cuts, beside those of colours, plane, objectness and depth. This and the
+    next three were chosen on procedural tables that no network learned from, and on the captures of
+    docs/segmentation.md."""
     other_weight: float = bounded(1.0, 0.0, 100.0)
     """Factor of the network's log-odds that another thing is there, against the object: colours and plane take a
     neighbour for the object."""
-    max_for: float = bounded(2.4, 0.0, 100.0)
+    max_for: float = bounded(0.5, 0.0, 100.0)
     """Most log-odds that the network gives for the object: colours and plane know a shadow better."""
-    max_against: float = bounded(4.8, 0.0, 100.0)
+    max_against: float = bounded(5.0, 0.0, 100.0)
     """Most log-odds that it gives against the object, and as many again where it sees another thing."""
     min_score: float = bounded(0.25, 0.01, 0.99)
     """Something stands where the map of middles, [0, 1], has a peak of at least this. Set by hand."""

@@ -18,12 +18,14 @@ from mvgamba_ros.checks import check_prompts
 from mvgamba_ros.config.segmentation_config import SegmentationConfig
 from mvgamba_ros.errors import stop_if
 from mvgamba_ros.options import Options
+from mvgamba_ros.segmentation.classical import objectness
 from mvgamba_ros.segmentation.classical.finished_silhouettes import finished
 from mvgamba_ros.segmentation.classical.window_segmentation import segment_windows
 from mvgamba_ros.segmentation.classical.window_state import SegmentedWindows
 from mvgamba_ros.segmentation.multiview import instance_network
 from mvgamba_ros.segmentation.multiview.region_labels import RegionLabels, label_region
 from mvgamba_ros.segmentation.multiview.region_search import RegionSearch
+from mvgamba_ros.segmentation.plane_matching import PlanePair
 from mvgamba_ros.segmentation.segmenter import Silhouettes
 from mvgamba_ros.segmentation.windows import Window, make_windows
 from mvgamba_ros.types import F32, Box, Cancelled, Progress, Prompts, View
@@ -40,6 +42,7 @@ class MultiviewSegmenter:
     ) -> None:
         self.config = config
         self.network = instance_network.load(weights)
+        self.objectness = objectness.learned(objectness.load(), config.objectness)
         self.search = RegionSearch(self.network, config)
 
     @classmethod
@@ -89,10 +92,14 @@ class MultiviewSegmenter:
             covered.append(at(other, window) > 0.0)
             own = np.clip(instances.weight * at(wanted, window), -instances.max_against, instances.max_for)
             evidence.append(own - np.clip(another, 0.0, instances.max_against))
+
+        def learned(seen: Sequence[Window], pairs: Sequence[Sequence[PlanePair]]) -> list[F32]:
+            return [odds + of_all for odds, of_all in zip(self.objectness(seen, pairs), evidence, strict=True)]
+
         if prompts.support_height is None:
             prompts = replace(prompts, support_height=found.height)
         return segment_windows(
-            lambda *_: evidence,
+            learned,
             windows,
             found.region,
             prompts,
