@@ -121,4 +121,4 @@ def write_summary(folder: Path, content: Mapping[str, Any], rows: Sequence[Row])
     for row in rows:
         values = asdict(row).values()
         table.writerow("; ".join(value) if isinstance(value, tuple) else value for value in values)
-    write_file(folder / TABLE, text.getvalue().encode())
+    write_file(folder / TABLE, text.getvalue().encode(errors="backslashreplace"))

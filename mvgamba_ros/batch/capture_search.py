@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mvgamba_ros.errors import ErrorCode, ReconstructionError
+from mvgamba_ros.errors import ErrorCode, ReconstructionError, boundary, short
 from mvgamba_ros.io.capture_readers import is_capture
+from mvgamba_ros.io.lock import path_text
 
 GALLERY, SUMMARY, TABLE = "gallery.html", "summary.json", "summary.csv"
 """What lies beside the results, and no result may be named."""
@@ -48,7 +49,7 @@ def find_captures_in(given: Sequence[str], views_file: str = "", reader: str = "
     paths: list[Path] = []
     beside: list[Path] = []
     for path in _expanded(given):
-        inner = [] if is_capture(path, views_file, reader) or not path.is_dir() else sorted(path.iterdir())
+        inner = [] if is_capture(path, views_file, reader) else _inside(path)
         captures = [item for item in inner if is_capture(item, views_file, reader)]
         paths += captures or [path]
         if captures:
@@ -59,15 +60,24 @@ def find_captures_in(given: Sequence[str], views_file: str = "", reader: str = "
     return Found([Capture(name, path) for name, path in zip(_names(distinct), distinct, strict=True)], beside)
 
 
+def _inside(path: Path) -> list[Path]:
+    """What is in a folder, by name; nothing where ``path`` is none."""
+    with boundary(ErrorCode.BAD_CAPTURE, path, "allow it to be read, or name another folder"):
+        return sorted(path.iterdir()) if path.is_dir() else []
+
+
 def _expanded(given: Sequence[str]) -> list[Path]:
     paths = []
     for text in given:
-        path = Path(text).expanduser()
-        if path.exists() or not glob.has_magic(text):
-            paths.append(path)
-            continue
-        parts = path.parts[path.is_absolute() :]
-        met = sorted(Path(path.anchor).glob(str(Path(*parts))))
+        if not text:
+            raise ReconstructionError(ErrorCode.BAD_CAPTURE, "an empty name is given: name folders of captures")
+        with boundary(ErrorCode.BAD_CAPTURE, short(text), "name a capture, a folder of captures, or a pattern of them"):
+            path = Path(text).expanduser()
+            if path.exists() or not glob.has_magic(text):
+                paths.append(path)
+                continue
+            parts = path.parts[path.is_absolute() :]
+            met = sorted(Path(path.anchor).glob(str(Path(*parts))))
         if not met:
             raise ReconstructionError(ErrorCode.BAD_CAPTURE, f"{text}: no file or folder matches this pattern")
         paths += met
@@ -92,6 +102,7 @@ def _names(paths: Sequence[Path]) -> list[str]:
 
 
 def _last_parts(path: Path, count: int) -> str:
+    """Where bytes of them are no text, as text that shows them: a result's folder is named by text alone."""
     own = path.stem if path.is_file() else path.name
     parents = [part for part in path.parts[:-1] if part != path.anchor]
-    return "-".join([*parents[len(parents) - count + 1 :], own] if count > 1 else [own])
+    return path_text("-".join([*parents[len(parents) - count + 1 :], own] if count > 1 else [own]))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,13 @@ MADE_FROM = "made_from"
 """The hash's name in a report."""
 
 
-def made_from(capture: Path, options: Options, chosen: Mapping[str, Any]) -> str:
+def made_from(capture: Path, options: Options, chosen: Mapping[str, Any], out: Path | None = None) -> str:
     """A hash of a capture's files, the options with their weights' files, what else was ``chosen`` (JSON values) and
     this version.
 
     Of files name, size and time of change stand for the content, as in make and rsync: a recording may hold gigabytes.
+    Links to files and folders are followed. ``out``, absolute: what lies there is made from the capture, not part of
+    it.
     """
     given = options.to_dict()
     weights = (options.checkpoint, options.sam_checkpoint, options.generator_weights)
@@ -29,19 +32,36 @@ def made_from(capture: Path, options: Options, chosen: Mapping[str, Any]) -> str
         **given,
         "chosen": chosen,
         "weights": [_files(Path(text)) if text else [] for text in weights],
-        "capture": _files(capture),
+        "capture": _files(capture, out),
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def _files(path: Path) -> list[tuple[str, int, int]]:
-    """Of each file below ``path``, or that it is: path in it, bytes, nanoseconds of its last change."""
+def _files(path: Path, apart: Path | None = None) -> list[tuple[str, int, int]]:
+    """Of each file below ``path``, or that it is, but none in ``apart``: path in it, bytes, nanoseconds of its last
+    change."""
     found = []
-    for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
-        if file.is_file():
+    for file in sorted(_below(path, apart)) if path.is_dir() else [path]:
+        try:
             status = file.stat()
+        except OSError:  # a broken link, or deleted meanwhile: reading the capture tells
+            continue
+        if file.is_file():
             found.append((str(file.relative_to(path)), status.st_size, status.st_mtime_ns))
     return found
+
+
+def _below(path: Path, apart: Path | None) -> Iterator[Path]:
+    """What is in ``path`` and is no folder; a folder that several links lead to once, so that a circle of them ends."""
+    seen = set() if apart is None else {apart.resolve()}
+    for folder, folders, names in os.walk(path, followlinks=True):
+        real = Path(folder).resolve()
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders.sort()
+        yield from (Path(folder) / name for name in names)
 
 
 def standing(folder: Path, wanted: str) -> dict[str, Any] | None:

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
+import os
 import pkgutil
 import sys
 from collections.abc import Sequence
 
 from mvgamba_ros import __version__
+from mvgamba_ros.cli._words import drop_output
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.packages import check_packages
 
@@ -68,7 +71,9 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command line; 0 when done, 1 with a line on stderr when it failed, 130 when interrupted."""
+    """Runs the command line; 0 when done, 1 with a line on stderr when it failed, 130 when interrupted, 141 where
+    nobody reads what it prints."""
+    _open_outputs()
     try:
         check_packages()
         args = build_parser().parse_args(argv)
@@ -79,3 +84,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("mvgamba: interrupted", file=sys.stderr)
         return 130
+    except BrokenPipeError:
+        drop_output()
+        print("mvgamba: ended, as nobody reads its output any more", file=sys.stderr)
+        return 141
+
+
+def _open_outputs() -> None:
+    """Lets outputs that are closed lead nowhere, and shows what theirs cannot encode, as bytes of a path."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # a closed one: its number must not become that of a result's file
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115, PTH123  (open as long as the process)
+        elif isinstance(stream := getattr(sys, name), io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")

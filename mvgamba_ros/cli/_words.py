@@ -21,6 +21,13 @@ def add_output(parser: argparse.ArgumentParser, holds: str = "report.json") -> N
     one_of.add_argument("--json", action="store_true", help=f"print one JSON object, what {holds} holds, and no lines")
 
 
+def drop_output() -> None:
+    """Lets standard output lead nowhere, so that what is left in its buffer does not fail when the process ends."""
+    number = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(number, sys.stdout.fileno())
+    os.close(number)
+
+
 class Words:
     """Lines of a label and a text, in colour on a terminal (unless NO_COLOR is set, see no-color.org)."""
 
@@ -37,12 +44,12 @@ class Words:
         """A line for a person."""
         if self._lines:
             shown = f"\033[{color}m{label:8s}\033[0m" if color and self._colors else f"{label:8s}"
-            print(f"{shown} {text}", flush=True)
+            self._print(f"{shown} {text}")
 
     def plain(self, text: str) -> None:
         """A line without a label, as of a table."""
         if self._lines:
-            print(text, flush=True)
+            self._print(text)
 
     def table(self, head: Sequence[str], rows: Sequence[Sequence[str]], colors: Sequence[str] = ()) -> None:
         """A table, drawn on a terminal, in plain columns elsewhere. ``colors``: of each row, or empty for none."""
@@ -71,4 +78,11 @@ class Words:
     def object(self, content: Mapping[str, Any]) -> None:
         """The one object for a program."""
         if self._json:
-            print(json.dumps(content), flush=True)
+            self._print(json.dumps(content))
+
+    def _print(self, text: str) -> None:
+        try:
+            print(text, flush=True)
+        except OSError:  # a pipe that nobody reads any more, a log on a full disk: the work goes on without words
+            self._lines = self._json = False
+            drop_output()

@@ -73,6 +73,8 @@ def run(args: argparse.Namespace) -> int:
     task = replace(task, options=anywhere(task.options))
     found = find_captures_in(args.folders, args.views, args.reader)
     out = check_writable(args.out).resolve()
+    if out in [capture.path for capture in found.captures]:
+        raise ReconstructionError(ErrorCode.BAD_OPTION, f"-o {args.out}: is one of the captures: choose another folder")
     began = time.perf_counter()
     with locked(out):
         rows, jobs = _planned(found.captures, task, out)
@@ -116,7 +118,8 @@ def _planned(captures: Sequence[Capture], task: Task, out: Path) -> tuple[dict[C
     rows, jobs = {}, {}
     for capture in captures:
         folder = out / capture.name
-        wanted = made_from(capture.path, task.options, {**chosen, "regions": regions, "all": task.regions is None})
+        selection = {**chosen, "regions": regions, "all": task.regions is None}
+        wanted = made_from(capture.path, task.options, selection, out)
         report = standing(folder, wanted)
         if report is None:
             jobs[capture] = BatchJob(task, capture.path, folder, wanted)

@@ -33,7 +33,8 @@ def read_image(path: Path) -> np.ndarray:
         raise ValueError(f"{width} x {height} pixels are more than {LARGEST_PIXELS}")
     if path.suffix.lower() in HEIF:
         return np.asarray(_heif(path))
-    pixels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    content = np.frombuffer(path.read_bytes(), np.uint8)  # imread ends the process where a name is not UTF-8
+    pixels = cv2.imdecode(content, cv2.IMREAD_UNCHANGED)
     if pixels is None or pixels.dtype not in (np.uint8, np.uint16) or (pixels.ndim == 3 and pixels.shape[2] < 3):
         raise ValueError("cannot be read as an image of 8 or 16 bits")
     if pixels.ndim == 3:

@@ -28,10 +28,10 @@ def cannot_write(path: Path) -> Iterator[None]:
         else:
             remedy = "choose another output folder, or allow this one to be written"
         why = getattr(error, "strerror", None) or " ".join(str(error).split())
-        raise ReconstructionError(ErrorCode.CANNOT_WRITE, f"{_text(path)}: {why}: {remedy}") from error
+        raise ReconstructionError(ErrorCode.CANNOT_WRITE, f"{path_text(path)}: {why}: {remedy}") from error
 
 
-def _text(path: Path) -> str:
+def path_text(path: str | Path) -> str:
     """Printable, also where bytes of the name are no text."""
     return os.fsencode(path).decode("utf-8", "backslashreplace") if "\0" not in str(path) else repr(str(path))
 

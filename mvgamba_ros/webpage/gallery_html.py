@@ -44,7 +44,7 @@ def gallery_html(folder: Path, rows: Sequence[Row], title: str) -> bytes:
         cards="".join(_card(folder, row) for row in rows),
         version=__version__,
     )
-    return page.encode()
+    return page.encode(errors="backslashreplace")  # what is no text in a path that a message names
 
 
 def _asset(name: str) -> str:
