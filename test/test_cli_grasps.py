@@ -17,6 +17,7 @@ from mvgamba_ros.geometry.se3 import quat_to_matrix
 from mvgamba_ros.io.image_files import read_image
 from mvgamba_ros.io.mesh_files import write_mesh
 from mvgamba_ros.io.results import unlisted, write_results
+from mvgamba_ros.io.scene_results import SceneEntry, write_scene
 from mvgamba_ros.options import Options
 from mvgamba_ros.pipeline import reconstruct
 
@@ -61,6 +62,44 @@ def test_a_results_folder_keeps_its_grasps_as_its_own_files(tmp_path: Path) -> N
     assert len(json.loads((out / "grasps.json").read_text())["grasps"]) == 1 and unlisted(out) == ""
     write_results(out, result)
     assert not (out / "grasps.json").exists()
+
+
+def test_a_mesh_file_of_a_result_gets_its_grasps_into_the_result(tmp_path: Path) -> None:
+    result = reconstruct(rendered.views(4), Options(method="hull", segmenter="masks", hull_resolution=32, texture=64))
+    out = tmp_path / "out"
+    write_results(out, result)
+    assert main(["grasps", str(out / "mesh.glb"), "-q", "--top", "1", *QUICK]) == 0
+    assert (out / "mesh_grasps.json").is_file() and unlisted(out) == ""
+
+
+def test_an_object_of_a_scene_gets_grasps_and_the_scene_still_is_replaced(tmp_path: Path) -> None:
+    result = reconstruct(rendered.views(4), Options(method="hull", segmenter="masks", hull_resolution=32, texture=0))
+    scene = tmp_path / "scene"
+    write_scene(scene, [SceneEntry("object_1", None, result)])
+    assert main(["grasps", str(scene / "object_1"), "-q", "--top", "1", *QUICK]) == 0
+    assert (scene / "object_1" / "grasps.json").is_file() and unlisted(scene) == ""
+    write_scene(scene, [SceneEntry("object_1", None, result)])
+    assert not (scene / "object_1" / "grasps.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (["--support-height", "5"], "support height 5 m: what stands there has its top at 0.100 m"),
+        (["--support-height", "nan"], "support height nan m"),
+    ],
+)
+def test_a_support_plane_that_nothing_stands_on_is_named(
+    box: Path, given: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["grasps", str(box), *given, *QUICK]) == 1
+    assert words in capsys.readouterr().err
+
+
+def test_a_seed_below_zero_is_wrong_usage(box: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["grasps", str(box), "--seed", "-1"])
+    assert "--seed: -1: give a whole number, 0 or more" in capsys.readouterr().err
 
 
 def test_a_gripper_of_ones_own_is_a_file(box: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,7 +14,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mvgamba_ros.cli._flags import positive
+from mvgamba_ros.cli._flags import not_negative, positive
 from mvgamba_ros.cli._words import GREEN, YELLOW, Words, add_output
 from mvgamba_ros.config.grasp_config import GRIPPERS, GraspConfig, Gripper
 from mvgamba_ros.errors import ErrorCode, ReconstructionError, boundary
@@ -62,7 +62,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="Z",
         help="height of the plane it stands on, metres (default: the result's; of a mesh file none)",
     )
-    parser.add_argument("--seed", metavar="N", type=int, default=0, help="of the random numbers (default: %(default)s)")
+    parser.add_argument(
+        "--seed", metavar="N", type=not_negative, default=0, help="of the random numbers (default: %(default)s)"
+    )
     parser.add_argument(
         "--set",
         metavar="KEY=VALUE",
@@ -81,7 +83,7 @@ def run(args: argparse.Namespace) -> int:
     from mvgamba_ros.grasps.planner import plan_grasps
     from mvgamba_ros.io.atomic_writes import write_files
     from mvgamba_ros.io.image_files import encode_png
-    from mvgamba_ros.io.results import add_to_results
+    from mvgamba_ros.io.results import REPORT, add_to_results, is_listed
 
     gripper = GRIPPERS.get(args.gripper) or _described(args.gripper)
     config = load_config(GraspConfig, None, args.set)
@@ -99,7 +101,10 @@ def run(args: argparse.Namespace) -> int:
     else:
         contents = {f"{args.out.stem}_{name}": content for name, content in contents.items()}
         written = args.out.with_name(f"{args.out.stem}_grasps.json")
-        write_files(args.out.parent, contents, written.name)
+        if is_listed(args.out, args.out.with_name(REPORT)):
+            add_to_results(args.out.parent, contents)
+        else:
+            write_files(args.out.parent, contents, written.name)
     words = Words(args)
     for rank, grasp in enumerate(grasps):
         x, y, z = grasp.T_world_grasp[:3, 3]

@@ -21,6 +21,12 @@ from mvgamba_ros.types import F64, I64, Mesh
 UP = np.array([0.0, 0.0, 1.0])
 SAME_TURN = 20.0
 """Degrees; see `GraspConfig.separation`."""
+NO_VOLUME = "mesh without a volume, flat or open: close it"
+FLAT = 1e-9
+"""Volume over the cube of the diagonal up to which a mesh is flat: what rounding leaves."""
+LARGEST = 1.0
+"""Metres of the least width beyond which the message takes a mesh for one in millimetres. Set by hand: twice what the
+widest gripper opens."""
 
 
 def plan_grasps(
@@ -51,9 +57,9 @@ def plan_grasps(
         At least one, the best first.
 
     Raises:
-        ReconstructionError: BAD_OPTION for a setting out of range, for a mesh whose faces are turned inside out, and
-            where there is no grasp: the message has the gripper's opening and the object's least width, or what was in
-            the way, and the remedy.
+        ReconstructionError: BAD_OPTION for a setting out of range, for a mesh that is flat, not finite, or turned
+            inside out, for a support plane that is not below its top, and where there is no grasp: the message has the
+            gripper's opening and the object's least width, or what was in the way, and the remedy.
 
     Example:
         >>> from mvgamba_ros import Gripper, Options, plan_grasps, read_capture, reconstruct
@@ -69,12 +75,14 @@ def plan_grasps(
     if isinstance(shape, Reconstruction):
         support_height = shape.support_height if support_height is None else support_height
         shape = shape.mesh
-    if not len(shape.faces):
-        raise _refused("mesh without faces: nothing to grasp")
-    solid = make_solid(shape)
-    if not solid.volume > 0.0:
+    if not (isinstance(seed, int) and seed >= 0):
+        raise _refused(f"seed {seed}: give a whole number, 0 or more")
+    solid = _checked(shape)
+    top = float(shape.vertices[np.unique(shape.faces), 2].max())
+    if support_height is not None and not support_height < top:  # also NaN
         raise _refused(
-            f"mesh of {1e6 * solid.volume:.3g} cm3: its faces must be counter-clockwise seen from outside: turn them"
+            f"support height {support_height:g} m: what stands there has its top at {top:.3f} m: give the height of "
+            "the plane below it, in the frame of the mesh"
         )
     support = -np.inf if support_height is None else support_height - solid.center[2]
     random = np.random.default_rng(seed)
@@ -88,6 +96,29 @@ def plan_grasps(
             "of its expected error and the gripper's pose noise: capture more views, or look from nearer"
         )
     return found[:count]
+
+
+def _checked(mesh: Mesh) -> Solid:
+    """``mesh`` as a solid. Raises BAD_OPTION for what is none, and for errors that are no lengths."""
+    if not len(mesh.faces):
+        raise _refused("mesh without faces: nothing to grasp")
+    if not np.isfinite(mesh.vertices).all():
+        raise _refused("mesh with vertices that are not finite: write it anew")
+    error = mesh.expected_error_mm
+    if error is not None and not (np.isfinite(error) & (error >= 0.0)).all():
+        raise _refused(
+            f"mesh with an expected_error_mm of {error[~(error >= 0.0) | ~np.isfinite(error)][0]:g}: it must be finite "
+            "and 0 or more: mend it, or leave the property out"
+        )
+    solid = make_solid(mesh)
+    size = np.ptp(solid.vertices[np.unique(solid.faces)], axis=0)
+    if abs(solid.volume) <= FLAT * np.linalg.norm(size) ** 3:
+        raise _refused(NO_VOLUME)
+    if solid.volume < 0.0:
+        raise _refused(
+            f"mesh of {1e6 * solid.volume:.3g} cm3: its faces must be counter-clockwise seen from outside: turn them"
+        )
+    return solid
 
 
 def _refused(message: str) -> ReconstructionError:
@@ -107,6 +138,8 @@ class _Search:
         """Poses ``R`` (N, 3, 3) and ``t`` (N, 3) that hold the mesh as it is. Raises BAD_OPTION where none does."""
         gripper, config = self.hand.gripper, self.hand.config
         pairs = contact_pairs(self.solid, self.scene, gripper, config, random)
+        if not len(pairs.fits):
+            raise _refused(f"{NO_VOLUME}: no ray that enters it leaves it again")
         if not pairs.antipodal.any():
             raise _refused(
                 f"no grasp: on none of {len(pairs.fits)} pairs of contacts do opposite sides lie within the friction "
@@ -115,10 +148,13 @@ class _Search:
         usable = np.flatnonzero(pairs.fits & pairs.antipodal)
         if not len(usable):
             room = f"with {1e3 * 2 * config.clearance:.0f} mm of room and the expected error"
+            least = least_width(self.solid.vertices[np.unique(self.solid.faces)])
+            remedy = "take a gripper that opens wider"
+            if least > LARGEST:
+                remedy = "a mesh must be in metres: this one looks like millimetres, divide it by 1000"
             raise _refused(
                 f"no grasp: the gripper opens {1e3 * gripper.max_opening:.1f} mm, {room} too little for the object, "
-                f"whose least width is {1e3 * least_width(self.solid.vertices):.1f} mm, and no part of it is thinner: "
-                "take a gripper that opens wider"
+                f"whose least width is {1e3 * least:.1f} mm, and no part of it is thinner: {remedy}"
             )
         R, t = _poses(pairs.first[usable], pairs.second[usable], config.approaches)
         above = self.hand.lowest(R, t, UP) >= self.support + config.clearance

@@ -74,7 +74,8 @@ class Solid:
 
 def make_solid(mesh: Mesh) -> Solid:
     """``mesh`` as a `Solid`: the same one, to the bit, for every order of its faces and of each face's corners."""
-    center = (mesh.vertices.min(axis=0) + mesh.vertices.max(axis=0)) / 2.0
+    used = mesh.vertices[np.unique(mesh.faces)]  # one of no face may lie anywhere
+    center = (used.min(axis=0) + used.max(axis=0)) / 2.0
     vertices = mesh.vertices - center
     faces = mesh.faces.astype(np.int64)
     first = np.argmin(np.argsort(np.lexsort(vertices.T))[faces], axis=1)

@@ -112,19 +112,35 @@ def fill_results(
 
 def list_files(part: Path, name: str, content: Mapping[str, Any]) -> list[str]:
     """Writes ``content`` and what files there are as ``name``; returns their names, its own last."""
-    files = {file: _identity(part / file) for file in sorted(_files(part))}
+    files = {file: _identity((part / file).read_bytes()) for file in sorted(_files(part))}
     write_file(part / name, (json.dumps({**content, "files": files}, indent=1) + "\n").encode())
     return [*files, name]
 
 
 def add_to_results(folder: Path, contents: Mapping[str, bytes]) -> None:
-    """Writes files, by their names, into a result's ``folder`` and lists them in its report, so that the folder still
-    is a result and is replaced with them. Raises BAD_CAPTURE where it is no result, CANNOT_WRITE with all as it was."""
+    """Writes files, by their names, into a result's ``folder`` and lists them in its report, and in that of the scene
+    that it is one object of, so that each still is a result and is replaced with them. Raises BAD_CAPTURE where it is
+    no result, CANNOT_WRITE with all as it was."""
+    folder = folder.resolve()
     with boundary(ErrorCode.BAD_CAPTURE, folder / REPORT, "cannot be read as a result's report"):
         report = json.loads((folder / REPORT).read_text(encoding="utf-8"))
-        for name, content in contents.items():
-            report["files"][name] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-    write_files(folder, {**contents, REPORT: (json.dumps(report, indent=1) + "\n").encode()}, REPORT)
+        report["files"] |= {name: _identity(content) for name, content in contents.items()}
+    written = {**contents, REPORT: (json.dumps(report, indent=1) + "\n").encode()}
+    write_files(folder, written, REPORT)
+    scene = folder.parent / SCENE
+    if is_listed(folder / REPORT, scene):
+        listed = json.loads(scene.read_bytes())
+        listed["files"] |= {f"{folder.name}/{name}": _identity(content) for name, content in written.items()}
+        write_file(scene, (json.dumps(listed, indent=1) + "\n").encode())
+
+
+def is_listed(file: Path, report: Path) -> bool:
+    """Whether ``report``, that of a result or of a scene, is there and lists ``file``, which is beside or below it."""
+    try:
+        with report.open("rb") as content:
+            return str(file.relative_to(report.parent)) in json.loads(content.read(LARGEST_REPORT))["files"]
+    except (OSError, RecursionError, ValueError, KeyError, TypeError):
+        return False
 
 
 def unlisted(folder: Path) -> str:
@@ -137,7 +153,7 @@ def unlisted(folder: Path) -> str:
         if strange := sorted(found - set(listed)):
             return f"holds {strange[0]}, which the {name} there does not list"
         for name in sorted(found):
-            if (folder / name).is_symlink() or _identity(folder / name) != listed[name]:
+            if (folder / name).is_symlink() or _identity((folder / name).read_bytes()) != listed[name]:
                 return f"holds {name}, which was changed since it was written"
     except (OSError, RecursionError, ValueError, KeyError, TypeError):
         return f"holds something, and no {REPORT} that lists it"
@@ -153,8 +169,7 @@ def _files(folder: Path) -> set[str]:
     return found - {LOCK}
 
 
-def _identity(file: Path) -> dict[str, Any]:
-    content = file.read_bytes()
+def _identity(content: bytes) -> dict[str, Any]:
     return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
 
 
