@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -102,3 +103,11 @@ def test_a_command_that_only_prints_ends_without_a_trace_where_nobody_reads(monk
         monkeypatch.setattr(sys, "stdout", pipe)
         assert main(["config"]) == 141
     assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_processes_of_a_command_whose_outputs_are_closed_have_some():
+    child = "import os, sys; os.fstat(1), os.fstat(2); sys.exit(sys.stdout is None)"
+    code = "import subprocess, sys; from mvgamba_ros.cli import main; main(['config']); "
+    code += f"sys.exit(subprocess.run([sys.executable, '-c', {child!r}]).returncode)"
+    closed = subprocess.run(["sh", "-c", 'exec "$0" -c "$1" >&- 2>&-', sys.executable, code], timeout=60)
+    assert closed.returncode == 0

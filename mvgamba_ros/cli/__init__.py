@@ -91,9 +91,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _open_outputs() -> None:
-    """Lets outputs that are closed lead nowhere, and shows what theirs cannot encode, as bytes of a path."""
-    for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:  # a closed one: its number must not become that of a result's file
-            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115, PTH123  (open as long as the process)
+    """Lets outputs that are closed lead nowhere, also for processes that this one starts: else their numbers become
+    those of a result's files. Bytes of a path that an output cannot encode are shown as such."""
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        if getattr(sys, name) is None:
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.set_inheritable(null, True)
+            if null != number:
+                os.dup2(null, number)
+                os.close(null)
+            setattr(sys, name, open(number, "w"))  # noqa: SIM115, PTH123  (open as long as the process)
         elif isinstance(stream := getattr(sys, name), io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
