@@ -69,6 +69,12 @@ def test_the_output_is_no_capture(cup, capsys):
     assert sorted(path.name for path in cup.iterdir()) == ["images", "transforms.json"]
 
 
+def test_a_folder_in_the_place_of_the_table_is_found_before_the_work(cup, tmp_path, done, capsys):
+    (tmp_path / "out" / "summary.json").mkdir(parents=True)
+    assert main(["batch", str(cup), "-o", str(tmp_path / "out"), *QUICK]) == 1
+    assert "summary.json: is a folder" in capsys.readouterr().err and not done
+
+
 def test_a_name_that_is_no_text_has_its_result_and_costs_no_table(cup, tmp_path, capsys):
     os.rename(cup, os.fsencode(tmp_path) + b"/c\xff")  # noqa: PTH104
     out = tmp_path / "out"

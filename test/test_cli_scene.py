@@ -92,3 +92,15 @@ def test_regions_beside_all_and_several_for_a_command_of_one_object_are_refused(
 def test_masks_of_one_object_do_not_tell_several(capture, tmp_path, capsys):
     assert main(["reconstruct", capture, "-o", str(tmp_path / "o"), "--all", "--masks", *FAST]) == 1
     assert "segmenter masks finds one object" in capsys.readouterr().err
+
+
+def test_a_region_of_no_number_leaves_the_list_json_and_a_quiet_failure_is_named(capture, tmp_path, capsys):
+    out = tmp_path / "out"
+    broken = ["--roi", "nan", "0", "0", "1", "1", "1"]
+    given = ["reconstruct", capture, "-o", str(out), "--segmenter", "multiview", *FAST]
+    assert main([*given, *broken, *roi(regions()[1]), "-q"]) == 1
+    text = (out / "scene.json").read_text()
+    failed, found = json.loads(text)["objects"]
+    assert "NaN" not in text and failed["region"]["size_m"] == [None, 1.0, 1.0] and found["error"] is None
+    printed = capsys.readouterr()
+    assert printed.out == "" and "scene.json has the causes" in printed.err and len(printed.err.splitlines()) == 1

@@ -63,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run this subcommand with parsed ``args`` and return the exit status."""
     from mvgamba_ros.batch.batch_summary import FAILED, summary, write_summary
-    from mvgamba_ros.batch.capture_search import GALLERY, TABLE, find_captures_in
+    from mvgamba_ros.batch.capture_search import GALLERY, SUMMARY, TABLE, find_captures_in
     from mvgamba_ros.io.atomic_writes import write_file
     from mvgamba_ros.io.lock import locked
     from mvgamba_ros.io.results import check_writable
@@ -75,6 +75,11 @@ def run(args: argparse.Namespace) -> int:
     out = check_writable(args.out).resolve()
     if out in [capture.path for capture in found.captures]:
         raise ReconstructionError(ErrorCode.BAD_OPTION, f"-o {args.out}: is one of the captures: choose another folder")
+    for name in (GALLERY, SUMMARY, TABLE):
+        if (out / name).is_dir():
+            raise ReconstructionError(
+                ErrorCode.CANNOT_WRITE, f"{out / name}: is a folder: move it, or choose another OUT"
+            )
     began = time.perf_counter()
     with locked(out):
         rows, jobs = _planned(found.captures, task, out)

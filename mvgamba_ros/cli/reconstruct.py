@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -136,7 +137,10 @@ def run(args: argparse.Namespace) -> int:
 
     prepare_process()
     spare_plotting()
-    return reconstruct_capture(task_from(args), args.capture, args.out, Words(args))
+    status = reconstruct_capture(task_from(args), args.capture, args.out, Words(args))
+    if status and args.quiet:
+        print(f"mvgamba: not every object was reconstructed: {args.out}/scene.json has the causes", file=sys.stderr)
+    return status
 
 
 def reconstruct_capture(

@@ -113,7 +113,7 @@ def fill_results(
 def list_files(part: Path, name: str, content: Mapping[str, Any]) -> list[str]:
     """Writes ``content`` and what files there are as ``name``; returns their names, its own last."""
     files = {file: _identity((part / file).read_bytes()) for file in sorted(_files(part))}
-    write_file(part / name, (json.dumps({**content, "files": files}, indent=1) + "\n").encode())
+    write_file(part / name, (json.dumps({**_finite(content), "files": files}, indent=1) + "\n").encode())
     return [*files, name]
 
 
@@ -216,6 +216,15 @@ def _plain(value: Any) -> Any:
 def _number(value: float) -> float | None:
     """JSON has neither NaN nor infinity."""
     return value if math.isfinite(value) else None
+
+
+def _finite(value: Any) -> Any:
+    """JSON values, with None for each number in them that is none, as of a region that was given."""
+    if isinstance(value, Mapping):
+        return {name: _finite(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return _number(value) if isinstance(value, float) else value
 
 
 def _poses(correction: PoseCorrection) -> dict[str, Any]:
