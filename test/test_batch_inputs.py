@@ -62,6 +62,17 @@ def test_results_inside_a_capture_are_no_part_of_it(cup, done):
     assert done == ["cup"]  # the second time it was kept
 
 
+@pytest.mark.parametrize("edit", [{"quality": None}, {"objects": 3}, {"seconds": {}}])
+def test_a_result_whose_report_was_edited_costs_no_batch(cup, tmp_path, done, edit):
+    out = tmp_path / "out"
+    given = ["batch", str(cup), "-o", str(out), *QUICK, "-q"]
+    assert main(given) == 0
+    report = json.loads((out / "cup" / "report.json").read_text())
+    (out / "cup" / "report.json").write_text(json.dumps({**report, **edit}))
+    main(given)
+    assert done == ["cup", "cup"] and json.loads((out / "summary.json").read_text())["kept"] == 0
+
+
 def test_the_output_is_no_capture(cup, capsys):
     assert main(["batch", str(cup), "-o", str(cup), *QUICK]) == 1
     printed = capsys.readouterr()

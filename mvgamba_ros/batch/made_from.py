@@ -80,7 +80,7 @@ def read_report(folder: Path) -> dict[str, Any] | None:
     for name in (SCENE, REPORT):
         try:
             content = json.loads((folder / name).read_bytes())
-        except (OSError, ValueError):
+        except (OSError, RecursionError, ValueError):
             continue
         if isinstance(content, dict):
             return content

@@ -125,11 +125,15 @@ def _planned(captures: Sequence[Capture], task: Task, out: Path) -> tuple[dict[C
         folder = out / capture.name
         selection = {**chosen, "regions": regions, "all": task.regions is None}
         wanted = made_from(capture.path, task.options, selection, out)
-        report = standing(folder, wanted)
-        if report is None:
+        try:
+            report = standing(folder, wanted)
+            row = None if report is None else row_of(capture, report, KEPT)
+        except (AttributeError, KeyError, TypeError, ValueError):  # a report that somebody edited
+            row = None
+        if row is None:
             jobs[capture] = BatchJob(task, capture.path, folder, wanted)
         else:
-            rows[capture] = row_of(capture, report, KEPT)
+            rows[capture] = row
     return rows, jobs
 
 
