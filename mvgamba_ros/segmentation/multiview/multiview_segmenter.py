@@ -20,6 +20,7 @@ from mvgamba_ros.errors import stop_if
 from mvgamba_ros.options import Options
 from mvgamba_ros.segmentation.classical import objectness
 from mvgamba_ros.segmentation.classical.finished_silhouettes import finished
+from mvgamba_ros.segmentation.classical.object_search import grown_region
 from mvgamba_ros.segmentation.classical.window_segmentation import segment_windows
 from mvgamba_ros.segmentation.classical.window_state import SegmentedWindows
 from mvgamba_ros.segmentation.multiview import instance_network
@@ -70,6 +71,13 @@ class MultiviewSegmenter:
             found = self.search.one(views, prompts, cancelled)
         report(0.5)
         segmented = self._cut(views, found, prompts, cancelled)
+        for _ in range(self.config.search.max_growths if prompts.roi is None and len(views) > 1 else 0):
+            larger = grown_region(segmented, found.region, views, self.config)
+            if larger is None:
+                break
+            known = replace(prompts, support_height=found.height)
+            found = label_region(self.network, views, larger, known, False, self.config)
+            segmented = self._cut(views, found, prompts, cancelled)
         report(0.8)
         result = finished(views, segmented, found.region, prompts, cancelled, self.config)
         if progress is not None:
