@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import mujoco
 import numpy as np
 
 from mvgamba_ros.config.grasp_config import Gripper
 from mvgamba_ros.geometry.se3 import matrix_to_quat
+from mvgamba_ros.sim.engine import mujoco
 from mvgamba_ros.types import F64
 
 FORCE = 40.0

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from shapes import camera, cuboid, see
 
-pytest.importorskip("mujoco", reason="install the extra sim")
+pytest.importorskip("mvgamba_ros.sim.engine", reason="install the extra sim", exc_type=ImportError)
 sys.path.insert(0, str(Path(__file__).parents[1]))  # benchmarks/ is not installed
 
 from benchmarks import grasps

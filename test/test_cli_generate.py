@@ -90,7 +90,7 @@ def test_a_png_with_depth_becomes_a_metric_mesh_a_capture_and_a_turntable(
     assert 0.0 < report["completion"]["scale_sigma"] < 0.05 and report["quality"]["low"] is True
     printed = capsys.readouterr()
     assert "made up by the generator oracle" in printed.out and "turntable.mp4" in printed.out
-    assert "%/s" in printed.err and "s left" in printed.err
+    assert "% texture" in printed.err and "s left" in printed.err
 
 
 @pytest.mark.parametrize(
