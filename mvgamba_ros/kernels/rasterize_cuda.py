@@ -20,7 +20,7 @@ from torch import Tensor
 
 from mvgamba_ros.kernels.probing import fault_of
 from mvgamba_ros.kernels.rasterize_reference import FAR, LOW_PASS, NEAR, quats_to_matrices, rasterize_reference
-from mvgamba_ros.kernels.rasterize_tiled import draw_tiled
+from mvgamba_ros.kernels.rasterize_tiled import draw_tiled, scene_by_scene
 
 _INRIA_NEAR = 0.2  # where diff-gaussian-rasterization cuts
 
@@ -41,11 +41,8 @@ def rasterize_cuda(
 
     Raises RuntimeError when none works, torch's own included, saying what is wrong with each.
     """
-    draw = working_rasteriser(str(means.device))
-    scenes = zip(means, quats, scales, opacities, colors, T_camera_world, K, background, strict=True)
-    drawn = [draw(m, q, s, o, c, T, k, width, height, behind) for m, q, s, o, c, T, k, behind in scenes]
-    color, depth, median, alpha = (torch.stack(images) for images in zip(*drawn, strict=True))
-    return color, depth, median, alpha
+    given = (means, quats, scales, opacities, colors, T_camera_world, K)
+    return scene_by_scene(working_rasteriser(str(means.device)), given, width, height, background)
 
 
 @cache

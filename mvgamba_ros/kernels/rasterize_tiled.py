@@ -7,6 +7,8 @@ most of them, as many at once as memory allows. It runs on any device and needs 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import torch
 from torch import Tensor
 
@@ -36,8 +38,19 @@ def rasterize_tiled(
 
     Differentiable in all that it is. Sums of gradients over tiles are made by torch, on a GPU in no fixed order.
     """
-    scenes = zip(means, quats, scales, opacities, colors, T_camera_world, K, background, strict=True)
-    drawn = [draw_tiled(m, q, s, o, c, T, k, width, height, behind) for m, q, s, o, c, T, k, behind in scenes]
+    given = (means, quats, scales, opacities, colors, T_camera_world, K)
+    return scene_by_scene(draw_tiled, given, width, height, background)
+
+
+def scene_by_scene(
+    draw: Callable[..., tuple[Tensor, Tensor, Tensor, Tensor]],
+    given: Sequence[Tensor],
+    width: int,
+    height: int,
+    background: Tensor,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """What ``draw`` makes of B scenes, stacked; ``given``: what `draw_tiled` takes before the size, (B, ...)."""
+    drawn = [draw(*scene, width, height, behind) for *scene, behind in zip(*given, background, strict=True)]
     color, depth, median, alpha = (torch.stack(images) for images in zip(*drawn, strict=True))
     return color, depth, median, alpha
 

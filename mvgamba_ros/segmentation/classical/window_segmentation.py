@@ -185,8 +185,5 @@ def _votes(states: Sequence[WindowState], beliefs: Sequence[F32], grid: Occupanc
     votes = grid.gather(beliefs)
     if all(state.covered is None for state in states):
         return votes
-    nothing = [np.zeros(state.window.shape, bool) for state in states]
-    hidden = grid.votes(
-        [n if state.covered is None else state.covered for state, n in zip(states, nothing, strict=True)]
-    )
+    hidden = grid.votes([np.zeros(s.window.shape, bool) if s.covered is None else s.covered for s in states])
     return np.where(hidden > 0.0, np.maximum(votes, grid.config.label_belief), votes)

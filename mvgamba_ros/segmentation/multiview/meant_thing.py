@@ -8,10 +8,10 @@ import cv2
 import numpy as np
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
-from mvgamba_ros.geometry.boxes import box_corners, in_box
+from mvgamba_ros.geometry.boxes import box_corners
 from mvgamba_ros.geometry.camera import project
 from mvgamba_ros.geometry.se3 import inverse, transform
-from mvgamba_ros.segmentation.multiview.region_labels import Thing
+from mvgamba_ros.segmentation.multiview.region_labels import Thing, apart
 from mvgamba_ros.types import F64, Box, Prompts, View
 
 
@@ -34,7 +34,7 @@ def meant(
     chosen = things[best]
     if rival is None or prompts.pixel_boxes or any(np.asarray(rows)[:, 2].any() for rows in prompts.points.values()):
         return chosen
-    others = [k for k, thing in enumerate(things) if likely[k] >= rival * likely[best] and _apart(thing, chosen)]
+    others = [k for k, thing in enumerate(things) if likely[k] >= rival * likely[best] and apart(thing, chosen)]
     if others:
         second = max(others, key=likely.__getitem__)
         boxes = [chosen.box, things[second].box]
@@ -46,12 +46,6 @@ def meant(
             boxes,
         )
     return chosen
-
-
-def _apart(one: Thing, other: Thing) -> bool:
-    """Whether neither's middle lies in the other's box: two peaks of one thing are no rivals."""
-    middles = one.box.T_world_box[:3, 3], other.box.T_world_box[:3, 3]
-    return not in_box(one.box, middles[1]) and not in_box(other.box, middles[0])
 
 
 def _described(box: Box) -> str:

@@ -104,8 +104,7 @@ class MultiviewSegmenter:
         def learned(seen: Sequence[Window], pairs: Sequence[Sequence[PlanePair]]) -> list[F32]:
             return [odds + of_all for odds, of_all in zip(self.objectness(seen, pairs), evidence, strict=True)]
 
-        if prompts.support_height is None:
-            prompts = replace(prompts, support_height=found.height)
+        prompts = replace(prompts, support_height=found.height)
         return segment_windows(
             learned,
             windows,

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from mvgamba_ros.config.segmentation_config import SegmentationConfig
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
+from mvgamba_ros.geometry.boxes import in_box
 from mvgamba_ros.geometry.se3 import rigid, transform
 from mvgamba_ros.kernels.autocast import has_bfloat16
 from mvgamba_ros.segmentation import plane_matching
@@ -36,6 +37,12 @@ class Thing:
     box: Box
     score: float
     parts: tuple[Thing, ...] = ()
+
+
+def apart(one: Thing, other: Thing) -> bool:
+    """Whether neither's middle lies in the other's box: two peaks of one thing are not."""
+    middles = one.box.T_world_box[:3, 3], other.box.T_world_box[:3, 3]
+    return not in_box(one.box, middles[1]) and not in_box(other.box, middles[0])
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,8 @@ import numpy as np
 from scipy import ndimage
 
 from mvgamba_ros.config.segmentation_config import SegmentationConfig
-from mvgamba_ros.geometry.boxes import in_box
 from mvgamba_ros.geometry.se3 import inverse, rigid, transform
-from mvgamba_ros.segmentation.multiview.region_labels import RegionLabels, Thing
+from mvgamba_ros.segmentation.multiview.region_labels import RegionLabels, Thing, apart
 from mvgamba_ros.segmentation.silhouette_agreement import OccupancyGrid
 from mvgamba_ros.types import F32, F64, Bool, Box
 
@@ -32,7 +31,7 @@ def standing_things(found: RegionLabels, config: SegmentationConfig) -> list[Thi
     numbers = numbers.ravel()
     sizes = np.bincount(numbers, minlength=count + 1)
     covered = [np.zeros(w.shape, bool) for w in found.windows]
-    loose, things = _apart(found.things), []
+    loose, things = _without_doubles(found.things), []
     for number in np.argsort(-sizes[1:], kind="stable") + 1:
         cells = numbers == number
         own = [middle for middle in loose if _near(grid.points[cells], grid.cell, middle)]
@@ -50,12 +49,11 @@ def standing_things(found: RegionLabels, config: SegmentationConfig) -> list[Thi
     return sorted(things + loose, key=lambda thing: -thing.score)
 
 
-def _apart(things: Sequence[Thing]) -> list[Thing]:
-    """Things without those whose middle lies in a surer one's box, or the other way round."""
+def _without_doubles(things: Sequence[Thing]) -> list[Thing]:
+    """Things without those that are not `apart` from a surer one."""
     kept: list[Thing] = []
     for thing in things:
-        middle = thing.box.T_world_box[:3, 3]
-        if not any(in_box(k.box, middle) or in_box(thing.box, k.box.T_world_box[:3, 3]) for k in kept):
+        if all(apart(thing, surer) for surer in kept):
             kept.append(thing)
     return kept
 
