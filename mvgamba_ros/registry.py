@@ -57,6 +57,7 @@ BUILT_IN: dict[Kind, dict[str, str]] = {
     },
     "object_sources": {
         "procedural": "mvgamba_ros.synthesis.families:Procedural",
+        "household": "mvgamba_ros.synthesis.household:Household",
         "pybullet": "mvgamba_ros.synthesis.sources:open_pybullet",
         "robosuite": "mvgamba_ros.synthesis.sources:open_robosuite",
         "sweethome3d-train": "mvgamba_ros.synthesis.furniture:open_train",

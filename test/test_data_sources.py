@@ -32,6 +32,14 @@ def test_a_few_dozen_objects_bring_nearly_every_family():
     assert {Procedural(1, 9, {"mug": 1.0})[i].family for i in range(5)} == {"mug"}
 
 
+def test_household_objects_are_of_many_kinds_and_the_same_each_time():
+    source = open_source("household", 7, 40)
+    drawn = [source[i] for i in range(40)]
+    assert {mesh.family for mesh in drawn} - set(FAMILIES)  # thin and everyday things are among them
+    assert all(0.03 < np.ptp(mesh.vertices, axis=0).max() < 0.27 for mesh in drawn)
+    np.testing.assert_array_equal(source[11].vertices, drawn[11].vertices)
+
+
 def test_pybullets_objects_are_graspable_and_the_same_each_time():
     pytest.importorskip("pybullet_data")
     source = PyBullet(3)

@@ -38,11 +38,11 @@ def lay_out(rig: TabletopRig, rng: Rng) -> tuple[list[TexturedMesh], set[str]]:
     """Objects that stand on z = 0, the first about the origin, none inside another; and what is special in it."""
     counts = np.array(rig.counts) / np.sum(rig.counts)
     count = 1 + int(rng.choice(len(counts), p=counts))
-    first = _standing(_object(rig, rng), rng)
+    first = _standing(draw_object(rig, rng), rng)
     placed, kinds = [first], set()
     for _ in range(count - 1):
         twin = rng.random() < rig.twin
-        mesh = first if twin else _object(rig, rng)
+        mesh = first if twin else draw_object(rig, rng)
         found, how = _another(mesh, placed, rig, rng)
         if found is not None:
             placed.append(found)
@@ -55,7 +55,8 @@ def _source(spec: str) -> Source:
     return open_source(spec, 1, 10_000)
 
 
-def _object(rig: TabletopRig, rng: Rng) -> TexturedMesh:
+def draw_object(rig: TabletopRig, rng: Rng) -> TexturedMesh:
+    """One object by the rig's shares of shapes, or of its source; its longest side within ``rig.side``, metres."""
     if rig.source:
         source = _source(rig.source)
         mesh = source[int(rng.integers(len(source)))]
