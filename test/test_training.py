@@ -19,6 +19,7 @@ from mvgamba_ros.training.export import export
 from mvgamba_ros.training.loop import Trainer
 from mvgamba_ros.training.optimizers import OPTIMIZERS, make_optimizers
 from mvgamba_ros.training.sample_batches import collate, make_sample
+from mvgamba_ros.training.warm_start import warm_start
 
 
 def test_the_learning_rate_rises_stays_and_falls_and_its_length_can_be_settled_late(data: Path, tmp_path: Path) -> None:
@@ -110,6 +111,16 @@ def test_a_run_may_begin_with_a_trained_network_and_more_blocks(data: Path, tmp_
     assert Trainer(run.config, tmp_path / "run", print).step == 2
     export(tmp_path / "run", tmp_path / "deeper.safetensors")
     assert load_checkpoint(tmp_path / "deeper.safetensors")[1]["started_from"] == {"seed": 3}
+
+
+def test_a_run_may_begin_with_the_first_blocks_of_a_trained_network(tmp_path: Path) -> None:
+    trained = RayGamba(TINY)
+    save_checkpoint(tmp_path / "trained.safetensors", trained, {})
+    shallower = RayGamba(replace(TINY, orders=TINY.orders[:1]))
+    warm_start(shallower, tmp_path / "trained.safetensors")
+    kept, whole = shallower.state_dict(), load_checkpoint(tmp_path / "trained.safetensors")[0].state_dict()
+    assert all(torch.equal(value, whole[name]) for name, value in kept.items())
+    assert not any(name.startswith("blocks.1.") for name in kept)
 
 
 def test_a_start_that_does_not_fit_is_refused_by_name(data: Path, tmp_path: Path) -> None:

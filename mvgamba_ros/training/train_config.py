@@ -32,7 +32,7 @@ class TrainConfig:
     losses: LossWeights = field(default_factory=LossWeights)
     """Factors of the loss terms."""
     start: str | None = None
-    """Checkpoint file for a warm start, of a network as deep or shallower (`training.warm_start`); None: random
+    """Checkpoint file for a warm start, of a network deeper or shallower (`training.warm_start`); None: random
     weights."""
     train_only: tuple[str, ...] = ()
     """The network's parts that learn ("decoder", "cascade_head", ...), the others are frozen; empty: all learn."""

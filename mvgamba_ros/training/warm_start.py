@@ -1,4 +1,4 @@
-"""Warm start: a trained network's weights in a network as deep or deeper, and which parts of it learn on."""
+"""Warm start: a trained network's weights in a deeper or shallower one, and which parts of it learn on."""
 
 from __future__ import annotations
 
@@ -15,24 +15,26 @@ from mvgamba_ros.model.raygamba import RayGamba
 
 
 def warm_start(network: RayGamba, file: Path) -> dict[str, Any]:
-    """Give ``network`` the weights of the checkpoint ``file``, so that it gives the same output, and return the
-    checkpoint's recipe.
+    """Give ``network`` the weights of the checkpoint ``file``, so that it gives the same output where it is as deep or
+    deeper, and return the checkpoint's recipe.
 
     Blocks beyond the checkpoint's begin as copies of its last block of the same scan order whose output is zero: at
     first they add nothing, and what they add is learned from blocks that already attend to the right things (as in Wu
-    et al., "LLaMA Pro: Progressive LLaMA with Block Expansion", 2024). A cascade head that the checkpoint lacks begins
-    as one that changes nothing. Raises BAD_CHECKPOINT where the two networks differ in more than these and the size of
-    their crops.
+    et al., "LLaMA Pro: Progressive LLaMA with Block Expansion", 2024). Blocks of the checkpoint beyond the network's
+    are left out. A cascade head that the checkpoint lacks begins as one that changes nothing. Raises BAD_CHECKPOINT
+    where the two networks differ in more than these and the size of their crops.
     """
     trained, recipe = load_checkpoint(file)
     have, want = trained.config.orders, network.config.orders
-    if want[: len(have)] != have or not set(want) <= set(have):
+    common = min(len(have), len(want))
+    if want[:common] != have[:common] or not set(want) <= set(have):
         raise ReconstructionError(
             ErrorCode.BAD_CHECKPOINT,
-            f"{file}: its blocks' orders are {', '.join(have)}; model.orders must begin with these and may go on with "
-            f"any of them, not {', '.join(want)}",
+            f"{file}: its blocks' orders are {', '.join(have)}; model.orders must begin with these and may end early "
+            f"or go on with any of them, not {', '.join(want)}",
         )
-    state = trained.state_dict()
+    beyond = tuple(f"blocks.{i}." for i in range(len(want), len(have)))
+    state = {name: value for name, value in trained.state_dict().items() if not name.startswith(beyond)}
     for i in range(len(have), len(want)):
         twin = len(have) - 1 - have[::-1].index(want[i])
         for name, value in trained.blocks[twin].state_dict().items():
