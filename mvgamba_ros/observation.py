@@ -118,9 +118,16 @@ def find_support(observed: Observation, config: ReconstructionConfig) -> Observa
             return replace(observed, notes=[*observed.notes, note])
         seen = views[:: -(-len(views) // config.segmentation.plane_height.views)]
         around = _around(observed, seen, config)
-        height, clarity = estimate_support_height(seen, Prompts(roi=around), config.segmentation)
-        if len(seen) == 2 and clarity < config.segmentation.plane_height.min_clarity_of_two:
-            height = None
+        plane = config.segmentation.plane_height
+        if len(seen) == 2:
+            plane = replace(
+                plane,
+                above=plane.above_of_two,
+                min_clarity=plane.min_clarity_of_two,
+                max_rival=plane.max_rival_of_two,
+            )
+        segmentation = replace(config.segmentation, plane_height=plane)
+        height, _ = estimate_support_height(seen, Prompts(roi=around), segmentation)
     if height is None:
         note = (
             "the height of the surface that the object stands on is neither given nor seen: where no view looks under "

@@ -78,10 +78,12 @@ class PlaneHeightConfig:
     """Half the range of heights at least, metres, however thin the region. Set by hand."""
     below: float = bounded(1.25, 0, 100)
     """The range of heights begins this many times its half below the region's middle. Set by hand."""
-    above: float = bounded(0.5, 0, 100)
-    """The range of heights ends this many times its half above the region's middle: the hull of two views from opposite
-    sides reaches as far below the plane as above it. Set by hand. No effect on the sample of docs/segmentation.md from
-    half to twice this."""
+    above: float = bounded(0.25, 0, 100)
+    """The range of heights ends this many times its half above the region's middle. Set by hand: with 0.5 a faint
+    agreement at the height of an object in the table's own colours is taken for the plane."""
+    above_of_two: float = bounded(0.5, 0, 100)
+    """The same of two views around an object whose silhouettes are known: the hull of two views from opposite sides
+    reaches as far below the plane as above it. Chosen with `min_clarity_of_two`."""
     camera_clearance: float = bounded(0.02, 0, 10)
     """The range of heights ends at least this far below the lowest camera, metres. Set by hand. No effect on the sample
     of docs/segmentation.md from half to twice this."""
@@ -114,10 +116,12 @@ class PlaneHeightConfig:
     from half to twice this."""
     min_clarity_of_two: float = bounded(0.5, 0, 1)
     """The same of two views around an object whose silhouettes are known: they agree by chance more easily than several
-    do. Chosen with `max_rival`, `min_points` and `min_pair_points` on pairs of views of scanned captures."""
-    max_rival: float = bounded(0.75, 0, 1)
-    """A peak is not accepted where a height elsewhere has more than this share, [0, 1], of its clarity: on planks two
-    views agree at several heights, but less well. Chosen with `min_clarity_of_two`."""
+    do. Chosen with `max_rival_of_two`, `min_points` and `min_pair_points` on pairs of views of scanned captures."""
+    max_rival: float = bounded(0.5, 0, 1)
+    """A peak is not accepted where a height elsewhere has more than this share, [0, 1], of its clarity. Set by hand."""
+    max_rival_of_two: float = bounded(0.75, 0, 1)
+    """The same of two views around an object whose silhouettes are known: on planks they agree at several heights, but
+    less well. Chosen with `min_clarity_of_two`."""
     excluded_center: float = bounded(0.5, 0, 10)
     """Where the object may be anywhere it is taken to be nearer to the centre than this, where 1 is the region's edge,
     and left out: its own flat top is a plane too. Set by hand."""
