@@ -126,16 +126,24 @@ def run_segmenter(options: Options, views: Sequence[View], progress: Progress, c
     return found
 
 
-def find_objects(options: Options, views: Sequence[View], cancelled: Cancelled) -> list[Box]:
-    """Boxes around the objects that the segmenter ``options.segmenter`` finds, checked. Raises what `load_segmenter`
-    and it raise, and BAD_OPTION for one that finds a single object or breaks the contract of `ObjectFinder`."""
-    name = options.segmenter
+def load_finder(options: Options) -> ObjectFinder:
+    """The segmenter ``options.segmenter``, which finds several objects. Raises what `load_segmenter` raises, and
+    BAD_OPTION for one that finds a single object."""
     segmenter = load_segmenter(options)
     if not isinstance(segmenter, ObjectFinder):
         raise ReconstructionError(
             ErrorCode.BAD_OPTION,
-            f"segmenter {name} finds one object: give a region of interest for each, or segmenter multiview",
+            f"segmenter {options.segmenter} finds one object: give a region of interest for each, or segmenter "
+            "multiview",
         )
+    return segmenter
+
+
+def find_objects(options: Options, views: Sequence[View], cancelled: Cancelled) -> list[Box]:
+    """Boxes around the objects that the segmenter ``options.segmenter`` finds, checked. Raises what `load_finder` and
+    it raise, and BAD_OPTION for one that breaks the contract of `ObjectFinder`."""
+    name = options.segmenter
+    segmenter = load_finder(options)
     with blamed("segmenters", name):
         found = list(segmenter.find_objects(_own("segmenters", name, views), options.prompts, cancelled))
         wrong = next((f"found {box!r}, not a Box" for box in found if not isinstance(box, Box)), "")

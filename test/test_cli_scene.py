@@ -81,6 +81,14 @@ def test_regions_are_reconstructed_each_and_one_that_fails_leaves_the_others_wri
     assert (out / "object_2" / "mesh.ply").read_text() == "mine"
 
 
+def test_equal_regions_and_a_segmenter_of_one_object_are_refused_before_anything_is_read(tmp_path, capsys):
+    nowhere = ["reconstruct", str(tmp_path / "missing"), "-o", str(tmp_path / "o")]
+    assert main([*nowhere, *roi(regions()[0]), *roi(regions()[1]), *roi(regions()[0])]) == 1
+    assert "is given twice: give each object's once" in capsys.readouterr().err
+    assert main([*nowhere, "--all", "--masks"]) == 1
+    assert "segmenter masks finds one object" in capsys.readouterr().err
+
+
 def test_regions_beside_all_and_several_for_a_command_of_one_object_are_refused(capture, tmp_path, capsys):
     both = [*roi(regions()[0]), *roi(regions()[1])]
     assert main(["reconstruct", capture, "-o", str(tmp_path / "o"), "--all", *both]) == 1

@@ -147,10 +147,22 @@ def test_a_table_is_drawn_on_a_terminal_and_plain_elsewhere(capsys):
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.parametrize("columns", [1, 2, 11, 17, 18, 25, 60])
+def test_a_terminal_however_narrow_shows_all_of_a_table(columns):
+    head, row = (
+        ("object", "size, mm", "centre, m", "error, mm", "seen", "quality"),
+        ("mug", "9 x 8", "0.1", "2", "9%", "good"),
+    )
+    with on_a_terminal(COLUMNS=str(columns), NO_COLOR="1") as terminal:
+        Words(argparse.Namespace(quiet=False, json=False)).table(head, [row])
+    shown = re.sub(r"\033\[[0-9;]*m", "", terminal.getvalue())
+    assert sorted("".join(shown.split())) == sorted("".join((*head, *row)).replace(" ", ""))
+
+
 def test_a_command_that_draws_nothing_does_not_load_what_draws():
     code = (
         "import sys\nfrom mvgamba_ros.cli._progress import ProgressLine\nfrom mvgamba_ros.cli._words import Words\n"
-        "import mvgamba_ros.cli.batch\nProgressLine()('stage', 0.5)\n"
+        "import mvgamba_ros.cli.batch\nimport mvgamba_ros.io.results\nProgressLine()('stage', 0.5)\n"
         "assert not {'rich', 'distributed', 'torch'} & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, capture_output=True)

@@ -10,7 +10,7 @@ import pytest
 from shapes import cuboid
 
 from mvgamba_ros import plan_grasps
-from mvgamba_ros.config.grasp_config import GraspConfig
+from mvgamba_ros.config.grasp_config import GraspConfig, Gripper
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.types import Mesh
 
@@ -30,6 +30,11 @@ def test_an_expected_error_that_is_no_length_is_named(error: float) -> None:
     errors = np.full(len(BOX.vertices), 0.5, np.float32)
     errors[2] = error
     assert f"expected_error_mm of {error:g}: it must be finite" in refusal(replace(BOX, expected_error_mm=errors))
+
+
+def test_a_pad_longer_than_its_finger_is_refused_by_both_names() -> None:
+    message = refusal(BOX, gripper=Gripper(finger_length=0.03, pad_length=0.04))
+    assert "gripper.pad_length 0.04 m is more than gripper.finger_length 0.03 m" in message
 
 
 def test_a_vertex_that_is_not_finite_is_refused() -> None:

@@ -153,11 +153,16 @@ def config_from(args: argparse.Namespace) -> ReconstructionConfig:
 
 
 def regions_from(args: argparse.Namespace) -> list[Box]:
-    """Each ``--roi`` that `add_prompts` parsed."""
+    """Each ``--roi`` that `add_prompts` parsed. Raises BAD_OPTION for two that are equal."""
     import numpy as np
 
     from mvgamba_ros.geometry.boxes import axis_parallel_box
 
+    for number, roi in enumerate(args.roi):
+        if roi in args.roi[:number]:
+            raise ReconstructionError(
+                ErrorCode.BAD_OPTION, f"--roi {' '.join(f'{x:g}' for x in roi)} is given twice: give each object's once"
+            )
     return [axis_parallel_box(np.array(roi[:3]), np.array(roi[3:])) for roi in args.roi]
 
 

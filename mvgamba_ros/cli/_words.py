@@ -12,6 +12,8 @@ from typing import Any
 GREEN, RED, YELLOW = "32", "31", "33"
 STYLES = {GREEN: "green", RED: "red", YELLOW: "yellow"}
 """What rich calls them."""
+NARROWEST = 3
+"""Characters of a terminal's width for each column of a table, at least: one, and rich's padding."""
 
 
 def add_output(parser: argparse.ArgumentParser, holds: str = "report.json") -> None:
@@ -55,25 +57,29 @@ class Words:
         """A table, drawn on a terminal, in plain columns elsewhere. ``colors``: of each row, or empty for none."""
         if not self._lines:
             return
-        if sys.stdout.isatty():
-            self._draw(head, rows, colors)
+        if sys.stdout.isatty() and self._draw(head, rows, colors):
             return
         widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
         for row in (head, *rows):
             self.plain("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
-    def _draw(self, head: Sequence[str], rows: Sequence[Sequence[str]], colors: Sequence[str]) -> None:
+    def _draw(self, head: Sequence[str], rows: Sequence[Sequence[str]], colors: Sequence[str]) -> bool:
+        """False, with nothing drawn, on a terminal that is too narrow: rich leaves out what does not fit."""
         from rich.console import Console
         from rich.table import Table
         from rich.text import Text
 
+        console = Console(no_color=not self._colors)
+        if console.width < NARROWEST * len(head):
+            return False
         table = Table(box=None, pad_edge=False, header_style="bold")
         for name in head:
-            table.add_column(Text(name), overflow="fold")
+            table.add_column(Text(name), overflow="fold", min_width=1)
         for number, row in enumerate(rows):
             style = STYLES.get(colors[number], "") if colors else ""
             table.add_row(*(Text(cell, style=style) for cell in row))
-        Console(no_color=not self._colors).print(table)
+        console.print(table)
+        return True
 
     def object(self, content: Mapping[str, Any]) -> None:
         """The one object for a program."""

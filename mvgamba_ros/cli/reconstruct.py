@@ -153,6 +153,10 @@ def reconstruct_capture(
     from mvgamba_ros.types import view_name
 
     out = check_results_folder(folder)
+    if task.several and task.regions is None:
+        from mvgamba_ros.factories import load_finder
+
+        load_finder(task.options)  # refused before many pictures are read
     views = read_capture(capture, task.views, task.reader)
     words.line("views", f"{len(views)}: " + ", ".join(view_name(view, k) for k, view in enumerate(views)))
     if task.several:

@@ -71,6 +71,11 @@ def plan_grasps(
     """
     gripper, config = gripper or Gripper(), config or GraspConfig()
     check_bounds(gripper, "gripper.")
+    if gripper.pad_length > gripper.finger_length:
+        raise _refused(
+            f"gripper.pad_length {gripper.pad_length:g} m is more than gripper.finger_length "
+            f"{gripper.finger_length:g} m: the pad is a part of the finger, at its tip"
+        )
     check_bounds(config, "grasps.")
     if isinstance(shape, Reconstruction):
         support_height = shape.support_height if support_height is None else support_height

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from mvgamba_ros.errors import ErrorCode, boundary
 from mvgamba_ros.io.atomic_writes import write_file
 from mvgamba_ros.types import F64, Gaussians, PointCloud
+
+if TYPE_CHECKING:  # it takes longer to load than most files take to read
+    import torch
 
 SH_C0 = 0.28209479177387814
 """The constant spherical harmonic: a splat's colour is ``0.5 + SH_C0 * f_dc``."""
@@ -34,6 +37,8 @@ GAUSSIAN_FIELDS = (
 
 def write_gaussians(path: str | Path, gaussians: Gaussians) -> None:
     """Means, base colour, logit opacity, log scales and wxyz quaternions as 3DGS stores them. Raises CANNOT_WRITE."""
+    import torch
+
     opacities = gaussians.opacities.clamp(OPACITY_LIMIT, 1.0 - OPACITY_LIMIT)
     columns = torch.cat(
         [
@@ -52,6 +57,8 @@ def write_gaussians(path: str | Path, gaussians: Gaussians) -> None:
 
 def read_gaussians(path: str | Path) -> Gaussians:
     """Gaussians of a 3DGS PLY; colours beyond the base one (f_rest) are left out. Raises BAD_CAPTURE."""
+    import torch
+
     path = Path(path)
     with boundary(ErrorCode.BAD_CAPTURE, path, "cannot be read as a PLY of 3D Gaussians"):
         table = _read(path)
