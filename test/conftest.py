@@ -27,6 +27,26 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=rank)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def threads_stay() -> Iterator[None]:
+    """Fails a module that leaves torch with another number of threads: those after it would be measured with it."""
+    import torch  # not before `prepare_process`
+
+    before = torch.get_num_threads()
+    yield
+    assert torch.get_num_threads() == before, "a test of this module changed torch's threads: use the fixture threads"
+
+
+@pytest.fixture
+def threads() -> Iterator[int]:
+    """torch's number of threads, which a test may change and which is put back."""
+    import torch
+
+    before = torch.get_num_threads()
+    yield before
+    torch.set_num_threads(before)
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """How several processes share the tests under ``--dist loadfile``."""

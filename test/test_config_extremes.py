@@ -48,8 +48,8 @@ FIELDS = {
     for name, field in settings(ReconstructionConfig())
     if not name.startswith(("segmentation.sam.", "gaussian_meshing."))  # those need weights that do not ship
 }
-SAMPLE = [("low", name) for name in dict.fromkeys([*DIVISORS, *list(FIELDS)[::4]])]
-SAMPLE += [("high", name) for name in list(FIELDS)[1::6] if name not in COSTLY]
+SAMPLE = [("low", name) for name in dict.fromkeys([*DIVISORS, *list(FIELDS)[::8]])]
+SAMPLE += [("high", name) for name in list(FIELDS)[1::12] if name not in COSTLY]
 
 
 def at_end(path: str, field: Field[Any], end: str) -> ReconstructionConfig:

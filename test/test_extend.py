@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +19,8 @@ import rendered
 import torch
 import yaml
 
+from mvgamba_ros import registry
+from mvgamba_ros.cli import main
 from mvgamba_ros.io.mesh_files import read_mesh
 
 REPOSITORY = Path(__file__).parents[1]
@@ -34,6 +37,15 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-index", "--no-deps"]
     subprocess.run([*pip, "--no-build-isolation", "--target", str(target), str(source)], check=True)
     return target
+
+
+@pytest.fixture
+def here(site: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """It is installed in this process, too."""
+    monkeypatch.syspath_prepend(site)
+    registry._installed.cache_clear()
+    yield
+    registry._installed.cache_clear()
 
 
 def run(site: Path, *command: str) -> subprocess.CompletedProcess[str]:
@@ -92,11 +104,10 @@ def test_a_capture_is_read_segmented_and_reconstructed_by_the_pages_code(site, t
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_an_error_of_the_pages_code_is_the_commands(site, tmp_path):
+def test_an_error_of_the_pages_code_is_the_commands(here, tmp_path, capsys):
     write_npz(tmp_path / "scan.npz", gray=True)
-    done = run(site, "reconstruct", str(tmp_path / "scan.npz"), "-o", str(tmp_path / "out"), "--segmenter", "saturated")
-    assert done.returncode == 1
-    assert "EMPTY_SILHOUETTE: view 0: nothing is of a strong colour" in done.stderr
+    assert main(["reconstruct", str(tmp_path / "scan.npz"), "-o", str(tmp_path / "o"), "--segmenter", "saturated"]) == 1
+    assert "EMPTY_SILHOUETTE: view 0: nothing is of a strong colour" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-SECONDS = float(os.environ.get("MVGAMBA_FUZZ_SECONDS", "6"))
+SECONDS = float(os.environ.get("MVGAMBA_FUZZ_SECONDS", "3"))
 """`make fuzz-files` gives more."""
 SEED = os.environ.get("MVGAMBA_FUZZ_SEED", "0")
 

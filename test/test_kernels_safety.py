@@ -39,12 +39,8 @@ def ones(*shape: int) -> Any:
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
-def test_random_calls_answer_or_refuse_whatever_their_numbers_sizes_and_memory() -> None:
-    before = torch.get_num_threads()
-    try:
-        outcomes = Counter(fuzz_kernels.run_one(seed) for seed in range(600))
-    finally:
-        torch.set_num_threads(before)
+def test_random_calls_answer_or_refuse_whatever_their_numbers_sizes_and_memory(threads: int) -> None:
+    outcomes = Counter(fuzz_kernels.run_one(seed) for seed in range(600))
     for kind in fuzz_kernels.KINDS:
         assert outcomes[f"{kind.__name__} answered"] >= 5, f"{kind.__name__} is hardly tried: {outcomes}"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -17,14 +16,7 @@ from mvgamba_ros.segmentation.classical.classical_segmenter import ClassicalSegm
 from mvgamba_ros.types import Prompts
 
 
-@pytest.fixture
-def threads() -> Iterator[None]:
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
-
-
-def test_answers_come_in_order_and_several_run_at_once(threads: None) -> None:
+def test_answers_come_in_order_and_several_run_at_once(threads: int) -> None:
     torch.set_num_threads(3)
     together = threading.Barrier(3, timeout=PATIENCE)
 
@@ -37,13 +29,13 @@ def test_answers_come_in_order_and_several_run_at_once(threads: None) -> None:
 
 
 @pytest.mark.parametrize("count", [1, 4])
-def test_the_first_error_is_raised(threads: None, count: int) -> None:
+def test_the_first_error_is_raised(threads: int, count: int) -> None:
     torch.set_num_threads(count)
     with pytest.raises(ValueError, match="'two'"):
         each(int, ["1", "two", "3", "four"])
 
 
-def test_silhouettes_do_not_depend_on_the_number_of_threads(threads: None) -> None:
+def test_silhouettes_do_not_depend_on_the_number_of_threads(threads: int) -> None:
     plain = [replace(view, mask=None, depth=None) for view in views(4)]
     found = []
     for count in (1, 4):

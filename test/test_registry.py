@@ -17,6 +17,7 @@ import rendered
 import trimesh
 
 from mvgamba_ros import registry
+from mvgamba_ros.cli import main
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.factories import load_method, load_segmenter
 from mvgamba_ros.io.capture_readers import read_capture
@@ -36,6 +37,15 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-index", "--no-deps"]
     subprocess.run([*pip, "--no-build-isolation", "--target", str(target), str(source)], check=True)
     return target
+
+
+@pytest.fixture
+def here(toy: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The toy package is installed in this process, too."""
+    monkeypatch.syspath_prepend(toy)
+    registry._installed.cache_clear()
+    yield
+    registry._installed.cache_clear()
 
 
 @pytest.fixture
@@ -177,7 +187,7 @@ def save_npz(path: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_the_command_uses_method_segmenter_and_reader_of_an_installed_package(toy, tmp_path):
+def test_the_command_uses_method_segmenter_and_reader_of_an_installed_package(toy, here, tmp_path, capsys):
     capture, out = save_npz(tmp_path / "capture.npz"), tmp_path / "out"
     arguments = ["reconstruct", str(capture), "-o", str(out), "--segmenter", "red"]
     done = command(toy, *arguments, "--method", "bounding-box")
@@ -188,22 +198,20 @@ def test_the_command_uses_method_segmenter_and_reader_of_an_installed_package(to
     np.testing.assert_allclose(mesh.bounds.mean(axis=0)[:2], rendered.CENTER[:2], atol=0.01)
     np.testing.assert_allclose(mesh.extents, rendered.SIZE, atol=0.02)
 
-    refused = command(toy, *arguments, "--method", "bounding-box", "--checkpoint", "weights")
-    assert refused.returncode == 1 and "BAD_CHECKPOINT: weights: a box has no weights" in refused.stderr
-    helped = command(toy, "reconstruct", "--help")
-    assert re.search(r"hull.*mvgamba.*bounding-box", helped.stdout, re.DOTALL)
+    assert main([*arguments, "--method", "bounding-box", "--checkpoint", "weights"]) == 1
+    assert "BAD_CHECKPOINT: weights: a box has no weights" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="0"):
+        main(["reconstruct", "--help"])
+    assert re.search(r"hull.*mvgamba.*bounding-box", capsys.readouterr().out, re.DOTALL)
 
 
 @pytest.mark.slow
-def test_the_command_renders_objects_of_an_installed_package(toy, tmp_path):
+def test_the_command_renders_objects_of_an_installed_package(toy, here, tmp_path, capsys):
     size = ["--count", "2", "--views", "2", "--size", "32"]
     done = command(toy, "data", "render", str(tmp_path / "shards"), "--source", "cuboids", *size)
     assert done.returncode == 0, done.stderr
-    unknown = command(toy, "data", "render", str(tmp_path / "no"), "--source", "spheres", *size)
-    assert (
-        unknown.returncode == 1
-        and "robosuite, sweethome3d-train, sweethome3d-test, cuboids or a folder" in unknown.stderr
-    )
+    assert main(["data", "render", str(tmp_path / "no"), "--source", "spheres", *size]) == 1
+    assert "robosuite, sweethome3d-train, sweethome3d-test, cuboids or a folder" in capsys.readouterr().err
 
 
 @pytest.mark.slow

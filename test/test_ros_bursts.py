@@ -72,7 +72,7 @@ def refusals() -> list[tuple[ErrorCode, Reconstruct.Request]]:
 def test_refused_requests_leave_no_memory_behind(world: World) -> None:
     process = psutil.Process(world.processes[0].pid)
     requests, resident = refusals(), []
-    for call in range(200):
+    for call in range(100):
         code, request = requests[call % len(requests)]
         answer = world.call(Reconstruct, "/reconstructor/reconstruct", request)
         assert answer.error_code == code, answer.error_msg

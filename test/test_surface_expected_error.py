@@ -84,8 +84,8 @@ def test_the_expected_error_of_a_seeded_set_of_objects_is_their_true_one():
     """Mean over objects that nothing was fitted to, from four views and from two on one side, of what was seen and of
     what was guessed: within a factor of two. These are other pictures than the captures that the error is fitted to."""
     recipe = replace(RECIPE, seed=5, points=8000, rig=CameraRig(views=5, inputs=5, size=112))
-    objects, sums = Procedural(recipe.seed, 9), np.zeros((2, 3))
-    for index in range(9):
+    objects, sums = Procedural(recipe.seed, 6), np.zeros((2, 3))
+    for index in range(6):
         item = example(objects, index, recipe)
         height = float(item["support_height"])
         known = None if math.isnan(height) else height
@@ -99,7 +99,7 @@ def test_the_expected_error_of_a_seeded_set_of_objects_is_their_true_one():
                 sums[k] += area[part] @ mesh.expected_error_mm[part], area[part] @ true[part], area[part].sum()
     print(sums)
     for expected, true, area in sums:
-        assert area > 3.0  # of eighteen meshes
+        assert area > 2.0  # of twelve meshes
         assert true / 2 < expected < 2 * true, (expected / area, true / area)
 
 
