@@ -115,7 +115,7 @@ class Options:
     )
     device: str = option(
         "auto",
-        "Where the network runs: cpu, cuda or cuda:N; auto: the GPU where torch sees one and it works",
+        "Where networks run: cpu, cuda or cuda:N; auto: the GPU where torch sees one and it works",
     )
     config: ReconstructionConfig = field(default_factory=ReconstructionConfig)
 

@@ -2,13 +2,15 @@
 
 Inside `pretended_gpu`, what is made on or moved to ``cuda`` is such a tensor. Every operation on one runs on the CPU
 with its values, and raises RuntimeError where another argument is a CPU's, of more than no dimensions, as a GPU would.
-So a whole network can be shown to stay on its device, and its results compared.
+So a whole network can be shown to stay on its device, and its results compared; and how often it waits for the other
+side is counted.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -17,16 +19,32 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
-from mvgamba_ros.kernels import scan_cuda
+from mvgamba_ros.kernels import rasterize_cuda, scan_cuda
+from mvgamba_ros.kernels.rasterize_tiled import draw_tiled
 from mvgamba_ros.kernels.scan_chunked import selective_scan_chunked
 
 CUDA = torch.device("cuda", 0)
+WAITS = ("_local_scalar_dense", "nonzero", "masked_select", "repeat_interleave", "bincount", "unique")
+"""Operations whose result has a size, or is a number, that the CPU has to wait for."""
+
+
+@dataclass
+class Traffic:
+    """Tensors copied ``up`` to the GPU and ``down`` from it, their bytes, and how often else the CPU ``waits``."""
+
+    up: int = 0
+    up_bytes: int = 0
+    down: int = 0
+    down_bytes: int = 0
+    waits: int = 0
 
 
 class OnGpu(Tensor):
     """``values``, on the CPU, under another device's name."""
 
     values: Tensor
+    traffic = Traffic()
+    """Of the pretended GPU that is in use."""
 
     @staticmethod
     def __new__(cls, values: Tensor) -> OnGpu:
@@ -36,24 +54,28 @@ class OnGpu(Tensor):
             strides=values.stride(),
             storage_offset=values.storage_offset(),
             dtype=values.dtype,
+            device="meta",  # what torch's own C++ sees: not the CPU's either
             requires_grad=values.requires_grad,
         )
         made.values = values
         return made
 
-    device = property(lambda self: CUDA)  # type: ignore[assignment]  # to Python; torch's own C++ sees the CPU's
+    device = property(lambda self: CUDA)  # type: ignore[assignment]
     is_cuda = property(lambda self: True)  # type: ignore[assignment]
+    is_meta = property(lambda self: False)  # type: ignore[assignment]
 
     def tolist(self) -> Any:
-        return self.values.tolist()
+        return self.cpu().tolist()
 
     def cpu(self) -> Tensor:  # type: ignore[override]
+        self.traffic.down += 1
+        self.traffic.down_bytes += self.values.nbytes
         return self.values
 
     def to(self, *args: Any, **kwargs: Any) -> Tensor:  # type: ignore[override]
         devices = [x for x in (*args, *kwargs.values()) if isinstance(x, torch.device | str)]
         if devices and torch.device(devices[0]).type == "cpu":
-            return self.values.to(*args, **kwargs)
+            return self.cpu().to(*args, **kwargs)
         return super().to(*[x for x in args if x not in devices])
 
     def __repr__(self) -> str:  # type: ignore[override]
@@ -77,7 +99,8 @@ def dispatched(function: Any, args: Any, kwargs: dict[str, Any]) -> Any:
         strangers = [x for x in leaves if type(x) in (Tensor, torch.nn.Parameter) and x.dim()]
         if strangers:
             raise RuntimeError(f"{function}: tensors on {CUDA} and {[tuple(x.shape) for x in strangers]} on the CPU")
-    wraps = torch.device(to).type == "cuda" if to is not None else bool(there)
+    wraps = bool(there) if to is None else _is_there(torch.device(to).type, bool(there))
+    _count(function, args, there, wraps, copies)
     if copies and to is None and "copy_" in str(function):
         wraps = isinstance(args[0], OnGpu)
     if to is not None:
@@ -89,14 +112,38 @@ def dispatched(function: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     return tree_map(lambda x: OnGpu(x) if isinstance(x, Tensor) and wraps else x, made)
 
 
+def _is_there(kind: str, of_gpu: bool) -> bool:
+    """Whether a tensor of a ``kind`` of device is on the GPU. torch's C++ asks for a meta one where it makes one like
+    another, and in a backward pass like one that it does not name."""
+    return kind == "cuda" or (kind == "meta" and (of_gpu or torch._C._current_graph_task_id() >= 0))
+
+
+def _count(function: Any, args: Any, there: list[OnGpu], wraps: bool, copies: bool) -> None:
+    traffic = OnGpu.traffic
+    if copies and wraps and not there:
+        traffic.up += 1
+        traffic.up_bytes += args[0].nbytes
+    elif copies and there and not isinstance(args[0], OnGpu):  # a CPU's tensor is overwritten
+        traffic.down += 1
+        traffic.down_bytes += args[0].nbytes
+    elif there:
+        masks = args[1] if "index" in str(function) and len(args) > 1 and isinstance(args[1], list) else []
+        by_mask = any(isinstance(x, Tensor) and x.dtype == torch.bool for x in masks)
+        traffic.waits += by_mask or any(name in str(function) for name in WAITS)
+
+
 class _Mode(TorchDispatchMode):
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # which would import all of torch's compiler, for seconds
+
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         return dispatched(function, args, kwargs or {})
 
 
 @contextmanager
-def pretended_gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """torch sees a GPU on which the scan is torch's."""
+def pretended_gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[Traffic]:
+    """torch sees a GPU on which the scan and the rasteriser are torch's. What comes and goes is counted."""
     found = scan_cuda.FoundScan("torch", selective_scan_chunked, {})
     assert not torch.cuda.is_available(), "there is a GPU: try that"
     monkeypatch.setattr(torch.cuda, "_lazy_init", lambda: None)
@@ -104,14 +151,20 @@ def pretended_gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "pretended")
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 5))
-    for user in ("mvgamba_ros.methods.device", "mvgamba_ros.kernels.scan_cuda"):
+    for user in ("mvgamba_ros.kernels.device", "mvgamba_ros.kernels.scan_cuda"):
         monkeypatch.setattr(f"{user}.working_scan", lambda name: found)
+    monkeypatch.setattr(rasterize_cuda, "working_rasteriser", lambda device: draw_tiled)
     tensor = torch.tensor  # which asks for the device without dispatching
-    monkeypatch.setattr(torch, "tensor", lambda data, device=None, **rest: tensor(data, **rest).to(device or "cpu"))
+
+    def made(data: Any, *, device: Any = None, **rest: Any) -> Tensor:
+        return tensor(data, **rest) if device is None else tensor(data, **rest).to(device)
+
+    monkeypatch.setattr(torch, "tensor", made)
     overwrites = torch.__future__.get_overwrite_module_params_on_conversion()
     torch.__future__.set_overwrite_module_params_on_conversion(True)
     try:
+        OnGpu.traffic = Traffic()
         with _Mode():
-            yield
+            yield OnGpu.traffic
     finally:
         torch.__future__.set_overwrite_module_params_on_conversion(overwrites)

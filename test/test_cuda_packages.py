@@ -20,9 +20,9 @@ import torch
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.kernels import cuda, scan_cuda
 from mvgamba_ros.kernels.conv import causal_conv1d_reference
+from mvgamba_ros.kernels.device import choose_device, ran_on
 from mvgamba_ros.kernels.scan_chunked import selective_scan_chunked
 from mvgamba_ros.kernels.scan_reference import selective_scan_reference
-from mvgamba_ros.methods.device import choose_device, ran_on
 
 UNDEFINED = (
     "selective_scan_cuda.cpython-311-x86_64-linux-gnu.so: undefined symbol: _ZN3c1021throwNullDataPtrErrorEv\n"
@@ -46,7 +46,7 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "NVIDIA Pretended")
-    monkeypatch.setattr("mvgamba_ros.methods.device.working_scan", lambda name: scan_cuda.working_scan("cpu"))
+    monkeypatch.setattr("mvgamba_ros.kernels.device.working_scan", lambda name: scan_cuda.working_scan("cpu"))
 
 
 class Broken(MetaPathFinder, Loader):

@@ -20,8 +20,8 @@ from mvgamba_ros.generate.canonical_cameras import AZIMUTHS, PAINTED, orbit_pose
 from mvgamba_ros.generate.diffusers_folder import load_unet
 from mvgamba_ros.generate.multiview_unet import MultiViewUNet, UNetConfig, sinusoids
 from mvgamba_ros.geometry.camera import project
+from mvgamba_ros.kernels.device import choose_device
 from mvgamba_ros.kernels.scan_cuda import FoundScan
-from mvgamba_ros.methods.device import choose_device
 
 GOLDEN: dict[str, Any] = json.loads(
     gzip.decompress((Path(__file__).parent / "data" / "multiview_unet.json.gz").read_bytes())
@@ -175,7 +175,7 @@ def refused(folder: Path, words: str) -> None:
 def test_a_gpu_on_which_no_scan_works_will_do_where_nothing_scans(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     nothing = FoundScan("", None, {"torch": "no kernel image"})
-    monkeypatch.setattr("mvgamba_ros.methods.device.working_scan", lambda name: nothing)
+    monkeypatch.setattr("mvgamba_ros.kernels.device.working_scan", lambda name: nothing)
     for name in ("auto", "cuda"):
         assert choose_device(name, scans=False) == (torch.device("cuda"), ())
     assert choose_device("auto")[0] == torch.device("cpu")

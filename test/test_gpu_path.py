@@ -16,9 +16,8 @@ from torch import Tensor
 from mvgamba_ros.geometry.torch_rays import to_device
 from mvgamba_ros.geometry.unit_cube import fit
 from mvgamba_ros.geometry.visual_hull import carve
-from mvgamba_ros.kernels import rasterize_cuda
+from mvgamba_ros.kernels import native
 from mvgamba_ros.kernels.rasterize import rasterize
-from mvgamba_ros.kernels.rasterize_tiled import draw_tiled
 from mvgamba_ros.methods.mvgamba import MVGambaMethod
 from mvgamba_ros.methods.published.network import PRESETS, PublishedNetwork
 from mvgamba_ros.model.cost_volume import hull_intervals
@@ -52,6 +51,7 @@ def test_the_network_stays_on_the_gpu_and_its_depths_are_the_cpus(monkeypatch: p
         rays = hull_intervals(batch, SMALL)
         right = network(batch, rays)
         with pretended_gpu(monkeypatch):
+            monkeypatch.setattr(native, "library", lambda: pytest.fail("it takes the native kernels for processors"))
             there = to_device(batch, CUDA)
             found = hull_intervals(there, SMALL)
             got = network.to(CUDA)(there, found)
@@ -95,7 +95,6 @@ def test_crops_go_to_the_gpu_and_depths_come_back_as_the_cpus(monkeypatch: pytes
 def test_gaussians_are_drawn_on_the_gpu_without_a_package(monkeypatch: pytest.MonkeyPatch) -> None:
     scene = arguments()
     right = rasterize(*scene[:7], **SIZE, background=scene[7])
-    monkeypatch.setattr(rasterize_cuda, "working_rasteriser", lambda device: draw_tiled)
     with pretended_gpu(monkeypatch):
         moved = [x.to(CUDA) for x in scene]
         images = [x.cpu() for x in rasterize(*moved[:7], **SIZE, background=moved[7])]

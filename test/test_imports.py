@@ -27,7 +27,7 @@ ROOMS: dict[str, set[str]] = {
     "surface": {"geometry", "metrics", "rendering"},
     "splats": {"geometry", "kernels", "metrics", "rendering", "surface"},
     "methods": {"geometry", "io", "kernels", "model", "options", "rendering", "splats", "surface"},
-    "generate": {"geometry", "io", "methods", "metrics", "registry", "rendering", "segmentation", "surface"},
+    "generate": {"geometry", "io", "kernels", "metrics", "registry", "rendering", "segmentation", "surface"},
     "texturing": {"geometry", "rendering", "surface"},
     "factories": {"geometry", "methods", "options", "registry", "segmentation", "surface"},
     "pose_refinement": {"geometry"},

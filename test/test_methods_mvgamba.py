@@ -19,7 +19,7 @@ from mvgamba_ros.geometry.distance_field import DistanceField
 from mvgamba_ros.geometry.unit_cube import fit
 from mvgamba_ros.geometry.visual_hull import carve
 from mvgamba_ros.kernels.autocast import halve_weights
-from mvgamba_ros.methods.device import choose_device
+from mvgamba_ros.kernels.device import choose_device
 from mvgamba_ros.methods.mvgamba import MVGambaMethod, recarve_around
 from mvgamba_ros.methods.protocol import Shape
 from mvgamba_ros.model.checkpoint import SHIPPED, load_checkpoint, save_checkpoint

@@ -16,7 +16,7 @@ from mvgamba_ros.errors import ErrorCode, ReconstructionError, boundary, cause
 from mvgamba_ros.generate.hub import INSTALL, Published, find_weights
 from mvgamba_ros.io.transformers_folder import load_from_folder, load_network
 from mvgamba_ros.io.weights import identify_checkpoint
-from mvgamba_ros.methods.device import choose_device
+from mvgamba_ros.kernels.device import choose_device
 from mvgamba_ros.types import F32
 
 PUBLISHED = Published(

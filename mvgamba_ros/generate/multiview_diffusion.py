@@ -21,7 +21,7 @@ from mvgamba_ros.generate.hub import Published, find_weights
 from mvgamba_ros.generate.matting import cut_out
 from mvgamba_ros.generate.multiview_sampling import Sampler
 from mvgamba_ros.io.weights import CheckpointFile
-from mvgamba_ros.methods.device import choose_device
+from mvgamba_ros.kernels.device import choose_device
 from mvgamba_ros.types import F32, U8, Bool, Cancelled, Progress, View
 
 BORDER_RATIO = 0.2

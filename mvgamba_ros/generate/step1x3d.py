@@ -17,7 +17,7 @@ from mvgamba_ros.generate.generator_options import GeneratorOptions
 from mvgamba_ros.generate.hub import DATA, Published, find_weights
 from mvgamba_ros.generate.installed_generator import InstalledGenerator
 from mvgamba_ros.generate.upstream import STEP1X3D
-from mvgamba_ros.methods.device import choose_device
+from mvgamba_ros.kernels.device import choose_device
 from mvgamba_ros.types import Mesh
 
 PART = "Step1X-3D-Geometry-1300m"

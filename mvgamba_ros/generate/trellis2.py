@@ -15,7 +15,7 @@ from mvgamba_ros.generate.canonical_mesh import Z_UP, as_bytes, canonical_mesh, 
 from mvgamba_ros.generate.hub import Published
 from mvgamba_ros.generate.installed_generator import InstalledGenerator
 from mvgamba_ros.generate.upstream import TRELLIS2
-from mvgamba_ros.methods.device import choose_device
+from mvgamba_ros.kernels.device import choose_device
 from mvgamba_ros.types import Mesh
 
 LICENCE = "MIT; DINOv3 and the background remover that its pipeline.json names have their own"

@@ -19,7 +19,7 @@ from mvgamba_ros.generate.generator import GeneratedMesh, Subject
 from mvgamba_ros.generate.hub import Published
 from mvgamba_ros.generate.installed_generator import InstalledGenerator
 from mvgamba_ros.generate.upstream import TRIPOSR
-from mvgamba_ros.methods.device import choose_device
+from mvgamba_ros.kernels.device import choose_device
 from mvgamba_ros.types import Cancelled, Progress
 
 FOREGROUND, BACKGROUND = 0.85, 0.5

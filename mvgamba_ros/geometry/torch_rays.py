@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
+CPU = torch.device("cpu")
 Tensors = TypeVar("Tensors")
 
 

@@ -110,7 +110,7 @@ def project(
     minors = torch.linalg.cross(A[:, 0], A[:, 1])
     determinant = LOW_PASS * (c00 + c11 - LOW_PASS) + (minors * minors).sum(-1)
     spread = torch.stack([c11, c01 / c11, determinant / c11], -1)
-    finite = determinant.detach() < LARGEST_DETERMINANT
+    finite = (determinant.detach() < LARGEST_DETERMINANT).nonzero().squeeze(-1)
     return center[finite], spread[finite], z[finite], kept[finite]
 
 

@@ -80,8 +80,8 @@ def draw_tiled(
         members.append(member + passed)
         at.append(tile + view * tiles)
         passed += len(kept)
-    # a splat that cannot be seen, for what is padded
-    nothing = torch.tensor([[0, 0, 1, 0, 1, 1, 0, 0, 0, 0]], dtype=means.dtype, device=means.device)
+    nothing = means.new_zeros(1, 10)  # a splat that cannot be seen, for what is padded
+    nothing[:, 2], nothing[:, 4:6] = 1, 1
     rows, order = torch.cat([nothing, *splats]), torch.cat(at).argsort(stable=True)
     member, counts = torch.cat(members)[order], torch.bincount(torch.cat(at), minlength=V * tiles)
     blended = _blend_all(rows, member, counts, across, tiles, background)
@@ -98,9 +98,10 @@ def touched_tiles(
     variance_y, slope, variance_x = spread.unbind(-1)
     variance = torch.stack([variance_x + slope**2 * variance_y, variance_y], dim=-1)
     reach = (2 * torch.log(opacities / ALPHA_MIN)[:, None] * variance).sqrt()
-    limit = torch.tensor([across, down], dtype=center.dtype, device=center.device)
-    first = torch.minimum(((center - reach) / tile).floor().clamp_min(0), limit).long()
-    last = torch.minimum(((center + reach) / tile).floor().clamp_min(-1) + 1, limit).long()
+    first, last = ((center - reach) / tile).floor().clamp_min(0), ((center + reach) / tile).floor().clamp_min(-1) + 1
+    first, last = (
+        torch.stack([x.clamp(max=across), y.clamp(max=down)], -1).long() for x, y in (first.unbind(-1), last.unbind(-1))
+    )
     columns, rows = (last - first).clamp_min(0).unbind(-1)
     counts = columns * rows
     member = torch.repeat_interleave(torch.arange(len(center), device=center.device), counts)

@@ -12,13 +12,13 @@ from mvgamba_ros.config.surface_config import SurfaceConfig
 from mvgamba_ros.errors import ErrorCode, ReconstructionError, stop_if
 from mvgamba_ros.geometry.distance_field import DistanceField
 from mvgamba_ros.geometry.se3 import inverse, transform
-from mvgamba_ros.geometry.torch_rays import to_device
+from mvgamba_ros.geometry.torch_rays import CPU, to_device
 from mvgamba_ros.geometry.unit_cube import UnitCube, fit
 from mvgamba_ros.geometry.view_spread import spread_views
 from mvgamba_ros.geometry.visual_hull import carve
 from mvgamba_ros.io.weights import REMEDY, CheckpointFile, identify_checkpoint
 from mvgamba_ros.kernels.autocast import halve_weights, has_bfloat16
-from mvgamba_ros.methods.device import choose_device, ran_on
+from mvgamba_ros.kernels.device import choose_device, ran_on
 from mvgamba_ros.methods.protocol import Shape
 from mvgamba_ros.model.checkpoint import SHIPPED, load_checkpoint
 from mvgamba_ros.model.cost_volume import hull_intervals
@@ -74,7 +74,7 @@ class MVGambaMethod:
             inferred = depth_maps(output, [views[v] for v in taken], cube, self.network.config.size)
             maps = with_measured(inferred, [measured[v] for v in taken])
             maps += [found for v, found in enumerate(measured) if found is not None and v not in taken]
-            tsdf = integrated(maps, views, hull, config.surface)
+            tsdf = integrated(maps, views, hull, config.surface, device=self.device)
             if len(views) == 1 and supported:
                 tsdf = fill_to_support(tsdf, hull, maps, config.surface)
             progress("network", (0.3 if options.refine else 0.6) * done / max_passes)
@@ -98,6 +98,7 @@ class MVGambaMethod:
                 config.texture,
                 progress=lambda stage, fraction: progress(stage, 0.4 + 0.6 * fraction),
                 cancelled=cancelled,
+                device=self.device,
             )
         progress("surface", 1.0)
         doubts = self._doubts(output, config.quality.min_depth_spread)
@@ -117,7 +118,7 @@ class MVGambaMethod:
                     "no ray of any view meets the silhouettes of the others; check the poses and the masks",
                 )
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
-                output = to_device(self.network(batch, rays), torch.device("cpu"))
+                output = to_device(self.network(batch, rays), CPU)
         if not output.is_finite():
             raise CheckpointFile(self.path).bad("its network gives values that are not finite")
         return output
@@ -183,14 +184,15 @@ def integrated(
     hull: DistanceField,
     config: SurfaceConfig,
     guess: Guess | None = None,
+    device: torch.device = CPU,
 ) -> DistanceField:
     """TSDF of ``maps``, and a ``guess``, on the visual ``hull``'s grid, smoothed and consistent with the silhouettes.
 
     Where depths were measured, the field is integrated at every voxel and smoothed less: each map is as smooth as its
-    noise asks for, and a wide Gaussian would lift the floor of what is hollow and thin.
+    noise asks for, and a wide Gaussian would lift the floor of what is hollow and thin. ``device``: of the integration.
     """
     truncation, measured = config.truncation * hull.voxel, any(found.measured for found in maps)
-    tsdf = integrate_depth_maps(maps, hull, truncation, coarse_only=not measured, config=config, guess=guess)
+    tsdf = integrate_depth_maps(maps, hull, truncation, not measured, config, guess, device)
     return enforce_silhouettes(smooth(tsdf, hull, truncation, config, measured), hull, views, config)
 
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mvgamba_ros.geometry.torch_rays import means, pixel_rays, rows_where
+from mvgamba_ros.geometry.torch_rays import means, pixel_rays
 from mvgamba_ros.kernels.epipolar import photometric_cost, silhouette_interval
 from mvgamba_ros.kernels.ray_types import EpipolarRays
 from mvgamba_ros.model.raygamba_config import RayGambaConfig
@@ -50,22 +50,24 @@ def hull_intervals(batch: CropBatch, config: RayGambaConfig) -> Intervals:
     origins, directions = pixel_rays(batch.K, batch.T_cube_camera, grid, S)
     own = means(batch.alpha, grid)
     M, o = projector(batch)
-    near, far = torch.zeros_like(own), torch.zeros_like(own)
-    for b, floor in enumerate(batch.floor.tolist()):
-        for v in range(V):
-            pick, origin = own[b, v] > 0.5, origins[b, v]
-            d = directions[b, v][pick]
-            slab = torch.stack([(-1 - origin) / d, (1 - origin) / d])
-            begins = slab.amin(0).amax(-1).clamp(min=1e-3)
-            ends = torch.maximum(slab.amax(0).amin(-1), begins)
-            rays = EpipolarRays(v, M[b], o[b], origin, d)
-            enters, leaves = silhouette_interval(
-                rays, batch.alpha[b], floor, config.floor_softness, begins, ends, config.hull_steps
-            )
-            if not config.bins_in_hull:
-                hit = leaves > enters
-                enters, leaves = torch.where(hit, begins, 0), torch.where(hit, ends, 0)
-            near[b, v][pick], far[b, v][pick] = enters, leaves
+    pick = own > 0.5
+    at, counts = pick.flatten().nonzero()[:, 0], _per_view(pick)
+    floors, found = batch.floor.tolist(), []
+    for i, d in enumerate(directions.flatten(0, 3).index_select(0, at).split(counts)):
+        b, v = divmod(i, V)
+        origin = origins[b, v]
+        slab = torch.stack([(-1 - origin) / d, (1 - origin) / d])
+        begins = slab.amin(0).amax(-1).clamp(min=1e-3)
+        ends = torch.maximum(slab.amax(0).amin(-1), begins)
+        rays = EpipolarRays(v, M[b], o[b], origin, d)
+        enters, leaves = silhouette_interval(
+            rays, batch.alpha[b], floors[b], config.floor_softness, begins, ends, config.hull_steps
+        )
+        if not config.bins_in_hull:
+            hit = leaves > enters
+            enters, leaves = torch.where(hit, begins, 0), torch.where(hit, ends, 0)
+        found.append(torch.stack([enters, leaves]))
+    near, far = (own.new_zeros(own.numel()).index_copy_(0, at, x).view_as(own) for x in torch.cat(found, 1))
     return Intervals(near, far, far > near, origins, directions)
 
 
@@ -80,17 +82,23 @@ def plane_sweep_cost_volume(batch: CropBatch, rays: Intervals, bins: int) -> Ten
     cover = means(batch.alpha, G)[:, :, None]
     colors = torch.cat([means(batch.rgb, G), cover], 2).permute(0, 1, 3, 4, 2).contiguous()  # (B, V, G, G, 4)
     M, o = projector(batch)
-    out = torch.zeros(B, V, G, G, 2 * bins, device=rays.near.device)  # a ray's values lie next to each other
-    for b in range(B):
-        for v in range(V):
-            pick = rays.valid[b, v]
-            directions, near, far, reference = rows_where(
-                pick, rays.directions[b, v], rays.near[b, v], rays.far[b, v], colors[b, v, ..., :3]
-            )
-            epipolar_rays = EpipolarRays(v, M[b], o[b], rays.origins[b, v], directions)
-            cost = photometric_cost(epipolar_rays, colors[b], near, far, reference, bins)
-            out[b, v][pick] = cost.flatten(1)
-    return out.permute(0, 1, 4, 2, 3)
+    at, counts = rays.valid.flatten().nonzero()[:, 0], _per_view(rays.valid)
+    every = (x.flatten(0, 3).index_select(0, at) for x in (rays.directions, rays.near, rays.far, colors[..., :3]))
+    costs = []
+    for i, (directions, near, far, reference) in enumerate(zip(*(x.split(counts) for x in every), strict=True)):
+        b, v = divmod(i, V)
+        epipolar_rays = EpipolarRays(v, M[b], o[b], rays.origins[b, v], directions)
+        costs.append(photometric_cost(epipolar_rays, colors[b], near, far, reference, bins).flatten(1))
+    out = rays.near.new_zeros(B * V * G * G, 2 * bins).index_copy_(
+        0, at, torch.cat(costs)
+    )  # a ray's values side by side
+    return out.view(B, V, G, G, 2 * bins).permute(0, 1, 4, 2, 3)
+
+
+def _per_view(pick: Tensor) -> list[int]:
+    """How many of each view's rays ``pick`` (B, V, G, G) takes: B * V numbers, which the CPU waits for once."""
+    counts: list[int] = pick.flatten(0, 1).flatten(1).sum(1).tolist()
+    return counts
 
 
 def view_ranks(rays: Intervals) -> Tensor:

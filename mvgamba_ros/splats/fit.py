@@ -21,6 +21,7 @@ from mvgamba_ros.config.texture_config import TextureConfig
 from mvgamba_ros.errors import stop_if
 from mvgamba_ros.geometry.distance_field import DistanceField
 from mvgamba_ros.geometry.occlusion import is_covered
+from mvgamba_ros.geometry.torch_rays import CPU, to_device
 from mvgamba_ros.geometry.unit_cube import UnitCube, fit
 from mvgamba_ros.kernels.rasterize import Rendered
 from mvgamba_ros.metrics.image import mean_mask_iou
@@ -39,19 +40,22 @@ def fit_gaussians(
     texture: TextureConfig = TextureConfig(),
     progress: Progress | None = None,
     cancelled: Cancelled | None = None,
+    device: torch.device = CPU,
 ) -> Gaussians:
     """The surface ``mesh``, which the network's ``gaussians`` were integrated to, as Gaussians fitted to ``views``
     (undistorted, with masks), where they are not hidden; all in the world frame, metres. ``hull``: the visual hull.
 
     Returns the state of least loss among those whose mean silhouette IoU in these views is at least that of
-    ``gaussians``; these themselves if there is no such state. ``cancelled`` is polled at every step: CANCELLED. Raises
+    ``gaussians``; these themselves if there is no such state. All Gaussians come and go on the CPU; the steps run on
+    ``device``, and two numbers come back from each. ``cancelled`` is polled at every step: CANCELLED. Raises
     EMPTY_SILHOUETTE for a view without one.
     """
     cube = fit(*hull.bounds())
-    crops = make_crops(views, cube, config.crop_size, config.crop_margin)
-    known = known_pixels(views, config.crop_size, config.crop_margin) if any(map(is_covered, views)) else None
-    initial = cube.to_unit(gaussians_on_mesh(mesh, views, config, texture))
-    hull_distance = _HullDistance(hull, cube)
+    crops = to_device(make_crops(views, cube, config.crop_size, config.crop_margin), device)
+    covered = any(map(is_covered, views))
+    known = known_pixels(views, config.crop_size, config.crop_margin).to(device) if covered else None
+    initial = to_device(cube.to_unit(gaussians_on_mesh(mesh, views, config, texture)), device)
+    hull_distance = _HullDistance(hull, cube, device)
     means, scales = initial.means.clone().requires_grad_(), initial.scales.log().requires_grad_()
     optimisers = (
         _Adam(means, config.means_rate, config.adam_betas),
@@ -59,16 +63,16 @@ def fit_gaussians(
     )
     threshold = config.silhouette_threshold
     with torch.no_grad():
-        min_iou = mean_iou(render_crops(cube.to_unit(gaussians), crops), crops, threshold)
-    best, best_loss = gaussians, float("inf")
+        given = to_device(cube.to_unit(gaussians), device)
+        min_iou = mean_iou(render_crops(given, crops), crops, threshold)
+    best, best_loss = None, float("inf")
     for step in range(config.steps + 1):
         stop_if(cancelled)
         state = replace(initial, means=means, scales=scales.exp())
         rendered = render_crops(state, crops)
         loss = _loss(state, initial, rendered, crops, known, hull_distance, config)
         if loss.item() < best_loss and mean_iou(rendered, crops, threshold) >= min_iou:
-            kept = replace(state, means=means.detach().clone(), scales=state.scales.detach())
-            best, best_loss = cube.from_unit(kept), loss.item()
+            best, best_loss = replace(state, means=means.detach().clone(), scales=state.scales.detach()), loss.item()
         if step == config.steps:
             break
         loss.backward()
@@ -76,7 +80,7 @@ def fit_gaussians(
             optimiser.step()
         if progress is not None:
             progress("refine", (step + 1) / config.steps)
-    return best
+    return gaussians if best is None else cube.from_unit(to_device(best, CPU))
 
 
 def silhouette_iou(
@@ -152,12 +156,12 @@ class _Adam:
 class _HullDistance:
     """The visual hull's signed distances, sampled differentiably at points of the unit cube."""
 
-    def __init__(self, hull: DistanceField, cube: UnitCube) -> None:
-        self.values = torch.from_numpy(hull.values / cube.half).float()[None, None]
+    def __init__(self, hull: DistanceField, cube: UnitCube, device: torch.device) -> None:
+        self.values = torch.from_numpy(hull.values / cube.half).float()[None, None].to(device)
         size = hull.voxel * (torch.tensor(hull.values.shape, dtype=torch.float64) - 1)
         low = torch.from_numpy(hull.origin - cube.center)
-        self.scale = (2 * cube.half / size).float()
-        self.offset = (-2 * low / size - 1).float()
+        self.scale = (2 * cube.half / size).float().to(device)
+        self.offset = (-2 * low / size - 1).float().to(device)
 
     def outside(self, points: Tensor) -> Tensor:
         """How far each of points (N, 3) stands out of the hull, in the cube's unit; 0 inside."""

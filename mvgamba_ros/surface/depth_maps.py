@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -61,6 +61,10 @@ class DepthMapView:
             planes.append((maps.sigma[v] * maps.front[v].isfinite()[..., None]).permute(2, 0, 1))
         layers = 1 if maps.back is None else 2
         return cls(torch.cat(planes), _float(M), _float(-M @ T[:3, 3]), layers, maps.measured)
+
+    def on(self, device: torch.device) -> DepthMapView:
+        """The same on ``device``."""
+        return replace(self, planes=self.planes.to(device), M=self.M.to(device), o=self.o.to(device))
 
     def integrate(
         self, points: Tensor, truncation: float, config: SurfaceConfig = SurfaceConfig()
@@ -121,7 +125,7 @@ class DepthMapView:
     def _reach(self, smooth: Tensor, truncation: float, config: SurfaceConfig) -> Tensor:
         """How far into the object the front and the back depth are integrated, (layers, P) or (2, 1) metres."""
         if not self.has_sigma:
-            return torch.full((2, 1), truncation)
+            return self.o.new_full((2, 1), truncation)
         reach = config.sigma_reach * self._sigma(smooth)
         if self.measured:
             return reach.clamp(config.measured_reach * truncation, truncation)

@@ -21,6 +21,7 @@ import torch
 from mvgamba_ros.config.surface_config import SurfaceConfig
 from mvgamba_ros.geometry.distance_field import DistanceField
 from mvgamba_ros.geometry.gaussian_filter import gaussian_filter
+from mvgamba_ros.geometry.torch_rays import CPU
 from mvgamba_ros.surface.depth_maps import DepthMaps, DepthMapView
 from mvgamba_ros.types import F32
 
@@ -44,6 +45,7 @@ def integrate_depth_maps(
     coarse_only: bool = False,
     config: SurfaceConfig = SurfaceConfig(),
     guess: Guess | None = None,
+    device: torch.device = CPU,
 ) -> DistanceField:
     """The object's TSDF on the grid of the visual ``hull``: metres up to ``truncation``, positive inside, nowhere above
     the hull's.
@@ -51,11 +53,11 @@ def integrate_depth_maps(
     ``truncation``: metres. Points that no map observes keep the hull's value. Integrated at every second voxel first,
     then at every voxel near the surface found there. ``coarse_only``: without the latter, for a field that `smooth`
     goes over afterwards: its meshes are as good. ``guess``: takes the hull's place where no map observes, and joins the
-    maps by its weight.
+    maps by its weight. The sums over maps run on ``device``; maps and result are on the CPU.
     """
     if guess is None:
         guess = Guess(np.minimum(hull.values, truncation), NO_WEIGHT)
-    views = [DepthMapView.of(those, v) for those in maps for v in range(len(those.front))]
+    views = [DepthMapView.of(those, v).on(device) for those in maps for v in range(len(those.front))]
     reach = -config.hull_margin * hull.voxel
     # one coarse sample beyond the last voxel, so that every fine voxel lies between coarse ones
     shape = hull.values.shape
@@ -65,12 +67,12 @@ def integrate_depth_maps(
     near_hull = coarse_hull > reach
     index = np.stack(np.meshgrid(*coarse_index, indexing="ij"), -1)[near_hull]
     prior = guess.values[np.ix_(*coarse_index)][near_hull]
-    coarse[near_hull] = _weighted_mean(views, hull, index, truncation, prior, guess.weight, config)
+    coarse[near_hull] = _weighted_mean(views, hull, index, truncation, prior, guess.weight, config, device)
     values = _upsample(coarse, shape)
     if not coarse_only:
         near = (np.abs(values) < config.fine_band * hull.voxel) & (hull.values > reach)
         at = np.argwhere(near)
-        values[near] = _weighted_mean(views, hull, at, truncation, guess.values[near], guess.weight, config)
+        values[near] = _weighted_mean(views, hull, at, truncation, guess.values[near], guess.weight, config, device)
     return DistanceField(np.minimum(values, hull.values), hull.origin, hull.voxel)
 
 
@@ -101,16 +103,17 @@ def _weighted_mean(
     prior: F32,
     prior_weight: float,
     config: SurfaceConfig,
+    device: torch.device,
 ) -> F32:
     """The weighted mean of all views' signed distances at voxels ``index`` (P, 3) and of ``prior`` (P,)."""
-    points = torch.from_numpy((hull.origin + hull.voxel * index).astype(np.float32))
-    total, weight = torch.zeros(len(points)), torch.full((len(points),), prior_weight)
-    total += torch.from_numpy(prior.astype(np.float32)) * prior_weight
+    points = torch.from_numpy((hull.origin + hull.voxel * index).astype(np.float32)).to(device)
+    weight = torch.full((len(points),), prior_weight, device=device)
+    total = torch.from_numpy(prior.astype(np.float32)).to(device) * prior_weight
     for view in views:
         distance, w = view.integrate(points, truncation, config)
         total.addcmul_(distance, w)
         weight += w
-    return (total / weight).numpy()
+    return (total / weight).cpu().numpy()
 
 
 def _upsample(coarse: F32, shape: tuple[int, ...]) -> F32:

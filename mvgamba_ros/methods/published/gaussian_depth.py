@@ -11,6 +11,7 @@ from scipy.spatial import cKDTree
 from mvgamba_ros.config.gaussian_meshing_config import GaussianMeshingConfig
 from mvgamba_ros.geometry.distance_field import DistanceField
 from mvgamba_ros.geometry.se3 import inverse, look_at
+from mvgamba_ros.geometry.torch_rays import CPU, to_device
 from mvgamba_ros.rendering.splats import render_gaussians
 from mvgamba_ros.surface.depth_maps import DepthMaps
 from mvgamba_ros.types import F64, Gaussians, View
@@ -62,8 +63,10 @@ def render_depths(
     hull: DistanceField,
     T_world_camera: F64,
     config: GaussianMeshingConfig = GaussianMeshingConfig(),
+    device: torch.device = CPU,
 ) -> DepthMaps:
-    """Depth of ``gaussians`` (world, metres) from poses like `virtual_poses`'s, about one pixel per voxel.
+    """Depth of ``gaussians`` (world, metres) from poses like `virtual_poses`'s, about one pixel per voxel; rendered on
+    ``device``, given and returned on the CPU.
 
     The median depth, which does not mix what lies in front and behind an edge; the expected depth, which is smooth,
     where the two agree to within ``config.median_agreement``. Infinity where opacity is below ``config.min_opacity``.
@@ -76,9 +79,9 @@ def render_depths(
     K = np.array([[focal, 0, size / 2], [0, focal, size / 2], [0, 0, 1]])
     Ks = np.repeat(K[None], len(T_world_camera), 0)
     with torch.no_grad():
-        T_camera_world = torch.from_numpy(inverse(T_world_camera).astype(np.float32))
-        rendered = render_gaussians(gaussians, T_camera_world, torch.from_numpy(Ks.astype(np.float32)), size, size)
+        poses, cameras = (torch.from_numpy(a.astype(np.float32)).to(device) for a in (inverse(T_world_camera), Ks))
+        rendered = render_gaussians(to_device(gaussians, device), poses, cameras, size, size)
     agree = (rendered.depth - rendered.median_depth).abs() < config.median_agreement * hull.voxel
     depth = torch.where(agree, rendered.depth, rendered.median_depth)
     solid = (rendered.alpha > config.min_opacity) & (depth > 0)
-    return DepthMaps(torch.where(solid, depth, torch.inf), Ks, T_world_camera)
+    return DepthMaps(torch.where(solid, depth, torch.inf).to(CPU), Ks, T_world_camera)

@@ -12,11 +12,11 @@ from torch import Tensor
 from mvgamba_ros.errors import ErrorCode, ReconstructionError, stop_if
 from mvgamba_ros.geometry.distance_field import DistanceField
 from mvgamba_ros.geometry.occlusion import uncovered_image
-from mvgamba_ros.geometry.torch_rays import to_device
+from mvgamba_ros.geometry.torch_rays import CPU, to_device
 from mvgamba_ros.geometry.unit_cube import UnitCube, fit
 from mvgamba_ros.geometry.view_spread import spread_views
 from mvgamba_ros.io.weights import CheckpointFile, identify_checkpoint
-from mvgamba_ros.methods.device import choose_device, ran_on
+from mvgamba_ros.kernels.device import choose_device, ran_on
 from mvgamba_ros.methods.protocol import Shape
 from mvgamba_ros.methods.published.conditioning import condition, first_camera_rotation, rotated, turned
 from mvgamba_ros.methods.published.framing import framed_camera, framed_picture
@@ -90,6 +90,7 @@ class MVGambaPublished:
             options.config.gaussian_meshing,
             options.config.surface,
             options.config.depth,
+            self.device,
         )
         progress("surface", 1.0)
         return Shape(mesh, gaussians, notes=self.notes)
@@ -103,7 +104,7 @@ class MVGambaPublished:
         cube = fit(low, high, margin=OBJECT_SHARE)
         given = network_input(views, cube, R, config.size).to(self.device)
         with torch.no_grad():
-            batch = to_device(self.network(given), torch.device("cpu"))
+            batch = to_device(self.network(given), CPU)
         if not all(bool(torch.isfinite(value).all()) for value in vars(batch).values()):
             raise CheckpointFile(self.path, REMEDY).bad("its network gives values that are not finite")
         made = Gaussians(batch.means[0], batch.quats[0], batch.scales[0], batch.opacities[0], batch.colors[0])

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from mvgamba_ros.checks import check_prompts
 from mvgamba_ros.config.segmentation_config import SegmentationConfig
 from mvgamba_ros.errors import stop_if
+from mvgamba_ros.kernels.device import choose_device, ran_on
 from mvgamba_ros.options import Options
 from mvgamba_ros.segmentation.classical import objectness
 from mvgamba_ros.segmentation.classical.finished_silhouettes import finished
@@ -27,19 +28,22 @@ class ClassicalSegmenter:
     """Segments undistorted, posed views without a trained segmenter for everything.
 
     Without a region of interest the object is expected in the middle of all views. The objectness network's weights,
-    which come with the package, are loaded when it is constructed; BAD_CHECKPOINT where that fails.
+    which come with the package, are loaded when it is constructed, on a device of `choose_device`; BAD_CHECKPOINT where
+    that fails.
     """
 
     name = "classical"
 
-    def __init__(self, config: SegmentationConfig = SegmentationConfig()) -> None:
+    def __init__(self, config: SegmentationConfig = SegmentationConfig(), device: str = "auto") -> None:
         self.config = config
-        self.learned = objectness.learned(objectness.load(), config.objectness)
+        chosen, _ = choose_device(device)
+        self.provenance = ran_on(chosen, scans=False)
+        self.learned = objectness.learned(objectness.load().to(chosen), config.objectness)
 
     @classmethod
     def from_options(cls, options: Options) -> ClassicalSegmenter:
         """The factory that is registered."""
-        return cls(options.config.segmentation)
+        return cls(options.config.segmentation, options.device)
 
     def __call__(
         self,

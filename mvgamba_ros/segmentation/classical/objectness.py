@@ -107,10 +107,11 @@ def load(path: Path = SHIPPED) -> Objectness:
 
 @torch.no_grad()
 def log_odds(network: Objectness, windows: Sequence[Window], pairs: Sequence[Sequence[PlanePair]]) -> list[F32]:
-    """(h, w) for each window. Raises BAD_CHECKPOINT where the network gives values that are not finite."""
-    pictures = torch.from_numpy(inputs(windows, pairs)).float()
+    """(h, w) for each window, found on the device of ``network``. Raises BAD_CHECKPOINT where it gives values that are
+    not finite."""
+    pictures = torch.from_numpy(inputs(windows, pairs)).to(network.pixels.weight.device).float()
     pictures = pictures.contiguous(memory_format=torch.channels_last)  # convolutions of few channels are faster so
-    found = network(pictures).numpy()
+    found = network(pictures).cpu().numpy()
     if not np.isfinite(found).all():
         raise CheckpointFile(SHIPPED, REMEDY).bad("its network gives log-odds that are not finite")
     return [unfitted(odds, window) for odds, window in zip(found, windows, strict=True)]

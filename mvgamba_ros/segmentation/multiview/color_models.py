@@ -89,7 +89,7 @@ def color_ratios(shares: Tensor, cells: Tensor, views: int) -> Tensor:
     """
     flat = shares.float().flatten(2)
     size = BINS**3
-    own = torch.zeros(len(flat), 3, size).scatter_add_(2, cells[:, None].expand(-1, 3, -1), flat)
+    own = flat.new_zeros(len(flat), 3, size).scatter_add_(2, cells[:, None].expand(-1, 3, -1), flat)
     shared = own.unflatten(0, (-1, views)).sum(1)
     ratios = []
     for counts, repeats in ((shared, views), (own, 1)):
@@ -103,7 +103,7 @@ def color_ratios(shares: Tensor, cells: Tensor, views: int) -> Tensor:
 def _smoothed(counts: Tensor) -> Tensor:
     """Histograms (N, 3, BINS**3) blurred by one cell along each axis."""
     x = counts.reshape(-1, 1, BINS, BINS, BINS)
-    kernel = torch.tensor([0.25, 0.5, 0.25])
+    kernel = torch.tensor([0.25, 0.5, 0.25], device=counts.device)
     for axis in range(3):
         shape = [1, 1, 1, 1, 1]
         shape[2 + axis] = 3

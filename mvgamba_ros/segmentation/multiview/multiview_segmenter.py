@@ -17,6 +17,7 @@ import numpy as np
 from mvgamba_ros.checks import check_prompts
 from mvgamba_ros.config.segmentation_config import SegmentationConfig
 from mvgamba_ros.errors import stop_if
+from mvgamba_ros.kernels.device import choose_device, ran_on
 from mvgamba_ros.options import Options
 from mvgamba_ros.segmentation.classical import objectness
 from mvgamba_ros.segmentation.classical.finished_silhouettes import finished
@@ -34,22 +35,28 @@ from mvgamba_ros.types import F32, Box, Cancelled, Progress, Prompts, View
 
 class MultiviewSegmenter:
     """Segments undistorted, posed views by the instance network, whose weights come with the package (BAD_CHECKPOINT
-    where they cannot be read). Without a region of interest the object is expected in the middle of all views."""
+    where they cannot be read), on a device of `choose_device`. Without a region of interest the object is expected in
+    the middle of all views."""
 
     name = "multiview"
 
     def __init__(
-        self, config: SegmentationConfig = SegmentationConfig(), weights: Path = instance_network.SHIPPED
+        self,
+        config: SegmentationConfig = SegmentationConfig(),
+        weights: Path = instance_network.SHIPPED,
+        device: str = "auto",
     ) -> None:
         self.config = config
-        self.network = instance_network.load(weights)
-        self.objectness = objectness.learned(objectness.load(), config.objectness)
+        chosen, _ = choose_device(device)
+        self.provenance = ran_on(chosen, scans=False)
+        self.network = instance_network.load(weights).to(chosen)
+        self.objectness = objectness.learned(objectness.load().to(chosen), config.objectness)
         self.search = RegionSearch(self.network, config)
 
     @classmethod
     def from_options(cls, options: Options) -> MultiviewSegmenter:
         """The factory that is registered."""
-        return cls(options.config.segmentation)
+        return cls(options.config.segmentation, device=options.device)
 
     def __call__(
         self,

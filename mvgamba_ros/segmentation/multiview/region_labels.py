@@ -13,6 +13,7 @@ from mvgamba_ros.config.segmentation_config import SegmentationConfig
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.boxes import in_box
 from mvgamba_ros.geometry.se3 import rigid, transform
+from mvgamba_ros.geometry.torch_rays import to_device
 from mvgamba_ros.kernels.autocast import has_bfloat16
 from mvgamba_ros.segmentation import plane_matching
 from mvgamba_ros.segmentation.multiview.instance_network import InstanceNetwork
@@ -77,7 +78,8 @@ def label_region(
     anywhere: bool,
     config: SegmentationConfig,
 ) -> RegionLabels:
-    """Labels ``views`` of ``region``. ``anywhere``: the region is far larger than what stands in it.
+    """Labels ``views`` of ``region``, on the device of ``network``. ``anywhere``: the region is far larger than what
+    stands in it.
 
     Raises what `make_windows` raises, and BAD_CHECKPOINT where the network's values are not finite.
     """
@@ -88,13 +90,14 @@ def label_region(
     pairs: list[list[plane_matching.PlanePair]] = [[] for _ in windows]
     if height is not None and len(windows) > 1:
         pairs = plane_matching.compare(windows, height, anywhere, config.plane, config.color)
-    layers = torch.from_numpy(window_layers(windows, pairs, region, height)).float()
+    device = network.coarse.weight.device
+    layers = torch.from_numpy(window_layers(windows, pairs, region, height)).to(device).float()
     poses = [window.T_world_camera for window in windows]
     cells = region_cells([fitted_camera(window) for window in windows], poses, region, height, SIDE)
-    with torch.autocast("cpu", torch.bfloat16, enabled=has_bfloat16()):
-        maps = network(layers.contiguous(memory_format=torch.channels_last), cells)
-    logs = F.log_softmax(maps.logits.float(), 1)
-    middles = maps.middles[0].float()
+    with torch.autocast(device.type, torch.bfloat16, enabled=has_bfloat16(device)):
+        maps = network(layers.contiguous(memory_format=torch.channels_last), to_device(cells, device))
+    logs = F.log_softmax(maps.logits.float(), 1).cpu()
+    middles = maps.middles[0].float().cpu()
     if not (torch.isfinite(logs).all() and torch.isfinite(middles).all()):
         raise ReconstructionError(
             ErrorCode.BAD_CHECKPOINT, "the instance network gives values that are not finite: install the package anew"

@@ -1,4 +1,4 @@
-"""Where a method's network runs: the option ``device``."""
+"""Where networks run: the option ``device``."""
 
 from __future__ import annotations
 
@@ -46,12 +46,14 @@ def choose_device(name: str, scans: bool = True) -> tuple[torch.device, tuple[st
     return torch.device(name), _passed_over(found)
 
 
-def ran_on(device: torch.device) -> dict[str, str]:
-    """Entries of a method's ``provenance``: its device and, of a GPU, the card's name and the scan that runs there."""
+def ran_on(device: torch.device, scans: bool = True) -> dict[str, str]:
+    """Entries of a ``provenance``: the device and, of a GPU, the card's name and, for a network that ``scans``, which
+    selective scan runs there."""
     if device.type != "cuda":
         return {"device": str(device)}
     card = torch.cuda.get_device_name(device)
-    return {"device": f"{device} ({card})", "selective_scan": working_scan(str(device)).name}
+    scan = {"selective_scan": working_scan(str(device)).name} if scans else {}
+    return {"device": f"{device} ({card})", **scan}
 
 
 def _unusable(found: FoundScan) -> str:
