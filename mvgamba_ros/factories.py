@@ -17,6 +17,7 @@ import numpy as np
 from mvgamba_ros.config import ReconstructionConfig
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.distance_field import DistanceField
+from mvgamba_ros.kernels.gpu_memory import enough_gpu_memory, limit_gpu_memory
 from mvgamba_ros.methods.protocol import Method, Shape
 from mvgamba_ros.options import Options
 from mvgamba_ros.registry import BUILT_IN, Kind, blamed, fault, load
@@ -44,6 +45,7 @@ def load_method(options: Options) -> Method:
         ReconstructionError: What `mvgamba_ros.registry.load` and the factory raise: BAD_OPTION, BAD_CHECKPOINT,
             MISSING_PACKAGE (``device`` cuda without what it needs).
     """
+    limit_gpu_memory(options.gpu_memory, options.device)
     return _method(options.method, options.checkpoint, options.device, options.config)
 
 
@@ -61,6 +63,7 @@ def load_segmenter(options: Options) -> Segmenter:
         ReconstructionError: What `mvgamba_ros.registry.load` and the factory raise: BAD_OPTION, MISSING_PACKAGE,
             BAD_CHECKPOINT.
     """
+    limit_gpu_memory(options.gpu_memory, options.device)
     return _segmenter(options.segmenter, options.sam_checkpoint, options.device, options.config)
 
 
@@ -83,7 +86,7 @@ def _segmenter(name: str, sam_checkpoint: str, device: str, config: Reconstructi
 
 def _made(kind: Kind, name: str, options: Options) -> Any:
     factory = load(kind, name)
-    with blamed(kind, name):
+    with blamed(kind, name), enough_gpu_memory():
         made = factory(options)
     if not callable(made):
         raise fault(kind, name, f"was made as {type(made).__name__}, which cannot be called")
@@ -97,7 +100,7 @@ def run_method(
     BAD_OPTION that names it where it breaks the contract of `Method`."""
     name = options.method
     method = load_method(options)
-    with blamed("methods", name):
+    with blamed("methods", name), enough_gpu_memory():
         shape = method(_own("methods", name, views), hull, options, progress, cancelled)
         wrong = _wrong_shape(shape)
         if not wrong:
@@ -115,7 +118,7 @@ def run_segmenter(options: Options, views: Sequence[View], progress: Progress, c
     raise, and BAD_OPTION that names it where it breaks the contract of `Segmenter`."""
     name = options.segmenter
     segmenter = load_segmenter(options)
-    with blamed("segmenters", name):
+    with blamed("segmenters", name), enough_gpu_memory():
         found = segmenter(_own("segmenters", name, views), options.prompts, progress, cancelled)
         if isinstance(found, Silhouettes):
             hidden = None if found.hidden is None else [np.asarray(covered) for covered in found.hidden]
@@ -144,7 +147,7 @@ def find_objects(options: Options, views: Sequence[View], cancelled: Cancelled) 
     it raise, and BAD_OPTION for one that breaks the contract of `ObjectFinder`."""
     name = options.segmenter
     segmenter = load_finder(options)
-    with blamed("segmenters", name):
+    with blamed("segmenters", name), enough_gpu_memory():
         found = list(segmenter.find_objects(_own("segmenters", name, views), options.prompts, cancelled))
         wrong = next((f"found {box!r}, not a Box" for box in found if not isinstance(box, Box)), "")
         for box in found if not wrong else ():
@@ -161,7 +164,7 @@ def embed(options: Options, view: View) -> None:
     `run_segmenter` raises."""
     segmenter = load_segmenter(options)
     if isinstance(segmenter, EmbeddingSegmenter):
-        with blamed("segmenters", options.segmenter):
+        with blamed("segmenters", options.segmenter), enough_gpu_memory():
             segmenter.embed(*_own("segmenters", options.segmenter, [view]))
 
 

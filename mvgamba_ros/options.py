@@ -117,6 +117,13 @@ class Options:
         "auto",
         "Where networks run: cpu, cuda or cuda:N; auto: the GPU where torch sees one and it works",
     )
+    gpu_memory: float = option(
+        1.0,
+        "Share of the GPU's memory that this process may take, where several share one",
+        low=0.01,
+        high=1,
+        read_only=True,
+    )
     config: ReconstructionConfig = field(default_factory=ReconstructionConfig)
 
     def __post_init__(self) -> None:

@@ -149,6 +149,7 @@ def pretended_gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[Traffic]:
     monkeypatch.setattr(torch.cuda, "_lazy_init", lambda: None)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "pretended")
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 5))
     for user in ("mvgamba_ros.kernels.device", "mvgamba_ros.kernels.scan_cuda"):

@@ -29,7 +29,7 @@ ROOMS: dict[str, set[str]] = {
     "methods": {"geometry", "io", "kernels", "model", "options", "rendering", "splats", "surface"},
     "generate": {"geometry", "io", "kernels", "metrics", "registry", "rendering", "segmentation", "surface"},
     "texturing": {"geometry", "rendering", "surface"},
-    "factories": {"geometry", "methods", "options", "registry", "segmentation", "surface"},
+    "factories": {"geometry", "kernels", "methods", "options", "registry", "segmentation", "surface"},
     "pose_refinement": {"geometry"},
     "observation": {"factories", "geometry", "options", "pose_refinement", "segmentation"},
     "consensus": {"checks", "observation", "options", "pose_refinement"},

@@ -13,6 +13,7 @@ from mvgamba_ros.generate.generator import Generated, GeneratedMesh, GeneratedVi
 from mvgamba_ros.generate.generator_options import GeneratorOptions
 from mvgamba_ros.geometry.camera import check_camera
 from mvgamba_ros.geometry.se3 import check_rigid
+from mvgamba_ros.kernels.gpu_memory import enough_gpu_memory
 from mvgamba_ros.registry import blamed, fault, load
 from mvgamba_ros.types import Cancelled, Mesh, Progress, View
 
@@ -33,7 +34,7 @@ def load_generator(options: GeneratorOptions) -> Generator:
     """
     name = options.generator
     factory = load("generators", name)
-    with blamed("generators", name):
+    with blamed("generators", name), enough_gpu_memory():
         made = factory(options)
     if not callable(made):
         raise fault("generators", name, f"was made as {type(made).__name__}, which cannot be called")
@@ -64,7 +65,7 @@ def generate(
         raise ReconstructionError(ErrorCode.BAD_OPTION, f"seed {shown(seed)} must be a whole number, 0 to {MAX_SEED}")
     name = options.generator
     generator = load_generator(options)
-    with blamed("generators", name):
+    with blamed("generators", name), enough_gpu_memory():
         made = generator(subject, int(seed), progress, cancelled)
         wrong = wrong_answer(made)
     if wrong:
