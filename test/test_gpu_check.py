@@ -81,8 +81,9 @@ def test_every_part_is_a_function_and_their_whole_time_is_below_eight_minutes() 
     from importlib import import_module
 
     for name, (module, seconds) in gpu_check.PARTS.items():
-        assert callable(getattr(import_module(f"tools.{module}"), name)) and seconds <= 120
-    assert gpu_check.SECONDS < 480
+        assert callable(getattr(import_module(f"tools.{module}"), name))
+        assert seconds <= 120 or name == "recipe", "it alone takes what is left"
+    assert gpu_check.SECONDS < 480 and list(gpu_check.PARTS)[-1] == "recipe"
 
 
 def test_a_part_of_another_name_is_refused_with_the_names_that_there_are(

@@ -88,6 +88,8 @@ class PublishedTrainConfig:
     """Perceptual loss, "lpips", "ssim", or "auto": the first where its weights are on the machine, else the second."""
     precision: str = "fp32"
     """Either "bf16", the authors', worth it where the processor or GPU has it, or "fp32"."""
+    loaders: int = bounded(1, 1, 256)
+    """Processes that make batches: one keeps up with two cores that learn; a GPU takes as many as there are cores."""
     save_minutes: float = 3.0
     """Minutes between saved states: what a killed run loses at most."""
     validate_minutes: float = 10.0

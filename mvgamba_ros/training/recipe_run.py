@@ -24,7 +24,7 @@ from mvgamba_ros.training.recipe import KINDS, Log, Plan, Stage, StageTrainer
 from mvgamba_ros.training.state import load_state
 from mvgamba_ros.types import Counted
 
-NEUTRAL = ("save_minutes", "validate_minutes", "start")
+NEUTRAL = ("loaders", "save_minutes", "validate_minutes", "start")
 """Settings that may differ from a finished stage's: they change nothing of it, or, the start, follow from the run."""
 
 

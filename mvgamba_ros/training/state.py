@@ -14,7 +14,7 @@ from mvgamba_ros.errors import ErrorCode, ReconstructionError
 def load_state(file: Path) -> dict[str, Any]:
     """What a trainer saved. Raises BAD_CHECKPOINT for a file that is something else, or damaged."""
     try:
-        state = torch.load(file, weights_only=True)
+        state = torch.load(file, map_location="cpu", weights_only=True)  # a GPU's may go on without one
     except Exception as error:  # whatever bytes that are no pickle make its reader raise
         why = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise _bad(file, why) from error

@@ -69,6 +69,8 @@ class TrainConfig:
     run keeps the one it began with."""
     precision: str = "fp32"
     """Either "bf16": products in bfloat16, worth it where the processor or GPU has them; "fp32": float32 throughout."""
+    loaders: int = bounded(1, 1, 256)
+    """Processes that make batches: one keeps up with two cores that learn; a GPU takes as many as there are cores."""
     save_minutes: float = 3.0
     """Minutes between saved states: what a killed run loses at most."""
     validate_minutes: float = 10.0

@@ -180,7 +180,7 @@ class TrainingRun(ABC, Generic[Config]):
             self.steps(),
             batch_size=None,
             sampler=order,
-            num_workers=1,
+            num_workers=self.config.loaders,
             prefetch_factor=3,
             worker_init_fn=_ignore_signals,
         )
@@ -218,7 +218,7 @@ class TrainingRun(ABC, Generic[Config]):
         """A copy of the network with the averaged weights, in evaluation mode."""
         network = self.make_network(self.config)
         network.load_state_dict(self.ema)
-        return network.eval()
+        return network.to(self.accelerator.device).eval()
 
     def validate(self) -> dict[str, float]:
         if not self.accelerator.is_main_process:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from mvgamba_ros.geometry.torch_rays import CPU, to_device
 from mvgamba_ros.metrics.image import psnr, ssim
 from mvgamba_ros.metrics.shape import shape_errors
 from mvgamba_ros.model.raygamba import RayGamba
@@ -21,7 +22,8 @@ def validate(
     network: RayGamba, shards: Shards, config: TrainConfig, objects: int = 64, views: int = 4
 ) -> dict[str, float]:
     """Means over ``objects``: depth errors in mm, chamfer in mm and F@5mm of the Gaussians' centres against the true
-    surface, PSNR in dB and SSIM of novel views."""
+    surface, PSNR in dB and SSIM of novel views. The network runs on its device, the rest on the CPU."""
+    device = network.norm.weight.device
     exact = replace(config.sampling, augmented=0.0, mirrored=0.0)
     rows: list[dict[str, float]] = []
     for i in range(min(objects, len(shards))):
@@ -30,7 +32,7 @@ def validate(
             [make_sample(shards[i], views, config.target_views, config.model.size, config.model.grid, exact, rng)]
         )
         with torch.no_grad():
-            output = network(sample.inputs())
+            output = to_device(network(to_device(sample.inputs(), device)), CPU)
             losses = depth_losses(output, sample, config.losses)
             rows.append(
                 {
