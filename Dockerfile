@@ -14,11 +14,12 @@ RUN apt-get update \
     && rosdep update --rosdistro "$ROS_DISTRO" \
     && rosdep install --from-paths src --ignore-src -y \
         --skip-keys "python3-torch python3-open3d-pip python3-trimesh-pip" \
-    && apt-get install -y --no-install-recommends python3-venv libgl1 libegl1 libgomp1 libusb-1.0-0 \
+    && apt-get install -y --no-install-recommends python3-venv python3-dev libgl1 libegl1 libgomp1 libusb-1.0-0 \
     && rm -rf /var/lib/apt/lists/*
 
 # An environment over ROS's Python. torch's CPU build is 200 MB, the default one several GB; for a GPU, take that one:
-# docker build --build-arg TORCH_INDEX=https://pypi.org/simple --build-arg TORCH=torch==2.13.0 . (docs/gpu.md)
+# docker build --build-arg TORCH_INDEX=https://pypi.org/simple --build-arg TORCH=torch==2.13.0 . (docs/gpu.md). Triton
+# compiles a launcher at its first call: python3-dev and the compiler of ros-base are for it.
 COPY mvgamba_ros/__init__.py mvgamba_ros/errors.py mvgamba_ros/packages.py /tmp/needs/mvgamba_ros/
 ENV VIRTUAL_ENV=/opt/mvgamba PATH=/opt/mvgamba/bin:$PATH
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
@@ -39,6 +40,8 @@ RUN . "/opt/ros/$ROS_DISTRO/setup.bash" \
 # Not root; its results and logs go below its home.
 RUN useradd --create-home robot
 USER robot
+# on a GPU, where the container toolkit is asked for by a runtime and not by --gpus
+ENV NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
 ENV FASTDDS_DEFAULT_PROFILES_FILE=/workspace/install/mvgamba_ros/share/mvgamba_ros/config/fastdds.xml
 COPY tools/docker_entrypoint.sh /
 ENTRYPOINT ["/docker_entrypoint.sh"]

@@ -8,9 +8,11 @@ side is counted.
 
 from __future__ import annotations
 
+import weakref
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -30,13 +32,31 @@ WAITS = ("_local_scalar_dense", "nonzero", "masked_select", "repeat_interleave",
 
 @dataclass
 class Traffic:
-    """Tensors copied ``up`` to the GPU and ``down`` from it, their bytes, and how often else the CPU ``waits``."""
+    """Tensors copied ``up`` to the GPU and ``down`` from it, how often else the CPU ``waits`` for it, and memory."""
 
     up: int = 0
     up_bytes: int = 0
     down: int = 0
     down_bytes: int = 0
     waits: int = 0
+    held: Counter[int] = field(default_factory=Counter)
+    """How many tensors share each piece of memory, by its address."""
+    held_bytes: int = 0
+    most_bytes: int = 0
+    """Of memory in use at once."""
+
+    def hold(self, storage: torch.UntypedStorage) -> tuple[int, int]:
+        key, size = storage.data_ptr(), storage.nbytes()
+        self.held[key] += 1
+        if self.held[key] == 1:
+            self.held_bytes += size
+            self.most_bytes = max(self.most_bytes, self.held_bytes)
+        return key, size
+
+    def let_go(self, key: int, size: int) -> None:
+        self.held[key] -= 1
+        if not self.held[key]:
+            self.held_bytes -= size
 
 
 class OnGpu(Tensor):
@@ -58,6 +78,7 @@ class OnGpu(Tensor):
             requires_grad=values.requires_grad,
         )
         made.values = values
+        weakref.finalize(made, cls.traffic.let_go, *cls.traffic.hold(values.untyped_storage()))
         return made
 
     device = property(lambda self: CUDA)  # type: ignore[assignment]

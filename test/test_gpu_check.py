@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tools import gpu_check, gpu_parts, gpu_rows
+from tools import gpu_check, gpu_parts, gpu_rows, gpu_ways
 
 
 @pytest.fixture
@@ -99,3 +99,30 @@ def test_times_are_medians_of_calls_after_two(out: Path) -> None:
     calls = []
     gpu_rows.milliseconds(lambda: calls.append(0), 3, torch.device("cpu"))
     assert len(calls) == 5
+
+
+def test_another_way_to_run_a_network_is_timed_and_held_to_the_plain_one(
+    out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A compiler that is wrong fails, one that cannot compile is skipped with its words."""
+
+    def cannot(call: gpu_ways.Call, given: torch.Tensor) -> gpu_ways.Call:
+        raise RuntimeError("Triton is missing")
+
+    for make in (lambda call, given: call, lambda call, given: lambda x: call(x) + 1.0, cannot):
+        monkeypatch.setattr(gpu_ways, "compiled", make)
+        gpu_ways.ways("stages", "blocks", torch.sin, torch.linspace(0, 1, 5))
+    found = [row for row in rows(out) if row["what"] == "blocks, compiled"]
+    assert [row["state"] for row in found] == ["ok", "FAILED", "skipped"] and "Triton is missing" in found[2]["value"]
+    if not torch.cuda.is_available():
+        graphs = [row for row in rows(out) if row["what"] == "blocks, as a CUDA graph"]
+        assert {row["state"] for row in graphs} == {"skipped"}
+
+
+def test_what_comes_back_is_few_files(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lent machine sends back no more: the parts' logs are one, and a part is told how long it has."""
+    interpreter(out, monkeypatch, "echo $GPU_CHECK_PART_SECONDS; exit 0")
+    for part in ("kernels", "paper"):
+        gpu_check.run_apart(part, 20.0, out)
+    assert (out / gpu_check.LOG).read_text().split() == ["==", "kernels", "20", "==", "paper", "20"]
+    assert {path.name for path in out.iterdir()} == {"rows.jsonl", "log.txt", "python"}

@@ -82,11 +82,12 @@ def test_crops_go_to_the_gpu_and_depths_come_back_as_the_cpus(monkeypatch: pytes
     seen = views(3)
     cube = fit(*carve(seen, None, 48, 0.0).bounds())
     right = MVGambaMethod(device="cpu")._forward_pass(seen, cube, Options())
-    with pretended_gpu(monkeypatch):
+    with pretended_gpu(monkeypatch) as traffic:
         there = MVGambaMethod(device=str(CUDA))
         got = there._forward_pass(seen, cube, Options())
     assert there.provenance["device"] == "cuda:0 (pretended)" and there.provenance["selective_scan"] == "torch"
     assert there.notes == ()
+    assert traffic.most_bytes < 85 * 2**20, "weights and all, as docs/gpu.md has it"
     apart = (got.depth - right.depth).abs()[right.rays.valid & got.rays.valid]
     assert type(got.depth) is Tensor and (got.rays.valid != right.rays.valid).float().mean() < 1e-3
     assert apart.mean() < 1e-4 and (apart > 1e-3).float().mean() < 0.005

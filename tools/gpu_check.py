@@ -24,7 +24,7 @@ PARTS = {
     "stages": ("gpu_whole", 60),
     "captures": ("gpu_whole", 80),
     "tests": ("gpu_whole", 120),
-    "training": ("gpu_whole", 60),
+    "training": ("gpu_whole", 90),
     "recipe": ("gpu_training", 600),
 }
 """Module and most seconds of each part, in the order of their worth; the last takes what is left."""

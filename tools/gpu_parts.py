@@ -11,7 +11,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from tools.gpu_rows import DEVICE, milliseconds, needs_gpu, peak_memory, report, skip
+from tools.gpu_rows import DEVICE, milliseconds, needs_gpu, peak_memory, report
+from tools.gpu_ways import ways
 
 KERNEL_TOLERANCE = 2e-4
 """Of the largest value of a tensor, float32 against float64 on the CPU."""
@@ -210,21 +211,5 @@ def paper() -> None:
             )
             peak_memory("paper", label)
         if DEVICE.type == "cuda":
-            graph(what, network, views)
-
-
-def graph(what: str, network: torch.nn.Module, views: Tensor) -> None:
-    """The same forward pass recorded as a CUDA graph: what launching its kernels costs."""
-    try:
-        with torch.no_grad(), torch.autocast("cuda", torch.bfloat16, cache_enabled=False):
-            side = torch.cuda.Stream()
-            side.wait_stream(torch.cuda.current_stream())
-            with torch.cuda.stream(side):
-                network(views)
-            torch.cuda.current_stream().wait_stream(side)
-            recorded = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(recorded):
-                network(views)
-        report("paper", f"{what}: forward, bfloat16, as a CUDA graph", f"{milliseconds(recorded.replay):.1f} ms")
-    except Exception as error:  # an operation that waits for the CPU cannot be recorded
-        skip("paper", f"{what}: as a CUDA graph", f"{type(error).__name__}: {error}"[:200])
+            with torch.no_grad(), torch.autocast("cuda", torch.bfloat16, cache_enabled=False):
+                ways("paper", f"{what}: forward, bfloat16", lambda v, n=network: n(v).means, views)  # type: ignore

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from tools.gpu_rows import DEVICE, milliseconds, needs_gpu, peak_memory, report, skip
+from tools.gpu_ways import ways
 
 CHAMFER_MM = 0.3
 """Mean distance between the CPU's mesh and the GPU's of an object 90 mm high, set by hand: half precision rounds
@@ -24,6 +25,8 @@ SURFACE_POINTS = 400_000
 DEPTH_MM = 0.2
 """Median difference of the depths behind them, set by hand."""
 TRAINING_STEPS = 12
+TOKENS = 1024
+"""Of eight views of an object that fills half of each crop."""
 
 
 def tests() -> None:
@@ -59,6 +62,7 @@ def captures() -> None:
     from mvgamba_ros.methods.mvgamba import MVGambaMethod
     from mvgamba_ros.metrics.shape import shape_errors, surface_points
     from mvgamba_ros.options import Options
+    from mvgamba_ros.pipeline import reconstruct
     from mvgamba_ros.types import Prompts
 
     options = Options(prompts=Prompts(support_height=0.0), refine=False)
@@ -76,6 +80,11 @@ def captures() -> None:
                 report(
                     "captures", f"{count} views, {kind}: {turn} reconstruction, crops to mesh", f"{1e3 * spent:.0f} ms"
                 )
+        for _ in range(2):
+            spent_by_stage = reconstruct(seen, replace(options, device=DEVICE.type, use_masks=True)).seconds
+        ms = {stage: 1e3 * seconds for stage, seconds in spent_by_stage.items()}
+        said = ", ".join(f"{stage} {value:.0f}" for stage, value in ms.items() if value >= 0.5)
+        report("captures", f"{count} views, images to mesh, {DEVICE.type}", f"{sum(ms.values()):.0f} ms: {said}")
         if needs_gpu("captures", f"{count} views: the CPU's mesh against the GPU's"):
             continue
         points = [surface_points(shapes[kind].mesh, SURFACE_POINTS) for kind in ("cuda", "cpu")]
@@ -125,6 +134,11 @@ def stages() -> None:
         }
         for name, call in calls.items():
             report("stages", name, f"{milliseconds(call):.2f} ms")
+        tokens = torch.randn(1, TOKENS, config.width, device=DEVICE)
+        with torch.autocast(DEVICE.type, torch.bfloat16, enabled=method.half, cache_enabled=False):
+            ways(
+                "stages", f"the network's blocks, {TOKENS} tokens", torch.nn.Sequential(*method.network.blocks), tokens
+            )
     peak_memory("stages", "8 views")
 
 
