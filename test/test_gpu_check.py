@@ -109,9 +109,9 @@ def test_another_way_to_run_a_network_is_timed_and_held_to_the_plain_one(
     def cannot(call: gpu_ways.Call, given: torch.Tensor) -> gpu_ways.Call:
         raise RuntimeError("Triton is missing")
 
-    for make in (lambda call, given: call, lambda call, given: lambda x: call(x) + 1.0, cannot):
-        monkeypatch.setattr(gpu_ways, "compiled", make)
-        gpu_ways.ways("stages", "blocks", torch.sin, torch.linspace(0, 1, 5))
+    made: list[gpu_ways.Way] = [lambda call, given: call, lambda call, given: lambda x: call(x) + 1.0, cannot]
+    for make in made:
+        gpu_ways.ways("graphs", "blocks", torch.sin, torch.linspace(0, 1, 5), gpu_ways.GRAPH | {"compiled": make})
     found = [row for row in rows(out) if row["what"] == "blocks, compiled"]
     assert [row["state"] for row in found] == ["ok", "FAILED", "skipped"] and "Triton is missing" in found[2]["value"]
     if not torch.cuda.is_available():

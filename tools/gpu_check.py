@@ -22,9 +22,10 @@ PARTS = {
     "kernels": ("gpu_parts", 110),
     "paper": ("gpu_parts", 80),
     "stages": ("gpu_whole", 60),
-    "captures": ("gpu_whole", 80),
+    "captures": ("gpu_whole", 110),
     "tests": ("gpu_whole", 120),
     "training": ("gpu_whole", 90),
+    "graphs": ("gpu_ways", 90),
     "recipe": ("gpu_training", 600),
 }
 """Module and most seconds of each part, in the order of their worth; the last takes what is left."""

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from tools.gpu_rows import DEVICE, milliseconds, needs_gpu, peak_memory, report
-from tools.gpu_ways import ways
+from tools.gpu_ways import GRAPH, ways
 
 KERNEL_TOLERANCE = 2e-4
 """Of the largest value of a tensor, float32 against float64 on the CPU."""
@@ -212,4 +212,4 @@ def paper() -> None:
             peak_memory("paper", label)
         if DEVICE.type == "cuda":
             with torch.no_grad(), torch.autocast("cuda", torch.bfloat16, cache_enabled=False):
-                ways("paper", f"{what}: forward, bfloat16", lambda v, n=network: n(v).means, views)  # type: ignore
+                ways("paper", f"{what}: forward, bfloat16", lambda v, n=network: n(v).means, views, GRAPH)  # type: ignore

@@ -5,26 +5,45 @@ Which of them pays is not known without a card; each is held to what the plain c
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from tools.gpu_rows import DEVICE, milliseconds, report, skip
 
 APART = 2e-2
 """Of the largest value: kernels that are fused round otherwise in half precision."""
+TOKENS = 1024 if DEVICE.type == "cuda" else 64
+"""On a GPU of eight views of an object that fills half of each crop; on a CPU to see that it runs."""
 
 Call = Callable[[Tensor], Tensor]
+Way = Callable[[Call, Tensor], Call]
 
 
-def ways(part: str, what: str, call: Call, given: Tensor) -> None:
-    """Rows of the plain ``call`` of ``given``, of it as a CUDA graph, where there is a GPU, and compiled: the time of
-    each, and how far its answer is from the plain one. On a CPU torch's compiler traces and compiles nothing."""
+def graphs() -> None:
+    """The blocks of the shipped network: what surrounds them waits for the processor and cannot be recorded."""
+    from mvgamba_ros.kernels.autocast import halve_weights, has_bfloat16
+    from mvgamba_ros.model.checkpoint import load_checkpoint
+
+    network = load_checkpoint()[0].to(DEVICE)
+    half = has_bfloat16(DEVICE)
+    if half:
+        halve_weights(network)
+    tokens = torch.randn(1, TOKENS, network.config.width, device=DEVICE)
+    with torch.no_grad(), torch.autocast(DEVICE.type, torch.bfloat16, enabled=half, cache_enabled=False):
+        ways(
+            "graphs", f"the network's blocks, {TOKENS} tokens", nn.Sequential(*network.blocks), tokens, GRAPH | COMPILED
+        )
+
+
+def ways(part: str, what: str, call: Call, given: Tensor, others: Mapping[str, Way]) -> None:
+    """Rows of the plain ``call`` of ``given`` and of its ``others``: the time of each, and how far its answer is from
+    the plain one."""
     plain = call(given)
     report(part, what, f"{milliseconds(lambda: call(given)):.2f} ms")
-    for name, make in {"as a CUDA graph": recorded, "compiled": compiled}.items():
-        if name == "as a CUDA graph" and DEVICE.type != "cuda":
+    for name, make in others.items():
+        if make is recorded and DEVICE.type != "cuda":
             skip(part, f"{what}, {name}", "torch sees no GPU")
             continue
         try:
@@ -57,6 +76,20 @@ def recorded(call: Call, given: Tensor) -> Call:
 
 
 def compiled(call: Call, given: Tensor) -> Call:
-    way: Call = torch.compile(call, backend="inductor" if DEVICE.type == "cuda" else "eager")
+    """By torch.compile, the layers of a sequence one by one: of layers that are alike one is compiled. On a CPU torch's
+    compiler traces and compiles nothing."""
+    backend = "inductor" if DEVICE.type == "cuda" else "eager"
+    layers = list(call) if isinstance(call, nn.Sequential) else [call]
+    made = [torch.compile(layer, backend=backend) for layer in layers]
+
+    def way(x: Tensor) -> Tensor:
+        for layer in made:
+            x = layer(x)
+        return x
+
     way(given)
     return way
+
+
+GRAPH: dict[str, Way] = {"as a CUDA graph": recorded}
+COMPILED: dict[str, Way] = {"compiled": compiled}

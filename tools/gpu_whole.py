@@ -15,7 +15,6 @@ from typing import Any
 import torch
 
 from tools.gpu_rows import DEVICE, milliseconds, needs_gpu, peak_memory, report, skip
-from tools.gpu_ways import ways
 
 CHAMFER_MM = 0.3
 """Mean distance between the CPU's mesh and the GPU's of an object 90 mm high, set by hand: half precision rounds
@@ -25,8 +24,6 @@ SURFACE_POINTS = 400_000
 DEPTH_MM = 0.2
 """Median difference of the depths behind them, set by hand."""
 TRAINING_STEPS = 12
-TOKENS = 1024
-"""Of eight views of an object that fills half of each crop."""
 
 
 def tests() -> None:
@@ -134,17 +131,13 @@ def stages() -> None:
         }
         for name, call in calls.items():
             report("stages", name, f"{milliseconds(call):.2f} ms")
-        tokens = torch.randn(1, TOKENS, config.width, device=DEVICE)
-        with torch.autocast(DEVICE.type, torch.bfloat16, enabled=method.half, cache_enabled=False):
-            ways(
-                "stages", f"the network's blocks, {TOKENS} tokens", torch.nn.Sequential(*method.network.blocks), tokens
-            )
     peak_memory("stages", "8 views")
 
 
 def training() -> None:
-    """The training loop of the shipped network on three objects rendered here: samples a second, once it runs."""
-    from tiny_training import config, write_three_objects
+    """The training loop of the shipped network, on a CPU of a tiny one, on three objects rendered here: samples a
+    second, once it runs."""
+    from tiny_training import TINY, config, write_three_objects
 
     from mvgamba_ros.model.checkpoint import SHIPPED, load_checkpoint
     from mvgamba_ros.training.loop import Trainer
@@ -152,12 +145,13 @@ def training() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         data = Path(scratch) / "data"
         write_three_objects(data)
-        network = load_checkpoint(SHIPPED)[0]
+        shipped = DEVICE.type == "cuda"
+        model = load_checkpoint(SHIPPED)[0].config if shipped else TINY
         for precision in ("fp32", "bf16") if DEVICE.type == "cuda" else ("fp32",):
             steps = TRAINING_STEPS if DEVICE.type == "cuda" else 2
             settings = replace(
                 config(data),
-                model=network.config,
+                model=model,
                 views_per_step=8,
                 view_counts={4: 1.0},
                 precision=precision,
@@ -168,7 +162,11 @@ def training() -> None:
             on_device = [to_there(next(batches), trainer) for _ in range(2)]
             spent = milliseconds(lambda t=trainer, b=on_device: t._update(b[0]), steps)  # type: ignore[misc]
             rate = 1e3 * trainer.objects(on_device[0]) / spent
-            report("training", f"shipped network, {precision}, 2 objects of 4 views a step", f"{rate:.1f} samples/s")
+            report(
+                "training",
+                f"{'shipped' if shipped else 'tiny'} network, {precision}, 2 objects of 4 views a step",
+                f"{rate:.1f} samples/s",
+            )
             peak_memory("training", precision)
 
 
