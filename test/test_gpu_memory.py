@@ -13,10 +13,10 @@ from rendered import views
 
 from mvgamba_ros import factories
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
+from mvgamba_ros.geometry.visual_hull import carve
 from mvgamba_ros.kernels.gpu_memory import enough_gpu_memory, limit_gpu_memory
 from mvgamba_ros.methods.mvgamba import MVGambaMethod
 from mvgamba_ros.options import Options
-from mvgamba_ros.pipeline import reconstruct
 from mvgamba_ros.types import Prompts
 
 WORDS = "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 7.44 GiB"
@@ -46,6 +46,7 @@ def test_what_the_work_held_is_let_go_before_the_card_is_given_back(monkeypatch:
 def test_a_reconstruction_without_memory_is_refused_and_the_next_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
     """The views are the caller's, the method is loaded still."""
     seen = views(3)
+    hull = carve(seen, None, 32, 0.0)
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
     method = factories.load_method(OPTIONS)
     assert isinstance(method, MVGambaMethod)
@@ -56,10 +57,11 @@ def test_a_reconstruction_without_memory_is_refused_and_the_next_is_made(monkeyp
 
     monkeypatch.setattr(method.network, "forward", full)
     with pytest.raises(ReconstructionError, match="the GPU ran out of memory") as caught:
-        reconstruct(seen, OPTIONS)
+        factories.run_method(OPTIONS, seen, hull, lambda stage, share: None, lambda: False)
     assert caught.value.code is ErrorCode.INTERNAL
     monkeypatch.setattr(method.network, "forward", network)
-    assert len(reconstruct(seen, OPTIONS).mesh.faces) > 100
+    shape = factories.run_method(OPTIONS, seen, hull, lambda stage, share: None, lambda: False)
+    assert len(shape.mesh.faces) > 100
     assert factories.load_method(OPTIONS) is method
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,8 +22,6 @@ from mvgamba_ros.training.state import load_state
 from tools import gpu_training
 from tools.carried_state import PART_BYTES, pack, unpack
 
-CONTENT = {"seed": 5, "count": 4, "per_shard": 2, "points": 256, "rig": {"size": 48, "views": 9}}
-
 
 @pytest.fixture(scope="module")
 def trained(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -33,18 +32,25 @@ def trained(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_time_that_is_left_renders_and_learns_and_the_next_goes_on_from_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def written(folder: Path, source: Any, recipe: ShardRecipe, workers: int, log: Callable[[str], None]) -> None:
+        if not folder.exists():  # rendering has tests of its own
+            shutil.copytree(data, folder)
+
+    monkeypatch.setattr(gpu_training, "write_shards", written)
     monkeypatch.chdir(tmp_path)
     stage = {"name": "first", "changes": {"samples": 8}}
-    file = write_recipe(tmp_path / "tiny.recipe.yaml", Path("data"), stage, render={"data": CONTENT})
+    content = {"seed": 5, "count": 3, "per_shard": 3}
+    file = write_recipe(tmp_path / "tiny.recipe.yaml", Path("data"), stage, render={"data": content})
     out = tmp_path / "out" / "state"
     first = gpu_training.learn(file, tmp_path / "one", tmp_path / "nothing", out, 120.0, 1, ["samples=4"])
-    assert first.objects == 4 and first.samples_before == 0 and first.samples == 4
-    second = gpu_training.learn(file, tmp_path / "one", out, tmp_path / "again", 120.0, 1)
+    assert first.objects == 3 and first.samples_before == 0 and first.samples == 4
+    second = gpu_training.learn(file, tmp_path / "two", out, tmp_path / "again", 120.0, 1)
     assert (second.samples_before, second.samples) == (4, 8)
-    state = load_state(tmp_path / "one" / "run" / "1-first" / "state.pt")
-    assert state["config"]["loaders"] == 1 and state["samples"] == 8
+    third = gpu_training.learn(file, tmp_path / "two", tmp_path / "again", out, 0.0, 1, ["samples=400"])
+    assert third.samples == third.samples_before == 8, "time is over: what is there is kept"
+    assert load_state(tmp_path / "two" / "run" / "1-first" / "state.pt")["samples"] == 8
 
 
 def test_rendering_ends_in_time_with_the_shards_that_are_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
