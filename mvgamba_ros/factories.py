@@ -35,8 +35,8 @@ def load_method(options: Options) -> Method:
     """The reconstructor ``options.method``, ready to run.
 
     Args:
-        options: Its factory sees ``method``, ``checkpoint``, ``device`` and ``config``; options with equal values of
-            these share one object, whatever else they hold.
+        options: Its factory sees ``method``, ``checkpoint``, ``device``, ``precision`` and ``config``; options with
+            equal values of these share one object, whatever else they hold.
 
     Returns:
         The object that the factory registered under that name makes.
@@ -46,7 +46,7 @@ def load_method(options: Options) -> Method:
             MISSING_PACKAGE (``device`` cuda without what it needs).
     """
     limit_gpu_memory(options.gpu_memory, options.device)
-    return _method(options.method, options.checkpoint, options.device, options.config)
+    return _method(options.method, options.checkpoint, options.device, options.precision, options.config)
 
 
 def load_segmenter(options: Options) -> Segmenter:
@@ -71,8 +71,9 @@ def load_segmenter(options: Options) -> Segmenter:
 
 
 @lru_cache(maxsize=KEPT)
-def _method(name: str, checkpoint: str, device: str, config: ReconstructionConfig) -> Method:
-    made: Method = _made("methods", name, Options(method=name, checkpoint=checkpoint, device=device, config=config))
+def _method(name: str, checkpoint: str, device: str, precision: str, config: ReconstructionConfig) -> Method:
+    options = Options(method=name, checkpoint=checkpoint, device=device, precision=precision, config=config)
+    made: Method = _made("methods", name, options)
     return made
 
 

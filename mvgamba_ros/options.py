@@ -117,6 +117,12 @@ class Options:
         "auto",
         "Where networks run: cpu, cuda or cuda:N; auto: the GPU where torch sees one and it works",
     )
+    precision: str = option(
+        "auto",
+        "Of the products in method mvgamba's network; auto: bfloat16 where the device has it; float16: on a GPU only",
+        choices=("auto", "float32", "bfloat16", "float16"),
+        read_only=True,
+    )
     gpu_memory: float = option(
         1.0,
         "Share of the GPU's memory that this process may take, where several share one",

@@ -78,12 +78,11 @@ def test_the_published_network_stays_on_the_gpu(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_crops_go_to_the_gpu_and_depths_come_back_as_the_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mvgamba_ros.methods.mvgamba.has_bfloat16", lambda device: False)
     seen = views(3)
     cube = fit(*carve(seen, None, 48, 0.0).bounds())
-    right = MVGambaMethod(device="cpu")._forward_pass(seen, cube, Options())
+    right = MVGambaMethod(device="cpu", precision="float32")._forward_pass(seen, cube, Options())
     with pretended_gpu(monkeypatch) as traffic:
-        there = MVGambaMethod(device=str(CUDA))
+        there = MVGambaMethod(device=str(CUDA), precision="float32")
         got = there._forward_pass(seen, cube, Options())
     assert there.provenance["device"] == "cuda:0 (pretended)" and there.provenance["selective_scan"] == "torch"
     assert there.notes == ()

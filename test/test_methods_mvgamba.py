@@ -52,6 +52,20 @@ def test_its_provenance_is_the_device_and_the_file(method: MVGambaMethod) -> Non
     assert method.provenance["checkpoint_sha256"] != shipped["checkpoint_sha256"]
 
 
+def test_half_precision_moves_depths_less_than_the_check_of_a_gpu_allows() -> None:
+    """By a median of 0.2 mm; and what cannot be is refused."""
+    seen = views(3)
+    cube = fit(*carve(seen, None, RESOLUTION, 0.0).bounds())
+    whole, half = (MVGambaMethod(device="cpu", precision=name) for name in ("float32", "bfloat16"))
+    assert whole.precision is torch.float32 and half.precision is torch.bfloat16
+    right, got = (method._forward_pass(seen, cube, Options()) for method in (whole, half))
+    apart = 1e3 * cube.half * (got.depth - right.depth).abs()[right.rays.valid]
+    assert 0.0 < apart.median() < 0.2
+    for name, words in (("float16", "on a CPU: choose auto, float32, bfloat16"), ("fp8", "'fp8': choose auto")):
+        with pytest.raises(ReconstructionError, match=words):
+            MVGambaMethod(device="cpu", precision=name)
+
+
 def run(method: MVGambaMethod, seen: Sequence[View], support: float | None = 0.0) -> Shape:
     hull = carve(seen, None, RESOLUTION, support)
     options = Options(prompts=Prompts(support_height=support))

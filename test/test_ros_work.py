@@ -153,6 +153,7 @@ def test_what_a_request_leaves_open_is_the_nodes_parameter_and_all_of_it_is_repo
             "checkpoint": "",
             "sam_checkpoint": "",
             "device": "auto",
+            "precision": "auto",
             "gpu_memory": 1.0,
             "use_masks": True,
             "prompts": 0,

@@ -55,6 +55,7 @@ def captures() -> None:
     """Two captures rendered here, by the CPU and by the GPU: how far apart their meshes and depths are."""
     from rendered import views
 
+    from mvgamba_ros.geometry.unit_cube import fit
     from mvgamba_ros.geometry.visual_hull import carve
     from mvgamba_ros.methods.mvgamba import MVGambaMethod
     from mvgamba_ros.metrics.shape import shape_errors, surface_points
@@ -87,11 +88,13 @@ def captures() -> None:
         points = [surface_points(shapes[kind].mesh, SURFACE_POINTS) for kind in ("cuda", "cpu")]
         apart = shape_errors(*points)["chamfer_mm"]
         report("captures", f"{count} views: meshes apart", f"{apart:.3f} mm", f"{CHAMFER_MM} mm", apart < CHAMFER_MM)
-        fronts = [torch.as_tensor(shapes[kind].depths[0].front) for kind in ("cuda", "cpu")]
-        depth = 1e3 * float((fronts[0] - fronts[1]).abs().nanmedian())
-        report(
-            "captures", f"{count} views: depths apart, median", f"{depth:.3f} mm", f"{DEPTH_MM} mm", depth < DEPTH_MM
-        )
+        cube = fit(*hull.bounds())
+        right = MVGambaMethod(device="cpu", precision="float32")._forward_pass(seen, cube, options).depth
+        for precision in ("float32", "bfloat16", "float16"):
+            got = MVGambaMethod(device="cuda", precision=precision)._forward_pass(seen, cube, options)
+            depth = 1e3 * cube.half * float((got.depth - right).abs()[got.rays.valid].median())
+            what = f"{count} views: depths of {precision} from the CPU's float32, median"
+            report("captures", what, f"{depth:.3f} mm", f"{DEPTH_MM} mm", depth < DEPTH_MM)
 
 
 def stages() -> None:
@@ -116,7 +119,7 @@ def stages() -> None:
         sweep = plane_sweep_cost_volume(batch, rays, config.bins)
 
         def network() -> Any:
-            with torch.autocast(DEVICE.type, torch.bfloat16, enabled=method.half):
+            with torch.autocast(DEVICE.type, method.precision if method.half else torch.bfloat16, enabled=method.half):
                 return method.network(batch, rays, sweep)
 
         output = network()

@@ -36,10 +36,10 @@ def has_bfloat16(device: torch.device | None = None) -> bool:
     return any(probe is not None and probe() for probe in probes)
 
 
-def halve_weights(network: nn.Module) -> None:
-    """From now on ``network`` runs inside `torch.autocast` to bfloat16 only, with the same outputs to the last bit: the
-    weights of its products are rounded once, here, and no longer at every call. Of kinds derived from torch's layers it
-    leaves the weights: those run in float32."""
+def halve_weights(network: nn.Module, dtype: torch.dtype = torch.bfloat16) -> None:
+    """From now on ``network`` runs inside `torch.autocast` to ``dtype`` only, with the same outputs to the last bit:
+    the weights of its products are rounded once, here, and no longer at every call. Of kinds derived from torch's
+    layers it leaves the weights: those run in float32."""
     for module in network.modules():
         if type(module) in (nn.Linear, nn.Conv2d):
-            module.weight.data = module.weight.data.bfloat16()
+            module.weight.data = module.weight.data.to(dtype)

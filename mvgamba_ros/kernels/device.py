@@ -5,7 +5,10 @@ from __future__ import annotations
 import torch
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
+from mvgamba_ros.kernels.autocast import has_bfloat16
 from mvgamba_ros.kernels.scan_cuda import FoundScan, described, working_scan
+
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 def choose_device(name: str, scans: bool = True) -> tuple[torch.device, tuple[str, ...]]:
@@ -44,6 +47,22 @@ def choose_device(name: str, scans: bool = True) -> tuple[torch.device, tuple[st
     if found is not None and found.scan is None:
         raise ReconstructionError(ErrorCode.MISSING_PACKAGE, f"device {name}: {_unusable(found)}, or choose device cpu")
     return torch.device(name), _passed_over(found)
+
+
+def choose_precision(name: str, device: torch.device) -> torch.dtype:
+    """In what a network's products are made on ``device``: ``float32``, ``bfloat16``, ``float16``, or ``auto``,
+    bfloat16 where `has_bfloat16`, else float32. Raises BAD_OPTION for another name, and for float16 on a CPU, which
+    has no instructions for it."""
+    if name == "auto":
+        return torch.bfloat16 if has_bfloat16(device) else torch.float32
+    chosen = PRECISIONS.get(name)
+    if chosen is None or (chosen is torch.float16 and device.type == "cpu"):
+        where = "" if chosen is None else " on a CPU"
+        raise ReconstructionError(
+            ErrorCode.BAD_OPTION,
+            f"precision '{name}'{where}: choose auto, {', '.join(PRECISIONS)} (that on a GPU only)",
+        )
+    return chosen
 
 
 def ran_on(device: torch.device, scans: bool = True) -> dict[str, str]:

@@ -17,8 +17,8 @@ from mvgamba_ros.geometry.unit_cube import UnitCube, fit
 from mvgamba_ros.geometry.view_spread import spread_views
 from mvgamba_ros.geometry.visual_hull import carve
 from mvgamba_ros.io.weights import REMEDY, CheckpointFile, identify_checkpoint
-from mvgamba_ros.kernels.autocast import halve_weights, has_bfloat16
-from mvgamba_ros.kernels.device import choose_device, ran_on
+from mvgamba_ros.kernels.autocast import halve_weights
+from mvgamba_ros.kernels.device import choose_device, choose_precision, ran_on
 from mvgamba_ros.methods.protocol import Shape
 from mvgamba_ros.model.checkpoint import SHIPPED, load_checkpoint
 from mvgamba_ros.model.cost_volume import hull_intervals
@@ -37,7 +37,8 @@ from mvgamba_ros.types import F64, Box, Cancelled, Progress, View
 
 
 class MVGambaMethod:
-    """Loads its weights when made (BAD_CHECKPOINT where that fails) on a device of `choose_device`.
+    """Loads its weights when made (BAD_CHECKPOINT where that fails) on a device of `choose_device`, with products in
+    a precision of `choose_precision`.
 
     Each call is one forward pass, or a few where the visual hull is much larger than the object, see `recarve_around`.
     Of more views than the network takes, it sees those that lie furthest apart; hull and silhouettes are those of all.
@@ -45,20 +46,21 @@ class MVGambaMethod:
 
     name = "mvgamba"
 
-    def __init__(self, checkpoint: str = "", device: str = "auto") -> None:
+    def __init__(self, checkpoint: str = "", device: str = "auto", precision: str = "auto") -> None:
         self.device, self.notes = choose_device(device)
         self.path = path = Path(checkpoint) if checkpoint else SHIPPED
         network, self.recipe = load_checkpoint(path)
         self.provenance = {**ran_on(self.device), **identify_checkpoint(path)}
         self.network = network.to(self.device)
-        self.half = has_bfloat16(self.device)
+        self.precision = choose_precision(precision, self.device)
+        self.half = self.precision is not torch.float32
         if self.half:
-            halve_weights(self.network)
+            halve_weights(self.network, self.precision)
 
     @classmethod
     def from_options(cls, options: Options) -> MVGambaMethod:
         """The factory that is registered."""
-        return cls(options.checkpoint, options.device)
+        return cls(options.checkpoint, options.device, options.precision)
 
     def __call__(
         self, views: Sequence[View], hull: DistanceField, options: Options, progress: Progress, cancelled: Cancelled
@@ -117,7 +119,8 @@ class MVGambaMethod:
                     ErrorCode.SILHOUETTES_DISAGREE,
                     "no ray of any view meets the silhouettes of the others; check the poses and the masks",
                 )
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
+            lower = self.precision if self.half else torch.bfloat16  # torch names one even where it is not used
+            with torch.autocast(self.device.type, lower, enabled=self.half):
                 output = to_device(self.network(batch, rays), CPU)
         if not output.is_finite():
             raise CheckpointFile(self.path).bad("its network gives values that are not finite")
