@@ -58,8 +58,8 @@ class Gripper:
     """Size of the palm along z, metres, from the flange to where the fingers begin."""
 
     friction: float = bounded(0.5, 0.05, 3.0)
-    """Coefficient between pad and object. Default: rubber on painted card or plastic that may be dusty; dry rubber on
-    clean plastic has 0.8 and more."""
+    """Coefficient of friction between pad and object. Default: rubber on painted card or plastic that may be
+    dusty; dry rubber on clean plastic has 0.8 and more."""
 
 
 GRIPPERS = {
@@ -107,7 +107,7 @@ class GraspConfig:
     leave. Chosen by hand, that of a calibrated wrist camera."""
 
     rotation_sigma: float = bounded(1.0, 0.0, 45.0)
-    """The same of its rotation about each axis, degrees."""
+    """Standard deviation of the gripper's rotation about each axis, degrees. Chosen by hand, likewise."""
 
     error_reach: float = bounded(0.03, 0.001, 1.0)
     """Distance, metres, over which the surface's error stays alike. Chosen by hand: errors of hulls and of inferred

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from mvgamba_ros.config.bounds import range_text
+from mvgamba_ros.config.printing import field_docstrings
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 
 T = TypeVar("T")
@@ -92,6 +93,26 @@ def rows(cls: Any) -> tuple[Row, ...]:
             default: Any = item.default if item.default_factory is MISSING else item.default_factory()
             found.append(Row(item.name, default, **item.metadata))
     return tuple(found)
+
+
+def settings_rows(cls: Any, prefix: str) -> tuple[Row, ...]:
+    """The rows of a dataclass of `bounded` numbers, ``prefix`` before their names: the text is the first sentence of
+    the docstring under each field."""
+    texts = field_docstrings(cls)
+    return tuple(
+        Row(
+            name=prefix + item.name,
+            default=getattr(cls, item.name),
+            text=" ".join(texts[item.name].split()).split(". ")[0].rstrip("."),
+            low=item.metadata["low"],
+            high=item.metadata["high"],
+            unit="",
+            choices=(),
+            extended_by=None,
+            read_only=False,
+        )
+        for item in fields(cls)
+    )
 
 
 def check_types(settings: Any) -> None:

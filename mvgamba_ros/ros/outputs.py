@@ -4,7 +4,7 @@ subscribers, and each object for planners until it is cleared."""
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from threading import Lock
 from typing import Any
 
@@ -25,6 +25,7 @@ from mvgamba_ros.ros.conversions.images import array_to_image
 from mvgamba_ros.ros.conversions.markers import no_markers, object_markers, region_markers
 from mvgamba_ros.ros.conversions.shapes import gaussians_to_cloud, joined_clouds, mesh_to_marker, views_to_poses
 from mvgamba_ros.ros.conversions.stamps import make_header
+from mvgamba_ros.ros.grasp_topics import GraspTopics
 from mvgamba_ros.ros.object_names import ObjectNames
 from mvgamba_ros.ros.parameters import Parameters
 from mvgamba_ros.ros.placed_objects import Placed, PlacedObjects
@@ -49,6 +50,7 @@ class Outputs:
         self._view_poses = node.create_publisher(PoseArray, "~/view_poses", latched())
         self._mask = node.create_publisher(Image, "~/debug/mask", latched())
         self._regions = node.create_publisher(MarkerArray, "~/debug/regions", latched())
+        self._grasps = GraspTopics(node)
         self.names = ObjectNames()
         self._showing = Lock()
         """So that the topics never show one result beside another, or beside nothing."""
@@ -101,6 +103,10 @@ class Outputs:
                 continue
             for stage, took in self._place(result, message, parameters, cancelled, clears).items():
                 seconds[stage] = seconds.get(stage, 0.0) + took
+        if final:
+            seconds |= self._grasp(
+                {message.id: result for result, message in made}, header, parameters, cancelled, clears
+            )
         return seconds
 
     def regions(self, regions: Iterable[tuple[str, Box, bool]], header: Header) -> None:
@@ -136,6 +142,23 @@ class Outputs:
         self._placed.place(Placed(message.id, message.header, T, frame, collision, clears))
         return seconds
 
+    def _grasp(
+        self,
+        results: Mapping[str, Reconstruction],
+        header: Header,
+        parameters: Parameters,
+        cancelled: Callable[[], bool],
+        clears: int,
+    ) -> dict[str, float]:
+        """Plans and shows grasps, or takes earlier ones away where none are to be planned."""
+        began = time.monotonic()
+        found = self._grasps.plan(results, parameters, cancelled) if parameters.max_grasps else {}
+        with self._showing:
+            if clears == self._placed.clears:
+                for publisher, message in self._grasps.messages(found, parameters, header):
+                    publisher.publish(message)
+        return {"grasps": time.monotonic() - began} if parameters.max_grasps else {}
+
     def _parts(self, mesh: Mesh, count: int, cancelled: Callable[[], bool]) -> Sequence[tuple[F64, Any]]:
         if count:
             try:
@@ -165,6 +188,7 @@ class Outputs:
                 (self._objects, ReconstructedObjects(header=header)),
                 *((topic, MarkerArray(markers=[no_markers(header.frame_id)])) for topic in arrays),
                 (self._mask, Image(header=header, encoding="rgb8")),
+                *self._grasps.messages({}, self._settings(), header),
             ):
                 publisher.publish(message)
         response.success = True

@@ -14,7 +14,8 @@ from typing import Any
 
 from mvgamba_ros.config import ReconstructionConfig
 from mvgamba_ros.config.bounds import check_bounds
-from mvgamba_ros.config.rows import Row, Value, check_choices, option, rows
+from mvgamba_ros.config.grasp_config import GraspConfig, Gripper
+from mvgamba_ros.config.rows import Row, Value, check_choices, option, rows, settings_rows
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.options import Options
 from mvgamba_ros.ros.transforms import MOST_NAME
@@ -153,6 +154,9 @@ class Parameters:
     max_objects: int = option(
         32, "Objects that planners are told of at most; for one more the oldest is removed", low=1, high=1000
     )
+    max_grasps: int = option(
+        0, "Grasps planned of each object at most, before the answer, for `~/grasps`; 0: none", low=0, high=1000
+    )
     output_dir: str = option(
         "~/.ros/mvgamba_ros",
         "Where `~/save` writes: each object in a folder of its own, or the one that the request names",
@@ -175,6 +179,9 @@ class Parameters:
         read_only=True,
     )
 
+    gripper: Gripper = field(default_factory=Gripper)
+    grasps: GraspConfig = field(default_factory=GraspConfig)
+    """Each setting of these two is a parameter ``gripper.NAME`` or ``grasps.NAME``."""
     options: Options = field(default_factory=Options)
     """What a request that chooses nothing is reconstructed with; each row of it is a parameter too."""
 
@@ -213,15 +220,22 @@ class Parameters:
 EXAMPLES = {"roi_m": [0.5, 0.0, 0.1, 0.2, 0.2, 0.2], "suggest_radius_m": [0.3, 0.5]}
 """Of the rows whose default is an empty list."""
 NODE_ROWS = rows(Parameters)
+GRIPPER_ROWS = settings_rows(Gripper, "gripper.")
+GRASP_ROWS = settings_rows(GraspConfig, "grasps.")
 OPTION_ROWS = rows(Options)
-ROWS: tuple[Row, ...] = NODE_ROWS + OPTION_ROWS
+ROWS: tuple[Row, ...] = NODE_ROWS + GRIPPER_ROWS + GRASP_ROWS + OPTION_ROWS
 
 
 def parameters_from(values: Mapping[str, Any], config: ReconstructionConfig) -> Parameters:
     """The parameters of ``values``, one for each of `ROWS`. Raises BAD_PARAMETER."""
     try:
         options = Options(**{row.name: values[row.name] for row in OPTION_ROWS}, config=config)
-        return Parameters(**{row.name: values[row.name] for row in NODE_ROWS}, options=options)
+        return Parameters(
+            **{row.name: values[row.name] for row in NODE_ROWS},
+            gripper=Gripper(**{row.name.partition(".")[2]: values[row.name] for row in GRIPPER_ROWS}),
+            grasps=GraspConfig(**{row.name.partition(".")[2]: values[row.name] for row in GRASP_ROWS}),
+            options=options,
+        )
     except ReconstructionError as error:
         raise bad_parameter(error.message) from error
 
