@@ -16,7 +16,6 @@ from mvgamba_ros.geometry.se3 import look_at
 from mvgamba_ros.geometry.world_origin import far_origin, move_result, move_views
 from mvgamba_ros.reconstruction import Reconstruction
 from mvgamba_ros.rendering.mesh_raycaster import Raycaster
-from mvgamba_ros.rendering.splats import render_view
 from mvgamba_ros.types import F32, F64, U8, Bool, Camera, View
 
 WIDTH = 1280
@@ -55,6 +54,8 @@ def preview(views: Sequence[View], result: Reconstruction) -> U8:
     sides = _new_sides(views, result)
     rows.append(np.concatenate([_written(shaded(caster, T), "mesh") for T in sides], axis=1))
     if result.gaussians is not None:
+        from mvgamba_ros.rendering.splats import render_view  # torch, which grasps' pictures need not wait for
+
         seen = [render_view(result.gaussians, BIG, T)[0] for T in sides]
         rows.append(np.concatenate([_written((255 * x).round().astype(np.uint8), "Gaussians") for x in seen], axis=1))
     if result.mesh.seen is not None and result.mesh.expected_error_mm is not None:

@@ -46,3 +46,25 @@ def test_packages_are_searched_for_extensions_once():
         "names = [available(kind) for kind in ('methods', 'segmenters', 'generators', 'capture_readers')]\n"
         "assert len(calls) == 1 and 'mvgamba' in names[0]\n"
     )
+
+
+def test_grasps_of_a_result_wait_for_neither_torch_nor_a_web_server():
+    run(
+        "import sys\nfrom mvgamba_ros.cli import main\n"
+        "from pathlib import Path\nfrom tempfile import TemporaryDirectory\n"
+        "with TemporaryDirectory() as folder:\n    path = Path(folder, 'box.ply')\n"
+        "    import trimesh\n    trimesh.creation.box((0.05, 0.06, 0.2)).export(path)\n"
+        "    assert main(['grasps', str(path), '-q', '--set', 'tried=4', '--set', 'shapes=1']) == 0\n"
+        "    assert Path(folder, 'box_grasps.png').is_file()\n"
+        "late = [m for m in ('torch', 'dash', 'plotly', 'IPython') if m in sys.modules]\n"
+        "assert not late, late\n"
+    )
+
+
+def test_the_command_line_is_read_with_nothing_heavier_than_numpy():
+    run(
+        "import sys\nfrom mvgamba_ros.cli import build_parser\n"
+        "build_parser().parse_args(['reconstruct', 'capture', '-o', 'out', '--roi', *'001122'])\n"
+        "heavy = 'torch', 'scipy', 'cv2', 'open3d', 'trimesh', 'omegaconf', 'rich', 'PIL', 'rclpy', 'viser'\n"
+        "late = [m for m in heavy if m in sys.modules]\nassert not late, late\n"
+    )

@@ -77,6 +77,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run this subcommand with parsed ``args`` and return the exit status."""
+    from mvgamba_ros.process import prepare_process, spare_plotting
+
+    prepare_process()
+    spare_plotting()
     from mvgamba_ros.config.loading import load_config
     from mvgamba_ros.grasps.grasp import grasps_report
     from mvgamba_ros.grasps.grasp_picture import grasp_picture

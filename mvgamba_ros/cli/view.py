@@ -42,9 +42,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run this subcommand with parsed ``args`` and return the exit status."""
-    from mvgamba_ros.process import prepare_process
+    from mvgamba_ros.process import prepare_process, spare_plotting
 
     prepare_process()
+    spare_plotting()
     from mvgamba_ros.io.capture_readers import read_capture
     from mvgamba_ros.options import Options
     from mvgamba_ros.types import View

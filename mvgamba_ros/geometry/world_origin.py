@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import torch
 
 from mvgamba_ros.config.views_config import ViewsConfig
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
@@ -60,7 +59,7 @@ def move_result(result: Reconstruction, by: F64) -> Reconstruction:
     """The result with all that has a place moved by (3,), metres."""
     gaussians, height = result.gaussians, result.support_height
     if gaussians is not None:
-        means = gaussians.means.double() + gaussians.means.new_tensor(by, dtype=torch.float64)
+        means = gaussians.means.double() + gaussians.means.double().new_tensor(by)
         gaussians = replace(gaussians, means=means if bool((means.abs() > FAR).any()) else means.float())
     return replace(
         result,
