@@ -30,7 +30,7 @@ ROOTS = ("", "docs", "mvgamba_ros", "mvgamba_ros/kernels", "mvgamba_ros/kernels/
 """Where the pages' names of files in backticks start."""
 MODULES = {path.name for path in (REPOSITORY / "mvgamba_ros").rglob("*.*")}
 WRITTEN = {"transforms.json", "mesh.ply", "cloud.ply", "gaussians.ply", "report.json", "preview.png", "sheet.png"}
-WRITTEN |= {"mesh.obj", "mesh.mtl", "mesh.glb", "texture.png", "texture_seen.png", "report.html"}
+WRITTEN |= {"mesh.obj", "mesh.mtl", "mesh.glb", "mesh.usdz", "texture.png", "texture_seen.png", "report.html"}
 WRITTEN |= {"grasps.json", "grasps.png"}
 WRITTEN |= {"thumbnail.jpg", "gallery.html", "summary.csv", "summary.json"}
 WRITTEN |= {"transforms_train.json", "metadata.yaml", "metadata.json", "scene_camera.json", "camera.json"}

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
+import sys
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
+from zipfile import ZipFile
 
 import cv2
 import numpy as np
@@ -21,11 +25,12 @@ from mvgamba_ros.geometry.world_origin import move_result
 from mvgamba_ros.io.model_files import write_model
 from mvgamba_ros.io.results import write_results
 from mvgamba_ros.io.transforms_json import write_capture
+from mvgamba_ros.io.usd_file import usdz
 from mvgamba_ros.options import Options
 from mvgamba_ros.pipeline import reconstruct
 from mvgamba_ros.reconstruction import Reconstruction
 
-FILES = {"mesh.obj", "mesh.mtl", "mesh.glb", "texture.png", "texture_seen.png"}
+FILES = {"mesh.obj", "mesh.mtl", "mesh.glb", "mesh.usdz", "texture.png", "texture_seen.png"}
 HULL = Options(method="hull", segmenter="masks", hull_resolution=48, cloud_points=1000, texture=256)
 
 
@@ -103,6 +108,93 @@ def test_khronos_validator_finds_no_fault_in_the_glb(folder):
     assert found["numErrors"] == 0 and found["numWarnings"] == 0, found
 
 
+def in_a_process_of_its_own(package: str, script: str, path: Path) -> dict:
+    """What ``script`` prints of ``path``; these packages bring libraries of which a process can hold one version."""
+    if find_spec(package) is None:
+        pytest.skip(f"needs {package}")
+    done = subprocess.run([sys.executable, "-c", script, str(path)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_blender_opens_every_format_in_the_same_place(folder, result):
+    script = """
+import json, sys, bpy
+ops, found = bpy.ops, {}
+turned = {"forward_axis": "Y", "up_axis": "Z"}
+for name, read, how in (("mesh.glb", ops.import_scene.gltf, {}), ("mesh.usdz", ops.wm.usd_import, {}),
+                        ("mesh.obj", ops.wm.obj_import, turned), ("mesh.ply", ops.wm.ply_import, turned)):
+    ops.wm.read_factory_settings(use_empty=True)
+    read(filepath=f"{sys.argv[1]}/{name}", **how)
+    (shape,) = (each for each in bpy.data.objects if each.type == "MESH")
+    places = [shape.matrix_world @ vertex.co for vertex in shape.data.vertices]
+    found[name] = {
+        "faces": len(shape.data.polygons), "low": [min(p[k] for p in places) for k in range(3)],
+        "high": [max(p[k] for p in places) for k in range(3)], "uv": len(shape.data.uv_layers),
+        "pictures": [list(image.size) for image in bpy.data.images], "attributes": shape.data.attributes.keys(),
+    }
+print()
+print(json.dumps(found))
+"""
+    found = in_a_process_of_its_own("bpy", script, folder)
+    height, width = result.texture.seen.shape
+    for name, shape in found.items():
+        assert shape["faces"] == len(result.mesh.faces), name
+        assert shape["low"] == pytest.approx(result.mesh.vertices.min(axis=0), abs=2e-6), name
+        assert shape["high"] == pytest.approx(result.mesh.vertices.max(axis=0), abs=2e-6), name
+        if name != "mesh.ply":
+            assert (shape["uv"], shape["pictures"]) == (1, [[width, height]]), name
+    assert {"seen", "expected_error_mm"} <= set(found["mesh.ply"]["attributes"])
+
+
+def test_usd_takes_the_usdz_as_metres_with_z_up_and_its_validators_find_no_fault(folder, result):
+    script = """
+import json, sys
+from pxr import Usd, UsdGeom, UsdShade, UsdValidation
+stage = Usd.Stage.Open(sys.argv[1])
+mesh = UsdGeom.Mesh(stage.GetPrimAtPath("/object/mesh"))
+(box,) = (UsdGeom.BBoxCache(0, ["default"]).ComputeWorldBound(mesh.GetPrim()).ComputeAlignedRange(),)
+every = UsdValidation.ValidationRegistry().GetOrLoadAllValidators()
+bound = UsdShade.MaterialBindingAPI(mesh).ComputeBoundMaterial()[0]
+print(json.dumps({
+    "metres": UsdGeom.GetStageMetersPerUnit(stage), "up": UsdGeom.GetStageUpAxis(stage),
+    "bounds": [list(box.GetMin()), list(box.GetMax())], "faces": list(mesh.GetFaceVertexIndicesAttr().Get()),
+    "places": [list(st) for st in UsdGeom.PrimvarsAPI(mesh).GetPrimvar("st").ComputeFlattened()],
+    "picture": stage.GetPrimAtPath("/object/surface/picture").GetAttribute("inputs:file").Get().resolvedPath,
+    "material": str(bound.GetPath()), 
+    "faults": [fault.GetMessage() for fault in UsdValidation.ValidationContext(every).Validate(stage)],
+}))
+"""
+    found = in_a_process_of_its_own("pxr", script, folder / "mesh.usdz")
+    assert (found["metres"], found["up"], found["material"], found["faults"]) == (1.0, "Z", "/object/surface", [])
+    vertices = result.mesh.vertices
+    assert np.array(found["bounds"]) == pytest.approx(np.stack([vertices.min(axis=0), vertices.max(axis=0)]), abs=2e-6)
+    assert (np.reshape(found["faces"], (-1, 3)) == result.mesh.faces).all()
+    uv = result.texture.uv.reshape(-1, 2)
+    assert np.array(found["places"]) == pytest.approx(np.column_stack([uv[:, 0], 1.0 - uv[:, 1]]), abs=2e-6)
+    assert found["picture"].endswith("mesh.usdz[texture.png]")
+
+
+def test_files_in_the_usdz_begin_where_a_reader_can_map_them_and_are_the_same_each_time(folder, result):
+    content = (folder / "mesh.usdz").read_bytes()
+    with ZipFile(folder / "mesh.usdz") as archive:
+        assert archive.namelist() == ["mesh.usda", "texture.png"] and archive.testzip() is None
+        for info in archive.infolist():
+            assert info.compress_type == 0
+            extra = int.from_bytes(content[info.header_offset + 28 : info.header_offset + 30], "little")
+            assert (info.header_offset + 30 + len(info.filename) + extra) % 64 == 0
+        assert archive.read("texture.png") == (folder / "texture.png").read_bytes()
+    assert usdz(result.mesh, result.texture, np.eye(4)) == content
+
+
+def test_open3d_and_trimesh_give_what_was_seen_and_the_expected_error_of_the_ply(folder, result):
+    points = o3d.t.io.read_point_cloud(str(folder / "mesh.ply")).point
+    table = trimesh.load(folder / "mesh.ply", process=False).metadata["_ply_raw"]["vertex"]["data"]
+    for name in ("seen", "expected_error_mm"):
+        assert (points[name].numpy().ravel() == getattr(result.mesh, name)).all()
+        assert (table[name].ravel() == getattr(result.mesh, name)).all()
+
+
 def test_the_picture_of_what_was_seen_has_the_layout_of_the_texture(folder, result):
     seen = cv2.imread(str(folder / "texture_seen.png"), cv2.IMREAD_UNCHANGED)
     assert (seen == result.texture.seen).all() and 0 < seen.max() <= 4
@@ -137,6 +229,10 @@ def test_far_from_the_worlds_origin_nothing_of_the_shape_is_lost(result, tmp_pat
     assert np.ptp(model.geometry[name].vertices, axis=0) == pytest.approx(
         np.ptp(result.mesh.vertices, axis=0), abs=1e-7
     )
+    with ZipFile(tmp_path / "mesh.usdz") as archive:
+        (points,) = re.findall(r"points = \[(.*)\]", archive.read("mesh.usda").decode())
+    local = np.array(re.findall(r"[-.\d]+", points), np.float32).reshape(-1, 3)
+    assert np.ptp(local, axis=0) == pytest.approx(np.ptp(result.mesh.vertices, axis=0), abs=2e-6)
     shape = trimesh.load(tmp_path / "mesh.obj", process=False)
     assert np.ptp(shape.vertices, axis=0) == pytest.approx(np.ptp(result.mesh.vertices, axis=0), abs=2e-6)
 

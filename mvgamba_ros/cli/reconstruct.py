@@ -2,11 +2,11 @@
 
 CAPTURE is a folder with a transforms.json (nerfstudio or instant-ngp layout, metres) and its images, or a ROS 2
 recording (rosbag2: a folder, .mcap or .db3), from which still, sharp views all around are chosen. OUT holds
-mesh.ply, cloud.ply, preview.png, gaussians.ply where the method makes Gaussians, the textured mesh (mesh.glb, and
-mesh.obj with mesh.mtl, texture.png and texture_seen.png), report.html, a page to look at it with any browser, and
-report.json, which lists them. Everything is in metres, in the frame of the capture's poses; with --origin box the
-textured mesh is in its own. OUT appears whole: a former result there is replaced once the new one is written, and a
-folder that holds anything else is refused.
+mesh.ply, cloud.ply, preview.png, gaussians.ply where the method makes Gaussians, the textured mesh (mesh.glb,
+mesh.usdz, and mesh.obj with mesh.mtl, texture.png and texture_seen.png), report.html, a page to look at it with any
+browser, and report.json, which lists them. Everything is in metres, in the frame of the capture's poses; with --origin
+box the textured mesh is in its own. OUT appears whole: a former result there is replaced once the new one is written,
+and a folder that holds anything else is refused.
 
 With --all, or more than one --roi, OUT holds a folder of this kind for each object, object_1 and so on, without pages,
 scene.png (the views with each object's mask, and the meshes together) and scene.json (what was found, and what failed

@@ -1,5 +1,5 @@
-"""The textured mesh as files that other programs take: mesh.obj with mesh.mtl and texture.png, mesh.glb with the
-picture inside, and texture_seen.png.
+"""The textured mesh as files that other programs take: mesh.obj with mesh.mtl and texture.png, mesh.glb and mesh.usdz
+with the picture inside, and texture_seen.png.
 
 OBJ has no unit and no frame: metres, z up, in the frame of `model_frame`. GLB is metres and y up by its standard, so
 its node turns the same coordinates; a reader that applies nodes gets (x, z, -y). texture_seen.png has the layout of
@@ -17,6 +17,7 @@ import numpy as np
 from mvgamba_ros.geometry.se3 import inverse, transform
 from mvgamba_ros.io.atomic_writes import write_file
 from mvgamba_ros.io.image_files import encode_png
+from mvgamba_ros.io.usd_file import usdz
 from mvgamba_ros.reconstruction import Reconstruction
 from mvgamba_ros.types import F32, F64, I64, U8, Mesh, TextureMap
 
@@ -42,6 +43,7 @@ def write_model(folder: Path, result: Reconstruction) -> None:
     write_file(folder / "mesh.mtl", MATERIAL.encode())
     write_file(folder / "mesh.obj", obj_text(transform(T_model_world, result.mesh.vertices), result.mesh, texture))
     write_file(folder / "mesh.glb", glb(result.mesh, texture, T_model_world))
+    write_file(folder / "mesh.usdz", usdz(result.mesh, texture, T_model_world))
 
 
 def obj_text(vertices: F64, mesh: Mesh, texture: TextureMap) -> bytes:
