@@ -87,6 +87,32 @@ def test_a_region_that_was_given_is_where_the_box_begins(server):
     assert box is not None and box.size == pytest.approx(roi.size) and np.allclose(box.T_world_box, roi.T_world_box)
 
 
+def test_a_recording_is_shown_as_the_capture_that_it_was_made_of(tmp_path, monkeypatch):
+    pytest.importorskip("rosbags")
+    from mvgamba_ros.ros.bag_writer import numbered, write_recording
+
+    write_recording(tmp_path / "tour.mcap", VIEWS, numbered(len(VIEWS)))
+    shown = []
+
+    def keep(page: ViewPage, server, views, *others) -> None:
+        shown.append((views, others[0]))
+
+    monkeypatch.setattr(ViewPage, "__init__", keep)
+    monkeypatch.setattr(viser.ViserServer, "sleep_forever", lambda server: None)
+    assert main(["view", str(tmp_path / "tour.mcap"), "--port", "0"]) == 0
+    ((views, shape),) = shown
+    assert shape.mesh is None and len(views) == len(VIEWS)
+    for view, known in zip(views, VIEWS, strict=True):
+        assert (view.image == known.image).all()
+        assert view.T_world_camera == pytest.approx(known.T_world_camera, abs=1e-6)
+
+
+def test_from_where_the_page_looks_first_it_sees_the_cameras(server):
+    ViewPage(server, VIEWS, Shape(), HULL)
+    eye = np.linalg.norm(server.initial_camera.position)
+    assert eye > 1.2 * max(np.linalg.norm(view.T_world_camera[:3, 3] - rendered.CENTER) for view in VIEWS)
+
+
 def test_a_path_that_is_nothing_ends_in_one_line(tmp_path, capsys):
     assert main(["view", str(tmp_path / "none")]) == 1
     assert len(capsys.readouterr().err.splitlines()) == 1

@@ -50,6 +50,8 @@ class ViewPage:
         self.scene = ShownScene(server, origin)
         self.region = RegionGizmo(server, origin, box, options.prompts.roi is not None)
         reach = 1.6 * float(np.linalg.norm(box.size))
+        if shape.mesh is None:  # the cameras are all there is to see
+            reach = max(float(np.linalg.norm(view.T_world_camera[:3, 3] - origin)) for view in self._views)
         server.initial_camera.position = (reach, -reach, 0.7 * reach)
         server.initial_camera.look_at = (0.0, 0.0, 0.0)
         with server.gui.add_folder("Reconstruction"):
