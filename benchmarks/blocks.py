@@ -25,12 +25,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from benchmarks.context_conditions import CONDITIONS
 from benchmarks.context_data import capture_items, held_out_items, held_out_recipes, render
 from benchmarks.context_networks import ViewsApart
-from benchmarks.context_scores import MEASURES, Case, Scores, bootstrap, network_forward, score_cases
+from benchmarks.context_scores import MEASURES, Case, Scores, differences, network_forward, score_cases
 from mvgamba_ros.kernels.autocast import has_bfloat16
 from mvgamba_ros.model.checkpoint import SHIPPED, load_checkpoint
 from mvgamba_ros.model.raygamba import RayGamba
@@ -44,12 +42,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder of the held-out objects; rendered if missing")
     parser.add_argument("--captures", type=Path, nargs="*", default=[], metavar="DIR", help="folders of captures")
     parser.add_argument("--checkpoint", type=Path, default=SHIPPED, help="the weights (those in the package)")
-    parser.add_argument("--objects", type=int, default=64, help="held-out objects (%(default)s)")
+    parser.add_argument("--objects", type=int, default=64, help="held-out objects to score (%(default)s)")
+    parser.add_argument("--rendered", type=int, default=64, help="objects in each rendered folder (%(default)s)")
     parser.add_argument("--pixels", type=int, default=144, help="side of the rendered pictures (%(default)s)")
     parser.add_argument("--measure", choices=MEASURES, default="depth_mm", help="what is printed (%(default)s)")
     args = parser.parse_args(argv)
 
-    render(args.data, held_out_recipes(args.pixels, args.objects))
+    render(args.data, held_out_recipes(args.pixels, args.rendered))
     network = load_checkpoint(args.checkpoint)[0]
     half = has_bfloat16()
     networks = {name: network_forward(part, half) for name, part in parts(network).items()}
@@ -105,16 +104,7 @@ def capture_cases(folders: Sequence[Path]) -> list[Case]:
 
 def table(scores: Scores, measure: str) -> str:
     """Markdown: the mean of `ALL`, and the paired difference of each part from it with its interval."""
-    others = [name for name in next(iter(scores.values())) if name != ALL]
-    lines = ["| " + " | ".join([f"{measure}", ALL, *others]) + " |", "|---|" + "---:|" * (1 + len(others))]
-    for case, of_case in scores.items():
-        whole = np.asarray(of_case[ALL][measure], np.float64)
-        cells = [case, f"{bootstrap(whole).mean:.3f}"]
-        for name in others:
-            found = bootstrap(np.asarray(of_case[name][measure], np.float64) - whole)
-            cells.append(f"{found.mean:+.3f} ({found.low:+.3f} to {found.high:+.3f})")
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+    return differences([scores], measure, ALL, [name for name in next(iter(scores.values())) if name != ALL])
 
 
 if __name__ == "__main__":

@@ -146,8 +146,9 @@ class Observed:
     faulty: int
 
 
-def observe(item: Item, index: int, condition: Condition, size: int, grid: int) -> Observed:
-    """Object ``index`` under ``condition``: the same views, cube and crops in every call and for all faults."""
+def disturbed(item: Item, index: int, condition: Condition) -> tuple[Item, int]:
+    """The input views of object ``index`` under ``condition``, the same ones in every call and for all faults; and
+    which of them is the faulty one, where one is."""
     taken = take_views(item, condition.views, np.random.default_rng((7, index)))
     rng = np.random.default_rng((11, index))
     victim = int(rng.integers(condition.views))
@@ -155,6 +156,12 @@ def observe(item: Item, index: int, condition: Condition, size: int, grid: int) 
         ONE_VIEW[condition.one](taken, victim, rng, 1.0)
     if condition.all_poses:
         move_all(taken, rng)
+    return taken, victim
+
+
+def observe(item: Item, index: int, condition: Condition, size: int, grid: int) -> Observed:
+    """Object ``index`` under ``condition``, as `disturbed` has it, in the same cube and crops in every call."""
+    taken, victim = disturbed(item, index, condition)
     sample = make_sample(taken, condition.views, 1, size, grid, EXACT, np.random.default_rng((13, index)))
     faulty = -1
     if condition.one:  # `make_sample` turns the views' order round; without tilt a camera keeps its rotation

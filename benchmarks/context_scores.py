@@ -132,3 +132,21 @@ def bootstrap(values: NDArray[np.float64], draws: int = 2000) -> Interval:
 def pooled(files: Sequence[Scores], case: str, network: str, measure: str) -> NDArray[np.float64]:
     """(objects,) of one measure, the mean over ``files`` (seeds) for each object."""
     return np.mean([np.asarray(scores[case][network][measure], np.float64) for scores in files], 0)
+
+
+def differences(files: Sequence[Scores], measure: str, base: str, others: Sequence[str]) -> str:
+    """Markdown: of each case that all ``files`` have, the mean of ``base`` and the paired differences of ``others``
+    from it, each with its interval; cases without a value or one of the networks are left out."""
+    lines = ["| " + " | ".join([measure, base, *others]) + " |", "|---|" + "---:|" * (1 + len(others))]
+    for case in files[0]:
+        if not all({base, *others} <= set(scores.get(case, {})) for scores in files):
+            continue
+        whole = pooled(files, case, base, measure)
+        if not np.isfinite(whole).any():
+            continue
+        cells = [case, f"{bootstrap(whole).mean:.3f}"]
+        for name in others:
+            found = bootstrap(pooled(files, case, name, measure) - whole)
+            cells.append(f"{found.mean:+.3f} ({found.low:+.3f} to {found.high:+.3f})")
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)

@@ -54,15 +54,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--refine", action="store_true")
     args = parser.parse_args(argv)
 
-    crops = ViewsConfig(principal_point_margin=-100.0, resized_tolerance=0.0, min_field_of_view=0.0)
-    options = Options(
-        method=args.method,
-        checkpoint=args.checkpoint,
-        segmenter="masks",
-        refine=args.refine,
-        refine_poses="off",  # the poses are exact, and there is no table
-        config=replace(ReconstructionConfig(), views=crops),
-    )
+    options = held_out_options(method=args.method, checkpoint=args.checkpoint, refine=args.refine)
     shards = Shards(args.data)
     count = min(args.objects, len(shards))
     families: dict[str, list[dict[str, float]]] = defaultdict(list)
@@ -81,6 +73,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     everything = [row for rows in families.values() for row in rows]
     if everything:
         report(f"all ({len(everything)} of {count})", mean_scores(everything))
+
+
+def held_out_options(**changes: Any) -> Options:
+    """Options for stored views, with ``changes``: crops are whole pictures, poses are exact, there is no table."""
+    crops = ViewsConfig(principal_point_margin=-100.0, resized_tolerance=0.0, min_field_of_view=0.0)
+    base = Options(segmenter="masks", refine_poses="off", config=replace(ReconstructionConfig(), views=crops))
+    return replace(base, **changes)
 
 
 def report(name: str, scores: Mapping[str, float]) -> None:
