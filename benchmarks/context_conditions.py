@@ -140,7 +140,7 @@ CONDITIONS: dict[str, Condition] = {
 
 @dataclass(frozen=True)
 class Observed:
-    """One object under a condition, a batch of one; ``faulty`` is the place of the faulty view, -1 for none."""
+    """One object under a condition, a batch of one; ``faulty`` is the place of the view that faults strike."""
 
     sample: Sample
     faulty: int
@@ -148,7 +148,7 @@ class Observed:
 
 def disturbed(item: Item, index: int, condition: Condition) -> tuple[Item, int]:
     """The input views of object ``index`` under ``condition``, the same ones in every call and for all faults; and
-    which of them is the faulty one, where one is."""
+    which of them is the faulty one, or would be."""
     taken = take_views(item, condition.views, np.random.default_rng((7, index)))
     rng = np.random.default_rng((11, index))
     victim = int(rng.integers(condition.views))
@@ -163,8 +163,7 @@ def observe(item: Item, index: int, condition: Condition, size: int, grid: int) 
     """Object ``index`` under ``condition``, as `disturbed` has it, in the same cube and crops in every call."""
     taken, victim = disturbed(item, index, condition)
     sample = make_sample(taken, condition.views, 1, size, grid, EXACT, np.random.default_rng((13, index)))
-    faulty = -1
-    if condition.one:  # `make_sample` turns the views' order round; without tilt a camera keeps its rotation
-        rotation = torch.from_numpy(np.asarray(taken["T_world_camera"][victim, :3, :3], np.float32))
-        faulty = int((sample.T_cube_camera[:, :3, :3] - rotation).abs().sum((1, 2)).argmin())
+    # `make_sample` turns the views' order round; without tilt a camera keeps its rotation
+    rotation = torch.from_numpy(np.asarray(taken["T_world_camera"][victim, :3, :3], np.float32))
+    faulty = int((sample.T_cube_camera[:, :3, :3] - rotation).abs().sum((1, 2)).argmin())
     return Observed(collate([sample]), faulty)

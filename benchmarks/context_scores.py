@@ -28,8 +28,8 @@ Scores = dict[str, dict[str, dict[str, list[float]]]]
 Forward = Callable[[CropBatch, Intervals, Tensor, bool], RayGambaOutput]
 """A network on a batch, its intervals and its cost volume; the last argument: the views in the order they came."""
 MEASURES = ("depth_mm", "front_mm", "back_mm", "faulty_mm", "others_mm", "chamfer_mm", "f5")
-"""Mean absolute error of both depths, of the first hit, of the last exit; of both on the faulty view and on the other
-views; chamfer distance and F@5mm of the Gaussians' centres."""
+"""Mean absolute error of both depths, of the first hit, of the last exit; of both on the faulty view (without a fault:
+the one that faults strike) and on the other views; chamfer distance and F@5mm of the Gaussians' centres."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def score_cases(
 
 
 def scores_of(output: RayGambaOutput, sample: Sample, faulty: int) -> dict[str, float]:
-    """`MEASURES` of one object; ``faulty``: the place of the faulty view, -1 for none."""
+    """`MEASURES` of one object; ``faulty``: the place of the faulty view."""
     truth = torch.stack([sample.front, sample.back], -1)
     known = output.rays.valid[..., None] & torch.isfinite(truth)
     errors = output.errors(truth.nan_to_num(0))[0] * float(sample.half[0]) * 1e3
@@ -98,8 +98,7 @@ def scores_of(output: RayGambaOutput, sample: Sample, faulty: int) -> dict[str, 
         return float(errors[pick].mean()) if bool(pick.any()) else float("nan")
 
     of_faulty = torch.zeros_like(known)
-    if faulty >= 0:
-        of_faulty[faulty] = True
+    of_faulty[faulty] = True
     return {
         "depth_mm": mean(known),
         "front_mm": mean(known & torch.tensor([True, False])),
