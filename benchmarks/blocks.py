@@ -7,8 +7,10 @@ the blocks whose scan goes across the views; with the first half of the blocks; 
 rendered into DATA where it lacks them, with all their views, with fewer, on level rings, and with one view of four at
 fault (its pixels, its mask, its pose), and the captures. Prints the mean of each case and, below it, what each part's
 absence costs: the difference object by object, with the interval in which its mean lies in 95 of 100 draws of objects.
-Scores are of the network alone: depths along the rays, and the Gaussians' centres. Blocks were learned together, so a
-part's absence costs at least what the part brings: where it costs nothing, the part brings nothing.
+Scores are of the network alone: depths along the rays, and the Gaussians' centres. What a fault adds to the errors
+without one is printed as well: context that makes up for a fault leaves less of it. Blocks were learned together, and
+miss a part that is taken out: its absence costs more than the part brings, so only where it costs nothing is the answer
+plain.
 
 Cases that RESULTS.json has are not run again.
 
@@ -28,7 +30,7 @@ from pathlib import Path
 from benchmarks.context_conditions import CONDITIONS
 from benchmarks.context_data import capture_items, held_out_items, held_out_recipes, render
 from benchmarks.context_networks import ViewsApart
-from benchmarks.context_scores import MEASURES, Case, Scores, differences, network_forward, score_cases
+from benchmarks.context_scores import CLEAN, FAULTS, MEASURES, Case, Scores, differences, network_forward, score_cases
 from mvgamba_ros.kernels.autocast import has_bfloat16
 from mvgamba_ros.model.checkpoint import SHIPPED, load_checkpoint
 from mvgamba_ros.model.raygamba import RayGamba
@@ -103,8 +105,11 @@ def capture_cases(folders: Sequence[Path]) -> list[Case]:
 
 
 def table(scores: Scores, measure: str) -> str:
-    """Markdown: the mean of `ALL`, and the paired difference of each part from it with its interval."""
-    return differences([scores], measure, ALL, [name for name in next(iter(scores.values())) if name != ALL])
+    """Markdown: the mean of `ALL`, and the paired difference of each part from it with its interval; then the same of
+    what each fault adds to the errors without one."""
+    others = [name for name in next(iter(scores.values())) if name != ALL]
+    costs = differences([scores], measure, ALL, others, CLEAN, FAULTS)
+    return f"{differences([scores], measure, ALL, others)}\n\nWhat a fault adds:\n\n{costs}"
 
 
 if __name__ == "__main__":

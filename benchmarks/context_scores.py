@@ -32,6 +32,11 @@ MEASURES = ("depth_mm", "front_mm", "back_mm", "faulty_mm", "others_mm", "chamfe
 the one that faults strike) and on the other views; chamfer distance and F@5mm of the Gaussians' centres."""
 
 
+FAULTS = ("one view's pixels", "one view's mask", "one view's pose", "all poses")
+"""Cases with a fault, of the views of `CLEAN`."""
+CLEAN = "4 views"
+
+
 @dataclass(frozen=True)
 class Case:
     """Objects under one condition."""
@@ -133,19 +138,25 @@ def pooled(files: Sequence[Scores], case: str, network: str, measure: str) -> ND
     return np.mean([np.asarray(scores[case][network][measure], np.float64) for scores in files], 0)
 
 
-def differences(files: Sequence[Scores], measure: str, base: str, others: Sequence[str]) -> str:
+def differences(
+    files: Sequence[Scores], measure: str, base: str, others: Sequence[str], beyond: str = "", cases: Sequence[str] = ()
+) -> str:
     """Markdown: of each case that all ``files`` have, the mean of ``base`` and the paired differences of ``others``
-    from it, each with its interval; cases without a value or one of the networks are left out."""
+    from it, each with its interval; cases without a value or one of the networks are left out. ``beyond``: a case
+    whose values are taken off object by object, so that what is left is what the others of ``cases`` cost."""
     lines = ["| " + " | ".join([measure, base, *others]) + " |", "|---|" + "---:|" * (1 + len(others))]
-    for case in files[0]:
-        if not all({base, *others} <= set(scores.get(case, {})) for scores in files):
+    names = {base, *others}
+    for case in cases or files[0]:
+        if not all(names <= set(scores.get(one, {})) for scores in files for one in (case, beyond or case)):
             continue
-        whole = pooled(files, case, base, measure)
-        if not np.isfinite(whole).any():
+        values = {name: pooled(files, case, name, measure) for name in names}
+        if beyond:
+            values = {name: value - pooled(files, beyond, name, measure) for name, value in values.items()}
+        if not np.isfinite(values[base]).any():
             continue
-        cells = [case, f"{bootstrap(whole).mean:.3f}"]
+        cells = [case, f"{bootstrap(values[base]).mean:{'+' if beyond else ''}.3f}"]
         for name in others:
-            found = bootstrap(pooled(files, case, name, measure) - whole)
+            found = bootstrap(values[name] - values[base])
             cells.append(f"{found.mean:+.3f} ({found.low:+.3f} to {found.high:+.3f})")
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)

@@ -3,11 +3,11 @@
 usage: python -m benchmarks.context_table RUNS [--samples N] [--measure depth_mm] [--plot FILE] [--cost DATA]
 
 Prints, of the seeds that have been scored after so many samples (the most that any has), the mean of the network
-without blocks for each case, and the paired differences of the other variants from it; then what the ways between views
-bring: blocks over one sequence of all views against the same blocks over each view alone, both trained so, and with the
-ways cut at inference alone. Differences are taken object by object, after the mean over the seeds, and stand with the
-interval in which their mean lies in 95 of 100 draws of objects. --cost prints weights, operations and times of a
-forward pass.
+without blocks for each case, and the paired differences of the other variants from it; the same of what a fault adds to
+the errors without one, which is less where context makes up for it; then what the ways between views bring: blocks over
+one sequence of all views against the same blocks over each view alone, both trained so, and with the ways cut at
+inference alone. Differences are taken object by object, after the mean over the seeds, and stand with the interval in
+which their mean lies in 95 of 100 draws of objects. --cost prints weights, operations and times of a forward pass.
 
 examples:
   python -m benchmarks.context_table runs/context
@@ -34,7 +34,7 @@ from benchmarks.context import AT_INFERENCE
 from benchmarks.context_conditions import CONDITIONS, observe
 from benchmarks.context_data import held_out_items
 from benchmarks.context_networks import VARIANTS
-from benchmarks.context_scores import MEASURES, Scores, bootstrap, differences, network_forward, pooled
+from benchmarks.context_scores import CLEAN, FAULTS, MEASURES, Scores, bootstrap, differences, network_forward, pooled
 from benchmarks.context_training import Plan
 from benchmarks.timing import medians
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
@@ -85,9 +85,12 @@ def page(seeds: dict[int, Scores], samples: int, measure: str) -> str:
     every = {name for scores in files for of_case in scores.values() for name in of_case}
     trained = [name for name in VARIANTS if name in every and name != BASE]
     parts = [f"After {samples:,} samples; seeds: {', '.join(map(str, seeds))}.", ""]
-    parts += [differences(files, measure, BASE, trained)] if BASE in every else []
+    if BASE in every:
+        parts += [differences(files, measure, BASE, trained)]
+        parts += ["", "What a fault adds:", "", differences(files, measure, BASE, trained, CLEAN, FAULTS)]
     if {TOGETHER, APART} <= every:
         parts += ["", "Trained apart against trained together:", "", differences(files, measure, TOGETHER, [APART])]
+        parts += ["", "What a fault adds:", "", differences(files, measure, TOGETHER, [APART], CLEAN, FAULTS)]
     for name in trained:
         if name + AT_INFERENCE in every:
             parts += ["", f"Cut at inference, {name}:", "", differences(files, measure, name, [name + AT_INFERENCE])]

@@ -226,11 +226,14 @@ def test_the_table_prints_paired_differences_of_the_seeds_that_are_there(
         for samples in (7500, 30000)[: 2 - seed]:
             file = tmp_path / f"seed-{seed}" / f"scores-{samples:06d}.json"
             file.parent.mkdir(exist_ok=True)
-            file.write_text(json.dumps({"4 views": case, "2 views": {"no blocks": of(0)}}))
+            faulty = {name: of(2 - 0.1 * (name == "12 blocks")) for name in case}
+            scores = {"4 views": case, "2 views": {"no blocks": of(0)}, "one view's mask": faulty}
+            file.write_text(json.dumps(scores))
     context_table.main([str(tmp_path), "--samples", "7500", "--plot", str(tmp_path / "plot.png")])
     printed = capsys.readouterr().out
     assert "After 7,500 samples; seeds: 0, 1." in printed and "2 views" not in printed
     assert "-0.500 (-0.500 to -0.500) | -0.250 (-0.250 to -0.250)" in printed
+    assert "| one view's mask | +2.000 | +0.400 (+0.400 to +0.400) | +0.250 (+0.250 to +0.250) |" in printed
     assert "+0.250 (+0.250 to +0.250)" in printed and "+1.500 (+1.500 to +1.500)" in printed
     assert (tmp_path / "plot.png").stat().st_size > 1000
     context_table.main([str(tmp_path)])
