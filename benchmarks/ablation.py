@@ -65,7 +65,7 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "4 blocks": (orders(*ORDERS[:4]),),
     "one scan order": (orders(*DEPTH * ["rows"]),),
     "views as they came": ("model.rank_views=false",),
-    "never across views": (orders(*2 * ["rows", "rows_reversed", "columns", "columns_reversed"]),),
+    "views one by one": (orders(*2 * ["rows", "rows_reversed", "columns", "columns_reversed"]),),
     "patches of 16 pixels": ("model.patch=16",),
     "8 bins": ("model.bins=8",),
     "32 bins": ("model.bins=32",),

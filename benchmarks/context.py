@@ -21,6 +21,8 @@ examples:
       all variants, two seeds: about 2 h 30 min a seed on one core, and half an hour for the scores
   python -m benchmarks.context runs/context --data data/96 --only "12 blocks" "12 blocks, views apart"
       two of them; others may join later: they get the same batches
+  python -m benchmarks.context runs/context --data data/96 --only "12 blocks, long sequence" ...
+      tokens of 4 pixels, as many as the shipped network has; twice the time of tokens of 8
   python -m benchmarks.context runs/quick --data data/quick --samples 60 --part 32 --parts 1 --objects 8 --seeds 0
       a trial of whether it runs
 """
@@ -39,7 +41,7 @@ import torch
 from benchmarks.blocks import capture_cases, held_out_cases
 from benchmarks.context_conditions import CONDITIONS
 from benchmarks.context_data import held_out_recipes, render
-from benchmarks.context_networks import VARIANTS
+from benchmarks.context_networks import USUAL, VARIANTS
 from benchmarks.context_scores import Case, network_forward, score_cases
 from benchmarks.context_training import Plan, averaged_network, keep_average, learners, slug, train_to
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
@@ -68,7 +70,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
     if args.list:
         for name, variant in VARIANTS.items():
-            print(f"{name:26s} {variant.kind.__name__}, {variant.blocks} blocks")
+            usual = "" if name in USUAL else ", where named by --only"
+            print(f"{name:38s} {variant.kind.__name__}, {variant.blocks} blocks, patch {variant.patch}{usual}")
         return
     if args.runs is None or args.data is None:
         parser.error("RUNS and --data are needed: the folders of the runs and of the rendered objects")
@@ -80,7 +83,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     stopping = Stopping()
     for seed in args.seeds:
         folder = args.runs / f"seed-{seed}"
-        if not run_seed(plan, args.only or list(VARIANTS), seed, folder, args.objects, args.captures, stopping):
+        if not run_seed(plan, args.only or USUAL, seed, folder, args.objects, args.captures, stopping):
             print("stopped; the same command goes on from here", flush=True)
             return
     print(f"done; see: python -m benchmarks.context_table {args.runs}", flush=True)

@@ -83,14 +83,16 @@ class AttentionApart(ViewsApart, Attention):
 
 @dataclass(frozen=True)
 class Variant:
-    """``blocks`` of a ``kind`` of network; ``apart`` is that kind with no way from one view to another."""
+    """``blocks`` of a ``kind`` of network; ``apart`` is that kind with no way from one view to another; tokens are of
+    ``patch`` pixels a side."""
 
     kind: type[RayGamba]
     blocks: int
     apart: type[RayGamba] | None = None
+    patch: int = RayGambaConfig.patch
 
     def config(self, base: RayGambaConfig) -> RayGambaConfig:
-        return replace(base, orders=scan_orders(self.blocks))
+        return replace(base, orders=scan_orders(self.blocks), patch=self.patch)
 
     def gigaflops(self, config: RayGambaConfig, tokens: int) -> float:
         """Of the blocks of one forward pass over one sequence of ``tokens``: multiplications and additions; 9 for each
@@ -117,5 +119,11 @@ VARIANTS: dict[str, Variant] = {
     "24 blocks": Variant(RayGamba, 24, ViewsApart),
     "12 blocks, views apart": Variant(ViewsApart, 12),
     "12 of attention": Variant(Attention, 12, AttentionApart),
+    "12 blocks, long sequence": Variant(RayGamba, 12, ViewsApart, patch=4),
+    "12 blocks, long sequence, views apart": Variant(ViewsApart, 12, patch=4),
+    "12 of attention, long sequence": Variant(Attention, 12, AttentionApart, patch=4),
 }
-"""What is trained, by name."""
+"""What can be trained, by name. A long sequence has four times the tokens, of half the side: in crops of 64 pixels as
+many as the shipped network has in its crops of 128."""
+USUAL = tuple(name for name in VARIANTS if "long" not in name)
+"""Trained where none are named."""

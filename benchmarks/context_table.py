@@ -22,6 +22,8 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import statistics
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -36,7 +38,6 @@ from benchmarks.context_data import held_out_items
 from benchmarks.context_networks import VARIANTS
 from benchmarks.context_scores import CLEAN, FAULTS, MEASURES, Scores, bootstrap, differences, network_forward, pooled
 from benchmarks.context_training import Plan
-from benchmarks.timing import medians
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.model.cost_volume import hull_intervals, plane_sweep_cost_volume
 
@@ -98,33 +99,45 @@ def page(seeds: dict[int, Scores], samples: int, measure: str) -> str:
 
 
 def cost_table(runs: Path, data: Path) -> str:
-    """Markdown: weights, operations of the blocks, and milliseconds of a forward pass on four views, all in turn on
-    this machine with as many threads as torch has; their values do not change the time, so weights are random."""
+    """Markdown: weights, tokens and operations of the blocks, and milliseconds of the processor for a forward pass on
+    four views of an object, by one thread, all in turn; their values do not change the time, so weights are random."""
     values = json.loads((runs / "plan.json").read_text())
     plan = Plan(data=data, **values)
     base = plan.config("", VARIANTS[BASE], 0).model
-    seen = observe(held_out_items(data / "held", 1)[0], 0, CONDITIONS["4 views"], base.size, base.grid)
+    seen = observe(held_out_items(data / "held", 4)[3], 3, CONDITIONS["4 views"], base.size, base.grid)
     batch = seen.sample.inputs()
     rays = hull_intervals(batch, base)
     cost = plane_sweep_cost_volume(batch, rays, base.bins)
-    tokens = int(F.max_pool2d(rays.valid.float(), base.patch // base.stride).sum())
     calls: dict[str, Callable[[], object]] = {}
     weights: dict[str, float] = {}
+    tokens: dict[str, int] = {}
     for name, variant in VARIANTS.items():
         network = variant.kind(variant.config(base)).eval()
+        tokens[name] = int(F.max_pool2d(rays.valid.float(), variant.patch // base.stride).sum())
         weights[name] = sum(p.numel() for p in network.parameters()) / 1e6
         calls[name] = partial(network_forward(network, plan.precision == "bf16"), batch, rays, cost, False)
-    times = medians(calls, 9)
+    torch.set_num_threads(1)  # the processor's time of one thread: other work on the machine is not in it
+    times = processor_medians(calls, 9)
     lines = [
-        f"{tokens} tokens of four views, crops of {base.size} pixels, {torch.get_num_threads()} threads.",
-        "",
-        "| variant | parameters | blocks, GFLOP | forward ms |",
-        "|---|---:|---:|---:|",
+        "| variant | parameters | tokens | blocks, GFLOP | forward ms |",
+        "|---|---:|---:|---:|---:|",
     ]
     for name, variant in VARIANTS.items():
-        flops = variant.gigaflops(base, tokens)
-        lines.append(f"| {name} | {weights[name]:.2f} M | {flops:.2f} | {1e3 * times[name]:.0f} |")
+        flops = variant.gigaflops(base, tokens[name])
+        lines.append(f"| {name} | {weights[name]:.2f} M | {tokens[name]} | {flops:.2f} | {1e3 * times[name]:.0f} |")
     return "\n".join(lines)
+
+
+def processor_medians(calls: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
+    """Median seconds of the processor for each call, all called in turn after one warm-up."""
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    for turn in range(repeats + 1):
+        for name, call in calls.items():
+            start = time.process_time()
+            call()
+            if turn:
+                times[name].append(time.process_time() - start)
+    return {name: statistics.median(values) for name, values in times.items()}
 
 
 def plot(marks: dict[int, dict[int, Scores]], measure: str, file: Path) -> None:

@@ -16,7 +16,7 @@ from tiny_training import CASCADED, weights
 from benchmarks import blocks, context, context_meshes, context_table
 from benchmarks.context_conditions import CONDITIONS, ONE_VIEW, observe, training_fault
 from benchmarks.context_data import capture_item
-from benchmarks.context_networks import VARIANTS, Attention, AttentionApart, Variant, ViewsApart, scan_orders
+from benchmarks.context_networks import USUAL, VARIANTS, Attention, AttentionApart, Variant, ViewsApart, scan_orders
 from benchmarks.context_scores import MEASURES, Case, bootstrap, network_forward, score_cases
 from benchmarks.context_training import Learner, Plan, averaged_network, keep_average, learners, train_to
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
@@ -55,15 +55,15 @@ def quiet(line: str) -> None:
 
 def test_every_variant_trains_on_the_same_batches_and_resumes_to_the_same_numbers(data: Path, tmp_path: Path) -> None:
     plan = tiny(data)
-    whole = learners(plan, list(VARIANTS), 0, tmp_path / "whole", quiet)
+    whole = learners(plan, USUAL, 0, tmp_path / "whole", quiet)
     before = {name: weights(one).clone() for name, one in whole.items()}
     assert train_to(plan, whole, 3, never, quiet)
 
-    parts = learners(plan, list(VARIANTS), 0, tmp_path / "parts", quiet)
+    parts = learners(plan, USUAL, 0, tmp_path / "parts", quiet)
     assert train_to(plan, parts, 1, never, quiet)
     late = {name: one for name, one in parts.items() if name != "4 blocks"}
     assert train_to(plan, late, 2, never, quiet)  # as where a run dies before all states are written
-    resumed = learners(plan, list(VARIANTS), 0, tmp_path / "parts", quiet)
+    resumed = learners(plan, USUAL, 0, tmp_path / "parts", quiet)
     assert {one.step for one in resumed.values()} == {1, 2}
     assert train_to(plan, resumed, 3, never, quiet)
     for name, one in resumed.items():
