@@ -66,7 +66,7 @@ def _merge(cls: type[T], layers: Sequence[tuple[str, Mapping[Any, Any]]]) -> T:
         if not isinstance(values, Mapping):
             raise _bad(f"{source}: {shown(values)} is not a mapping: write 'key: value' lines")
         _check_text(source, values)
-    config = _structured(cls)
+    config = _structured(typing.cast(type, cls))
     try:
         config = OmegaConf.merge(config, *(values for _, values in layers))  # each call copies all settings
     except (OmegaConfBaseException, *UNFIT):
