@@ -17,14 +17,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from mvgamba_ros.cli._flags import add_config, add_options, add_prompts, options_from
+from mvgamba_ros.cli._flags import add_config, add_options, options_from
 from mvgamba_ros.geometry.boxes import scaled_box
 from mvgamba_ros.metrics.shape import shape_errors, surface_points
 from mvgamba_ros.options import Options
 from mvgamba_ros.reconstruction import Reconstruction
 from mvgamba_ros.scene_objects import FINDER, reconstruct_scene
 from mvgamba_ros.synthesis.tabletop import tabletop_scene
-from mvgamba_ros.synthesis.tabletop_layout import lay_out
 from mvgamba_ros.synthesis.tabletop_rig import TabletopRig
 from mvgamba_ros.types import Mesh
 
@@ -48,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--views", type=int, default=6)
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--given", action="store_true", help="each object's region is given")
-    add_prompts(parser, "not used: every object's region is known")
+    parser.set_defaults(roi=[], support_height=None)  # what `add_prompts` would ask for is known of every object
     add_options(parser)
     add_config(parser)
     args = parser.parse_args(argv)
@@ -59,11 +58,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     scores, there, answers, ratios = [], 0, 0, []
     for index in range(args.scenes):
         scene = tabletop_scene(args.seed, index, rig)
-        meshes, _ = lay_out(rig, np.random.default_rng([args.seed, index, 23]))  # as the scene's own
-        truths = [
-            Mesh(mesh.vertices + low - mesh.vertices.min(axis=0), mesh.faces, np.zeros_like(mesh.vertices, np.uint8))
-            for mesh, (low, _) in zip(meshes, scene.bounds, strict=True)
-        ]
+        truths = [Mesh(mesh.vertices, mesh.faces, np.zeros_like(mesh.vertices, np.uint8)) for mesh in scene.shapes]
         views = [replace(view, depth=None) for view in scene.views]
         regions = [scaled_box(*bounds) for bounds in scene.bounds]
         began = time.process_time()

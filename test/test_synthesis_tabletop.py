@@ -52,6 +52,8 @@ def test_the_depth_of_an_objects_pixels_lies_in_its_bounds_and_the_tables_below_
     for index in range(4):
         scene = tabletop_scene(4, index, rig)
         assert scene.bounds[:, 0, 2].min() == pytest.approx(scene.support_height, abs=1e-6)
+        corners = [[shape.vertices.min(axis=0), shape.vertices.max(axis=0)] for shape in scene.shapes]
+        np.testing.assert_allclose(corners, scene.bounds)
         for view, label in enumerate(scene.instances):
             points = surface(scene, view)
             for number, (low, high) in enumerate(scene.bounds, 1):

@@ -49,6 +49,7 @@ class TabletopScene:
         support_height: World z of what the objects stand on, metres: of a tray its floor.
         kinds: What is special in it, e.g. ("gripper", "table_colour", "touching"), sorted.
         jpegs: The pictures as the camera sends them.
+        shapes: Each whole object's surface, where ``bounds`` has it; empty where a scene was read from a file.
     """
 
     views: list[View]
@@ -57,6 +58,7 @@ class TabletopScene:
     support_height: float
     kinds: tuple[str, ...]
     jpegs: tuple[bytes, ...]
+    shapes: tuple[TexturedMesh, ...] = ()
 
 
 def tabletop_scene(seed: int, index: int, rig: TabletopRig = RIG) -> TabletopScene:
@@ -104,7 +106,10 @@ def tabletop_scene(seed: int, index: int, rig: TabletopRig = RIG) -> TabletopSce
         View(decoded(jpeg), camera, world @ pose, depth=depth)
         for jpeg, pose, depth in zip(jpegs, reported_poses(poses, rig, rng), depths, strict=True)
     ]
-    return TabletopScene(views, instances, bounds + offset, float(offset[2]), tuple(sorted(kinds)), tuple(jpegs))
+    shapes = tuple(replace(mesh, vertices=mesh.vertices + offset) for mesh in meshes)
+    return TabletopScene(
+        views, instances, bounds + offset, float(offset[2]), tuple(sorted(kinds)), tuple(jpegs), shapes
+    )
 
 
 def _coloured(meshes: list[TexturedMesh], rig: TabletopRig, rng: Rng) -> tuple[list[Item], U8, set[str]]:
