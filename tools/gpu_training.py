@@ -19,15 +19,17 @@ from mvgamba_ros.synthesis.sources import open_source
 from mvgamba_ros.training.loop import Trainer
 from mvgamba_ros.training.recipe import load_plan
 from tools.carried_state import pack, unpack
-from tools.gpu_rows import folder, needs_gpu, peak_memory, report
+from tools.gpu_rows import folder, needs_gpu, peak_memory, report, skip
 
 RECIPE = Path("config/rings.recipe.yaml")
 SCRATCH = Path("build/gpu_training")
 STATE = ".gpu_state"
 RENDERS = 0.25
 """Share of the time that renders, at most: objects are drawn from many times, in other views and colours each time."""
-RESERVE_S = 15.0
-"""Kept for saving and packing the state."""
+RESERVE_S = 25.0
+"""Kept for ending the processes, saving and packing the state."""
+LEAST_S = 60.0
+"""Of rendering and learning: less is not begun."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,8 @@ def recipe() -> None:
     if needs_gpu("recipe", f"training by {RECIPE}"):
         return
     seconds = float(os.environ["GPU_CHECK_PART_SECONDS"]) - RESERVE_S
+    if seconds < LEAST_S:
+        return skip("recipe", f"training by {RECIPE}", f"{seconds:.0f} s are left")
     given = Path(os.environ.get("GPU_CHECK_STATE", STATE)).resolve()
     made = learn(RECIPE.resolve(), SCRATCH, given, folder() / "state", seconds, os.cpu_count() or 1)
     rate = (made.samples - made.samples_before) / max(made.seconds, 1e-9)
