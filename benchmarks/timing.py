@@ -12,16 +12,21 @@ import torch
 Calls = dict[str, Callable[[], object]]
 
 
-def medians(calls: Calls, repeats: int) -> dict[str, float]:
-    """Median seconds of each call, all called in turn after one warm-up."""
+def turns(calls: Calls, repeats: int, clock: Callable[[], float] = time.perf_counter) -> dict[str, list[float]]:
+    """Seconds by ``clock`` of each call, all called in turn, ``repeats`` times after one warm-up."""
     times: dict[str, list[float]] = {name: [] for name in calls}
     for turn in range(repeats + 1):
         for name, call in calls.items():
-            start = time.perf_counter()
+            start = clock()
             call()
             if turn:
-                times[name].append(time.perf_counter() - start)
-    return {name: statistics.median(values) for name, values in times.items()}
+                times[name].append(clock() - start)
+    return times
+
+
+def medians(calls: Calls, repeats: int) -> dict[str, float]:
+    """Median seconds of each call, all called in turn after one warm-up."""
+    return {name: statistics.median(values) for name, values in turns(calls, repeats).items()}
 
 
 def beside_reference(setting: str, calls: dict[str, Callable[[str], object]], theirs: str, repeats: int) -> None:
