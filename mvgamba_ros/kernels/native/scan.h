@@ -130,10 +130,10 @@ struct Piece {
     }
     // Rows are often a page apart, which processors do not foresee: fetch a coming piece's. (always_inline: GCC drops
     // calls of a function that only prefetches.)
-    __attribute__((always_inline)) void prefetch(const Tokens& x, int from = 0, int to = CHUNK) const {
-        if (!FULL || !x.data || from >= coming_tokens) return;
-        const float* p = x.data + batch * x.batch + (coming_first + from) * x.token + coming_channel;
-        for (int t = from; t < std::min(to, coming_tokens); t++, p += x.token) __builtin_prefetch(p);
+    __attribute__((always_inline)) void prefetch(const Tokens& x) const {
+        if (!FULL || !x.data || coming_tokens <= 0) return;
+        const float* p = x.data + batch * x.batch + coming_first * x.token + coming_channel;
+        for (int t = 0; t < coming_tokens; t++, p += x.token) __builtin_prefetch(p);
     }
 };
 

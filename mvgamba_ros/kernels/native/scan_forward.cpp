@@ -8,48 +8,86 @@
 namespace mvgamba {
 namespace {
 
-// One group of states through a piece: h is advanced, y is added to.
-// Not inlined: on its own the loop gets the registers it needs.
-template <bool IN_RANGE>
-__attribute__((noinline)) void advance(int tokens, int64_t padded, const float* a, const float* B, const float* C,
-                                       const Vec* dt, const Vec* dtu, float* h_memory, Vec* y) {
-    Vec h[GROUP], decay[GROUP];
-    for (int n = 0; n < GROUP; n++) h[n] = load(h_memory + n * LANES);
-    auto update = [&](int t) {
-        const float *b = B + t * padded, *c = C + t * padded;
-        Vec out = y[t];
-        for (int n = 0; n < GROUP; n++) h[n] = decay[n] * h[n] + dtu[t] * b[n];
-        for (int n = 0; n < GROUP; n++) out += h[n] * c[n];
-        y[t] = out;
-    };
-    if constexpr (LANES == 16) {
-        // A token's exponents are split while the decays of the one before are raised and used, so that no instruction
-        // waits long for another; other sets have too few registers.
-        Vec whole[GROUP], fraction[GROUP];
-        auto split = [&](int t) {
-            for (int n = 0; n < GROUP; n++) {
-                Vec exponent = unfused(dt[t] * load(a + n * LANES));
-                if (!IN_RANGE) exponent = in_exp2_range(exponent);
-                split_exponent(exponent, whole[n], fraction[n]);
-            }
-        };
-        auto raise = [&] {
-            for (int n = 0; n < GROUP; n++) decay[n] = exp2_of_split(whole[n], fraction[n]);
-        };
-        split(0);
-        for (int t = 0; t < tokens; t++) {
-            raise();
-            if (t + 1 < tokens) split(t + 1);
-            update(t);
-        }
-    } else {
-        for (int t = 0; t < tokens; t++) {
-            for (int n = 0; n < GROUP; n++) decay[n] = dt[t] * load(a + n * LANES);
-            decays<IN_RANGE>(decay);
-            update(t);
+// The rows of the coming piece (Piece::coming_first), fetched a few at a time and all inputs side by side: for one
+// input and one piece at a time, the counting would cost more than the fetches.
+struct ComingRows {
+    const float* rows[3];
+    int64_t steps[3];
+    int left;
+
+    template <bool FULL>
+    ComingRows(const ScanArgs& s, const Piece<FULL>& piece) : left(FULL ? std::max(0, piece.coming_tokens) : 0) {
+        if (!left) return;
+        const Tokens* const inputs[] = {&s.u, &s.delta, s.z.data ? &s.z : &s.u};
+        for (int i = 0; i < 3; i++) {
+            const Tokens& x = *inputs[i];
+            rows[i] = x.data + piece.batch * x.batch + piece.coming_first * x.token + piece.coming_channel;
+            steps[i] = x.token;
         }
     }
-    for (int n = 0; n < GROUP; n++) store(h_memory + n * LANES, h[n]);
+    // (always_inline: GCC drops calls of a function that only prefetches.)
+    __attribute__((always_inline)) void fetch(int count) {
+        for (; count > 0 && left > 0; count--, left--)
+            for (int i = 0; i < 3; i++) {
+                __builtin_prefetch(rows[i]);
+                rows[i] += steps[i];
+            }
+    }
+};
+
+// All states of one vector of channels through a piece, group by group: h is advanced, y is added to; `fetched` rows of
+// the coming piece are asked for with each group.
+// Not inlined: on its own the loop gets the registers it needs. All groups in one call: the constants of the
+// exponential then stay in theirs.
+template <bool IN_RANGE, bool FULL>
+__attribute__((noinline)) void advance(int some_tokens, int64_t padded, const float* a, const float* B, const float* C,
+                                       const Vec* dt, const Vec* dtu, float* h_memory, Vec* y, ComingRows& coming,
+                                       int fetched) {
+    const int tokens = FULL ? CHUNK : some_tokens;
+    for (const float* const end = B + padded; B < end;
+         B += GROUP, C += GROUP, a += GROUP * LANES, h_memory += GROUP * LANES) {
+        coming.fetch(fetched);
+        Vec h[GROUP];
+        for (int n = 0; n < GROUP; n++) h[n] = load(h_memory + n * LANES);
+        if constexpr (LANES == 16) {
+            // A token's exponents are split while the decays of the one before are raised and used, so that no
+            // instruction waits long for another; other sets have too few registers.
+            Vec whole[GROUP], fraction[GROUP], decay[GROUP];
+            auto split = [&](int t) {
+                for (int n = 0; n < GROUP; n++) {
+                    Vec exponent = unfused(dt[t] * load(a + n * LANES));
+                    if (!IN_RANGE) exponent = in_exp2_range(exponent);
+                    split_exponent(exponent, whole[n], fraction[n]);
+                }
+            };
+            split(0);
+            for (int t = 0; t < tokens; t++) {
+                for (int n = 0; n < GROUP; n++) decay[n] = exp2_of_split(whole[n], fraction[n]);
+                if (t + 1 < tokens) split(t + 1);
+                const float *b = B + t * padded, *c = C + t * padded;
+                Vec out = y[t];
+                for (int n = 0; n < GROUP; n++) h[n] = decay[n] * h[n] + dtu[t] * b[n];
+                for (int n = 0; n < GROUP; n++) out += h[n] * c[n];
+                y[t] = out;
+            }
+        } else {
+            // Two states at a time: of four at once half would have no register, and go to memory and back.
+            constexpr int PAIR = 2;
+            for (int t = 0; t < tokens; t++) {
+                const float *b = B + t * padded, *c = C + t * padded;
+                Vec out = y[t];
+                for (int first = 0; first < GROUP; first += PAIR) {
+                    Vec decay[PAIR];
+                    for (int n = 0; n < PAIR; n++) decay[n] = dt[t] * load(a + (first + n) * LANES);
+                    decays<IN_RANGE>(decay);
+                    for (int n = 0; n < PAIR; n++) h[first + n] = decay[n] * h[first + n] + dtu[t] * b[first + n];
+                    for (int n = 0; n < PAIR; n++) out += h[first + n] * c[first + n];
+                }
+                y[t] = out;
+            }
+        }
+        for (int n = 0; n < GROUP; n++) store(h_memory + n * LANES, h[n]);
+    }
 }
 
 // Every token of a piece: states advance, outputs are written.
@@ -60,21 +98,14 @@ void forward_piece(const ScanArgs& s, const Piece<FULL>& piece, int64_t padded, 
     Vec y[VECTORS][CHUNK];
     const bool in_range = step_sizes(s, piece, largest, steps);
     // a few rows with every group of states: fetched all at once they would wait for each other
-    const int64_t groups = VECTORS * padded / GROUP;
-    const int rows = static_cast<int>(ceil_div(CHUNK, groups));
-    int fetched = 0;
+    const int fetched = static_cast<int>(ceil_div(CHUNK, VECTORS * padded / GROUP));
+    ComingRows coming(s, piece);
     for (int v = 0; v < VECTORS; v++) {
         const Vec skip = piece.load_channels(s.D, v);
         for (int t = 0; t < piece.count(); t++) y[v][t] = skip * steps.u[v][t];
-        for (int64_t n = 0; n < padded; n += GROUP) {
-            for (const Tokens& x : {s.u, s.delta, s.z}) piece.prefetch(x, fetched, fetched + rows);
-            fetched += rows;
-            const int64_t at = (v * padded + n) * LANES;
-            if (in_range)
-                advance<true>(piece.count(), padded, a + at, B + n, C + n, steps.dt[v], steps.dtu[v], h + at, y[v]);
-            else
-                advance<false>(piece.count(), padded, a + at, B + n, C + n, steps.dt[v], steps.dtu[v], h + at, y[v]);
-        }
+        const int64_t at = v * padded * LANES;
+        (in_range ? advance<true, FULL> : advance<false, FULL>)(piece.tokens, padded, a + at, B, C, steps.dt[v],
+                                                                steps.dtu[v], h + at, y[v], coming, fetched);
     }
     by_tokens<ABREAST>(piece.count(), [&](int first, auto count) {
         constexpr int T = count;
