@@ -18,7 +18,7 @@ from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.distance_field import DistanceField
 from mvgamba_ros.geometry.unit_cube import fit
 from mvgamba_ros.geometry.visual_hull import carve
-from mvgamba_ros.kernels.autocast import halve_weights
+from mvgamba_ros.kernels.autocast import halve_weights, has_bfloat16
 from mvgamba_ros.kernels.device import choose_device
 from mvgamba_ros.methods.mvgamba import MVGambaMethod, recarve_around
 from mvgamba_ros.methods.protocol import Shape
@@ -76,6 +76,14 @@ def moved(view: View, scale: float, shift: np.ndarray) -> View:
     T = view.T_world_camera.copy()
     T[:3, 3] = scale * T[:3, 3] + shift
     return replace(view, T_world_camera=T, depth=None)
+
+
+@pytest.mark.parametrize(("capability", "halved"), [("AVX512", True), ("AVX2", False), ("DEFAULT", False)])
+def test_a_torch_that_is_kept_from_avx512_runs_in_float32(capability, halved, monkeypatch) -> None:
+    """As on a machine without it, where half precision is emulated and many times slower."""
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True, raising=False)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    assert has_bfloat16() is halved
 
 
 def test_weights_halved_once_answer_as_those_that_autocast_halves() -> None:

@@ -28,10 +28,13 @@ def has_bfloat16(device: torch.device | None = None) -> bool:
     """Whether products in bfloat16 are faster than in float32 on ``device``, a GPU or by default the CPU.
 
     It has instructions for them: GPUs from compute capability 8.0 on. False with a torch that cannot tell of a
-    processor (before 2.6): float32 is right everywhere.
+    processor (before 2.6), and where torch is kept from AVX-512 (``ATEN_CPU_CAPABILITY=avx2``): float32 is right
+    everywhere.
     """
     if device is not None and device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
+    if torch.backends.cpu.get_cpu_capability() != "AVX512":
+        return False
     probes = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
     return any(probe is not None and probe() for probe in probes)
 
