@@ -136,8 +136,10 @@ class World:
         return self.clients[name]
 
     def begin(self, kind: Any, name: str, request: Any = None) -> Any:
-        """A service call under way: a future."""
-        return self._client(kind, name).call_async(request or kind.Request())
+        """A service call under way: a future. A request sent before DDS has matched its new client would be lost."""
+        client = self._client(kind, name)
+        assert client.wait_for_service(timeout_sec=PATIENCE), f"{name} is not there"
+        return client.call_async(request or kind.Request())
 
     def finish(self, future: Any, timeout: float = PATIENCE) -> Any:
         self.executor.spin_until_future_complete(future, timeout_sec=timeout)

@@ -38,7 +38,8 @@ def spins(arguments: list[str], **environment: str) -> str:
     return found[0]
 
 
-COMMAND = ["-m", "mvgamba_ros.cli", "reconstruct", "/nowhere", "-o", "/nowhere"]
+COMMAND = ["-c", "from mvgamba_ros.cli import main; main(['reconstruct', '/nowhere', '-o', '/nowhere']); import torch"]
+"""A refusal loads no torch by itself."""
 
 
 def test_the_commands_threads_soon_sleep():
