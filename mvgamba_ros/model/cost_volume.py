@@ -89,9 +89,8 @@ def plane_sweep_cost_volume(batch: CropBatch, rays: Intervals, bins: int) -> Ten
         b, v = divmod(i, V)
         epipolar_rays = EpipolarRays(v, M[b], o[b], rays.origins[b, v], directions)
         costs.append(photometric_cost(epipolar_rays, colors[b], near, far, reference, bins).flatten(1))
-    out = rays.near.new_zeros(B * V * G * G, 2 * bins).index_copy_(
-        0, at, torch.cat(costs)
-    )  # a ray's values side by side
+    # a ray's values lie next to each other
+    out = rays.near.new_zeros(B * V * G * G, 2 * bins).index_copy_(0, at, torch.cat(costs))
     return out.view(B, V, G, G, 2 * bins).permute(0, 1, 4, 2, 3)
 
 

@@ -44,12 +44,11 @@ _UPRIGHT = {"gable_carton", "can", "bottle", "mug", "bowl", "pan"}
 
 
 @dataclass(frozen=True)
-class Procedural:
-    """``count`` objects of the families, the same for the same ``seed``; ``shares`` replaces the families' own."""
+class DrawnObjects:
+    """``count`` objects, each drawn anew by `draw`, the same for the same ``seed``."""
 
     seed: int
     count: int
-    shares: dict[str, float] | None = None
 
     def __len__(self) -> int:
         return self.count
@@ -57,7 +56,20 @@ class Procedural:
     def __getitem__(self, index: int) -> TexturedMesh:
         if not 0 <= index < self.count:
             raise IndexError(f"object {index} of {self.count}")
-        rng = np.random.default_rng([self.seed, index])
+        return self.draw(np.random.default_rng([self.seed, index]))
+
+    def draw(self, rng: Rng) -> TexturedMesh:
+        """Any one object."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Procedural(DrawnObjects):
+    """Objects of the families; ``shares`` replaces the families' own."""
+
+    shares: dict[str, float] | None = None
+
+    def draw(self, rng: Rng) -> TexturedMesh:
         shares = self.shares or {name: share for name, (_, share) in FAMILIES.items()}
         weights = np.array(list(shares.values()))
         name = list(shares)[rng.choice(len(weights), p=weights / weights.sum())]
