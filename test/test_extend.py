@@ -18,8 +18,8 @@ import pytest
 import rendered
 import torch
 import yaml
+from installed_package import found_here, pip_install
 
-from mvgamba_ros import registry
 from mvgamba_ros.cli import main
 from mvgamba_ros.io.mesh_files import read_mesh
 
@@ -34,18 +34,15 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     source, target = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("site")
     for name, text in FILES.items():
         (source / name).write_text(text)
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-index", "--no-deps"]
-    subprocess.run([*pip, "--no-build-isolation", "--target", str(target), str(source)], check=True)
+    pip_install(source, target)
     return target
 
 
 @pytest.fixture
 def here(site: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """It is installed in this process, too."""
-    monkeypatch.syspath_prepend(site)
-    registry._installed.cache_clear()
-    yield
-    registry._installed.cache_clear()
+    with found_here(site, monkeypatch):
+        yield
 
 
 def run(site: Path, *command: str) -> subprocess.CompletedProcess[str]:

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 import rendered
 import trimesh
+from installed_package import found_here, pip_install
 
-from mvgamba_ros import registry
 from mvgamba_ros.cli import main
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.factories import load_method, load_segmenter
@@ -34,27 +34,22 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder that the toy package is installed into, by pip."""
     source, target = tmp_path_factory.mktemp("source") / "toy", tmp_path_factory.mktemp("site")
     shutil.copytree(REPOSITORY / "test" / "toy_package", source)
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-index", "--no-deps"]
-    subprocess.run([*pip, "--no-build-isolation", "--target", str(target), str(source)], check=True)
+    pip_install(source, target)
     return target
 
 
 @pytest.fixture
 def here(toy: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The toy package is installed in this process, too."""
-    monkeypatch.syspath_prepend(toy)
-    registry._installed.cache_clear()
-    yield
-    registry._installed.cache_clear()
+    with found_here(toy, monkeypatch):
+        yield
 
 
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder on the path that `installed` puts packages into."""
-    monkeypatch.syspath_prepend(tmp_path)
-    registry._installed.cache_clear()
-    yield tmp_path
-    registry._installed.cache_clear()
+    with found_here(tmp_path, monkeypatch):
+        yield tmp_path
 
 
 def installed(site: Path, package: str, group: str, entry: str, module: str = "") -> None:
