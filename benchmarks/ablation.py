@@ -6,7 +6,7 @@ Each variant is the stage crops-128 of config/raygamba-s.recipe.yaml, from rando
 (--list shows them), trained on --samples objects and validated on held-out ones, once for every seed. The schedule
 shrinks with the budget: rendering losses join at the same share of it. RUNS/<variant>-<seed>/ holds each run; stop and
 start this as you like: finished runs are kept, one that was stopped goes on. At the end, and after every run, prints
-the table and writes it to --table.
+the table and writes it to --table (RUNS/ablation.md).
 
 examples:
   python -m benchmarks.ablation runs/ablation
@@ -107,7 +107,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="for all variants, before theirs"
     )
-    parser.add_argument("--table", type=Path, default=Path("docs/ablation.md"), help="(%(default)s)")
+    parser.add_argument("--table", type=Path, metavar="FILE", help="(RUNS/ablation.md)")
     parser.add_argument("--list", action="store_true", help="show the variants and do nothing")
     args = parser.parse_args(argv)
     if args.list:
@@ -117,6 +117,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.runs is None:
         parser.error("RUNS is missing: the folder where the runs are kept")
 
+    report = args.table or args.runs / "ablation.md"
     names = args.only or list(VARIANTS)
     configs = {
         (name, seed): configure(args.recipe, args.stage, name, args.samples, seed, args.set)
@@ -128,9 +129,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     finished: list[Run] = []
     for (name, seed), config in configs.items():
         finished.append(train(name, config, args.runs / f"{name.replace(' ', '-')}-{seed}"))
-        args.table.parent.mkdir(parents=True, exist_ok=True)
-        args.table.write_text(page(finished, seconds, args.samples, args.set))
-    print(f"\n{table(finished, seconds)}\n\n{args.table}")
+        report.parent.mkdir(parents=True, exist_ok=True)
+        report.write_text(page(finished, seconds, args.samples, args.set))
+    print(f"\n{table(finished, seconds)}\n\n{report}")
 
 
 @cache

@@ -11,7 +11,7 @@ poses off, with the views in any order; and captures with scans. Where a kind of
 without training (the scan's states begun anew, attention within each view), it is measured so as well.
 
 RUNS/plan.json has what is common to all. RUNS/seed-N/<variant>/state.pt is each training, saved every few minutes: stop
-this as you like, by any signal, and start it by the same command. At a fifteenth, a quarter, half and all of --samples
+this as you like, by any signal, and start it by the same command. At a quarter, half and all of --samples
 the averaged weights are kept and scored: RUNS/seed-N/scores-<samples>.json. The learning rate is level until the last
 fifth. `python -m benchmarks.context_table RUNS` prints what is there at any time. Objects are rendered into DATA as
 they are needed.
@@ -47,7 +47,7 @@ from benchmarks.context_training import Plan, averaged_network, keep_average, le
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.io.atomic_writes import write_file
 
-MARKS = (1 / 15, 1 / 4, 1 / 2, 1)
+MARKS = (1 / 4, 1 / 2, 1)
 """Shares of the samples at which the averaged weights are scored."""
 CUT = (*(f"{name}" for name in CONDITIONS if name == "4 views" or CONDITIONS[name].one), "2 views")
 """Conditions in which networks are also measured with the ways between views cut."""

@@ -195,6 +195,16 @@ def test_runs_of_different_precision_can_follow_each_other_in_one_process(data: 
         Trainer(config(data, precision="fp8"), tmp_path / "none")
 
 
+@pytest.mark.parametrize("has", [True, False])
+def test_bfloat16_where_a_processor_has_no_instructions_for_it_is_said_to_be_slow(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has: bool
+) -> None:
+    monkeypatch.setattr("mvgamba_ros.training.training_run.has_bfloat16", lambda device: has)
+    said: list[str] = []
+    Trainer(config(data, precision="bf16"), tmp_path / "r", said.append)
+    assert any("fp32 would be faster" in line for line in said) is not has
+
+
 def test_a_run_is_exported_with_its_recipe(data: Path, tmp_path: Path) -> None:
     Trainer(config(data), tmp_path / "run", lambda line: None).run(until_step=1)
     export(tmp_path / "run", tmp_path / "w.safetensors")

@@ -19,12 +19,14 @@ from typing import Any, Generic, TypeVar
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+from accelerate.utils import is_tensorboard_available
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader, Dataset
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.geometry.torch_rays import to_device
+from mvgamba_ros.kernels.autocast import has_bfloat16
 from mvgamba_ros.training.losses import total
 from mvgamba_ros.training.perceptual import resolve_kind
 from mvgamba_ros.training.state import check_settings, load_state, save_state
@@ -57,16 +59,21 @@ class TrainingRun(ABC, Generic[Config]):
     def __init__(self, config: Config, folder: Path, log: Callable[[str], None] = print) -> None:
         self.check(config)
         self.config, self.folder, self.log = replace(config, perceptual=resolve_kind(config.perceptual)), folder, log
+        curves = is_tensorboard_available()
         AcceleratorState._reset_state()  # else the precision of a process's first run is that of all its runs
         self.accelerator = Accelerator(
             mixed_precision=_mixed_precision(config.precision),
             gradient_accumulation_steps=config.accumulate,
-            log_with="tensorboard",
+            log_with="tensorboard" if curves else None,
             project_dir=folder,
         )
         folder.mkdir(parents=True, exist_ok=True)
         if config.perceptual == "auto" and self.accelerator.is_main_process:
             log(f"the perceptual loss is {self.config.perceptual}")
+        if not curves and self.accelerator.is_main_process:
+            log("tensorboard is not installed: no curves are kept (pip install tensorboard)")
+        if config.precision == "bf16" and not has_bfloat16(self.accelerator.device):
+            log(f"precision: bf16 has no instructions on this {self.accelerator.device.type}: fp32 would be faster")
         torch.manual_seed(config.seed)
         network = self.make_network(config)
         self.state_file = folder / "state.pt"
