@@ -52,7 +52,8 @@ def test_all_objects_become_folders_a_list_a_picture_and_a_table(capture, tmp_pa
         assert item["error"] is None and not item["quality"]["low"]
         report = json.loads((out / item["id"] / "report.json").read_text())
         assert report["id"] == item["id"] and report["options"]["segmenter"] == "multiview"
-        assert {"mesh.ply", "cloud.ply", "preview.png"} <= set(report["files"])
+        assert {"mesh.ply", "cloud.ply", "preview.png", "report.html"} <= set(report["files"])
+        assert f"<title>{item['id']}" in (out / item["id"] / "report.html").read_text()
     assert {"scene.png", "object_1/mesh.ply", "object_2/report.json"} <= set(scene["files"])
     picture = cv2.imread(str(out / "scene.png"))
     assert picture.shape[1] == 1280 and picture.shape[0] == 2 * 240 + 480  # two rows of views, one of meshes

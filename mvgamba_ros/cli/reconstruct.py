@@ -91,7 +91,7 @@ def add_task(parser: argparse.ArgumentParser) -> None:
         "--report",
         action=argparse.BooleanOptionalAction,
         default=True,
-        help="write report.html, 2 MB (default: yes)",
+        help="write report.html, 2 MB, of several objects one each (default: yes)",
     )
     add_reader(parser)
     add_prompts(parser, "default: found in the middle of all views; several times: several objects")
@@ -218,6 +218,7 @@ def _several(views: Sequence[View], task: Task, out: Path, words: Words, about: 
     from mvgamba_ros.scene_objects import reconstruct_scene
     from mvgamba_ros.scene_picture import scene_picture
     from mvgamba_ros.webpage.gallery_html import THUMBNAIL, thumbnail
+    from mvgamba_ros.webpage.report_html import report_html
 
     with closing(ProgressLine(shown=words.progress)) as progress:
         objects = reconstruct_scene(views, task.options, task.regions, progress)
@@ -231,7 +232,9 @@ def _several(views: Sequence[View], task: Task, out: Path, words: Words, about: 
             table.append((name, "", "", "", "", item.error.code.name))
             remarks.append(("FAILED", f"{name}: {item.error.code.name}: {item.error.message}", RED))
             continue
-        entries.append(SceneEntry(name, item.region, result, preview([views[k] for k in item.views], result)))
+        seen = [views[k] for k in item.views]
+        page = report_html(seen, result, name) if task.page else None
+        entries.append(SceneEntry(name, item.region, result, preview(seen, result), page=page))
         center = ", ".join(f"{x:.4f}" for x in result.box.T_world_box[:3, 3])
         quality = result.quality
         measured = f"{quality.expected_error_mm:.1f}", f"{quality.coverage:.0%}"

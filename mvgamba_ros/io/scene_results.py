@@ -31,6 +31,7 @@ class SceneEntry:
         found: What was reconstructed, or why nothing was.
         preview: (H, W, 3) RGB; None: its folder gets no picture.
         folder: Its folder's name; empty: its id.
+        page: Its report.html; None: its folder gets none.
     """
 
     name: str
@@ -38,6 +39,7 @@ class SceneEntry:
     found: Reconstruction | ReconstructionError
     preview: U8 | None = None
     folder: str = ""
+    page: bytes | None = None
 
 
 def write_scene(
@@ -68,6 +70,8 @@ def write_scene(
             if isinstance(entry.found, Reconstruction):
                 own = part / (entry.folder or entry.name)
                 own.mkdir()
+                if entry.page is not None:
+                    write_file(own / "report.html", entry.page)
                 fill_results(own, entry.found, entry.preview, about={"id": entry.name})
         if picture is not None:
             write_file(part / "scene.png", encode_png(picture))

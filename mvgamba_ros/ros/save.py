@@ -72,8 +72,11 @@ def _entries(scene: Mapping[str, SceneObject], views: Sequence[View]) -> list[Sc
     entries = []
     for name, item in scene.items():
         if item.result is not None:
-            picture = preview([views[index] for index in item.views], item.result)
-            entries.append(SceneEntry(name, item.region, item.result, picture, file_name(name)))
+            seen = [views[index] for index in item.views]
+            page = report_html(seen, item.result, name)
+            entries.append(
+                SceneEntry(name, item.region, item.result, preview(seen, item.result), file_name(name), page)
+            )
         elif item.error is not None:
             entries.append(SceneEntry(name, item.region, item.error))
     return entries
