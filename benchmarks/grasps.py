@@ -109,7 +109,7 @@ def executed(
             made.append(
                 {"held": outcome.held, "why": outcome.why, "slid_mm": 1e3 * outcome.slid if outcome.held else None}
                 | {"score": grasp.score, "robustness": grasp.robustness, "firmness": grasp.firmness}
-                | {"sight": grasp.sight, "width_mm": 1e3 * grasp.width, "T": grasp.T_world_grasp.tolist()}
+                | {"seen": grasp.seen, "width_mm": 1e3 * grasp.width, "T": grasp.T_world_grasp.tolist()}
             )
         yield plan, seed, made
 

@@ -139,14 +139,14 @@ CUBE = fine(cuboid([-0.025, -0.025, 0.0], [0.025, 0.025, 0.05]))
 Y_SIDES = np.abs(CUBE.vertices[:, 1]) > 0.0249
 
 
-def test_sides_that_were_seen_are_preferred() -> None:
-    seen = replace(CUBE, seen=np.where(Y_SIDES, 0, 4).astype(np.uint8))
-    grasps = plan(seen)
-    assert all(closing_axis(grasp)[0] > 0.8 and grasp.sight > 0.9 for grasp in grasps[:5])
-    guessed = [
-        grasp for grasp in plan(seen, count=300, config=replace(QUICK, tried=300)) if closing_axis(grasp)[1] > 0.9
-    ]
-    assert guessed and all(grasp.sight == pytest.approx(0.5, abs=0.01) for grasp in guessed)
+def test_each_grasp_states_whether_its_contacts_were_seen_and_ranks_by_the_errors_alone() -> None:
+    half = replace(CUBE, seen=np.where(Y_SIDES, 0, 4).astype(np.uint8))
+    grasps = plan(half, count=300)
+    across, along = ([g for g in grasps if closing_axis(g)[axis] > 0.99] for axis in (0, 1))
+    assert across and all(grasp.seen > 0.9 for grasp in across)
+    assert along and all(grasp.seen < 0.1 for grasp in along)
+    for grasp, same in zip(grasps, plan(CUBE, count=300), strict=True):
+        assert grasp.score == same.score and same.seen == 1.0
 
 
 def test_sides_of_a_small_expected_error_are_preferred() -> None:

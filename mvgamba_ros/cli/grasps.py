@@ -114,8 +114,8 @@ def run(args: argparse.Namespace) -> int:
         x, y, z = grasp.T_world_grasp[:3, 3]
         words.line(
             f"grasp {rank}",
-            f"score {grasp.score:.2f} (robustness {grasp.robustness:.2f}, sight {grasp.sight:.2f}, firmness "
-            f"{grasp.firmness:.2f}) at ({x:.3f}, {y:.3f}, {z:.3f}) m, {1e3 * grasp.width:.1f} mm wide",
+            f"score {grasp.score:.2f} (robustness {grasp.robustness:.2f}, firmness {grasp.firmness:.2f}), seen "
+            f"{grasp.seen:.2f}, at ({x:.3f}, {y:.3f}, {z:.3f}) m, {1e3 * grasp.width:.1f} mm wide",
             GREEN if grasp.robustness > 0.9 else YELLOW,
         )
     words.line("written", f"{written} and {written.with_suffix('.png').name}")

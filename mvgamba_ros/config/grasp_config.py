@@ -124,10 +124,6 @@ class GraspConfig:
     approach: float = bounded(0.08, 0.0, 1.0)
     """The way, metres, that the gripper comes straight along z, which must be free."""
 
-    unseen: float = bounded(0.5, 0.0, 1.0)
-    """What a contact counts that no view saw, against one that was seen. Its larger expected error lowers the score
-    once more. Chosen by hand."""
-
     lever: float = bounded(0.05, 0.001, 10.0)
     """Distance, metres, of the centre of mass from between the pads at which the firmness is halved. Chosen by hand:
     two pads of 2 cm that press with 40 N hold 0.5 kg there."""

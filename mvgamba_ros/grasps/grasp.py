@@ -20,12 +20,12 @@ class Grasp:
         T_world_grasp: (4, 4) rigid, metres: the grasp frame, whose origin is midway between the pads' centres, z the
             approach, y the axis that the fingers close along. Turned by 180 degrees about z it is the same grasp.
         width: Distance between the pads when they touch, metres.
-        score: ``robustness * sight * firmness``, in [0, 1].
+        score: ``robustness * firmness``, in [0, 1].
         robustness: Share of the trials, of a surface displaced within its expected error and a gripper displaced within
             its pose noise, in which both pads touch within the friction cone and nothing collides.
-        sight: 1 where both contacts were seen, down to `GraspConfig.unseen` where one was not.
         firmness: 1 where all of both pads touches and the centre of mass lies between them; less where they touch along
             a line or in a point, and the longer the lever is that the mass turns the object by. In [0, 1].
+        seen: Share that some view saw of the contact that was seen less: 0 where one is a guess. No part of the score.
         contacts: (2, 3) centre of what each pad touches, world, metres: first the one at positive y.
 
     Example:
@@ -41,8 +41,8 @@ class Grasp:
     width: float
     score: float
     robustness: float
-    sight: float
     firmness: float
+    seen: float
     contacts: F64
 
 
@@ -55,8 +55,8 @@ def as_json(grasp: Grasp) -> dict[str, Any]:
         "width_m": grasp.width,
         "score": grasp.score,
         "robustness": grasp.robustness,
-        "sight": grasp.sight,
         "firmness": grasp.firmness,
+        "seen": grasp.seen,
         "contacts_m": grasp.contacts.tolist(),
     }
 

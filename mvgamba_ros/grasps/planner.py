@@ -179,10 +179,10 @@ class _Search:
     def rank(self, R: F64, t: F64, closing: Closing, random: np.random.Generator) -> list[Grasp]:
         """The poses that stay apart from better ones, by their scores."""
         config = self.hand.config
-        sight, firm = self._sight(closing), self._firmness(t, closing)
-        first = _apart(R, t, closing.margin * sight * firm, config.separation)[: config.tried]
+        seen, firm = self._seen(closing), self._firmness(t, closing)
+        first = _apart(R, t, closing.margin * firm, config.separation)[: config.tried]
         share, margin = self._trials(R[first], t[first], random)
-        score = share * sight[first] * firm[first]
+        score = share * firm[first]
         order = np.lexsort((-margin, -score))  # of equal ones the one that is further within the cone
         return [
             Grasp(
@@ -190,8 +190,8 @@ class _Search:
                 width=float(closing.width[k]),
                 score=float(score[n]),
                 robustness=float(share[n]),
-                sight=float(sight[k]),
                 firmness=float(firm[k]),
+                seen=float(seen[k]),
                 contacts=closing.contacts[k] + self.solid.center,
             )
             for n, k in ((n, first[n]) for n in order)
@@ -212,12 +212,11 @@ class _Search:
                 margin += holds * closing.margin
         return held / (config.shapes * config.poses), margin / (config.shapes * config.poses)
 
-    def _sight(self, closing: Closing) -> F64:
-        """(N,) of the contact that was seen less."""
+    def _seen(self, closing: Closing) -> F64:
+        """(N,) share that some view saw of the contact that was seen less."""
         counts = np.maximum(closing.touches.sum(axis=2), 1)
         faces = np.where(closing.touches, closing.face, 0)
-        seen = (closing.touches * self.solid.seen[faces]).sum(axis=2) / counts
-        return 1.0 - (1.0 - self.hand.config.unseen) * (1.0 - seen.min(axis=1))
+        return ((closing.touches * self.solid.seen[faces]).sum(axis=2) / counts).min(axis=1)
 
     def _firmness(self, t: F64, closing: Closing) -> F64:
         """(N,) less where the pads hold less against turning, and where the mass pulls at a longer lever."""

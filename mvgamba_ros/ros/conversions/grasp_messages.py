@@ -17,7 +17,7 @@ from mvgamba_ros.ros.conversions.markers import no_markers
 from mvgamba_ros.ros.conversions.shapes import mesh_to_marker
 from mvgamba_ros.types import Mesh
 
-COLUMNS = ("object", "score", "width_m", "robustness", "sight", "firmness")
+COLUMNS = ("object", "score", "width_m", "robustness", "firmness", "seen")
 """Of the table: ``object`` counts the objects of the answer from 0, the others are those of `Grasp`."""
 
 
@@ -30,7 +30,7 @@ def grasps_to_table(found: Sequence[Sequence[Grasp]]) -> Float32MultiArray:
     """A row for each pose of `grasps_to_poses`, in the same order; its columns are `COLUMNS`, which the label of the
     second dimension names."""
     rows = [
-        [number, grasp.score, grasp.width, grasp.robustness, grasp.sight, grasp.firmness]
+        [number, grasp.score, grasp.width, grasp.robustness, grasp.firmness, grasp.seen]
         for number, each in enumerate(found)
         for grasp in each
     ]
