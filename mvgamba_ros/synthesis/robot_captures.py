@@ -13,7 +13,7 @@ import numpy as np
 
 from mvgamba_ros.config.bounds import bounded
 from mvgamba_ros.synthesis.backgrounds import join, render_views
-from mvgamba_ros.synthesis.families import Procedural
+from mvgamba_ros.synthesis.families import DrawnObjects, Procedural
 from mvgamba_ros.synthesis.pose_sampling import aimed_pose, sample_stable_pose
 from mvgamba_ros.synthesis.ray_scene import RayScene
 from mvgamba_ros.synthesis.render import reaches_outside
@@ -58,11 +58,13 @@ class RobotCapture:
     truth: Mesh
 
 
-def robot_capture(seed: int, index: int, rig: OrbitRig = OrbitRig()) -> RobotCapture:
-    """The ``index``-th capture of a ``seed``: always the same."""
+def robot_capture(
+    seed: int, index: int, rig: OrbitRig = OrbitRig(), drawn: type[DrawnObjects] = Procedural
+) -> RobotCapture:
+    """The ``index``-th capture of a ``seed``, of objects as ``drawn``: always the same."""
     rng = np.random.default_rng([seed, index, 11])
     at = np.array([*rng.uniform(-0.1, 0.1, 2), 0.0])
-    objects = Procedural(seed, 4 * (index + 1))
+    objects = drawn(seed, 4 * (index + 1))
     thing = _standing(objects[4 * index], at, rig, rng)
     beside = None
     if rng.random() < rig.crowded:
