@@ -102,6 +102,6 @@ def test_differences_are_paired_by_object() -> None:
 
 
 def test_held_shares_are_told_apart_by_robustness() -> None:
-    rows = [row(0, "score", True, 0.8), row(1, "score", False, 0.8), row(2, "score", False, 0.05), row(3, "any", True)]
+    rows = [row(0, "score", True, 0.8), row(1, "score", False, 0.8), row(2, "score", False, 0.0), row(3, "any", True)]
     text = grasp_ranking.calibration(rows)
     assert "| 0.75 to 1 | 1 of 2 |" in text and "| 0 to 0.1 | 0 of 1 |" in text

@@ -93,14 +93,7 @@ def plan_grasps(
     random = np.random.default_rng(seed)
     search = _Search(solid, Scene(solid.vertices, solid.faces), Hand(gripper, config), support)
     R, t, closing = search.screen(random)
-    found = search.rank(R, t, closing, random)
-    if not found:
-        trials = config.shapes * config.poses
-        raise _refused(
-            f"no grasp: {len(R)} poses hold the mesh as it is, but none of them in any of {trials} trials "
-            "of its expected error and the gripper's pose noise: capture more views, or look from nearer"
-        )
-    return found[:count]
+    return search.rank(R, t, closing, random)[:count]
 
 
 def _checked(mesh: Mesh) -> Solid:
@@ -181,9 +174,9 @@ class _Search:
         config = self.hand.config
         seen, firm = self._seen(closing), self._firmness(t, closing)
         first = _apart(R, t, closing.margin * firm, config.separation)[: config.tried]
-        share, margin = self._trials(R[first], t[first], random)
+        share = self._trials(R[first], t[first], random)
         score = share * firm[first]
-        order = np.lexsort((-margin, -score))  # of equal ones the one that is further within the cone
+        order = np.lexsort((-firm[first], -score))  # of those that no trial holds the firmest
         return [
             Grasp(
                 T_world_grasp=rigid(R[k], t[k] + self.solid.center),
@@ -195,22 +188,19 @@ class _Search:
                 contacts=closing.contacts[k] + self.solid.center,
             )
             for n, k in ((n, first[n]) for n in order)
-            if score[n] > 0.0
         ]
 
-    def _trials(self, R: F64, t: F64, random: np.random.Generator) -> tuple[F64, F64]:
-        """(N,) share of the trials in which each pose holds, and its mean margin."""
+    def _trials(self, R: F64, t: F64, random: np.random.Generator) -> F64:
+        """(N,) share of the trials in which each pose holds."""
         config = self.hand.config
-        held, margin = np.zeros(len(R)), np.zeros(len(R))
+        held = np.zeros(len(R))
         for _ in range(config.shapes):
             scene = Scene(displaced(self.solid, config, random), self.solid.faces)
             for turn, shift in zip(*pose_noise(config, config.poses, random), strict=True):
                 turned, moved = R @ turn, t + R @ shift
-                closing = self.hand.close(scene, turned, moved)
-                holds = closing.holds & (self.hand.lowest(turned, moved, UP) >= self.support)
-                held += holds
-                margin += holds * closing.margin
-        return held / (config.shapes * config.poses), margin / (config.shapes * config.poses)
+                lowest = self.hand.lowest(turned, moved, UP)
+                held += self.hand.close(scene, turned, moved).holds & (lowest >= self.support)
+        return held / (config.shapes * config.poses)
 
     def _seen(self, closing: Closing) -> F64:
         """(N,) share that some view saw of the contact that was seen less."""
