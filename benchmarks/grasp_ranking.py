@@ -60,7 +60,7 @@ STEPS = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0)
 
 def any_of(grasps: Sequence[Grasp], random: np.random.Generator) -> Grasp:
     """One of them, all equally likely."""
-    return grasps[random.integers(len(grasps))]
+    return grasps[int(random.integers(len(grasps)))]
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,10 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # benchmarks/ is not install
 
 from benchmarks import grasp_ranking
 from mvgamba_ros.config.grasp_config import GraspConfig
+from mvgamba_ros.options import Options
 from mvgamba_ros.surface.convex_parts import convex_parts
 from mvgamba_ros.synthesis.robot_captures import RobotCapture
-from mvgamba_ros.types import Mesh
+from mvgamba_ros.types import Mesh, View
 
 BOX = cuboid([-0.03, -0.02, 0.0], [0.03, 0.02, 0.10])
 WIDE = cuboid([-0.1, -0.1, 0.0], [0.1, 0.1, 0.2])
@@ -77,10 +78,13 @@ def test_the_arm_is_off_by_the_same_for_all_rankings_of_one_object() -> None:
 def test_views_are_given_without_masks_and_with_depth_where_it_was_measured(
     monkeypatch: pytest.MonkeyPatch, views: int, condition: str, depth: bool
 ) -> None:
-    given: list[Any] = []
-    monkeypatch.setattr(
-        grasp_ranking, "reconstruct", lambda views, options: given.extend(views) or SimpleNamespace(mesh=KNOWN)
-    )
+    given: list[View] = []
+
+    def reconstruct(views: list[View], options: Options) -> SimpleNamespace:
+        given.extend(views)
+        return SimpleNamespace(mesh=KNOWN)
+
+    monkeypatch.setattr(grasp_ranking, "reconstruct", reconstruct)
     capture = photographed(BOX)
     assert grasp_ranking.reconstructed(capture, views, condition) is KNOWN
     assert len(given) == views

@@ -206,7 +206,7 @@ class _Search:
         """(N,) share that some view saw of the contact that was seen less."""
         counts = np.maximum(closing.touches.sum(axis=2), 1)
         faces = np.where(closing.touches, closing.face, 0)
-        return ((closing.touches * self.solid.seen[faces]).sum(axis=2) / counts).min(axis=1)
+        return np.asarray(((closing.touches * self.solid.seen[faces]).sum(axis=2) / counts).min(axis=1))
 
     def _firmness(self, t: F64, closing: Closing) -> F64:
         """(N,) less where the pads hold less against turning, and where the mass pulls at a longer lever."""
