@@ -68,3 +68,26 @@ def test_the_command_line_is_read_with_nothing_heavier_than_numpy():
         "heavy = 'torch', 'scipy', 'cv2', 'open3d', 'trimesh', 'omegaconf', 'rich', 'PIL', 'rclpy', 'viser'\n"
         "late = [m for m in heavy if m in sys.modules]\nassert not late, late\n"
     )
+
+
+def test_what_no_network_of_ours_asks_for_is_loaded_at_its_first_use():
+    run(
+        "import sys\nfrom mvgamba_ros.lean_imports import SPARED, spare_unused\nspare_unused()\n"
+        "from mvgamba_ros.model.checkpoint import load_checkpoint\nimport scipy.linalg\nload_checkpoint()\n"
+        "late = [m for m in SPARED if '__getattr__' not in vars(sys.modules[m])]\nassert not late, late\n"
+        "assert 'torch._decomp' not in sys.modules\n"
+        "import torch, numpy\nassert torch.distributions.Normal(0.0, 1.0).mean == 0\n"
+        "assert callable(numpy.f2py.run_main)\n"
+    )
+
+
+def test_torchs_compiler_finds_arithmetic_without_values_although_that_was_spared():
+    run(
+        "from mvgamba_ros.lean_imports import spare_unused\nspare_unused()\nimport torch\n"
+        "points = torch.empty(4, 3, device='meta')\n"
+        "try:\n    torch.cdist(points, points)\nexcept NotImplementedError:\n    pass\n"
+        "else:\n    raise AssertionError('nothing was spared')\n"
+        "program = torch.export.export(torch.nn.Linear(3, 2), (torch.zeros(4, 3),))\n"
+        "assert program.module()(torch.zeros(4, 3)).shape == (4, 2)\n"
+        "assert torch.cdist(points, points).shape == (4, 4)\n"
+    )

@@ -133,14 +133,26 @@ def task_from(args: argparse.Namespace) -> Task:
 
 def run(args: argparse.Namespace) -> int:
     """Run this subcommand with parsed ``args`` and return the exit status."""
+    from mvgamba_ros.lean_imports import spare_unused
     from mvgamba_ros.process import prepare_process, spare_plotting
 
+    if _own_networks_alone(args):
+        spare_unused()
     prepare_process()
     spare_plotting()
     status = reconstruct_capture(task_from(args), args.capture, args.out, Words(args))
     if status and args.quiet:
         print(f"mvgamba: not every object was reconstructed: {args.out}/scene.json has the causes", file=sys.stderr)
     return status
+
+
+def _own_networks_alone(args: argparse.Namespace) -> bool:
+    """Whether all that is chosen comes with this package, its networks included."""
+    from mvgamba_ros.options import OWN_GUESS
+    from mvgamba_ros.registry import BUILT_IN
+
+    built_in = args.method in BUILT_IN["methods"] and args.segmenter in BUILT_IN["segmenters"]
+    return built_in and args.segmenter != "sam" and args.generator == OWN_GUESS
 
 
 def reconstruct_capture(
