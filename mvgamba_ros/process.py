@@ -5,7 +5,9 @@ The kernels run as fast as they can only with these.
 
 from __future__ import annotations
 
+import atexit
 import ctypes
+import gc
 import os
 import sys
 from types import ModuleType
@@ -26,8 +28,10 @@ def prepare_process() -> None:
     own setting goes first). Freed memory stays with the process (`keep_large_blocks`). numpy's and scipy's products run
     in one thread: OpenBLAS keeps its other threads spinning for a tenth of a second after each, and for that long
     torch's find no free core. The products here are of many points with small matrices, which more threads do not make
-    faster.
+    faster. At its end the interpreter does not search what is alive for cycles: the system takes all memory back, and
+    the search among the objects of torch and Open3D is most of what an exit costs.
     """
+    atexit.register(gc.freeze)
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
     import scipy.linalg  # noqa: F401  it and numpy: a library that is not loaded yet cannot be limited

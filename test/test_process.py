@@ -13,6 +13,16 @@ from patience import PATIENCE, run_python
 from mvgamba_ros.process import SPINS, keep_large_blocks
 
 
+def test_a_prepared_process_does_not_search_all_it_holds_for_cycles_when_it_ends():
+    script = """
+import atexit, gc
+atexit.register(lambda: print(len(gc.get_objects())))  # what the interpreter's own search would still go through
+from mvgamba_ros.process import prepare_process
+prepare_process()
+"""
+    assert int(run_python("-c", script).stdout) < 1000
+
+
 @pytest.mark.skipif(
     "libasan" in os.environ.get("LD_PRELOAD", ""), reason="the sanitizer brings an allocator of its own"
 )
