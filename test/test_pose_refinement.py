@@ -12,6 +12,7 @@ import rendered
 from mvgamba_ros.config.pose_refinement_config import PosePriorConfig, PoseRefinementConfig
 from mvgamba_ros.geometry.camera import with_focal_length
 from mvgamba_ros.geometry.se3 import inverse, look_at, transform
+from mvgamba_ros.pose_refinement import evidence
 from mvgamba_ros.pose_refinement.hand_eye import HandEyeEstimate
 from mvgamba_ros.pose_refinement.normal_equations import NormalEquations, Prior, posterior, select
 from mvgamba_ros.pose_refinement.plane_alignment import PlaneAlignment
@@ -206,6 +207,14 @@ def test_motions_are_the_derivatives_of_where_points_and_rays_go() -> None:
     longer = transform(inverse(T), points) * [1.0 + step, 1.0 + step, 1.0]  # the pixels of a longer focal length
     hit = T[:3, 3] - longer @ T[:3, :3].T * (T[2, 3] / (longer @ T[:3, :3].T)[:, 2:])
     np.testing.assert_allclose((hit - points)[:, :2] / step, plane_motion(T, points)[:, :, 7], atol=1e-4)
+
+
+def test_other_focal_lengths_are_judged_without_a_look_at_the_silhouettes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evidence, "SilhouetteCoherence", None)
+    masks = [view.mask for view in TRUE]
+    given = evidence.PoseEvidence(TRUE, masks, rendered.CENTER, 0.0, 1e-3, CONFIG)  # type: ignore[arg-type]
+    T = np.stack([view.T_world_camera for view in TRUE])
+    assert given.with_focal_length(1.0).score(T) == given.score(T) > given.with_focal_length(1.1).score(T)
 
 
 def test_what_all_views_share_on_the_plane_has_no_information() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -91,15 +92,23 @@ class PoseEvidence:
         """``cancelled`` is polled for each poses that are tried."""
         self.config, self._cancelled = config, cancelled
         self.height_sigma = height_sigma
-        self._views, self._center, self._height = views, center, height
+        self._views, self._masks, self._center, self._height = views, masks, center, height
         if masks is None:  # what stands on the plane is an outlier there
             self._hidden = [np.zeros(view.image.shape[:2], bool) for view in views]
         else:
             self._hidden = [
                 grown(_not_plane(view, mask), config.mask_margin) for view, mask in zip(views, masks, strict=True)
             ]
-        self.plane = None if height is None else PlaneAlignment(views, self._hidden, center, height, config.plane)
-        self.silhouettes = None if masks is None else SilhouetteCoherence(views, masks, config.silhouettes)
+
+    @cached_property
+    def plane(self) -> PlaneAlignment | None:
+        if self._height is None:
+            return None
+        return PlaneAlignment(self._views, self._hidden, self._center, self._height, self.config.plane)
+
+    @cached_property
+    def silhouettes(self) -> SilhouetteCoherence | None:
+        return None if self._masks is None else SilhouetteCoherence(self._views, self._masks, self.config.silhouettes)
 
     def with_focal_length(self, scale: float) -> PoseEvidence:
         """The evidence of the plane, had all cameras ``scale`` times their focal lengths."""

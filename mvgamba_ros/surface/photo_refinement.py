@@ -30,7 +30,7 @@ from mvgamba_ros.rendering.visibility import point_cosines, visible_cosines
 from mvgamba_ros.surface.mesh_rows import cotangent_laplacian, pixel_motion, spread_rows
 from mvgamba_ros.surface.outline_pull import outline_rows
 from mvgamba_ros.surface.sample import area_vectors, spread_points, vertex_normals
-from mvgamba_ros.types import F32, F64, Mesh, View
+from mvgamba_ros.types import F32, F64, U8, Mesh, View
 
 
 def refine_by_photos(mesh: Mesh, views: Sequence[View], support_height: float | None, config: RefinementConfig) -> Mesh:
@@ -44,8 +44,9 @@ def refine_by_photos(mesh: Mesh, views: Sequence[View], support_height: float | 
     if config.max_step == 0.0:
         return mesh
     working = each(lambda view: _working(view, config), views)
+    inside = each(lambda view: signed_distance(visible(view)), working)
     for blur in config.blurs:
-        pictures = each(lambda view, blur=blur: _picture(view, blur, config), working)
+        pictures = each(lambda k, blur=blur: _picture(working[k].image, inside[k], blur, config), range(len(views)))
         mesh = _step(mesh, working, pictures, blur, support_height, config)
     return mesh
 
@@ -74,8 +75,7 @@ def _working(view: View, config: RefinementConfig) -> View:
     return replace(view, camera=camera, image=image, mask=mask, hidden=hidden, depth=None)
 
 
-def _picture(view: View, blur: float, config: RefinementConfig) -> _Picture:
-    inside = signed_distance(visible(view))
+def _picture(image: U8, inside: F32, blur: float, config: RefinementConfig) -> _Picture:
     weight = (inside > -blur).astype(np.float32)
     reach = config.contrast_window * (blur + 1.0)
 
@@ -83,7 +83,7 @@ def _picture(view: View, blur: float, config: RefinementConfig) -> _Picture:
         blurred = cv2.GaussianBlur(values * weight, (0, 0), reach)
         return np.asarray(blurred / np.maximum(cv2.GaussianBlur(weight, (0, 0), reach), 1e-3), np.float32)
 
-    grey = cv2.GaussianBlur(cv2.cvtColor(view.image, cv2.COLOR_RGB2GRAY).astype(np.float32), (0, 0), blur)
+    grey = cv2.GaussianBlur(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32), (0, 0), blur)
     local = np.asarray(grey - mean(np.asarray(grey, np.float32)), np.float32)
     value = local / np.sqrt(mean(local * local) + config.contrast_floor**2)
     along_x, along_y = (cv2.Sobel(value, cv2.CV_32F, *order, ksize=3, scale=1 / 8) for order in ((1, 0), (0, 1)))
