@@ -91,3 +91,11 @@ def test_torchs_compiler_finds_arithmetic_without_values_although_that_was_spare
         "assert program.module()(torch.zeros(4, 3)).shape == (4, 2)\n"
         "assert torch.cdist(points, points).shape == (4, 4)\n"
     )
+
+
+def test_a_command_that_does_one_job_rarely_searches_for_cycles():
+    run(
+        "import gc\nfrom mvgamba_ros.cli import main\nusual = gc.get_threshold()\n"
+        "assert main(['reconstruct', '/nowhere', '-o', '/nowhere']) == 1\n"
+        "assert gc.isenabled() and gc.get_threshold() > usual\n"
+    )

@@ -134,8 +134,9 @@ def task_from(args: argparse.Namespace) -> Task:
 def run(args: argparse.Namespace) -> int:
     """Run this subcommand with parsed ``args`` and return the exit status."""
     from mvgamba_ros.lean_imports import spare_unused
-    from mvgamba_ros.process import prepare_process, spare_plotting
+    from mvgamba_ros.process import collect_rarely, prepare_process, spare_plotting
 
+    collect_rarely()
     if _own_networks_alone(args):
         spare_unused()
     prepare_process()
