@@ -12,7 +12,17 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1] / "mvgamba_ros"
-BASE = {"types", "reconstruction", "errors", "packages", "process", "lean_imports", "parallel", "worker_processes", "config"}
+BASE = {
+    "types",
+    "reconstruction",
+    "errors",
+    "packages",
+    "process",
+    "lean_imports",
+    "parallel",
+    "worker_processes",
+    "config",
+}
 ROOMS: dict[str, set[str]] = {
     "registry": set(),
     "geometry": set(),
