@@ -4,7 +4,9 @@ something first asks for them, not before."""
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Sequence
+from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
@@ -16,6 +18,7 @@ META = "torch._meta_registrations"
 """Registers arithmetic without values, on torch's device "meta"; nobody asks it for anything by name."""
 TRACERS = ("torch._decomp", "torch._dynamo", "torch._inductor")
 """What traces programs computes without values: whoever imports one of these gets `META` first."""
+_ONE_AT_A_TIME = threading.RLock()
 
 
 def spare_unused() -> None:
@@ -38,18 +41,18 @@ class _Late(MetaPathFinder, Loader):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if fullname in TRACERS and META in sys.modules:
-            _load(sys.modules[META])
-        if fullname not in SPARED:
+        first = sys.modules.get(META if fullname in TRACERS else fullname.rpartition(".")[0])
+        after = _After(first) if first is not None and _is_put_off(first) else None
+        if fullname not in SPARED and after is None:
             return None
         spec = PathFinder.find_spec(fullname, path)
         if spec is not None:
-            spec.loader_state, spec.loader = spec.loader, self
+            spec.loader_state, spec.loader = spec.loader, after or self
         return spec
 
     def exec_module(self, module: ModuleType) -> None:
         def load_first(name: str) -> Any:
-            if name.startswith("__"):  # asked of every module by `inspect`, and of a package by the import of its parts
+            if name.startswith("__"):  # asked of every module by `inspect`
                 raise AttributeError(name)
             _load(module)
             return getattr(module, name)
@@ -57,12 +60,33 @@ class _Late(MetaPathFinder, Loader):
         module.__getattr__ = load_first  # type: ignore[method-assign]
 
 
+class _After(Loader):
+    """Of what needs ``first``: loads that, and then the module anew, which ``first`` may itself have imported."""
+
+    def __init__(self, first: ModuleType) -> None:
+        self._first = first
+
+    def exec_module(self, module: ModuleType) -> None:
+        del sys.modules[module.__name__]
+        _load(self._first)
+        import_module(module.__name__)
+
+
+def _is_put_off(module: ModuleType) -> bool:
+    return isinstance(getattr(module.__spec__, "loader", None), _Late)
+
+
 def _load(module: ModuleType) -> None:
-    """Runs the file of ``module`` where that was put off."""
-    spec = module.__spec__
-    if spec is None or not isinstance(spec.loader, _Late):
-        return
-    spec.loader = module.__loader__ = spec.loader_state
-    del module.__getattr__
-    assert spec.loader is not None
-    spec.loader.exec_module(module)
+    """Runs the file of ``module`` where that was put off; where it raises, the next who asks gets that, too."""
+    with _ONE_AT_A_TIME:
+        if not _is_put_off(module):
+            return
+        spec: Any = module.__spec__
+        late, ask = spec.loader, module.__getattr__
+        spec.loader = module.__loader__ = spec.loader_state
+        del module.__getattr__
+        try:
+            spec.loader.exec_module(module)
+        except BaseException:
+            spec.loader, module.__loader__, module.__getattr__ = late, late, ask  # type: ignore[method-assign]
+            raise

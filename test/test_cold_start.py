@@ -93,6 +93,33 @@ def test_torchs_compiler_finds_arithmetic_without_values_although_that_was_spare
     )
 
 
+def test_a_part_of_what_was_spared_is_imported_as_ever_and_once():
+    run(
+        "import sys\nfrom mvgamba_ros.lean_imports import spare_unused\nspare_unused()\nimport torch\n"
+        "from torch.distributions.normal import Normal\n"
+        "assert Normal is torch.distributions.Normal is sys.modules['torch.distributions.normal'].Normal\n"
+        "from importlib.machinery import SourceFileLoader as Files\nruns, real = [], Files.exec_module\n"
+        "Files.exec_module = lambda self, module: runs.append(module.__name__) or real(self, module)\n"
+        "import torch._decomp, torch.export.graph_signature\n"
+        "assert torch._decomp.decomposition_table and torch.export.export\n"
+        "assert {'torch._decomp', 'torch._meta_registrations', 'torch.export'} <= set(runs)\n"
+        "twice = {name for name in runs if runs.count(name) > 1}\nassert not twice, twice\n"
+    )
+
+
+def test_a_spared_module_that_cannot_be_loaded_says_why_each_time_it_is_asked(tmp_path: Path):
+    (tmp_path / "broken.py").write_text("half = 1\nimport nowhere_at_all\n")
+    run(
+        f"import sys\nsys.path.insert(0, {str(tmp_path)!r})\n"
+        "from mvgamba_ros import lean_imports\nlean_imports.SPARED += ('broken',)\nlean_imports.spare_unused()\n"
+        "import broken\n"
+        "for _ in range(2):\n"
+        "    try:\n        broken.whole\n"
+        "    except ModuleNotFoundError as error:\n        assert error.name == 'nowhere_at_all'\n"
+        "    else:\n        raise AssertionError\n"
+    )
+
+
 def test_a_command_that_does_one_job_rarely_searches_for_cycles():
     run(
         "import gc\nfrom mvgamba_ros.cli import main\nusual = gc.get_threshold()\n"
