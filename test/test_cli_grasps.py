@@ -126,6 +126,17 @@ def test_what_does_not_fit_leaves_no_file(box: Path, capsys: pytest.CaptureFixtu
     assert sorted(path.name for path in box.parent.iterdir()) == ["box.ply", "small.yaml"]
 
 
+@pytest.mark.parametrize("wild", [True, False])
+def test_grasps_that_no_trial_holds_are_said_to_be_so(
+    box: Path, capsys: pytest.CaptureFixture[str], wild: bool
+) -> None:
+    off = ["--set=position_sigma=0.1", "--set=rotation_sigma=45", "--set=poses=2", "--set=tried=8"]
+    assert main(["grasps", str(box), *QUICK, *(off if wild else [])]) == 0
+    printed = capsys.readouterr().out
+    assert ("robustness 0.00" in printed.splitlines()[0]) is wild
+    assert ("no trial" in printed and "capture more views" in printed) is wild
+
+
 def test_a_folder_that_is_no_result_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["grasps", str(tmp_path), "-q"]) == 1
     assert "BAD_CAPTURE" in capsys.readouterr().err and not list(tmp_path.iterdir())

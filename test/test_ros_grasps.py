@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.ros.conversions.geometry import pose_to_matrix
 from mvgamba_ros.ros.conversions.shapes import reconstruction_to_object
 from mvgamba_ros.ros.conversions.stamps import make_header
+from mvgamba_ros.ros.grasp_topics import GraspTopics
 
 FAST = {"grasps.shapes": 1, "grasps.poses": 2}
 
@@ -84,6 +86,17 @@ def test_grasps_come_with_an_answer_where_they_are_wanted_and_go_with_the_object
     robot.call(Trigger, "reconstructor/clear_objects")
     frames, rows, grippers = newest(5)
     assert not len(frames) and not rows and not grippers and shown[-1].markers[0].action == Marker.DELETEALL
+
+
+@pytest.mark.parametrize("wild", [True, False])
+def test_grasps_that_no_trial_holds_come_with_a_warning(wild):
+    lines = []
+    log = SimpleNamespace(warning=lines.append, error=lines.append)
+    topics = GraspTopics(SimpleNamespace(get_logger=lambda: log, create_publisher=lambda *given: None))
+    off = {"grasps.position_sigma": 0.1, "grasps.rotation_sigma": 45.0, "grasps.tried": 8} if wild else {}
+    found = topics.plan({"mug": carton()}, parameters(max_grasps=3, **FAST, **off), lambda: False)
+    assert found["mug"] and all((grasp.robustness == 0.0) is wild for grasp in found["mug"])
+    assert ["'mug'" in line and "capture more views" in line for line in lines] == [True] * wild
 
 
 @pytest.mark.parametrize(("name", "value"), [("gripper.max_opening", 9.0), ("grasps.shapes", 0)])

@@ -1,10 +1,10 @@
-"""Plan grasps of a result for a parallel gripper, the likeliest to hold first.
+"""Plan grasps of a result for a parallel gripper, the best first.
 
 OUT is a folder that `mvgamba reconstruct` wrote, or a mesh file in metres. Into the folder, or beside the file as
 NAME_grasps.json and NAME_grasps.png, go grasps.json, the grasps with the gripper and all settings, and grasps.png, the
 gripper drawn at the best ones. A pose is that of the grasp frame, in the frame of the capture's poses, metres: its
 origin lies midway between the pads' centres, z is the approach, y the axis that the fingers close along (the Panda's
-panda_hand_tcp). Each score says how likely the grasp holds though the mesh may be off: docs/grasps.md.
+panda_hand_tcp). The scores rank them by how firmly they hold though the mesh may be off: docs/grasps.md.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mvgamba_ros.cli._flags import not_negative, positive
-from mvgamba_ros.cli._words import GREEN, YELLOW, Words, add_output
+from mvgamba_ros.cli._words import GREEN, RED, YELLOW, Words, add_output
 from mvgamba_ros.config.grasp_config import GRIPPERS, GraspConfig, Gripper
 from mvgamba_ros.errors import ErrorCode, ReconstructionError, boundary
 
@@ -82,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
     prepare_process()
     spare_plotting()
     from mvgamba_ros.config.loading import load_config
-    from mvgamba_ros.grasps.grasp import grasps_report
+    from mvgamba_ros.grasps.grasp import doubt, grasps_report
     from mvgamba_ros.grasps.grasp_picture import grasp_picture
     from mvgamba_ros.grasps.planner import plan_grasps
     from mvgamba_ros.io.atomic_writes import write_files
@@ -116,8 +116,10 @@ def run(args: argparse.Namespace) -> int:
             f"grasp {rank}",
             f"score {grasp.score:.2f} (robustness {grasp.robustness:.2f}, firmness {grasp.firmness:.2f}), seen "
             f"{grasp.seen:.2f}, at ({x:.3f}, {y:.3f}, {z:.3f}) m, {1e3 * grasp.width:.1f} mm wide",
-            GREEN if grasp.robustness > 0.9 else YELLOW,
+            GREEN if grasp.robustness > 0.9 else YELLOW if grasp.robustness > 0.0 else RED,
         )
+    if why := doubt(grasps):
+        words.line("LOW", why, RED)
     words.line("written", f"{written} and {written.with_suffix('.png').name}")
     words.object(report)
     return 0

@@ -14,7 +14,7 @@ from mvgamba_ros.types import F64
 
 @dataclass(frozen=True)
 class Grasp:
-    """Where to put a `Gripper`, how far to close it, and how likely that holds.
+    """Where to put a `Gripper`, how far to close it, and what of an error that withstands.
 
     Attributes:
         T_world_grasp: (4, 4) rigid, metres: the grasp frame, whose origin is midway between the pads' centres, z the
@@ -59,6 +59,16 @@ def as_json(grasp: Grasp) -> dict[str, Any]:
         "seen": grasp.seen,
         "contacts_m": grasp.contacts.tolist(),
     }
+
+
+def doubt(grasps: Sequence[Grasp]) -> str:
+    """Of a plan, the best first: what to say where not even that held in a trial; empty otherwise."""
+    if grasps[0].robustness > 0.0:
+        return ""
+    return (
+        "no trial of the mesh's expected error and the gripper's pose noise holds any of them: capture more views, or "
+        "look from nearer, before one is used"
+    )
 
 
 def grasps_report(

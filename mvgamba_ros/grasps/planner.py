@@ -1,4 +1,4 @@
-"""Grasps of a closed mesh for a parallel gripper, the likeliest to hold first."""
+"""Grasps of a closed mesh for a parallel gripper, the best first."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def plan_grasps(
         config: None: the defaults.
 
     Returns:
-        At least one, the best first.
+        At least one, the best first; where no trial holds any, all with a robustness of 0.
 
     Raises:
         ReconstructionError: BAD_OPTION for a setting out of range, for a mesh that is flat, not finite, or turned

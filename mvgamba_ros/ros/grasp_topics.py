@@ -11,7 +11,7 @@ from std_msgs.msg import Float32MultiArray, Header
 from visualization_msgs.msg import MarkerArray
 
 from mvgamba_ros.errors import ReconstructionError, stop_if
-from mvgamba_ros.grasps.grasp import Grasp
+from mvgamba_ros.grasps.grasp import Grasp, doubt
 from mvgamba_ros.grasps.planner import plan_grasps
 from mvgamba_ros.reconstruction import Reconstruction
 from mvgamba_ros.ros.conversions.grasp_messages import grasps_to_markers, grasps_to_poses, grasps_to_table
@@ -32,7 +32,7 @@ class GraspTopics:
         self, results: Mapping[str, Reconstruction], parameters: Parameters, cancelled: Callable[[], bool]
     ) -> dict[str, list[Grasp]]:
         """Of each object by its id; of one that is of low quality, which no planner gets, none, and neither of one that
-        nothing holds, of which the log has the reason."""
+        nothing holds, of which the log has the reason, as of one whose grasps no trial holds."""
         found: dict[str, list[Grasp]] = {}
         for name, result in results.items():
             stop_if(cancelled)
@@ -43,6 +43,8 @@ class GraspTopics:
                 found[name] = plan_grasps(
                     result, parameters.gripper, count=parameters.max_grasps, config=parameters.grasps
                 )
+                if why := doubt(found[name]):
+                    self._log.warning(f"grasps of '{name}': {why}")
             except ReconstructionError as error:  # the object is there all the same
                 self._log.warning(f"'{name}' has no grasps: {error.message}")
             except Exception as error:  # likewise
