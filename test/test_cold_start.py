@@ -93,6 +93,18 @@ def test_torchs_compiler_finds_arithmetic_without_values_although_that_was_spare
     )
 
 
+def test_only_where_all_that_is_chosen_comes_with_this_package_torch_is_spared():
+    run(
+        "from mvgamba_ros.cli import build_parser\nfrom mvgamba_ros.cli.reconstruct import _own_networks_alone\n"
+        "ours = build_parser().parse_args(['reconstruct', 'capture', '-o', 'out'])\n"
+        "assert _own_networks_alone(ours)\n"
+        "for name, other in (('reader', 'theirs'), ('method', 'theirs'), ('segmenter', 'theirs'),\n"
+        "                    ('segmenter', 'sam'), ('generator', 'lathe')):\n"
+        "    kept = getattr(ours, name)\n    setattr(ours, name, other)\n"
+        "    assert not _own_networks_alone(ours), (name, other)\n    setattr(ours, name, kept)\n"
+    )
+
+
 def test_a_part_of_what_was_spared_is_imported_as_ever_and_once():
     run(
         "import sys\nfrom mvgamba_ros.lean_imports import spare_unused\nspare_unused()\nimport torch\n"

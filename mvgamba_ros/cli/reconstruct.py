@@ -8,9 +8,8 @@ browser, and report.json, which lists them. Everything is in metres, in the fram
 box the textured mesh is in its own. OUT appears whole: a former result there is replaced once the new one is written,
 and a folder that holds anything else is refused.
 
-With --all, or more than one --roi, OUT holds a folder of this kind for each object, object_1 and so on, without pages,
-scene.png (the views with each object's mask, and the meshes together) and scene.json (what was found, and what failed
-and why).
+With --all, or more than one --roi, OUT holds a folder of this kind for each object, object_1 and so on, scene.png (the
+views with each object's mask, and the meshes together) and scene.json (what was found, and what failed and why).
 """
 
 from __future__ import annotations
@@ -148,11 +147,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _own_networks_alone(args: argparse.Namespace) -> bool:
-    """Whether all that is chosen comes with this package, its networks included."""
+    """Whether all that is chosen by name comes with this package, its networks included."""
     from mvgamba_ros.options import OWN_GUESS
     from mvgamba_ros.registry import BUILT_IN
 
     built_in = args.method in BUILT_IN["methods"] and args.segmenter in BUILT_IN["segmenters"]
+    built_in = built_in and args.reader in ("", *BUILT_IN["capture_readers"])
     return built_in and args.segmenter != "sam" and args.generator == OWN_GUESS
 
 
