@@ -205,6 +205,21 @@ def test_bfloat16_where_a_processor_has_no_instructions_for_it_is_said_to_be_slo
     assert any("fp32 would be faster" in line for line in said) is not has
 
 
+@pytest.mark.parametrize("there", [True, False])
+def test_without_tensorboard_a_run_says_that_it_keeps_no_curves_and_trains(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: bool
+) -> None:
+    if there:
+        pytest.importorskip("tensorboard")
+    else:
+        monkeypatch.setattr("mvgamba_ros.training.training_run.is_tensorboard_available", lambda: False)
+    said: list[str] = []
+    run = Trainer(config(data), tmp_path / "r", said.append)
+    run.run(until_step=1)
+    assert any("no curves are kept" in line for line in said) is not there
+    assert bool(list((tmp_path / "r").rglob("events.out.tfevents*"))) is there and run.step == 1
+
+
 def test_a_run_is_exported_with_its_recipe(data: Path, tmp_path: Path) -> None:
     Trainer(config(data), tmp_path / "run", lambda line: None).run(until_step=1)
     export(tmp_path / "run", tmp_path / "w.safetensors")
