@@ -162,7 +162,7 @@ def plot(marks: dict[int, dict[int, Scores]], measure: str, file: Path) -> None:
                 x, y, bar = np.array(rows).T
                 axis.errorbar(x, y, bar, label=name, marker="o", markersize=3, linewidth=1, capsize=2)
         axis.set_title(case)
-        axis.set_xscale("log")
+        axis.set_xticks(sorted(marks), [f"{samples:,}" for samples in sorted(marks)])
         axis.set_xlabel("training samples")
         axis.grid(alpha=0.3)
     axes[0].set_ylabel(measure)
