@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
+import rendered
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 
 pytest.importorskip("rclpy")
 from builtin_interfaces.msg import Time
+from std_msgs.msg import Header
 
+from mvgamba_ros.io.capture_readers import read_capture
+from mvgamba_ros.options import Options
+from mvgamba_ros.pipeline import reconstruct
+from mvgamba_ros.ros.conversions.shapes import reconstruction_to_object
 from mvgamba_ros.ros.folders import confined
-from mvgamba_ros.ros.save import folder_name
+from mvgamba_ros.ros.save import folder_name, save
+from mvgamba_ros.scene_objects import SceneObject
 
 pytestmark = pytest.mark.ros
 
@@ -76,3 +84,21 @@ def test_names_that_are_no_path_are_refused(directory: str, tmp_path: Path) -> N
     with pytest.raises(ReconstructionError) as caught:
         confined(directory, str(tmp_path), outside=False)
     assert caught.value.code is ErrorCode.CANNOT_WRITE
+
+
+def test_objects_of_a_scene_have_folders_and_pages_of_their_own_whatever_they_are_called(tmp_path: Path) -> None:
+    views = rendered.views(4)
+    result = reconstruct(views, Options(method="hull", segmenter="masks", hull_resolution=32, texture=0))
+    names = ["views", "scene.json", "scene.png", "views.mcap", "a/b <i>"]
+    message = reconstruction_to_object(result, names[0], Header(frame_id="base_link"))
+    scene = {name: SceneObject(None, result, views=(0, 1, 2, 3)) for name in names}
+    save("table", str(tmp_path), False, result, views, message, scene=scene)
+    kept = json.loads((tmp_path / "table" / "scene.json").read_text())
+    assert [item["id"] for item in kept["objects"]] == names
+    folders = [tmp_path / "table" / item["folder"] for item in kept["objects"]]
+    assert len({*folders, tmp_path / "table" / "views"}) == len(names) + 1
+    assert len(read_capture(tmp_path / "table" / "views")) == 4
+    for folder, name in zip(folders, names, strict=True):
+        assert json.loads((folder / "report.json").read_text())["id"] == name
+        assert f"{folder.name}/report.html" in kept["files"]
+    assert "<title>a/b &lt;i&gt;" in (folders[-1] / "report.html").read_text()

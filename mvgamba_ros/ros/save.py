@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mvgamba_ros.io.atomic_writes import write_file
-from mvgamba_ros.io.results import write_results
+from mvgamba_ros.io.results import SCENE, write_results
 from mvgamba_ros.io.scene_results import SceneEntry, write_scene
 from mvgamba_ros.msg import ReconstructedObject
 from mvgamba_ros.preview import preview
@@ -25,6 +25,8 @@ from mvgamba_ros.types import View
 from mvgamba_ros.webpage.report_html import report_html
 
 RECORDING = "views.mcap"
+SCENES_OWN = ("views", "scene.png", SCENE, RECORDING)
+"""What lies beside the objects' folders."""
 LONGEST_NAME = 80
 """Characters of an object's id in the name of its folder."""
 
@@ -97,8 +99,9 @@ def folder_name(name: str, stamp: Any) -> str:
 
 
 def file_name(name: str) -> str:
-    """An object's id; what no file name should hold is "_" there, and then a digest tells the ids apart."""
+    """An object's id; what no file name should hold is "_" there, and then, as for one of `SCENES_OWN`, a digest tells
+    the names apart."""
     plain = re.sub(r"[^A-Za-z0-9._-]", "_", name).lstrip(".")[:LONGEST_NAME]
-    if plain != name:
+    if plain != name or plain in SCENES_OWN:
         plain += "-" + hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
     return plain
