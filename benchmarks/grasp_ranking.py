@@ -190,6 +190,8 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
     """Of each ranking the share that held, by the number of views and of all; and how much less that is than by the
     first ranking; in Markdown."""
     counts = sorted({row["views"] for row in rows} - {0})
+    if not counts:
+        return "No object is held where its true mesh is known: draw more (--objects)."
     lines = [
         f"| ranked by | {' | '.join(f'views: {n}' for n in counts)} | all | more than by `score` |",
         f"|---|{'---|' * len(counts)}---|---|",

@@ -105,6 +105,10 @@ def test_differences_are_paired_by_object() -> None:
     assert "| 0 of 40 | 0 % (0 to 0) | -50 % (-65 to -35) |" in text
 
 
+def test_where_no_object_can_be_held_there_is_nothing_to_compare() -> None:
+    assert "draw more" in grasp_ranking.table([row(0, "truth", False) | {"views": 0}])
+
+
 def test_held_shares_are_told_apart_by_robustness() -> None:
     rows = [row(0, "score", True, 0.8), row(1, "score", False, 0.8), row(2, "score", False, 0.0), row(3, "any", True)]
     text = grasp_ranking.calibration(rows)
