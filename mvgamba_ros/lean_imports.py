@@ -41,7 +41,8 @@ class _Late(MetaPathFinder, Loader):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        first = sys.modules.get(META if fullname in TRACERS else fullname.rpartition(".")[0])
+        needs = META if fullname in TRACERS else fullname.rpartition(".")[0]
+        first = sys.modules.get(needs) if needs in SPARED else None
         after = _After(first) if first is not None and _is_put_off(first) else None
         if fullname not in SPARED and after is None:
             return None
@@ -52,7 +53,7 @@ class _Late(MetaPathFinder, Loader):
 
     def exec_module(self, module: ModuleType) -> None:
         def load_first(name: str) -> Any:
-            if name.startswith("__"):  # asked of every module by `inspect`
+            if name.startswith("__") and name != "__all__":  # asked of every module by `inspect`
                 raise AttributeError(name)
             _load(module)
             return getattr(module, name)

@@ -119,6 +119,13 @@ def test_a_part_of_what_was_spared_is_imported_as_ever_and_once():
     )
 
 
+def test_all_names_of_a_spared_package_are_there_for_who_takes_all():
+    run(
+        "from mvgamba_ros.lean_imports import spare_unused\nspare_unused()\nimport torch\n"
+        "from torch.distributions import *\nassert Normal is torch.distributions.Normal\n"
+    )
+
+
 def test_a_spared_module_that_cannot_be_loaded_says_why_each_time_it_is_asked(tmp_path: Path):
     (tmp_path / "broken.py").write_text("half = 1\nimport nowhere_at_all\n")
     run(
