@@ -187,7 +187,7 @@ def arm_error(name: str) -> F64:
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
-    """Of each ranking the share that held, by the number of views and of all; and how much less that is than by the
+    """Of each ranking the share that held, by the number of views and of all; and how much more that is than by the
     first ranking; in Markdown."""
     counts = sorted({row["views"] for row in rows} - {0})
     if not counts:

@@ -68,12 +68,13 @@ class TrainingRun(ABC, Generic[Config]):
             project_dir=folder,
         )
         folder.mkdir(parents=True, exist_ok=True)
-        if config.perceptual == "auto" and self.accelerator.is_main_process:
-            log(f"the perceptual loss is {self.config.perceptual}")
-        if not curves and self.accelerator.is_main_process:
-            log("tensorboard is not installed: no curves are kept (pip install tensorboard)")
-        if config.precision == "bf16" and not has_bfloat16(self.accelerator.device):
-            log(f"precision: bf16 has no instructions on this {self.accelerator.device.type}: fp32 would be faster")
+        if self.accelerator.is_main_process:
+            if config.perceptual == "auto":
+                log(f"the perceptual loss is {self.config.perceptual}")
+            if not curves:
+                log("tensorboard is not installed: no curves are kept (pip install tensorboard)")
+            if config.precision == "bf16" and not has_bfloat16(self.accelerator.device):
+                log(f"precision: bf16 has no instructions on this {self.accelerator.device.type}: fp32 would be faster")
         torch.manual_seed(config.seed)
         network = self.make_network(config)
         self.state_file = folder / "state.pt"
