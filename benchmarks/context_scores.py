@@ -1,4 +1,4 @@
-"""Scores of networks on objects under conditions, object by object, kept in one file; bootstrap intervals of them."""
+"""Scores of networks on objects under conditions, object by object, kept in one file, and tables of them."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from benchmarks.context_conditions import Condition, observe
 from benchmarks.context_data import Item
+from benchmarks.intervals import bootstrap
 from mvgamba_ros.io.atomic_writes import write_file
 from mvgamba_ros.model.cost_volume import Intervals, hull_intervals, plane_sweep_cost_volume
 from mvgamba_ros.model.raygamba import RayGamba
@@ -112,25 +113,6 @@ def scores_of(output: RayGambaOutput, sample: Sample, faulty: int) -> dict[str, 
         "others_mm": mean(known & ~of_faulty),
         **shape_scores(output, sample),
     }
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A mean over objects and the bounds between which it lies in 95 of 100 draws of objects."""
-
-    mean: float
-    low: float
-    high: float
-
-
-def bootstrap(values: NDArray[np.float64], draws: int = 2000) -> Interval:
-    """Of the mean of ``values`` (N,), one for each object; NaNs are left out."""
-    values = values[np.isfinite(values)]
-    if not len(values):
-        return Interval(float("nan"), float("nan"), float("nan"))
-    picks = np.random.default_rng(0).integers(len(values), size=(draws, len(values)))
-    low, high = np.percentile(values[picks].mean(1), [2.5, 97.5])
-    return Interval(float(values.mean()), float(low), float(high))
 
 
 def pooled(files: Sequence[Scores], case: str, network: str, measure: str) -> NDArray[np.float64]:

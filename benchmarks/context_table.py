@@ -36,8 +36,9 @@ from benchmarks.context import AT_INFERENCE
 from benchmarks.context_conditions import CONDITIONS, observe
 from benchmarks.context_data import held_out_items
 from benchmarks.context_networks import VARIANTS
-from benchmarks.context_scores import CLEAN, FAULTS, MEASURES, Scores, bootstrap, differences, network_forward, pooled
+from benchmarks.context_scores import CLEAN, FAULTS, MEASURES, Scores, differences, network_forward, pooled
 from benchmarks.context_training import Plan
+from benchmarks.intervals import bootstrap
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.model.cost_volume import hull_intervals, plane_sweep_cost_volume
 

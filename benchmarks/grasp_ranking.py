@@ -27,7 +27,8 @@ import numpy as np
 import trimesh
 
 from benchmarks.grasp_execution import execute
-from benchmarks.grasps import DRAWS, PARTS
+from benchmarks.grasps import PARTS
+from benchmarks.intervals import bootstrap
 from mvgamba_ros.config.grasp_config import GraspConfig, Gripper
 from mvgamba_ros.errors import ReconstructionError
 from mvgamba_ros.evaluation.damage import CONDITIONS
@@ -205,9 +206,11 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
             f"{sum(of):.0f} of {len(of)}"
             for of in ([value for (_, n), value in held[name].items() if n == count] for count in counts)
         ]
-        against = {key: value - held["score"][key] for key, value in held[name].items()}
-        difference = "" if name == "score" else interval(against, "+")
-        lines.append(f"| {ranking.words} | {' | '.join(cells)} | {interval(held[name])} | {difference} |")
+        objects = [number for number, _ in held[name]]
+        share = bootstrap(list(held[name].values()), objects).percent()
+        against = [value - held["score"][key] for key, value in held[name].items()]
+        difference = "" if name == "score" else bootstrap(against, objects).percent("+")
+        lines.append(f"| {ranking.words} | {' | '.join(cells)} | {share} | {difference} |")
     return "\n".join(lines)
 
 
@@ -219,17 +222,6 @@ def calibration(rows: Sequence[dict[str, Any]]) -> str:
         of = [row["held"] for row in found if low < row["robustness"] <= high or low == row["robustness"] == 0.0]
         lines.append(f"| {low:g} to {high:g} | {sum(of)} of {len(of)} |")
     return "\n".join(lines)
-
-
-def interval(values: dict[tuple[int, int], float], sign: str = "") -> str:
-    """Mean of the values by object and views, and its 95 % interval by bootstrap over the objects, in percent."""
-    objects = sorted({key[0] for key in values})
-    each = [[value for key, value in values.items() if key[0] == number] for number in objects]
-    sums = np.array([[sum(of), len(of)] for of in each])
-    drawn = sums[np.random.default_rng(0).integers(len(objects), size=(DRAWS, len(objects)))].sum(axis=1)
-    low, high = np.quantile(drawn[:, 0] / drawn[:, 1], [0.025, 0.975])
-    mean = sums[:, 0].sum() / sums[:, 1].sum()
-    return f"{100 * mean:{sign}.0f} % ({100 * low:{sign}.0f} to {100 * high:{sign}.0f})"
 
 
 if __name__ == "__main__":

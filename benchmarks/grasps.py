@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -27,6 +26,7 @@ import trimesh
 from scipy.ndimage import binary_erosion
 
 from benchmarks.grasp_execution import execute
+from benchmarks.intervals import bootstrap
 from mvgamba_ros.config.grasp_config import GRIPPERS
 from mvgamba_ros.errors import ReconstructionError
 from mvgamba_ros.geometry.boxes import scaled_box
@@ -46,8 +46,6 @@ PARTS = 24
 VOXEL = 0.002
 """Metres: of the TSDF."""
 TRUNCATION = 4.0 * VOXEL
-DRAWS = 10_000
-"""Of the bootstrap."""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -177,17 +175,8 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
             if row["plan"] == plan:
                 plans.setdefault((row["object"], row["seed"]), []).append(float(row["held"]))
         best, every = [held[0] for held in plans.values()], [float(np.mean(held)) for held in plans.values()]
-        lines.append(f"| {plan} | {len(plans)} | {share(best)} | {share(every)} |")
+        lines.append(f"| {plan} | {len(plans)} | {bootstrap(best).percent()} | {bootstrap(every).percent()} |")
     return "\n".join(lines)
-
-
-def share(values: Sequence[float]) -> str:
-    """Mean of ``values``, and its 95 % interval by bootstrap, in percent."""
-    if not values:
-        return f"{math.nan}"
-    drawn = np.random.default_rng(0).choice(np.asarray(values), (DRAWS, len(values))).mean(axis=1)
-    low, high = np.quantile(drawn, [0.025, 0.975])
-    return f"{100 * np.mean(values):.0f} % ({100 * low:.0f} to {100 * high:.0f})"
 
 
 if __name__ == "__main__":

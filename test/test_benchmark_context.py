@@ -17,7 +17,7 @@ from benchmarks import blocks, context, context_meshes, context_table
 from benchmarks.context_conditions import CONDITIONS, ONE_VIEW, observe, training_fault
 from benchmarks.context_data import capture_item
 from benchmarks.context_networks import USUAL, VARIANTS, Attention, AttentionApart, Variant, ViewsApart, scan_orders
-from benchmarks.context_scores import MEASURES, Case, bootstrap, network_forward, score_cases
+from benchmarks.context_scores import MEASURES, Case, network_forward, score_cases
 from benchmarks.context_training import Learner, Plan, averaged_network, keep_average, learners, train_to
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.io.mesh_files import write_mesh
@@ -201,14 +201,6 @@ def test_depths_of_a_capture_are_those_of_its_scan(tmp_path: Path) -> None:
             assert np.abs(off).max() < 0.02
         assert (item["depth_back"][v] >= item["depth_front"][v]).all()
         assert hit.sum() > 0.95 * (item["alpha"][v] > 127).sum()
-
-
-def test_intervals_hold_the_mean_and_narrow_with_more_objects() -> None:
-    values = np.random.default_rng(0).normal(3, 1, 400)
-    few, many = bootstrap(values[:25]), bootstrap(np.append(values, np.nan))
-    assert few.low < few.mean < few.high and abs(many.mean - 3) < 0.15
-    assert many.high - many.low == pytest.approx(2 * 1.96 / 20, rel=0.15)
-    assert few.high - few.low > 2 * (many.high - many.low)
 
 
 def test_the_table_prints_paired_differences_of_the_seeds_that_are_there(

@@ -20,6 +20,11 @@ from mvgamba_ros.io.transforms_json import write_capture
 from mvgamba_ros.reconstruction import Reconstruction
 from mvgamba_ros.types import U8, Box, View
 
+PICTURE = "scene.png"
+VIEWS = "views"
+BESIDE_OBJECTS = (PICTURE, VIEWS, SCENE)
+"""What `write_scene` itself puts beside the objects' folders, whose names must be others."""
+
 
 @dataclass(frozen=True)
 class SceneEntry:
@@ -74,9 +79,9 @@ def write_scene(
                     write_file(own / "report.html", entry.page)
                 fill_results(own, entry.found, entry.preview, about={"id": entry.name})
         if picture is not None:
-            write_file(part / "scene.png", encode_png(picture))
+            write_file(part / PICTURE, encode_png(picture))
         if views:
-            write_capture(part / "views", views)
+            write_capture(part / VIEWS, views)
         if also is not None:
             also(part)
         files = list_files(part, SCENE, {**(about or {}), "objects": [_plain(entry) for entry in entries]})

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from mvgamba_ros.io.atomic_writes import write_file
-from mvgamba_ros.io.results import SCENE, write_results
-from mvgamba_ros.io.scene_results import SceneEntry, write_scene
+from mvgamba_ros.io.results import write_results
+from mvgamba_ros.io.scene_results import BESIDE_OBJECTS, SceneEntry, write_scene
 from mvgamba_ros.msg import ReconstructedObject
 from mvgamba_ros.preview import preview
 from mvgamba_ros.reconstruction import Reconstruction
@@ -25,7 +25,7 @@ from mvgamba_ros.types import View
 from mvgamba_ros.webpage.report_html import report_html
 
 RECORDING = "views.mcap"
-SCENES_OWN = ("views", "scene.png", SCENE, RECORDING)
+SCENES_OWN = (*BESIDE_OBJECTS, RECORDING)
 """What lies beside the objects' folders."""
 LONGEST_NAME = 80
 """Characters of an object's id in the name of its folder."""
