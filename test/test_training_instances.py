@@ -100,7 +100,7 @@ def test_a_run_that_was_stopped_ends_as_one_that_was_not(data: Path, tmp_path: P
 
 
 def test_training_lessens_the_loss(data: Path, tmp_path: Path) -> None:
-    trainer = InstanceTrainer(replace(config(data, steps=30), learning_rate=2e-3), tmp_path, quiet)
+    trainer = InstanceTrainer(replace(config(data, steps=12), learning_rate=6e-3), tmp_path, quiet)
     batch = trainer.examples.batch([0])
 
     @torch.no_grad()

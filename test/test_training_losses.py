@@ -108,7 +108,7 @@ def test_one_object_is_learned_by_heart(data: Path) -> None:
     rays = hull_intervals(sample.inputs(), network.config)
     optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3, betas=(0.9, 0.95), weight_decay=0.0)
     weights = LossWeights(color=50.0, mask=5.0)
-    for _ in range(220):
+    for _ in range(160):
         output = network(sample.inputs(), rays)
         total(depth_losses(output, sample, weights) | render_losses(output, sample, "ssim"), weights).backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
