@@ -3,17 +3,20 @@
 usage: python -m benchmarks.context_table RUNS [--samples N] [--measure depth_mm] [--plot FILE] [--cost DATA]
 
 Prints, of the seeds that have been scored after so many samples (the most that any has), the mean of the network
-without blocks for each case, and the paired differences of the other variants from it; the same of what a fault adds to
-the errors without one, which is less where context makes up for it; then what the ways between views bring: blocks over
-one sequence of all views against the same blocks over each view alone, both trained so, and with the ways cut at
-inference alone. Differences are taken object by object, after the mean over the seeds, and stand with the interval in
-which their mean lies in 95 of 100 draws of objects. --cost prints weights, operations and times of a forward pass.
+without blocks (or of --base) for each case, and the paired differences from it of the other variants that all these
+seeds have; the same of what a fault adds to the errors without one, which is less where context makes up for it; then
+what the ways between views bring: blocks over one sequence of all views against the same blocks over each view alone,
+both trained so, and with the ways cut at inference alone. Differences are taken object by object, after the mean over
+the seeds, and stand with the interval in which their mean lies in 95 of 100 draws of objects. --cost prints weights,
+operations and times of a forward pass.
 
 examples:
   python -m benchmarks.context_table runs/context
       depth errors, millimetres
   python -m benchmarks.context_table runs/context --samples 7500 --measure f5
       F@5mm of the Gaussians' centres, a quarter of the way
+  python -m benchmarks.context_table runs/context --base "12 blocks" --seeds 0
+      what the others are worse or better than twelve blocks, of the first seed
   python -m benchmarks.context_table runs/context --plot docs/context.png --cost data/96
 """
 
@@ -50,30 +53,33 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", metavar="RUNS", type=Path, help="folder of `benchmarks.context`")
     parser.add_argument("--samples", type=int, help="after so many (the most that any seed has)")
+    parser.add_argument("--seeds", type=int, nargs="+", metavar="N", help="of these (all that are scored)")
+    parser.add_argument("--base", choices=VARIANTS, default=BASE, metavar="NAME", help="compare with it (%(default)s)")
     parser.add_argument("--measure", choices=MEASURES, default="depth_mm", help="(%(default)s)")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="write a plot of the errors over the samples")
     parser.add_argument("--cost", type=Path, metavar="DATA", help="time forward passes on an object of this folder")
     args = parser.parse_args(argv)
 
-    marks = read_marks(args.runs)
+    marks = read_marks(args.runs, args.seeds)
     samples = args.samples or max(marks)
     if samples not in marks:
         raise ReconstructionError(
             ErrorCode.BAD_OPTION, f"no scores after {samples} samples; there are: {', '.join(map(str, sorted(marks)))}"
         )
-    print(page(marks[samples], samples, args.measure))
+    print(page(marks[samples], samples, args.measure, args.base))
     if args.cost is not None:
         print(f"\n{cost_table(args.runs, args.cost)}")
     if args.plot is not None:
         plot(marks, args.measure, args.plot)
 
 
-def read_marks(runs: Path) -> dict[int, dict[int, Scores]]:
-    """Samples -> seed -> scores. Raises BAD_OPTION where there are none."""
+def read_marks(runs: Path, seeds: Sequence[int] | None = None) -> dict[int, dict[int, Scores]]:
+    """Samples -> seed -> scores, of ``seeds`` or of all. Raises BAD_OPTION where there are none."""
     found: dict[int, dict[int, Scores]] = {}
     for file in sorted(runs.glob("seed-*/scores-*.json")):
         seed, samples = (int(re.sub(r"\D", "", part)) for part in (file.parent.name, file.stem))
-        found.setdefault(samples, {})[seed] = json.loads(file.read_text())
+        if seeds is None or seed in seeds:
+            found.setdefault(samples, {})[seed] = json.loads(file.read_text())
     if not found:
         raise ReconstructionError(
             ErrorCode.BAD_OPTION, f"{runs}: no scores yet; run python -m benchmarks.context {runs} --data DATA"
@@ -81,15 +87,20 @@ def read_marks(runs: Path) -> dict[int, dict[int, Scores]]:
     return found
 
 
-def page(seeds: dict[int, Scores], samples: int, measure: str) -> str:
+def page(seeds: dict[int, Scores], samples: int, measure: str, base: str = BASE) -> str:
     """Markdown of one mark."""
     files = list(seeds.values())
-    every = {name for scores in files for of_case in scores.values() for name in of_case}
-    trained = [name for name in VARIANTS if name in every and name != BASE]
+    of_each = [{name for of_case in scores.values() for name in of_case} for scores in files]
+    every = set.intersection(*of_each)
+    trained = [name for name in VARIANTS if name in every and name != base]
     parts = [f"After {samples:,} samples; seeds: {', '.join(map(str, seeds))}.", ""]
-    if BASE in every:
-        parts += [differences(files, measure, BASE, trained)]
-        parts += ["", "What a fault adds:", "", differences(files, measure, BASE, trained, CLEAN, FAULTS)]
+    for name in VARIANTS:
+        having = [str(seed) for seed, names in zip(seeds, of_each, strict=True) if name in names]
+        if having and name not in every:
+            parts += [f"Left out, as not all of these seeds have it (--seeds {' '.join(having)}): {name}.", ""]
+    if base in every:
+        parts += [differences(files, measure, base, trained)]
+        parts += ["", "What a fault adds:", "", differences(files, measure, base, trained, CLEAN, FAULTS)]
     if {TOGETHER, APART} <= every:
         parts += ["", "Trained apart against trained together:", "", differences(files, measure, TOGETHER, [APART])]
         parts += ["", "What a fault adds:", "", differences(files, measure, TOGETHER, [APART], CLEAN, FAULTS)]

@@ -61,7 +61,7 @@ class Plan:
             views_per_step=self.views_per_step,
             target_views=1,
             view_counts={1: 0.15, 2: 0.25, 4: 0.45, 8: 0.15},
-            learning_rate=8e-4,
+            learning_rate=variant.learning_rate,
             warmup=500,
             cooldown=0.2,
             ema=0.998,

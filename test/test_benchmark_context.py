@@ -228,11 +228,27 @@ def test_the_table_prints_paired_differences_of_the_seeds_that_are_there(
     assert "| one view's mask | +2.000 | +0.400 (+0.400 to +0.400) | +0.250 (+0.250 to +0.250) |" in printed
     assert "+0.250 (+0.250 to +0.250)" in printed and "+1.500 (+1.500 to +1.500)" in printed
     assert (tmp_path / "plot.png").stat().st_size > 1000
-    context_table.main([str(tmp_path)])
-    assert "After 30,000 samples; seeds: 0." in capsys.readouterr().out
+    context_table.main([str(tmp_path), "--base", "12 blocks"])
+    printed = capsys.readouterr().out
+    assert "After 30,000 samples; seeds: 0." in printed and "| +0.500 (+0.500 to +0.500) |" in printed
     with pytest.raises(ReconstructionError, match="there are: 7500, 30000") as refused:
         context_table.main([str(tmp_path), "--samples", "8"])
     assert refused.value.code is ErrorCode.BAD_OPTION
+
+
+def test_a_variant_that_one_seed_lacks_is_named_and_shown_where_that_seed_is_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for seed, names in ((0, ("no blocks", "24 blocks")), (1, ("no blocks",))):
+        file = tmp_path / f"seed-{seed}" / "scores-030000.json"
+        file.parent.mkdir()
+        case = {name: dict.fromkeys(MEASURES, [len(name) - 5.0] * 3) for name in names}
+        file.write_text(json.dumps({"4 views": case}))
+    context_table.main([str(tmp_path)])
+    printed = capsys.readouterr().out
+    assert "have it (--seeds 0): 24 blocks." in printed and "| depth_mm | no blocks |\n" in printed
+    context_table.main([str(tmp_path), "--seeds", "0"])
+    assert "| depth_mm | no blocks | 24 blocks |\n" in capsys.readouterr().out
 
 
 def test_runs_are_not_gone_on_with_by_another_plan(data: Path, tmp_path: Path) -> None:
