@@ -192,3 +192,6 @@ def test_costs_of_networks_stand_beside_those_of_a_clone(
     assert rows["mvgamba-published release"][0].strip() == "86.6 M"
     with pytest.raises(SystemExit, match="give a clone of 3DTopia/LGM"):
         compare_lgm.lgm(tmp_path / "core")
+    with pytest.raises(SystemExit):
+        compare_lgm.main(["--time", "tiny"])
+    assert "--time 'tiny': choose among 'mvgamba (shipped)', 'mvgamba-published" in capsys.readouterr().err
