@@ -202,7 +202,7 @@ def test_a_stop_while_nothing_is_trained_interrupts_at_once(data: Path, tmp_path
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_the_shipped_recipe_leads_from_stage_to_stage_to_the_shipped_network(data: Path, tmp_path: Path) -> None:
-    """Each for one step, of a narrow network and on three objects."""
+    """Each for one step, of a narrow network and on three objects; the last for none."""
     folders = [f"data=[{data}]", f"validation={data}"]
     assert load_plan(SHIPPED, folders).configs[-1].model == load_checkpoint()[0].config
     small = ["model.width=32", "model.skip=16", "views_per_step=4", "view_counts={2: 1.0}", "target_views=1"]
@@ -210,18 +210,19 @@ def test_the_shipped_recipe_leads_from_stage_to_stage_to_the_shipped_network(dat
         "samples=2",
         "crops-96-longer.samples=4",
         "crops-128.samples=6",
+        "first-12-blocks.samples=0",
         "validate_minutes=1e6",
         "precision=fp32",
     ]
     work = RecipeRun(load_plan(SHIPPED, [*folders, *small, *lengths]), tmp_path, log=lambda line: None)
     assert work.run()
     network, recipe = load_checkpoint(tmp_path / "raygamba-s.safetensors")
-    assert len(network.config.orders) == 24 and network.config.cascade_positions == 16
+    assert len(network.config.orders) == 12 and network.config.cascade_positions == 16
     steps = []
     while recipe is not None:
         steps.append(recipe["step"])
         recipe = recipe["started_from"]
-    assert steps == [1, 1, 1, 1, 1, 1, 3]  # the first three stages are one run
+    assert steps == [0, 1, 1, 1, 1, 1, 1, 3]  # the first three stages are one run, the last leaves blocks out
 
 
 @pytest.mark.slow
