@@ -101,17 +101,19 @@ def chamfer_reason(
     config: ExpectedChamferConfig = ExpectedChamferConfig(),
 ) -> str:
     """Why the expectation is above ``limit`` mm: the features that raise it above a usual good shape's, the most first,
-    with their values."""
+    with their values; and what to do against the first."""
     rise = {
         name: weight * (features[name] - usual)
         for name, weight, usual in zip(COLUMNS, config.weights, config.usual, strict=True)
     }
     most = sorted((name for name in rise if rise[name] > 0.0), key=lambda name: -rise[name])
     parts = "; ".join(COLUMNS[name][1](features[name]) for name in most)
+    remedy = "check poses, intrinsics and masks, and that the object stood still, or add views"
+    if most[:1] == ["vertices"]:
+        remedy = "add views, from heights and sides that have none yet, or depth"
     return (
         f"the shape is expected to be {expected_chamfer(features, config):.1f} mm off (at most {limit:g} accepted): "
-        f"{parts}; check poses, intrinsics "
-        "and masks, and that the object stood still, or add views"
+        f"{parts}; {remedy}"
     )
 
 
