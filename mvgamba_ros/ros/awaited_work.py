@@ -24,8 +24,8 @@ class AwaitedWork:
         self._wake = node.create_guard_condition(lambda: None)
 
     async def __call__(self, what: str, work: Callable[[Job], Outcome], patient: bool = False) -> Outcome:
-        """The outcome of ``work``, run by the worker; BUSY at once while it has other work. ``patient``: see
-        `Worker.start`."""
+        """The outcome of ``work``, run by the worker; BUSY at once while it has other work. ``what`` is the service
+        that asks for it, ``patient``: see `Worker.start`."""
         future: Future[Outcome] = Future(executor=self._node.executor)
 
         def guarded(job: Job) -> Callable[[], None]:
@@ -44,7 +44,8 @@ class AwaitedWork:
             return report
 
         try:
-            self._worker.start(guarded, patient)
+            name = "a reconstruction" if what == "reconstruct" else f"~/{what}"  # services and actions ask for one
+            self._worker.start(name, guarded, patient)
         except ReconstructionError as error:
             return Outcome(error=self._failures.note(what, error))
         self._answer = future

@@ -36,13 +36,13 @@ class BackgroundWork:
         """Begins it, in the executor's thread."""
         options = self._settings().options
 
-        def work() -> None:
+        def work(job: Job) -> None:
             try:
                 embed(options, undistort(captured.view))
             except Exception as error:  # the reconstruction meets it again, and returns it
                 self._failures.note(f"segmenter {options.segmenter}", error)
 
-        self._worker.prepare(work)
+        self._worker.prepare("the segmenter's look at a new view", work)
         self._reconstruct()
 
     def _reconstruct(self) -> None:
@@ -61,7 +61,7 @@ class BackgroundWork:
                     self._failures.note("preliminary", error)
             return lambda: None if job.cancelled() else self._follow(task)
 
-        self._worker.start_spare(work)
+        self._worker.start_spare("a preliminary reconstruction", work)
 
     def _follow(self, task: Task) -> None:
         """In the worker's thread, once it is free again."""

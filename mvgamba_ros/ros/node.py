@@ -153,14 +153,16 @@ class Reconstructor(Node):
         self.create_timer(POLL_S, self._auto.poll, clock=self._steady)
         held = f", {len(self._views)} views of spool_dir" if len(self._views) else ""
         tf = f"transforms in the {self._transforms.name} buffer"
-        self.get_logger().info(f"ready: {parameters.options.method} in {parameters.target_frame}{held}, {tf}")
-        self._worker.prepare(lambda: self._warm_up(parameters))
+        self.get_logger().info(
+            f"ready: {parameters.options.method} in {parameters.target_frame}{held}, {tf}; warming up"
+        )
+        self._worker.prepare("the warm-up after the start", lambda job: self._warm_up(parameters, job))
 
-    def _warm_up(self, parameters: Parameters) -> None:
+    def _warm_up(self, parameters: Parameters, job: Job) -> None:
         """While the arm moves to its first view, in the worker's thread; a checkpoint that is wrong is named now."""
         began = time.monotonic()
         try:
-            warm_up(parameters.options, lambda: self._worker.closing)
+            warm_up(parameters.options, job.cancelled)
         except Exception as error:  # a reconstruction meets it again, and returns it
             if getattr(error, "code", None) is not ErrorCode.CANCELLED:
                 self._failures.note("warm-up", error)
@@ -269,8 +271,11 @@ class Reconstructor(Node):
 
     def close(self, timeout_s: float) -> None:
         """Ends the worker and destroys the node; work that goes on after ``timeout_s`` is left behind."""
-        if not self._worker.close(timeout_s):
-            self.get_logger().error("the running work did not stop in time; leaving it behind")
+        left = self._worker.close(timeout_s)
+        if left is not None and left.awaited:
+            self.get_logger().error(f"{left.name} did not stop in time; leaving it behind")
+        elif left is not None:
+            self.get_logger().info(f"ends in the middle of {left.name}: nobody waits for it")
         self._transforms.close()
         self._time.close()
         for action in self._actions:
