@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,7 @@ from ros_world import World, free_domain
 from test_ros_work import views_with_masks
 
 from mvgamba_ros.errors import ErrorCode
-from mvgamba_ros.srv import CaptureView, Reconstruct
+from mvgamba_ros.srv import CaptureView, LoadViews, Reconstruct
 
 pytestmark = [pytest.mark.ros, pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -121,6 +122,41 @@ def test_work_that_ignores_its_cancelling_is_answered_and_left_behind(tmp_path: 
         ended_within(node, 5.0)
         assert world.finish(future).error_code == ErrorCode.SHUTTING_DOWN
         assert node.returncode == 0 and "leaving it behind" in world.log("node")
+
+
+STUCK_WARM_UP = """
+import time
+from mvgamba_ros.ros import node
+node.warm_up = lambda *_: time.sleep(120)
+from mvgamba_ros.ros.lifecycle import main
+raise SystemExit(main(["--ros-args", "-p", "method:=hull", "-p", "output_dir:=OUT"]))
+"""
+
+
+def test_while_it_warms_up_what_needs_no_work_is_refused_at_once_and_its_end_is_no_error(tmp_path: Path) -> None:
+    with World(tmp_path) as world:
+        node = world.start("node", ["-c", STUCK_WARM_UP.replace("OUT", str(tmp_path / "out"))])
+        world.wait_for_service(CaptureView, "/reconstructor/capture_view", node)
+
+        def load(path: str) -> Any:
+            return world.begin(LoadViews, "/reconstructor/load_views", LoadViews.Request(path=path))
+
+        assert world.finish(load("/etc")).error_code == ErrorCode.BAD_CAPTURE
+        assert world.save("/etc").error_code == ErrorCode.CANNOT_WRITE
+        assert world.save("").error_code == ErrorCode.NOTHING_TO_SAVE
+        first = load("mug")
+        second = world.finish(load("mug"))
+        assert second.error_code == ErrorCode.BUSY
+        assert "~/load_views waits for the warm-up after the start" in second.error_msg
+        assert (
+            world.finish(load("/etc")).error_code == ErrorCode.BAD_CAPTURE
+            and world.save("").error_code == second.error_code
+        )
+        ended_within(node, 5.0)
+        assert world.finish(first).error_code == ErrorCode.SHUTTING_DOWN
+        log = world.log("node")
+        assert node.returncode == 0 and "; warming up" in log and "in the middle of the warm-up" in log
+        assert "[ERROR]" not in log and "warmed up" not in log
 
 
 def test_what_a_callback_raises_is_logged_and_the_node_goes_on() -> None:

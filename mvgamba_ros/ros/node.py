@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from rclpy.action import ActionServer, CancelResponse
@@ -30,7 +31,7 @@ from mvgamba_ros.ros.captured_views import CapturedViews
 from mvgamba_ros.ros.declared_parameters import declare
 from mvgamba_ros.ros.diagnostics import Diagnostics
 from mvgamba_ros.ros.failures import Failures
-from mvgamba_ros.ros.folders import writable_folder
+from mvgamba_ros.ros.folders import confined, writable_folder
 from mvgamba_ros.ros.health import Health
 from mvgamba_ros.ros.inputs import Inputs
 from mvgamba_ros.ros.making import Maker
@@ -202,17 +203,22 @@ class Reconstructor(Node):
 
     async def _on_save(self, request: Save.Request, response: Save.Response) -> Any:
         settings = self._settings()
+        where = request.directory, settings.output_dir, settings.save_outside
 
-        def work(job: Job) -> Outcome:
+        outcome = Outcome()
+        try:  # what can be refused without work is refused at once, also while the worker warms up
+            if request.directory:
+                confined(*where)
+            self._worker.check_free()
             if (last := self._maker.last) is None:
                 raise ReconstructionError(
                     ErrorCode.NOTHING_TO_SAVE, "no object was reconstructed yet: call ~/reconstruct first"
                 )
             moments = last.moments if settings.save_bag else None
-            where = request.directory, settings.output_dir, settings.save_outside
-            return Outcome(files=save(*where, last.result, last.views, last.message, moments, last.scene))
-
-        outcome = await self._work("save", work)
+            write = partial(save, *where, last.result, last.views, last.message, moments, last.scene)
+            outcome = await self._work("save", lambda job: Outcome(files=write()))
+        except Exception as error:
+            outcome.error = self._failures.note("save", error)
         response.files = outcome.files
         return outcome.fill(response)
 

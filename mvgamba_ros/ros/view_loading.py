@@ -65,8 +65,10 @@ class ViewLoading:
         )
 
     async def _on_load_views(self, request: LoadViews.Request, response: LoadViews.Response) -> Any:
-        outcome = await self._in_worker("load_views", lambda job: Outcome(value=self._read(request)))
+        outcome = Outcome()
         try:
+            self._named(request)  # a wrong path is refused at once, whatever runs
+            outcome = await self._in_worker("load_views", lambda job: Outcome(value=self._read(request)))
             if outcome.error is None:
                 response.loaded = await self._keep(outcome.value, request.keep)
         except Exception as error:
@@ -75,11 +77,16 @@ class ViewLoading:
         response.coverage, response.largest_gap = self._views.coverage()
         return outcome.fill(response)
 
+    def _named(self, request: LoadViews.Request) -> Path:
+        """See `readable`."""
+        parameters = self._settings()
+        check_length("views_file", request.views_file, LONGEST_PATH, ErrorCode.BAD_CAPTURE)
+        return readable(request.path, parameters.output_dir, parameters.load_outside)
+
     def _read(self, request: LoadViews.Request) -> list[CapturedView]:
         """All views of the request's capture, in target_frame; in the worker's thread."""
         parameters = self._settings()
-        path = readable(request.path, parameters.output_dir, parameters.load_outside)
-        check_length("views_file", request.views_file, LONGEST_PATH, ErrorCode.BAD_CAPTURE)
+        path = self._named(request)  # once more: what lies there may have become a link since
         with boundary(ErrorCode.BAD_CAPTURE, path, "name a capture that the node's user may read"):
             source = find_source(path, request.views_file, parameters.target_frame)
         if not source.recording:  # a list of views names a file, a recording's a topic
