@@ -127,11 +127,13 @@ $(STAMPS)/requirements: $(STAMPS)/torch locks/environment.txt locks/ros-$(ROS).t
 	$(RUN) python tools/fix_ros_wheels.py
 	touch $@
 
-$(STAMPS)/interfaces: $(STAMPS)/requirements $(INTERFACES)
-	mkdir -p build
-	$(RUN) tools/build_interfaces.sh $(BUILD) > build/interfaces.log 2>&1 || { cat build/interfaces.log; exit 1; }
+$(STAMPS)/package: $(STAMPS)/requirements setup.py pyproject.toml $(KERNELS)
+	@echo "building the kernels"
+	$(RUN) python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
 
-$(STAMPS)/package: $(STAMPS)/requirements $(STAMPS)/interfaces setup.py pyproject.toml $(KERNELS)
-	$(RUN) python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+# After the kernels, which take less: what fails of them shows early, and `make -j` runs no more compilers than fit.
+$(STAMPS)/interfaces: $(STAMPS)/requirements $(INTERFACES) | $(STAMPS)/package
+	mkdir -p build
+	$(RUN) tools/build_with_log.sh "ROS 2 interfaces" build/interfaces.log tools/build_interfaces.sh $(BUILD)
 	touch $@

@@ -233,6 +233,32 @@ def test_no_more_compilers_run_than_cores_and_memory_allow(free_kb, most, tmp_pa
     assert int(subprocess.check_output(command, env=plain | {"CMAKE_BUILD_PARALLEL_LEVEL": "7"})) == 7
 
 
+def test_the_kernels_are_built_before_the_interfaces_which_take_longer():
+    plan = planned(REPOSITORY, "--always-make").stdout
+    assert 0 < plan.index("--editable .") < plan.index("tools/build_interfaces.sh")
+
+
+def build_with_log(log: Path, script: str) -> subprocess.CompletedProcess[str]:
+    command = [str(REPOSITORY / "tools" / "build_with_log.sh"), "parts", str(log), "sh", "-c", script]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def test_a_long_build_tells_where_its_log_is_and_each_tenth_of_each_of_its_parts(tmp_path):
+    log = tmp_path / "log"
+    done = build_with_log(log, "for p in 0 3 11 19 64 100 0 12 100; do printf '[%3d%%] Built\\nof [50%%]\\n' $p; done")
+    assert done.returncode == 0
+    head, *told = done.stdout.splitlines()
+    assert "parts" in head and "some minutes" in head and str(log) in head
+    assert told == [f"  parts: {percent} %" for percent in (10, 60, 100, 10, 100)]
+    assert log.read_text().count("Built") == 9
+
+
+def test_a_long_build_that_fails_shows_all_it_said_and_fails(tmp_path):
+    done = build_with_log(tmp_path / "log", "echo '[ 20%] Building'; echo 'error: no such type' >&2; exit 3")
+    assert done.returncode == 1
+    assert "error: no such type" in done.stdout and "[ 20%] Building" in done.stdout
+
+
 def test_no_build_asks_for_as_many_compilers_as_there_are_files():
     files = ["Makefile", "setup.py", *(f"tools/{p.name}" for p in (REPOSITORY / "tools").glob("*.sh"))]
     for name in files:
