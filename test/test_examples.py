@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 REPOSITORY = Path(__file__).parents[1]
+ROS_ENVIRONMENT = ("ROS_DOMAIN_ID", "ROS_AUTOMATIC_DISCOVERY_RANGE", "FASTDDS_DEFAULT_PROFILES_FILE")
 EXAMPLES = sorted((REPOSITORY / "examples").glob("*.py"))
 
 
@@ -97,6 +98,20 @@ def test_the_node_answers_a_planner():
     printed = run("04", ROS_DOMAIN_ID=str(free_domain()), ROS_AUTOMATIC_DISCOVERY_RANGE="LOCALHOST")
     assert re.search(r"^ball: \d{3,} triangles around \(-?0\.00\d, -?0\.00\d, 0\.0[45]\d\) m$", printed, re.MULTILINE)
     assert "good enough to grasp" in printed
+
+
+@pytest.mark.ros
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_the_node_that_runs_answers_a_planner_and_no_other_is_started(tmp_path):
+    pytest.importorskip("rclpy", reason="ROS 2 is not installed")
+    from ros_world import World
+
+    with World(tmp_path) as world:
+        world.start_node()
+        printed = run("04", **{name: world.environment[name] for name in ROS_ENVIRONMENT})
+        assert "ball: " in printed and "ready:" not in printed
+        assert "'ball' from 4 views" in world.log("node")
 
 
 @pytest.mark.ros

@@ -37,6 +37,7 @@ EXAMPLES = """examples:
       every object that the captured views show
   ros2 run mvgamba_ros reconstruct watch --node /left/reconstructor
       a line for each object that this node makes, until Ctrl-C
+Where there is no ros2 command, `python -m mvgamba_ros.ros.client` stands for `ros2 run mvgamba_ros reconstruct`.
 
 Exit status: 0 done (also where the quality is LOW, which stands first), 1 refused or failed (one line names the code
 and the remedy; or one of several objects failed), 2 wrong usage, 130 after Ctrl-C, which cancels the work."""
