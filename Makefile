@@ -128,7 +128,7 @@ $(STAMPS)/requirements: $(STAMPS)/torch locks/environment.txt locks/ros-$(ROS).t
 	touch $@
 
 $(STAMPS)/package: $(STAMPS)/requirements setup.py pyproject.toml $(KERNELS)
-	@echo "building the kernels"
+	@echo "building the kernels: a minute or more"
 	$(RUN) python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
 
