@@ -1,6 +1,6 @@
 """Reconstruct every capture of a folder and write what a scorer needs: OUT/<name>/mesh.ply, cloud.ply, report.json.
 
-usage: python -m benchmarks.capture_meshes CAPTURES OUT [--views FILE] [--method hull] [--masks] [--roi-scale 1.4] ...
+usage: python -m benchmarks.capture_meshes CAPTURES OUT [--views FILE] [--method hull] [--masks] [--no-depth] ...
 
 ``--roi-scale`` gives the pipeline a region of interest: the truth's bounds times that. It is the only thing here that
 reads a truth mesh (truth.ply), as a person who points at the object would; nothing else is told about the object.
@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mvgamba_ros.cli._flags import add_config, add_options, add_prompts, options_from
+from mvgamba_ros.cli._flags import add_config, add_depth, add_options, add_prompts, options_from
 from mvgamba_ros.errors import ReconstructionError
 from mvgamba_ros.geometry.boxes import scaled_box
 from mvgamba_ros.io.capture_readers import read_capture
@@ -37,6 +37,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--views", default="transforms.json")
     parser.add_argument("--roi-scale", type=float, help="region of interest, in multiples of the truth's bounds")
     parser.add_argument("--only", nargs="*", help="names of captures")
+    add_depth(parser)
     add_prompts(parser, "default: none, or that of --roi-scale")
     add_options(parser)
     add_config(parser)
@@ -49,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             continue
         roi = region(folder, args.roi_scale) or chosen.prompts.roi
         options = replace(chosen, prompts=replace(chosen.prompts, roi=roi))
-        views = read_capture(folder, args.views)
+        views = read_capture(folder, args.views, depth=args.depth)
         began = time.perf_counter()
         try:
             result = reconstruct(views, options)

@@ -211,6 +211,7 @@ def _reconstruct(
             **options.to_dict(),
             "provenance": {"method": _provenance(method), "segmenter": observed.provenance},
             "masks": ["given" if given else "found" for given in observed.masks_given],
+            "depth_views": sum(view.depth is not None for view in views),
             **completed.settings(weights),
         },
         generated=completed.views,

@@ -108,7 +108,8 @@ class Reconstruction:
         poses: What the check of the camera poses found; None where there was none.
         settings: What it was made with, as plain JSON values: the package's ``version``, ``options``, ``config``,
             ``provenance`` (which weights of the ``method`` and the ``segmenter`` ran, and where, as far as these tell)
-            and ``masks`` ("given" or "found", of each view); ``completion``, where a generator made up what no view
+            ``masks`` ("given" or "found", of each view) and ``depth_views``, how many views had depth that was not set
+            aside; ``completion``, where a generator made up what no view
             saw: its name, and how its shape was aligned.
         generated: Views that the generator made, aligned, without those of its own that show no object; they are no
             measurement.

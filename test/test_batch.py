@@ -150,6 +150,9 @@ def test_another_option_other_files_and_a_damaged_result_are_made_anew(captures,
     assert here == ["apple", "cup"]
     assert main(["batch", good[0], "-o", str(out), *QUICK, "-q", "--set", "surface.smoothing_sigma=2.0"]) == 0
     assert here == ["apple", "cup", "apple"]
+    assert main(["batch", good[1], "-o", str(out), *QUICK, "-q", "--no-depth"]) == 0
+    assert here == ["apple", "cup", "apple", "cup"]
+    assert json.loads((out / "cup" / "report.json").read_text())["depth_views"] == 0
 
 
 def test_a_former_result_of_other_options_is_not_shown_for_a_capture_that_fails(captures, made, tmp_path, here):

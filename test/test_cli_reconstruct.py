@@ -52,6 +52,14 @@ def test_a_capture_becomes_mesh_cloud_report_and_preview(capture, tmp_path, caps
     assert set(report["config"]) == {item.name for item in fields(ReconstructionConfig)}
 
 
+@pytest.mark.parametrize(("flags", "used"), [([], 4), (["--no-depth"], 0)])
+def test_depth_is_used_unless_it_is_left_out_and_the_summary_says_so(capture, tmp_path, capsys, flags, used):
+    fast = ["--method", "hull", "--masks", "--hull-resolution", "32", "--refine-poses", "off", "--no-report"]
+    assert main(["reconstruct", str(capture), "-o", str(tmp_path), *fast, *flags]) == 0
+    assert f"depth    used of {used} of 4 views\n" in capsys.readouterr().out
+    assert json.loads((tmp_path / "report.json").read_text())["depth_views"] == used
+
+
 def test_region_and_support_reach_the_pipeline(capture, tmp_path):
     out = tmp_path / "out"
     box = ["0.40", "0.0", "0.0", "0.5", "0.1", "0.05"]

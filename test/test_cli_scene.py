@@ -59,6 +59,7 @@ def test_all_objects_become_folders_a_list_a_picture_and_a_table(capture, tmp_pa
     assert picture.shape[1] == 1280 and picture.shape[0] == 2 * 240 + 480  # two rows of views, one of meshes
     printed = capsys.readouterr()
     header, *rows = printed.out.splitlines()[1:4]
+    assert "depth of" in header and all("5 of 5" in row for row in rows)
     assert header.split()[0] == "object" and [row.split()[0] for row in rows] == ["object_1", "object_2"]
     assert all(row.endswith("good") for row in rows) and "2/2 method" in printed.err
 

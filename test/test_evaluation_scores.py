@@ -156,11 +156,8 @@ def test_eval_scores_the_hull_of_a_capture_as_score_py_does(captures: Path, tmp_
     """And one capture that can't be done, having no masks, costs the other nothing but the exit status."""
     for name in ("ketchup", "temple"):
         shutil.copytree(captures / name, tmp_path / "set" / name)
-        for path in (tmp_path / "set" / name).glob("transforms*.json"):  # colour only
-            path.chmod(0o644)
-            path.write_text(path.read_text().replace("depth_file_path", "other_depth"))
     out = tmp_path / "out"
-    assert main(["eval", str(tmp_path / "set"), "-o", str(out), "--masks", "--method", "hull"]) == 1
+    assert main(["eval", str(tmp_path / "set"), "-o", str(out), "--masks", "--method", "hull", "--no-depth"]) == 1
     scores = json.loads((out / "scores.json").read_text())
     assert "BAD_MASK" in scores["failed"]["temple 4"]
     assert scores["roi"] == {"ketchup": None, "temple": None} and "roi" not in scores["options"]["prompts"]
@@ -185,6 +182,21 @@ def test_eval_writes_the_region_that_each_capture_had(tmp_path: Path, monkeypatc
     scores = json.loads((tmp_path / "out" / "scores.json").read_text())
     assert scores["roi"]["plain"] is None and "roi" not in scores["options"]["prompts"]
     assert scores["roi"]["scanned"]["size_m"] == pytest.approx([0.14] * 3, abs=1e-3)
+
+
+def test_eval_says_whether_depth_was_used(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    write_capture(tmp_path / "set", rendered.views(4))
+    write_capture(tmp_path / "set", rendered.views(2), "transforms_test.json")
+    command = ["eval", str(tmp_path / "set"), "--masks", "--method", "hull", "--hull-resolution", "16", "-o"]
+    for flags, said, used in (
+        ([], "depth: used of 6 of 6 input views", {"2": 2, "4": 4}),
+        (["--no-depth"], "depth: left out", {"2": 0, "4": 0}),
+    ):
+        assert main([*command, str(tmp_path / "out"), "--counts", "2", "4", *flags]) == 0
+        assert said in capsys.readouterr().out.splitlines()
+        scores = json.loads((tmp_path / "out" / "scores.json").read_text())
+        assert {count: rows["set"]["depth_views"] for count, rows in scores["captures"].items()} == used
+        assert scores["depth"] is (not flags)
 
 
 def test_eval_on_several_workers_gives_the_same_scores_in_the_same_order(tmp_path: Path, monkeypatch):

@@ -26,6 +26,7 @@ class EvalJob:
     whole: int
     counts: Sequence[int]
     out: Path
+    depth: bool
 
 
 @dataclass
@@ -41,7 +42,7 @@ class EvalResult:
 
 def run_eval(job: EvalJob) -> EvalResult:
     """Scores a capture and writes its pictures. Raises what reading it raises."""
-    case = captures.read_case(job.folder, job.options, roi_from_truth=job.truth_roi, reader=job.reader, whole=job.whole)
+    case = captures.read_case(job.folder, job.options, job.truth_roi, job.reader, job.whole, job.depth)
     result = EvalResult(case.name, case.options.to_dict()["options"]["prompts"]["roi"])
     for count in job.counts:
         try:

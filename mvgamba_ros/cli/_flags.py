@@ -112,6 +112,16 @@ def add_reader(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_depth(parser: argparse.ArgumentParser) -> None:
+    """``--depth`` and ``--no-depth``."""
+    parser.add_argument(
+        "--depth",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="use the depth that a capture has (default: yes)",
+    )
+
+
 def add_prompts(parser: argparse.ArgumentParser, without: str) -> None:
     """``--roi`` and ``--support-height``. ``without``: what holds where no region is given."""
     group = parser.add_argument_group("where the object is")

@@ -119,7 +119,7 @@ def _planned(captures: Sequence[Capture], task: Task, out: Path) -> tuple[dict[C
     from mvgamba_ros.cli._batch_job import BatchJob
 
     regions = [[*box.T_world_box.ravel().tolist(), *box.size.tolist()] for box in task.regions or ()]
-    chosen = {"views": task.views, "reader": task.reader, "page": task.page, "several": task.several}
+    chosen = {name: getattr(task, name) for name in ("views", "reader", "page", "several", "depth")}
     rows, jobs = {}, {}
     for capture in captures:
         folder = out / capture.name

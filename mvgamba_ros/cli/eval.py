@@ -17,7 +17,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mvgamba_ros.cli._flags import add_config, add_options, add_prompts, add_reader, options_from, positive
+from mvgamba_ros.cli._flags import add_config, add_depth, add_options, add_prompts, add_reader, options_from, positive
 from mvgamba_ros.cli._workers import add_workers, anywhere, died, on_workers
 
 if TYPE_CHECKING:
@@ -29,8 +29,8 @@ EXAMPLES = """examples:
       find each object inside a region 40 % larger than it; from 4 views
   mvgamba eval captures -o out --workers 8
       eight captures at once; --cluster tcp://head:8786: on the workers of a Dask cluster, docs/batch.md
-  mvgamba eval captures -o out --masks --counts 2 4 8
-      silhouettes as given; from 2, 4 and 8 views
+  mvgamba eval captures -o out --masks --counts 2 4 8 --no-depth
+      silhouettes as given; from 2, 4 and 8 views; by colours alone, also where the captures have depth
   mvgamba eval captures/temple -o out --roi -0.0736 0.0217 -0.0124 0.0289 0.1819 0.0627
       no scanned truth: give the box that holds the object
   mvgamba eval rings -o out --masks --whole-image 512
@@ -40,7 +40,7 @@ EXAMPLES = """examples:
 
 Scores: chamfer, accuracy and completeness in mm (30,000 points on each surface), F@5mm as a fraction, psnr_db, ssim
 and silhouette iou in a square around the object on white, lpips there where the extra `lpips` and its weights are
-installed, seconds from images to mesh and cloud.
+installed, seconds from images to mesh and cloud, depth_views: how many views had depth that was used.
 """
 CLIP_WEIGHTS = "of CLIP, or owner/name@commit in the Hugging Face cache (default: the commit that is pinned)"
 COLUMNS = {
@@ -77,6 +77,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_workers(parser, 1, "captures at once, a process each; their seconds are then of one core's share (%(default)s)")
     add_reader(parser)
+    add_depth(parser)
     group = parser.add_argument_group("generated shapes")
     group.add_argument("--generated", action="store_true", help="score folders that `mvgamba generate` wrote")
     group.add_argument("--clip-weights", metavar="FOLDER", default="", help=CLIP_WEIGHTS)
@@ -110,7 +111,8 @@ def run(args: argparse.Namespace) -> int:
     if args.generated:
         return eval_generated(args.captures, out, args.clip_weights, args.device, args.fetch)
     folders = [folder.absolute() for root in args.captures for folder in find_captures(Path(root))]
-    jobs = [EvalJob(folder, options, truth_roi, args.reader, args.whole_image, args.counts, out) for folder in folders]
+    how = options, truth_roi, args.reader, args.whole_image, args.counts, out, args.depth
+    jobs = [EvalJob(folder, *how) for folder in folders]
     columns = COLUMNS | (UNIT_COLUMNS if args.whole_image else {})
     print(_row("", "views", *columns.values()))
     results: dict[int, EvalResult] = {}
@@ -130,6 +132,8 @@ def run(args: argparse.Namespace) -> int:
     means = {count: mean_scores(list(by_name.values())) for count, by_name in scores.items() if by_name}
     for count, mean in means.items():
         print(_row("MEAN", count, *_cells(mean, columns)))
+    if means:
+        print(_depth(args, scores))
     if args.whole_image:
         for count, mean in means.items():
             print(f"\n{beside_the_paper(mean, int(count))}")
@@ -138,6 +142,7 @@ def run(args: argparse.Namespace) -> int:
     report = {
         "counts": args.counts,
         "whole_image": args.whole_image,
+        "depth": args.depth,
         **chosen,
         "roi": regions,
         "captures": scores,
@@ -175,7 +180,9 @@ def _check_flags(args: argparse.Namespace, options: Options) -> None:
     from mvgamba_ros.errors import ErrorCode, ReconstructionError
     from mvgamba_ros.options import Options
 
-    if args.generated and (args.counts != [4] or args.whole_image or replace(options, device="auto") != Options()):
+    if args.generated and (
+        args.counts != [4] or args.whole_image or not args.depth or replace(options, device="auto") != Options()
+    ):
         raise ReconstructionError(
             ErrorCode.BAD_OPTION,
             "--generated scores shapes as they are: beside it only -o, --clip-weights, --fetch and --device have an "
@@ -183,6 +190,13 @@ def _check_flags(args: argparse.Namespace, options: Options) -> None:
         )
     if not args.generated and (args.clip_weights or args.fetch):
         raise ReconstructionError(ErrorCode.BAD_OPTION, "--clip-weights and --fetch need --generated")
+
+
+def _depth(args: argparse.Namespace, scores: dict[str, dict[str, dict[str, float]]]) -> str:
+    """Of how many views depth was used, of all that were seen in all captures."""
+    seen = sum(int(count) * len(by_name) for count, by_name in scores.items())
+    used = sum(int(row["depth_views"]) for by_name in scores.values() for row in by_name.values())
+    return f"depth: {f'used of {used} of {seen} input views' if args.depth else 'left out'}"
 
 
 def _cells(scores: dict[str, float], columns: dict[str, str]) -> list[str]:

@@ -24,7 +24,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mvgamba_ros import __version__
-from mvgamba_ros.cli._flags import add_config, add_options, add_prompts, add_reader, options_from, regions_from
+from mvgamba_ros.cli._flags import (
+    add_config,
+    add_depth,
+    add_options,
+    add_prompts,
+    add_reader,
+    options_from,
+    regions_from,
+)
 from mvgamba_ros.cli._words import GREEN, RED, YELLOW, Words, add_output
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 
@@ -93,6 +101,7 @@ def add_task(parser: argparse.ArgumentParser) -> None:
         help="write report.html, 2 MB, of several objects one each (default: yes)",
     )
     add_reader(parser)
+    add_depth(parser)
     add_prompts(parser, "default: found in the middle of all views; several times: several objects")
     parser.add_argument("--all", action="store_true", help="reconstruct every object that is found, not one")
     add_options(parser)
@@ -103,7 +112,7 @@ def add_task(parser: argparse.ArgumentParser) -> None:
 @dataclass(frozen=True)
 class Task:
     """How captures are read and reconstructed. ``regions``: of several objects, None: of all that are found; ``page``:
-    whether report.html is written."""
+    whether report.html is written; ``depth``: whether that of a capture is used."""
 
     options: Options
     several: bool
@@ -111,6 +120,7 @@ class Task:
     views: str
     reader: str
     page: bool
+    depth: bool
 
 
 def task_from(args: argparse.Namespace) -> Task:
@@ -127,7 +137,8 @@ def task_from(args: argparse.Namespace) -> Task:
 
         args.segmenter = FINDER
     options = options_from(args, Options, several)
-    return Task(options, several, None if args.all else regions_from(args), args.views, args.reader, args.report)
+    regions = None if args.all else regions_from(args)
+    return Task(options, several, regions, args.views, args.reader, args.report, args.depth)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -170,7 +181,7 @@ def reconstruct_capture(
         from mvgamba_ros.factories import load_finder
 
         load_finder(task.options)  # refused before many pictures are read
-    views = read_capture(capture, task.views, task.reader)
+    views = read_capture(capture, task.views, task.reader, task.depth)
     words.line("views", f"{len(views)}: " + ", ".join(view_name(view, k) for k, view in enumerate(views)))
     if task.several:
         return _several(views, task, out, words, about)
@@ -201,6 +212,7 @@ def _one(
 
     size, center = _size(result), ", ".join(f"{x:.4f}" for x in result.box.T_world_box[:3, 3])
     quality = result.quality
+    words.line("depth", f"used of {_depth(result, views)} views")
     words.line("box", f"{size} mm at ({center}) m")
     words.line(
         "mesh", f"{len(result.mesh.faces)} faces, cloud {len(result.cloud.points)} points, method {result.method}"
@@ -235,14 +247,14 @@ def _several(views: Sequence[View], task: Task, out: Path, words: Words, about: 
 
     with closing(ProgressLine(shown=words.progress)) as progress:
         objects = reconstruct_scene(views, task.options, task.regions, progress)
-    entries, table = [], [("object", "size, mm", "centre, m", "error, mm", "seen", "quality")]
+    entries, table = [], [("object", "size, mm", "centre, m", "error, mm", "seen", "depth of", "quality")]
     remarks: list[tuple[str, str, str]] = []
     for number, item in enumerate(objects, start=1):
         name, result = f"object_{number}", item.result
         if result is None:
             assert item.error is not None
             entries.append(SceneEntry(name, item.region, item.error))
-            table.append((name, "", "", "", "", item.error.code.name))
+            table.append((name, "", "", "", "", "", item.error.code.name))
             remarks.append(("FAILED", f"{name}: {item.error.code.name}: {item.error.message}", RED))
             continue
         seen = [views[k] for k in item.views]
@@ -250,7 +262,7 @@ def _several(views: Sequence[View], task: Task, out: Path, words: Words, about: 
         entries.append(SceneEntry(name, item.region, result, preview(seen, result), page=page))
         center = ", ".join(f"{x:.4f}" for x in result.box.T_world_box[:3, 3])
         quality = result.quality
-        measured = f"{quality.expected_error_mm:.1f}", f"{quality.coverage:.0%}"
+        measured = f"{quality.expected_error_mm:.1f}", f"{quality.coverage:.0%}", _depth(result, seen)
         table.append((name, _size(result), center, *measured, "LOW" if quality.low else "good"))
         remarks += [("note", f"{name}: {note}", YELLOW) for note in result.notes]
         remarks += [("LOW", f"{name}: {reason}", RED) for reason in quality.reasons]
@@ -272,3 +284,8 @@ def _several(views: Sequence[View], task: Task, out: Path, words: Words, about: 
 
 def _size(result: Reconstruction) -> str:
     return " x ".join(f"{1e3 * side:.1f}" for side in result.box.size)
+
+
+def _depth(result: Reconstruction, views: Sequence[View]) -> str:
+    """Of how many of ``views`` depth was used."""
+    return f"{result.settings['depth_views']} of {len(views)}"

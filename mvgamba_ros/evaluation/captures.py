@@ -60,26 +60,28 @@ def find_captures(root: Path) -> list[Path]:
     return found
 
 
-def read_case(folder: Path, options: Options, roi_from_truth: bool, reader: str = "", whole: int = 0) -> Case:
+def read_case(
+    folder: Path, options: Options, roi_from_truth: bool, reader: str = "", whole: int = 0, depth: bool = True
+) -> Case:
     """The capture with every view it has for input (transforms_8.json before transforms.json).
 
     ``roi_from_truth``: where the truth is there, the region of interest is its box, `ROI_SCALE` times as large.
-    ``reader``: as of `read_capture`. ``whole``: pixels a side of whole left-out pictures, scored by `paper_protocol`;
-    0: squares around the object. Left-out views without a mask get one from the segmenter, since pictures are
-    compared on the object.
+    ``reader``, ``depth``: as of `read_capture`. ``whole``: pixels a side of whole left-out pictures, scored by
+    `paper_protocol`; 0: squares around the object. Left-out views without a mask get one from the segmenter, since
+    pictures are compared on the object.
     """
     many = "transforms_8.json" if (folder / "transforms_8.json").is_file() else "transforms.json"
     truth = read_mesh(folder / "truth.ply") if (folder / "truth.ply").is_file() else None
     if truth is not None and roi_from_truth:
         roi = scaled_box(truth.vertices.min(0), truth.vertices.max(0))
         options = replace(options, prompts=replace(options.prompts, roi=roi))
-    left_out = [undistort(view) for view in read_capture(folder, "transforms_test.json", reader)]
+    left_out = [undistort(view) for view in read_capture(folder, "transforms_test.json", reader, depth)]
     if any(view.mask is None for view in left_out):
         segmenter = load_segmenter(replace(options, segmenter="classical"))
         masks = segmenter(left_out, options.prompts, lambda stage, fraction: None, lambda: False).masks
         left_out = [replace(view, mask=mask) for view, mask in zip(left_out, masks, strict=True)]
     targets = [whole_target(view, whole) if whole else cut_target(view) for view in left_out]
-    return Case(folder.name, read_capture(folder, many, reader), targets, truth, options, unit=bool(whole))
+    return Case(folder.name, read_capture(folder, many, reader, depth), targets, truth, options, unit=bool(whole))
 
 
 def evaluate(case: Case, count: int) -> Outcome:
@@ -93,7 +95,11 @@ def evaluate(case: Case, count: int) -> Outcome:
     result = reconstruct(inputs, case.options)
     seconds = time.perf_counter() - began
     hull = reconstruct(inputs, replace(case.options, method="hull", max_faces=HULL_FACES))
-    scores = {"seconds": seconds, "silhouette_iou": result.quality.silhouette_iou}
+    scores = {
+        "seconds": seconds,
+        "silhouette_iou": result.quality.silhouette_iou,
+        "depth_views": result.settings["depth_views"],
+    }
     if case.truth is not None:
         truth, found = surface_points(case.truth), surface_points(result.mesh)
         scores |= shape_errors(found, truth)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -43,7 +44,7 @@ class SizedReader(Protocol):
         ...
 
 
-def read_capture(path: str | Path, views_file: str = "", reader: str = "") -> list[View]:
+def read_capture(path: str | Path, views_file: str = "", reader: str = "", depth: bool = True) -> list[View]:
     """All views of a capture, in its own order, with mask and depth where it has them.
 
     Args:
@@ -54,6 +55,7 @@ def read_capture(path: str | Path, views_file: str = "", reader: str = "") -> li
             (`mvgamba_ros.ros.bag_reader.RosBag`); of a BOP scene the object's number.
         reader: Name of the reader (`mvgamba_ros.registry.available("capture_readers")`); empty finds the one that
             recognises ``path``.
+        depth: False leaves out the depth that the capture has.
 
     Returns:
         Posed views; lengths in metres, poses ``T_world_camera`` of OpenCV optical frames.
@@ -69,7 +71,8 @@ def read_capture(path: str | Path, views_file: str = "", reader: str = "") -> li
         ((240, 320, 3), (4, 4))
     """
     path = Path(path)
-    return _read(reader or recognising_reader(path, views_file), path, views_file)
+    views = _read(reader or recognising_reader(path, views_file), path, views_file)
+    return views if depth else [replace(view, depth=None) for view in views]
 
 
 def picture_sizes(path: Path, views_file: str = "", reader: str = "") -> list[tuple[int, int]] | None:
