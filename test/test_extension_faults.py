@@ -208,7 +208,7 @@ def test_a_reader_that_fails_is_named_and_keeps_no_other_from_reading(plug, tmp_
     for broken in (raising(OSError("gone")), type("Odd", (Reader,), {"recognises": raising(OSError("gone"))})):
         plug.Reader = broken
         assert len(read_capture(tmp_path / "capture")) == 2
-        with pytest.raises(ReconstructionError, match=r"transforms\.json.*package plug 0\.3 raised OSError: gone"):
+        with pytest.raises(ReconstructionError, match=r"does not exist; .*package plug 0\.3 raised OSError: gone"):
             read_capture(tmp_path / "mine")
 
 

@@ -18,6 +18,7 @@ import trimesh
 from mvgamba_ros.config import ReconstructionConfig
 from mvgamba_ros.config.loading import load_config
 from mvgamba_ros.errors import ErrorCode, ReconstructionError, boundary, shown
+from mvgamba_ros.evaluation.captures import find_captures
 from mvgamba_ros.io.capture_readers import read_capture
 from mvgamba_ros.io.lock import locked
 from mvgamba_ros.io.mesh_files import read_mesh
@@ -93,8 +94,26 @@ def test_a_list_that_is_no_json_is_refused(content: bytes, tmp_path: Path) -> No
 def test_paths_that_are_too_long_are_refused(tmp_path: Path) -> None:
     refused(lambda: read_mesh(tmp_path / ("n" * 300 + ".ply")), ErrorCode.BAD_CAPTURE, "too long")
     refused(lambda: load_config(ReconstructionConfig, "n" * 1000), ErrorCode.BAD_OPTION, "too long")
-    with pytest.raises(ReconstructionError, match="not a capture"):
-        read_capture("n" * 5000)
+    refused(lambda: read_capture("n" * 5000), ErrorCode.BAD_CAPTURE, "does not exist")
+
+
+def test_a_path_of_nothing_is_said_so_and_no_more(tmp_path: Path) -> None:
+    with pytest.raises(ReconstructionError) as caught:
+        read_capture(tmp_path / "mistyped")
+    assert caught.value.message == f"{tmp_path / 'mistyped'}: does not exist"
+    with pytest.raises(ReconstructionError) as caught:
+        find_captures(tmp_path / "mistyped")
+    assert caught.value.message == f"{tmp_path / 'mistyped'}: does not exist"
+
+
+def test_a_folder_that_is_no_capture_is_told_by_what_it_holds(tmp_path: Path) -> None:
+    refused(lambda: read_capture(tmp_path), ErrorCode.BAD_CAPTURE, f"{tmp_path} (is empty): not a capture of a known")
+    for name in ("d.png", "a.png", "c.png", "b.png"):
+        (tmp_path / name).touch()
+    named = f"{tmp_path} (holds a.png, b.png, c.png and 1 more): "
+    refused(lambda: read_capture(tmp_path), ErrorCode.BAD_CAPTURE, named + "not a capture", "transforms_json (a folder")
+    refused(lambda: read_capture(tmp_path, "x.json"), ErrorCode.BAD_CAPTURE, named + "x.json: not found")
+    refused(lambda: read_capture(tmp_path / "a.png"), ErrorCode.BAD_CAPTURE, "a.png: not a capture of a known format")
 
 
 def test_a_picture_is_refused_by_its_header_before_it_takes_memory(tmp_path: Path) -> None:

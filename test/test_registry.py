@@ -131,7 +131,7 @@ def test_a_broken_reader_does_not_keep_others_from_reading_and_is_named_where_no
     installed(site, "broken", "capture_readers", "mine = broken:Mine", "import a_package_that_is_not_there")
     write_capture(site / "capture", rendered.views(1))
     assert len(read_capture(site / "capture")) == 1
-    with pytest.raises(ReconstructionError, match=r"transforms\.json.*package broken 0\.3") as caught:
+    with pytest.raises(ReconstructionError, match=r"does not exist; .*package broken 0\.3") as caught:
         read_capture(site / "nothing")
     assert caught.value.code == ErrorCode.BAD_CAPTURE
 

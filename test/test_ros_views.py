@@ -62,7 +62,12 @@ def test_views_are_loaded_listed_dropped_and_outlive_the_node(tmp_path: Path) ->
         assert "4 views are held (0 to 3)" in beyond.error_msg
 
         # what fails leaves the views as they are
-        for path, words in (("/etc", "load_outside"), ("saved", "'moon'"), ("nothing", "not a capture"), ("", "empty")):
+        for path, words in (
+            ("/etc", "load_outside"),
+            ("saved", "'moon'"),
+            ("nothing", "does not exist"),
+            ("", "empty"),
+        ):
             refused = load(path)
             assert (refused.error_code, refused.view_count) == (ErrorCode.BAD_CAPTURE, 4), path
             assert words in refused.error_msg

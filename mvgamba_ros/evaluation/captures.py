@@ -51,6 +51,8 @@ class Outcome:
 
 def find_captures(root: Path) -> list[Path]:
     """``root`` itself or the folders in it that hold left-out views. Raises BAD_CAPTURE where there is none."""
+    if not root.exists():
+        raise ReconstructionError(ErrorCode.BAD_CAPTURE, f"{root}: does not exist")
     found = [folder for folder in [root, *sorted(root.glob("*/"))] if (folder / "transforms_test.json").is_file()]
     if not found:
         raise ReconstructionError(

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from mvgamba_ros.errors import ErrorCode, ReconstructionError
+from mvgamba_ros.errors import ErrorCode, ReconstructionError, cause, short
 from mvgamba_ros.registry import Kind, available, blamed, fault, load, origin
 from mvgamba_ros.types import View
 
 READERS: Kind = "capture_readers"
+MOST_SHOWN = 3
+"""Names in a folder that a message has."""
 
 
 class CaptureReader(Protocol):
@@ -98,7 +101,8 @@ def is_capture(path: Path, views_file: str = "", reader: str = "") -> bool:
 
 
 def recognising_reader(path: Path, views_file: str = "") -> str:
-    """Name of the one reader that recognises ``path``. Raises BAD_CAPTURE where none does, or two do."""
+    """Name of the one reader that recognises ``path``. Raises BAD_CAPTURE where none does, as nothing is there or it is
+    of no known format, or two do."""
     names, found, known, broken = available(READERS), [], [], []
     for name in names:
         try:
@@ -118,10 +122,24 @@ def recognising_reader(path: Path, views_file: str = "") -> str:
             + " and ".join(f"{name} of {origin(READERS, name)}" for name in found)
             + ": name the one to take",
         )
-    what = f"{path / views_file}: not found, or no list of views" if views_file else f"{path}: not a capture"
+    if not os.path.exists(path):  # noqa: PTH110  (False for a name that is too long, too)
+        raise ReconstructionError(ErrorCode.BAD_CAPTURE, "; ".join([f"{short(path)}: does not exist", *broken]))
+    where = f"{path} ({_holds(path)})" if path.is_dir() else f"{path}"
+    what = f"{where}: {views_file}: not found, or no list of views" if views_file else f"{where}: not a capture"
     raise ReconstructionError(
         ErrorCode.BAD_CAPTURE, "; ".join([f"{what} of a known format: {', '.join(known)}", *broken])
     )
+
+
+def _holds(folder: Path) -> str:
+    """What is in a folder, in a few words."""
+    try:
+        names = sorted(item.name for item in folder.iterdir())
+    except OSError as error:
+        return f"cannot be read: {cause(error)}"
+    listed = ", ".join(map(short, names[:MOST_SHOWN]))
+    more = len(names) - MOST_SHOWN
+    return f"holds {listed}{f' and {more} more' if more > 0 else ''}" if names else "is empty"
 
 
 def _recognises(reader: str, path: Path, views_file: str) -> tuple[str, bool]:
