@@ -172,8 +172,36 @@ def test_a_missing_image_is_left_out_with_a_warning_and_where_all_are_missing_re
 
 def test_a_cut_off_image_is_named(tmp_path):
     edit(tmp_path, lambda content: None)
-    (tmp_path / "images" / "0000.png").write_bytes(b"\x89PNG")
-    refused(tmp_path, "0000.png", "cannot be read")
+    file = tmp_path / "images" / "0000.png"
+    file.write_bytes(b"\x89PNG")
+    refused(tmp_path, f"{file}: is no picture, or damaged at its beginning: replace the file, or take it out of")
+
+
+@pytest.mark.parametrize("missing", [1, 4, 12, 60])
+def test_a_png_without_its_end_is_one_sentence_with_the_remedy(tmp_path, capfd, missing):
+    edit(tmp_path, lambda content: None)
+    file = tmp_path / "images" / "0000.png"
+    file.write_bytes(file.read_bytes()[:-missing])
+    with pytest.raises(ReconstructionError) as caught:
+        read_transforms_json(tmp_path)
+    assert caught.value.message == (
+        f"{file}: is cut off, its end is missing: replace the file, or take it out of the capture's list "
+        '("frames" in transforms.json)'
+    )
+    assert capfd.readouterr().err == ""  # no line of libpng's own
+
+
+def test_a_picture_that_is_damaged_within_is_named_and_one_with_more_behind_it_is_read(tmp_path):
+    edit(tmp_path, lambda content: None)
+    file = tmp_path / "images" / "0000.png"
+    content = file.read_bytes()
+    file.write_bytes(content + b"appended")
+    assert len(read_transforms_json(tmp_path)) == 2
+    middle = len(content) // 2
+    file.write_bytes(
+        content[:middle] + bytes(byte ^ 255 for byte in content[middle : middle + 9]) + content[middle + 9 :]
+    )
+    refused(tmp_path, f"{file}: is damaged or cut off, and cannot be decoded: replace the file")
 
 
 @pytest.mark.parametrize(

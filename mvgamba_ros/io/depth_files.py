@@ -9,7 +9,7 @@ import numpy as np
 
 from mvgamba_ros.errors import ErrorCode, ReconstructionError, boundary
 from mvgamba_ros.io.camera_sizes import same_shape
-from mvgamba_ros.io.image_files import LARGEST_PIXELS, read_image
+from mvgamba_ros.io.image_files import LARGEST_PIXELS, UNREADABLE, read_image
 from mvgamba_ros.io.transforms_intrinsics import bad_capture
 from mvgamba_ros.types import F32
 
@@ -32,7 +32,7 @@ def read_depth(path: Path, step: float, size: tuple[int, int], image_name: str) 
     Raises:
         ReconstructionError: BAD_CAPTURE, MISSING_PACKAGE for .exr without its decoder.
     """
-    with boundary(ErrorCode.BAD_CAPTURE, path, "cannot be read as depth; it may be cut off or too large"):
+    with boundary(ErrorCode.BAD_CAPTURE, path, UNREADABLE):
         raw = _raw(path)
     if raw.ndim == 3 and raw.shape[2] == 1:
         raw = raw[..., 0]

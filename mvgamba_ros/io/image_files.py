@@ -15,6 +15,10 @@ from mvgamba_ros.types import F32
 
 LARGEST_PIXELS = 100_000_000
 """Of a picture. Set by hand: above any camera's of a robot, and 0.3 GB."""
+UNREADABLE = 'replace the file, or take it out of the capture\'s list ("frames" in transforms.json)'
+"""What to do about a picture of a capture that `read_image` refuses."""
+PNG, PNG_END, CHECKSUM = b"\x89PNG\r\n\x1a\n", b"IEND", 4
+"""What a PNG begins with, the name of its last chunk, which is empty, and the bytes after that."""
 HEIF = (".heic", ".heif", ".hif")
 """Endings of the pictures of Apple's phones."""
 
@@ -33,13 +37,23 @@ def read_image(path: Path) -> np.ndarray:
         raise ValueError(f"{width} x {height} pixels are more than {LARGEST_PIXELS}")
     if path.suffix.lower() in HEIF:
         return np.asarray(_heif(path))
-    content = np.frombuffer(path.read_bytes(), np.uint8)  # imread ends the process where a name is not UTF-8
-    pixels = cv2.imdecode(content, cv2.IMREAD_UNCHANGED)
-    if pixels is None or pixels.dtype not in (np.uint8, np.uint16) or (pixels.ndim == 3 and pixels.shape[2] < 3):
-        raise ValueError("cannot be read as an image of 8 or 16 bits")
+    content = path.read_bytes()
+    if _cut_off(content):
+        raise ValueError("is cut off, its end is missing")
+    pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)  # imread dies of names not UTF-8
+    if pixels is None:
+        raise ValueError("is damaged or cut off, and cannot be decoded")
+    if pixels.dtype not in (np.uint8, np.uint16) or (pixels.ndim == 3 and pixels.shape[2] < 3):
+        raise ValueError(f"is a picture of {pixels.dtype} {pixels.shape}, not of 8 or 16 bits, grey or in colour")
     if pixels.ndim == 3:
         pixels = cv2.cvtColor(pixels, cv2.COLOR_BGRA2RGBA if pixels.shape[2] == 4 else cv2.COLOR_BGR2RGB)
     return pixels
+
+
+def _cut_off(content: bytes) -> bool:
+    """Whether the end of a PNG is missing; told here, as libpng writes a line of its own to stderr."""
+    end = content.rfind(PNG_END)
+    return content.startswith(PNG) and (end < 0 or end + len(PNG_END) + CHECKSUM > len(content))
 
 
 def _heif(path: Path) -> Any:

@@ -15,12 +15,14 @@ def encoded_size(source: Path | bytes, formats: tuple[str, ...] | None = None) -
     ``source``: a file, or its bytes. ``formats``: Pillow's names of those to try, all where None. Raises ValueError
     with the reason where the header is broken, of another format, or of a size beyond Pillow's own limit.
     """
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     try:
         with Image.open(source if isinstance(source, Path) else BytesIO(source), formats=formats) as picture:
             return picture.size
     except MemoryError:
         raise
+    except UnidentifiedImageError as error:  # its own words hold the whole path, or the bytes' address
+        raise ValueError("is no picture, or damaged at its beginning") from error
     except Exception as error:  # a broken header surfaces as whatever its parser stumbles over
         raise ValueError(str(error) or type(error).__name__) from error

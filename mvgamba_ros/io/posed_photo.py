@@ -97,7 +97,7 @@ def _upright(path: Path, pixels: np.ndarray, depth: Path | None, camera: Path | 
 def _pixels(path: Path) -> np.ndarray:
     if not path.is_file():
         raise ReconstructionError(ErrorCode.BAD_IMAGE, f"{path} is not there, or is no file")
-    with boundary(ErrorCode.BAD_IMAGE, path, "cannot be read as an image; it may be cut off or too large"):
+    with boundary(ErrorCode.BAD_IMAGE, path, "replace the file, or save it anew as PNG or JPEG"):
         return read_image(path)
 
 

@@ -18,7 +18,7 @@ from mvgamba_ros.io.camera_sizes import resized
 from mvgamba_ros.io.depth_files import read_depth
 from mvgamba_ros.io.depth_units import check_depth_unit
 from mvgamba_ros.io.exif_turn import exif_turn, turned
-from mvgamba_ros.io.image_files import picture_size, read_image
+from mvgamba_ros.io.image_files import UNREADABLE, picture_size, read_image
 from mvgamba_ros.io.object_masks import check_masks, object_mask
 from mvgamba_ros.io.transforms_intrinsics import bad_capture
 from mvgamba_ros.types import F32, F64, Bool, Camera, View
@@ -91,7 +91,7 @@ def picture_sizes_of(source: Path, pictures: Sequence[PosedPicture]) -> list[tup
     sizes = []
     for entry in present(source, pictures):
         assert entry.picture is not None
-        with boundary(ErrorCode.BAD_CAPTURE, entry.picture, "cannot be read as an image; it may be cut off"):
+        with boundary(ErrorCode.BAD_CAPTURE, entry.picture, UNREADABLE):
             width, height = picture_size(entry.picture)
         swapped = exif_turn(entry.picture, (width, height), _stated(entry)) >= 5
         sizes.append((height, width) if swapped else (width, height))
@@ -181,7 +181,7 @@ def _only_trusted(depth: F32, path: Path) -> F32:
 def _pixels(path: Path) -> np.ndarray:
     if path.suffix.lower() in FLOATING:
         raise bad_capture(path, "floating point colours have no range: save the picture with 8 or 16 bits a channel")
-    with boundary(ErrorCode.BAD_CAPTURE, path, "cannot be read as an image; it may be cut off or too large"):
+    with boundary(ErrorCode.BAD_CAPTURE, path, UNREADABLE):
         return read_image(path)
 
 
