@@ -12,7 +12,7 @@ from mvgamba_ros.config import ReconstructionConfig
 from mvgamba_ros.config.bounds import check_bounds
 from mvgamba_ros.config.rows import check_choices, check_types, option, rows
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
-from mvgamba_ros.registry import BUILT_IN, available
+from mvgamba_ros.registry import BUILT_IN, REFUSED_GENERATORS, available
 from mvgamba_ros.types import Prompts
 
 OWN_GUESS = "network"
@@ -76,6 +76,7 @@ class Options:
         "Makes up what no view saw; network: the reconstructor alone does",
         choices=(OWN_GUESS, *BUILT_IN["generators"]),
         extended_by=lambda: (OWN_GUESS, *available("generators")),
+        refused=REFUSED_GENERATORS,
     )
     complete: str = option(
         "few",

@@ -80,11 +80,18 @@ BUILT_IN: dict[Kind, dict[str, str]] = {
         "trellis": "mvgamba_ros.generate.trellis:Trellis.from_options",
         "trellis2": "mvgamba_ros.generate.trellis2:Trellis2.from_options",
         "step1x3d": "mvgamba_ros.generate.step1x3d:Step1X3D.from_options",
-        "sam-3d-objects": "mvgamba_ros.generate.refused:sam_3d_objects",
-        "hunyuan3d": "mvgamba_ros.generate.refused:hunyuan3d",
     },
 }
 """``module:attribute`` of what ships with the package, by kind and name."""
+
+REFUSED_GENERATORS = {
+    "sam-3d-objects": "the SAM License, which is no open-source licence and forbids some uses, and weights that its "
+    "makers hand out on request (huggingface.co/facebook/sam-3d-objects)",
+    "hunyuan3d": "the Tencent Hunyuan 3D Community License, which does not apply in the European Union, the United "
+    "Kingdom and South Korea (huggingface.co/tencent/Hunyuan3D-2)",
+}
+"""Terms of generators that are known and not run, as these are no robot maker's, or not everyone's. They are listed
+nowhere; who names one is told."""
 
 
 def available(kind: Kind) -> tuple[str, ...]:

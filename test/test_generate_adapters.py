@@ -12,6 +12,7 @@ import trimesh
 from patience import REPOSITORY
 from stand_ins import COLORS, FACES, INSTALLERS, WEDGE, Calls, write_weights
 
+from mvgamba_ros.cli import main
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.generate.canonical_mesh import Z_UP, canonical_mesh
 from mvgamba_ros.generate.cutout import Cutout
@@ -19,6 +20,7 @@ from mvgamba_ros.generate.generator import GeneratedMesh, Subject
 from mvgamba_ros.generate.generator_options import GeneratorOptions
 from mvgamba_ros.generate.run_generator import generate, load_generator, wrong_answer
 from mvgamba_ros.generate.upstream import STEP1X3D, TRELLIS, TRELLIS2, TRIPOSR
+from mvgamba_ros.options import Options
 
 MODULES = {
     "triposr": "tsr.system",
@@ -152,7 +154,18 @@ def test_a_mesh_that_is_none_is_refused(vertices: np.ndarray, faces: np.ndarray,
 
 
 @pytest.mark.parametrize(("name", "words"), [("hunyuan3d", "European Union"), ("sam-3d-objects", "SAM License")])
-def test_generators_of_other_terms_are_refused_with_the_terms(name: str, words: str) -> None:
-    with pytest.raises(ReconstructionError, match=rf"generator {name} is not run by this package: .*{words}") as caught:
-        load_generator(GeneratorOptions(generator=name))
-    assert caught.value.code is ErrorCode.BAD_OPTION
+def test_generators_of_other_terms_are_listed_nowhere_and_refused_with_the_terms(
+    name: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for options in (GeneratorOptions, Options):
+        refusal = rf"generator {name} is not run by this package: .*{words}.*; use .*imagedream"
+        with pytest.raises(ReconstructionError, match=refusal) as caught:
+            options(generator=name)
+        assert caught.value.code is ErrorCode.BAD_OPTION
+    for command in (["reconstruct", "capture"], ["generate", "--text", "a cup", "--longest-side", "0.1"]):
+        with pytest.raises(SystemExit):
+            main([*command, "--help"])
+        help_text = " ".join(capsys.readouterr().out.split())
+        assert "step1x3d" in help_text and name not in help_text
+        assert main([*command, "-o", "nowhere", "--generator", name]) == 1
+        assert words in capsys.readouterr().err

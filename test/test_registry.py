@@ -67,6 +67,12 @@ def test_what_is_built_in_is_there(kind, name):
     assert callable(load(kind, name))
 
 
+def test_a_package_may_bring_a_generator_that_this_one_refuses(site):
+    installed(site, "licensed", "generators", "hunyuan3d = licensed:make", "def make(options): ...")
+    assert Options(generator="hunyuan3d").generator in available("generators")
+    assert load("generators", "hunyuan3d").__module__ == "licensed"
+
+
 def test_an_unknown_name_is_refused_with_those_that_there_are():
     with pytest.raises(ReconstructionError, match=r"method 'magic' is not one of .*hull, mvgamba") as caught:
         load("methods", "magic")

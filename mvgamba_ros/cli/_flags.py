@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -34,16 +34,17 @@ def flag(row: Row) -> str:
 
 
 class Allowed:
-    """The choices of a row as argparse takes them; sought when a value or the help needs them, which costs time."""
+    """The choices of a row as argparse takes them; sought when a value or the help needs them, which costs time.
+    ``refused``: names that are not listed, and pass here to be refused with the reason."""
 
-    def __init__(self, names: Callable[[], tuple[str, ...]]) -> None:
-        self._names = names
+    def __init__(self, names: Callable[[], tuple[str, ...]], refused: Collection[str] = ()) -> None:
+        self._names, self._refused = names, refused
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._names())
 
     def __contains__(self, name: object) -> bool:
-        return name in self._names()
+        return name in self._refused or name in self._names()
 
 
 def _add_flag(group: argparse._ArgumentGroup, row: Row) -> None:
@@ -57,7 +58,7 @@ def _add_flag(group: argparse._ArgumentGroup, row: Row) -> None:
         )
     elif isinstance(row.default, str):
         if row.choices:
-            choices = Allowed(lambda: row.allowed)
+            choices = Allowed(lambda: row.allowed, row.refused)
             group.add_argument(
                 flag(row),
                 metavar="NAME",

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from mvgamba_ros.cli._flags import Allowed, positive
-from mvgamba_ros.registry import available
+from mvgamba_ros.registry import REFUSED_GENERATORS, available
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -66,7 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--generator",
         metavar="NAME",
         default="network",
-        choices=Allowed(lambda: ("network", *available("generators"))),
+        choices=Allowed(lambda: ("network", *available("generators")), REFUSED_GENERATORS),
         help="makes up what was not seen; network: the reconstructor alone, with a measured picture: %(choices)s "
         "(default: %(default)s)",
     )

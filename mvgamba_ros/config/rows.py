@@ -4,7 +4,7 @@ the YAML file and in the README."""
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, TypeVar
 
@@ -27,6 +27,7 @@ def option(
     unit: str = "",
     choices: tuple[str, ...] = (),
     extended_by: Callable[[], tuple[str, ...]] | None = None,
+    refused: Mapping[str, str] | None = None,
     read_only: bool = False,
 ) -> T:
     """A dataclass field that is a row, to be written where a default stands: ``max_faces: int = option(5000, ...)``.
@@ -39,6 +40,7 @@ def option(
         unit: Of the number, e.g. "s".
         choices: The texts allowed; empty where any text is.
         extended_by: A function that returns ``choices`` and those that installed packages add.
+        refused: Texts that somebody may expect among the choices, and the terms for which they are none.
         read_only: The node takes it at its start only.
     """
     metadata = {
@@ -48,6 +50,7 @@ def option(
         "unit": unit,
         "choices": choices,
         "extended_by": extended_by,
+        "refused": refused or {},
         "read_only": read_only,
     }
     if isinstance(default, list):
@@ -70,6 +73,7 @@ class Row:
     unit: str
     choices: tuple[str, ...]
     extended_by: Callable[[], tuple[str, ...]] | None
+    refused: Mapping[str, str]
     read_only: bool
 
     @property
@@ -109,6 +113,7 @@ def settings_rows(cls: Any, prefix: str) -> tuple[Row, ...]:
             unit="",
             choices=(),
             extended_by=None,
+            refused={},
             read_only=False,
         )
         for item in fields(cls)
@@ -134,5 +139,11 @@ def check_choices(settings: Any) -> None:
     """Checks the texts of a dataclass instance that are chosen from several. Raises BAD_OPTION naming the choices."""
     for row in rows(settings):
         allowed, value = row.allowed, getattr(settings, row.name)
+        if allowed and value not in allowed and value in row.refused:
+            raise ReconstructionError(
+                ErrorCode.BAD_OPTION,
+                f"{row.name} {value} is not run by this package: {row.refused[value]}; use {', '.join(allowed)}, or "
+                "register your own (docs/extend.md)",
+            )
         if allowed and value not in allowed:
             raise ReconstructionError(ErrorCode.BAD_OPTION, f"{row.name} '{value}' is not one of {', '.join(allowed)}")

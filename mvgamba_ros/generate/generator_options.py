@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from mvgamba_ros.config.bounds import check_bounds
 from mvgamba_ros.config.rows import check_choices, check_types, option
-from mvgamba_ros.registry import BUILT_IN, available
+from mvgamba_ros.registry import BUILT_IN, REFUSED_GENERATORS, available
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,7 @@ class GeneratorOptions:
         "Makes up the object",
         choices=tuple(BUILT_IN["generators"]),
         extended_by=lambda: available("generators"),
+        refused=REFUSED_GENERATORS,
     )
     weights: str = option(
         "",
