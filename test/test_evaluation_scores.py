@@ -184,7 +184,9 @@ def test_eval_writes_the_region_that_each_capture_had(tmp_path: Path, monkeypatc
     assert scores["roi"]["scanned"]["size_m"] == pytest.approx([0.14] * 3, abs=1e-3)
 
 
-def test_eval_says_whether_depth_was_used(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_eval_says_whether_depth_was_used_and_why_lpips_is_not_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], no_lpips: None
+):
     write_capture(tmp_path / "set", rendered.views(4))
     write_capture(tmp_path / "set", rendered.views(2), "transforms_test.json")
     command = ["eval", str(tmp_path / "set"), "--masks", "--method", "hull", "--hull-resolution", "16", "-o"]
@@ -193,10 +195,13 @@ def test_eval_says_whether_depth_was_used(tmp_path: Path, capsys: pytest.Capture
         (["--no-depth"], "depth: left out", {"2": 0, "4": 0}),
     ):
         assert main([*command, str(tmp_path / "out"), "--counts", "2", "4", *flags]) == 0
-        assert said in capsys.readouterr().out.splitlines()
+        printed = capsys.readouterr().out.splitlines()
+        assert said in printed
+        (reason,) = [line for line in printed if line.startswith("-  LPIPS: ")]
+        assert 'python -c "import lpips' in reason or "extra `lpips`" in reason
         scores = json.loads((tmp_path / "out" / "scores.json").read_text())
         assert {count: rows["set"]["depth_views"] for count, rows in scores["captures"].items()} == used
-        assert scores["depth"] is (not flags)
+        assert scores["depth"] is (not flags) and reason == f"-  LPIPS: {scores['not_measured']['lpips']}"
 
 
 def test_eval_on_several_workers_gives_the_same_scores_in_the_same_order(tmp_path: Path, monkeypatch):

@@ -1,4 +1,4 @@
-"""Measure a method on captures with left-out views and scanned truth.
+"""Measure a method on captures with left-out views and scanned truth, or shapes that `mvgamba generate` made.
 
 CAPTURES is a folder of captures, or one: each holds transforms.json (or transforms_8.json, for more views),
 transforms_test.json with views left out, and truth.ply where the object was scanned. The method sees some of the
@@ -134,6 +134,9 @@ def run(args: argparse.Namespace) -> int:
         print(_row("MEAN", count, *_cells(mean, columns)))
     if means:
         print(_depth(args, scores))
+    missing = _missing(scores)
+    for name, reason in missing.items():
+        print(f"-  {COLUMNS[name]}: {reason}")
     if args.whole_image:
         for count, mean in means.items():
             print(f"\n{beside_the_paper(mean, int(count))}")
@@ -148,6 +151,7 @@ def run(args: argparse.Namespace) -> int:
         "captures": scores,
         "failed": failed,
         "mean": means,
+        "not_measured": missing,
     }
     write_file(out / "scores.json", (json.dumps(report, indent=1) + "\n").encode())
     print(f"wrote {out / 'scores.json'} and {sum(len(v) for v in scores.values())} pictures")
@@ -197,6 +201,20 @@ def _depth(args: argparse.Namespace, scores: dict[str, dict[str, dict[str, float
     seen = sum(int(count) * len(by_name) for count, by_name in scores.items())
     used = sum(int(row["depth_views"]) for by_name in scores.values() for row in by_name.values())
     return f"depth: {f'used of {used} of {seen} input views' if args.depth else 'left out'}"
+
+
+def _missing(scores: dict[str, dict[str, dict[str, float]]]) -> dict[str, str]:
+    """Why some capture that was scored lacks ``lpips``."""
+    from mvgamba_ros.errors import ReconstructionError
+    from mvgamba_ros.metrics.image import lpips_network
+
+    if all("lpips" in row for by_name in scores.values() for row in by_name.values()):
+        return {}
+    try:
+        lpips_network()
+    except ReconstructionError as error:
+        return {"lpips": error.message}
+    return {"lpips": "its package or its weights are missing where a worker runs"}
 
 
 def _cells(scores: dict[str, float], columns: dict[str, str]) -> list[str]:

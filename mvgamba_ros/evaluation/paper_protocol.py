@@ -10,7 +10,6 @@ import numpy as np
 from mvgamba_ros.errors import ErrorCode, ReconstructionError
 from mvgamba_ros.evaluation.novel_view import Target
 from mvgamba_ros.geometry.camera import crop, resample
-from mvgamba_ros.metrics.image import lpips_network
 from mvgamba_ros.metrics.shape import shape_errors
 from mvgamba_ros.types import F64, View
 
@@ -83,9 +82,4 @@ def beside_the_paper(mean: Mapping[str, float], views: int) -> str:
         cells = ["-" if v is None else f"{v:.{d}f}" for v, d in zip(values, (2, 3, 3, 4, 2), strict=True)]
         widths = (8, 8, 8, 9, 7)
         lines.append(f"{method:12s}{inputs:>10s}" + "".join(f"{c:>{w}s}" for c, w in zip(cells, widths, strict=True)))
-    if "lpips" not in mean:
-        try:
-            lpips_network()
-        except ReconstructionError as error:
-            lines.append(f"LPIPS is not measured: {error.message}")
     return "\n".join([*lines, *DIFFERENCES])
