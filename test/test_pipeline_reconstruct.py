@@ -85,7 +85,7 @@ def test_a_good_result_is_trusted_and_that_of_the_hull_alone_expects_more_error(
 
 def test_the_settings_name_the_version_the_weights_and_whose_masks(views, result, monkeypatch):
     assert result.settings["version"] == __version__
-    assert result.settings["masks"] == ["given"] * 6
+    assert result.settings["masks"] == ["given"] * 6 and result.settings["depth_views"] == 6
     assert result.settings["provenance"] == {"method": {}, "segmenter": {}}
 
     def segment(views, prompts, progress, cancelled):
@@ -95,9 +95,9 @@ def test_the_settings_name_the_version_the_weights_and_whose_masks(views, result
     monkeypatch.setattr(observation, "load_segmenter", lambda options: segment)
     monkeypatch.setattr(HullMethod, "provenance", {"checkpoint": "hull.pth"}, raising=False)
     found = views[1].mask
-    mixed = [views[0], replace(views[1], mask=None), *views[2:]]
+    mixed = [replace(views[0], depth=None), replace(views[1], mask=None), *views[2:]]
     settings = reconstruct(mixed, replace(SMALL, segmenter="classical", use_masks=True)).settings
-    assert settings["masks"] == ["given", "found", *["given"] * 4]
+    assert settings["masks"] == ["given", "found", *["given"] * 4] and settings["depth_views"] == 5
     assert settings["provenance"] == {"method": {"checkpoint": "hull.pth"}, "segmenter": {"device": "cpu"}}
     settings = reconstruct(views, replace(SMALL, segmenter="classical")).settings
     assert settings["masks"] == ["found"] * 6
