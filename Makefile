@@ -128,12 +128,13 @@ $(STAMPS)/requirements: $(STAMPS)/torch locks/environment.txt locks/ros-$(ROS).t
 	touch $@
 
 $(STAMPS)/package: $(STAMPS)/requirements setup.py pyproject.toml $(KERNELS)
-	@echo "building the kernels: a minute or more"
-	$(RUN) python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	mkdir -p build
+	$(RUN) tools/build_with_log.sh "the kernels" build/package.log \
+		python -m pip install --verbose --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
 
-# After the kernels, which take less: what fails of them shows early, and `make -j` runs no more compilers than fit.
+# After the kernels, not beside them: `make -j` runs no more compilers than fit.
 $(STAMPS)/interfaces: $(STAMPS)/requirements $(INTERFACES) | $(STAMPS)/package
 	mkdir -p build
-	$(RUN) tools/build_with_log.sh "ROS 2 interfaces" build/interfaces.log tools/build_interfaces.sh $(BUILD)
+	$(RUN) tools/build_with_log.sh "the ROS 2 interfaces" build/interfaces.log tools/build_interfaces.sh $(BUILD)
 	touch $@

@@ -233,7 +233,7 @@ def test_no_more_compilers_run_than_cores_and_memory_allow(free_kb, most, tmp_pa
     assert int(subprocess.check_output(command, env=plain | {"CMAKE_BUILD_PARALLEL_LEVEL": "7"})) == 7
 
 
-def test_the_kernels_are_built_before_the_interfaces_which_take_longer():
+def test_the_kernels_are_built_before_the_interfaces():
     plan = planned(REPOSITORY, "--always-make").stdout
     assert 0 < plan.index("--editable .") < plan.index("tools/build_interfaces.sh")
 
@@ -245,7 +245,9 @@ def build_with_log(log: Path, script: str) -> subprocess.CompletedProcess[str]:
 
 def test_a_long_build_tells_where_its_log_is_and_each_tenth_of_each_of_its_parts(tmp_path):
     log = tmp_path / "log"
-    done = build_with_log(log, "for p in 0 3 11 19 64 100 0 12 100; do printf '[%3d%%] Built\\nof [50%%]\\n' $p; done")
+    done = build_with_log(
+        log, "for p in 0 3 11 19 64 100 0 12 100; do printf '  [%3d%%] Built\\nof [50%%]\\n' $p; done"
+    )
     assert done.returncode == 0
     head, *told = done.stdout.splitlines()
     assert "parts" in head and "some minutes" in head and str(log) in head

@@ -8,7 +8,7 @@ shift 2
 tell_each_tenth() {
     last=0
     while IFS= read -r line; do
-        [[ $line =~ ^\[\ *([0-9]+)%\] ]] || continue
+        [[ $line =~ ^\ *\[\ *([0-9]+)%\] ]] || continue
         tenth=$((BASH_REMATCH[1] / 10))
         [ "$tenth" -ge "$last" ] || last=0 # the next of several builds
         [ "$tenth" -eq "$last" ] || echo "  $what: $((tenth * 10)) %"
