@@ -129,5 +129,9 @@ VARIANTS: dict[str, Variant] = {
 }
 """What can be trained, by name. A long sequence has four times the tokens, of half the side: in crops of 64 pixels as
 many as the shipped network has in its crops of 128."""
-USUAL = tuple(name for name in VARIANTS if "long" not in name and "rate" not in name)
+USUAL = tuple(
+    name
+    for name, variant in VARIANTS.items()
+    if (variant.patch, variant.learning_rate) == (RayGambaConfig.patch, LEARNING_RATE)
+)
 """Trained where none are named."""
